@@ -1,0 +1,51 @@
+"""The nouns that all systems share, which of their fields are material, and commands to targets.
+
+In: what a connector translated. Out: frozen values, hashes of material fields.
+Law: no I/O, no defaults for business fields; a missing approval is not "not approved".
+"""
+
+from tieline.canonical.commands import (
+    AssignmentCommand,
+    ClientCommand,
+    Command,
+    Content,
+    ContractCommand,
+    EmployeeCommand,
+    ProjectCommand,
+    StatusCommand,
+    TaskCommand,
+    TimeLineCommand,
+)
+from tieline.canonical.nouns import (
+    Approval,
+    Client,
+    Contact,
+    Opportunity,
+    OpportunityLine,
+    Person,
+    StaffingFact,
+    TimeEntry,
+    WorkItem,
+)
+
+__all__ = [
+    "Approval",
+    "AssignmentCommand",
+    "Client",
+    "ClientCommand",
+    "Command",
+    "Contact",
+    "Content",
+    "ContractCommand",
+    "EmployeeCommand",
+    "Opportunity",
+    "OpportunityLine",
+    "Person",
+    "ProjectCommand",
+    "StaffingFact",
+    "StatusCommand",
+    "TaskCommand",
+    "TimeEntry",
+    "TimeLineCommand",
+    "WorkItem",
+]

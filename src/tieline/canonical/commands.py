@@ -1,0 +1,222 @@
+"""What we ask a target to hold: one frozen command per noun, with content that can be compared.
+
+``*_code`` fields are the target's own codes, resolved before the command is built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import ClassVar, Protocol
+from uuid import UUID
+
+Content = Mapping[str, str]
+
+
+class Command(Protocol):
+    """One write to one target under one business key."""
+
+    noun: ClassVar[str]
+
+    @property
+    def business_key(self) -> UUID: ...
+
+    @property
+    def entity_code(self) -> str: ...
+
+    def content(self) -> Content:
+        """Return the values that decide whether a stored record is this one."""
+        ...
+
+
+def content_hash(content: Content) -> str:
+    """Return SHA-256 over the sorted, length-prefixed content."""
+    digest = hashlib.sha256()
+    for name in sorted(content):
+        for word in (name, content[name]):
+            encoded = word.encode()
+            digest.update(len(encoded).to_bytes(4, "big"))
+            digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _plain(amount: Decimal) -> str:
+    return format(amount.normalize(), "f")
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat() if day else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCommand:
+    """Create a client where it was not found."""
+
+    noun: ClassVar[str] = "client"
+    business_key: UUID
+    entity_code: str
+    name: str
+    vat_number: str | None
+    street: str | None
+    postal_code: str | None
+    city: str | None
+    country_code: str | None
+    parent_code: str | None
+
+    def content(self) -> Content:
+        return {"name": self.name, "vat_number": self.vat_number or ""}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractLine:
+    """One priced line of a contract; ``hours`` sold at ``rate_amount``."""
+
+    task_name: str
+    labor_category: str
+    hours: Decimal
+    rate_amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractCommand:
+    """Create the contract document of a won opportunity."""
+
+    noun: ClassVar[str] = "contract"
+    business_key: UUID
+    entity_code: str
+    client_code: str
+    name: str
+    currency: str
+    billing_method: str
+    signed_on: date
+    purchase_order: str | None
+    lines: tuple[ContractLine, ...]
+
+    def content(self) -> Content:
+        total = sum((line.hours * line.rate_amount for line in self.lines), Decimal(0))
+        return {
+            "client_code": self.client_code,
+            "currency": self.currency,
+            "lines": str(len(self.lines)),
+            "total": _plain(total.quantize(Decimal("0.01"))),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectCommand:
+    """Create a project for a contract; ``code`` is the number people book on."""
+
+    noun: ClassVar[str] = "project"
+    business_key: UUID
+    entity_code: str
+    client_code: str
+    contract_code: str | None
+    code: str
+    name: str
+    billing_method: str
+    starts_on: date
+    ends_on: date | None
+
+    def content(self) -> Content:
+        return {"code": self.code, "name": self.name, "client_code": self.client_code}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCommand:
+    """Create one bookable task; in an ERP one per labor category and rate version."""
+
+    noun: ClassVar[str] = "task"
+    business_key: UUID
+    entity_code: str
+    project_code: str
+    name: str
+    labor_category: str | None
+    rate_amount: Decimal | None
+    currency: str | None
+    is_billable: bool
+    starts_on: date | None
+    ends_on: date | None
+
+    def content(self) -> Content:
+        return {
+            "project_code": self.project_code,
+            "name": self.name,
+            "rate_amount": "" if self.rate_amount is None else _plain(self.rate_amount),
+            "starts_on": _day(self.starts_on),
+            "ends_on": _day(self.ends_on),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentCommand:
+    """Let a person book on a project."""
+
+    noun: ClassVar[str] = "assignment"
+    business_key: UUID
+    entity_code: str
+    project_code: str
+    person_code: str
+
+    def content(self) -> Content:
+        return {"project_code": self.project_code, "person_code": self.person_code}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmployeeCommand:
+    """Give a person a dated employee record in a company; ``party_code`` is the same person's."""
+
+    noun: ClassVar[str] = "employee"
+    business_key: UUID
+    entity_code: str
+    party_code: str
+    employee_code: str
+    starts_on: date
+    ends_on: date | None
+    cost_rate: Decimal | None
+
+    def content(self) -> Content:
+        return {
+            "party_code": self.party_code,
+            "starts_on": _day(self.starts_on),
+            "ends_on": _day(self.ends_on),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLineCommand:
+    """Put one hour line on a task of the target."""
+
+    noun: ClassVar[str] = "time_line"
+    business_key: UUID
+    entity_code: str
+    person_code: str
+    task_code: str
+    work_date: date
+    seconds: int
+    narrative: str | None
+
+    def content(self) -> Content:
+        return {
+            "person_code": self.person_code,
+            "task_code": self.task_code,
+            "work_date": self.work_date.isoformat(),
+            "seconds": str(self.seconds),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCommand:
+    """Report values back to a record that its system owns, such as a deal's project status."""
+
+    noun: ClassVar[str] = "status"
+    business_key: UUID
+    entity_code: str
+    object: str
+    record_code: str
+    values: Mapping[str, str]
+
+    def content(self) -> Content:
+        return dict(self.values)

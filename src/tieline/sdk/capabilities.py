@@ -1,0 +1,141 @@
+"""A connector's manifest: what it reads and writes, and how each write is made safe and undone."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from typing import Any
+
+
+class Strategy(StrEnum):
+    """Name how a write is made safe, from the strongest to the weakest."""
+
+    NATIVE_KEY = "a"
+    UPSERT = "b"
+    UNIQUE_FIELD = "c"
+    PROBE_BEFORE_RETRY = "d"
+    IMPORT_BATCH = "e"
+    ONCE_THEN_CASE = "f"
+
+
+class Undo(StrEnum):
+    """Name how a target takes a record back."""
+
+    COUNTER_LINE = "counter_line"
+    VOID_BY_KEY = "void_by_key"
+    CREDIT_DOCUMENT = "credit_document"
+    JOURNAL = "journal"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NounWrite:
+    """Declare one written noun. ``quantum_seconds`` is the smallest time the target can hold."""
+
+    noun: str
+    strategy: Strategy
+    undo: Undo
+    batch_lines_max: int
+    quantum_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDeclaration:
+    """Declare one stream: its canonical noun and whether the vendor announces deletes."""
+
+    name: str
+    noun: str
+    announces_deletes: bool
+    has_total: bool
+    overlap_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """Everything the rest of Tieline may know about a system."""
+
+    system: str
+    kind: str
+    tier: str
+    owners: tuple[str, ...]
+    permissions: tuple[str, ...]
+    streams: tuple[StreamDeclaration, ...]
+    writes: tuple[NounWrite, ...]
+    rate_limit_calls: int
+    rate_limit_window_seconds: int
+    settle_seconds: int
+    record_urls: Mapping[str, str]
+    config_keys: tuple[str, ...]
+    secret_names: tuple[str, ...]
+
+    def write_of(self, noun: str) -> NounWrite:
+        """Return the declaration of a written noun.
+
+        :raises LookupError: the connector does not write it.
+        """
+        for declared in self.writes:
+            if declared.noun == noun:
+                return declared
+        raise LookupError(f"{self.system} does not write {noun}")
+
+    def stream_of(self, name: str) -> StreamDeclaration:
+        """Return the declaration of a stream.
+
+        :raises LookupError: the connector has no such stream.
+        """
+        for declared in self.streams:
+            if declared.name == name:
+                return declared
+        raise LookupError(f"{self.system} has no stream {name}")
+
+
+def load_manifest(package: str) -> Capabilities:
+    """Read ``manifest.toml`` of a connector package; unknown or missing words raise at once."""
+    text = resources.files(package).joinpath("manifest.toml").read_text(encoding="utf-8")
+    return parse_manifest(tomllib.loads(text))
+
+
+def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
+    """Turn the manifest's tables into capabilities.
+
+    :raises KeyError: a required word is missing.
+    """
+    limit = data["rate_limit"]
+    return Capabilities(
+        system=data["system"],
+        kind=data["kind"],
+        tier=data["tier"],
+        owners=tuple(data["owners"]),
+        permissions=tuple(data["permissions"]),
+        streams=tuple(_stream(name, table) for name, table in data.get("streams", {}).items()),
+        writes=tuple(_write(noun, table) for noun, table in data.get("writes", {}).items()),
+        rate_limit_calls=limit["calls"],
+        rate_limit_window_seconds=limit["window_seconds"],
+        settle_seconds=data.get("settle_seconds", 120),
+        record_urls=dict(data.get("record_urls", {})),
+        config_keys=tuple(data.get("config_keys", ())),
+        secret_names=tuple(data.get("secret_names", ())),
+    )
+
+
+def _stream(name: str, table: Mapping[str, Any]) -> StreamDeclaration:
+    return StreamDeclaration(
+        name=name,
+        noun=table["noun"],
+        announces_deletes=table["announces_deletes"],
+        has_total=table["has_total"],
+        overlap_seconds=table["overlap_seconds"],
+    )
+
+
+def _write(noun: str, table: Mapping[str, Any]) -> NounWrite:
+    return NounWrite(
+        noun=noun,
+        strategy=Strategy(table["strategy"]),
+        undo=Undo(table["undo"]),
+        batch_lines_max=table.get("batch_lines_max", 1),
+        quantum_seconds=table.get("quantum_seconds", 1),
+    )

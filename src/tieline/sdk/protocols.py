@@ -1,0 +1,267 @@
+"""The protocols a connector fulfils. All are optional but ``Checks``; the manifest says which.
+
+Every method is synchronous and raises the errors of ``tieline.kernel.errors`` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+from uuid import UUID
+
+from tieline.canonical import Command, Content, TimeLineCommand
+from tieline.canonical.nouns import (
+    Client,
+    Contact,
+    Opportunity,
+    Person,
+    StaffingFact,
+    TimeEntry,
+    WorkItem,
+)
+
+Noun = TimeEntry | Client | Contact | Opportunity | Person | StaffingFact | WorkItem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One configured account of one system.
+
+    ``config`` is the parsed TOML of the connection, ``secrets`` its decrypted credentials,
+    ``allowed_hosts`` (host:port) the only places calls may go.
+    """
+
+    connection_key: str
+    base_url: str
+    config: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    allowed_hosts: frozenset[str]
+    timeout_seconds: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckItem:
+    """One thing a check looked at; ``fix`` is a sentence when it failed."""
+
+    name: str
+    is_good: bool
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """Say whether a connection may be saved."""
+
+    items: tuple[CheckItem, ...]
+
+    @property
+    def is_good(self) -> bool:
+        return all(item.is_good for item in self.items)
+
+
+class Checks(Protocol):
+    def check(self) -> CheckReport:
+        """Try credentials, permissions and named fields before anything is saved."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRecord:
+    """Keep one record exactly as it came; ``source_at`` is the source's own last change."""
+
+    object: str
+    source_ref: str
+    body: bytes
+    source_at: datetime | None
+    line_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a stream.
+
+    ``cursor`` is opaque to everybody else: stored after the page has landed, handed back later.
+    ``total`` is the vendor's own count of the window where it tells one.
+    """
+
+    records: tuple[RawRecord, ...]
+    cursor: str
+    total: int | None
+    is_last: bool
+
+
+class Reads(Protocol):
+    def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
+        """Yield pages in order from the cursor (None or full: from the beginning).
+
+        An empty page after 401, 403 or 404 is never yielded: it raises.
+        """
+        ...
+
+
+class ReadsOne(Protocol):
+    def read_one(self, *, object: str, source_ref: str) -> RawRecord | None:
+        """Return the record, or None only for the vendor's 404 or 410."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translated:
+    """One record in canonical form. ``is_deleted`` where the record itself says so."""
+
+    noun: Noun
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untranslatable:
+    """One record that could not be understood: a case with this reason, never a guess."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+
+class Translates(Protocol):
+    def translate(self, *, record: RawRecord) -> Translated | Untranslatable:
+        """Return the canonical form; pure: no clock, no I/O."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A target's answer to one write: its own code for the record."""
+
+    target_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a target holds under our key, in the words of ``Command.content``."""
+
+    target_code: str
+    content: Content
+
+
+class Writes(Protocol):
+    def write(self, *, command: Command) -> Receipt:
+        """Send once.
+
+        :raises NotExecuted: it surely did not happen.
+        :raises AlreadyExists: a record stands under the key.
+        :raises Refused: the target refused it for a reason.
+        :raises OutcomeUnknown: nobody can say without asking.
+        """
+        ...
+
+    def probe(self, *, command: Command) -> Sequence[Stored]:
+        """Return every record that stands under the command's key; empty = absent."""
+        ...
+
+    def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
+        """Take a record of ours back as the manifest declares; return how (``deleted``, ...).
+
+        :raises Refused: the target does not allow it in the record's state.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLine:
+    """A time line as the target holds it; ``invoice_code`` once it stands on an invoice."""
+
+    business_key: UUID | None
+    target_code: str
+    entity_code: str
+    person_code: str
+    task_code: str
+    work_date: date
+    seconds: int
+    invoice_code: str | None
+
+    def content(self) -> Content:
+        return {
+            "person_code": self.person_code,
+            "task_code": self.task_code,
+            "work_date": self.work_date.isoformat(),
+            "seconds": str(self.seconds),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineTotal:
+    """The target's own sum for one project and period."""
+
+    project_code: str
+    seconds: int
+    lines: int
+
+
+class WritesTimeLines(Protocol):
+    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
+        """Send a batch as one atomic call; receipts in the order of the lines."""
+        ...
+
+    def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
+        """Return the lines that stand under the keys, in any order."""
+        ...
+
+    def void_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> None:
+        """Take uninvoiced lines back by key; a key that is absent is fine.
+
+        :raises Refused: at least one line is invoiced; nothing was voided.
+        """
+        ...
+
+    def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
+        """Return the target's sums per project for work dates in [starts_on, ends_on)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceLine:
+    """One line of a target's invoice: ``quantity`` in ``unit``, amounts in its currency."""
+
+    description: str
+    quantity: Decimal
+    unit: str
+    unit_price: Decimal
+    amount: Decimal
+    task_codes: tuple[str, ...]
+    line_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceDraft:
+    """A target's invoice as it stands."""
+
+    target_code: str
+    number: str
+    state: str
+    currency: str
+    untaxed_amount: Decimal
+    total_amount: Decimal
+    lines: tuple[InvoiceLine, ...]
+
+
+class Invoices(Protocol):
+    def draft_invoice(
+        self,
+        *,
+        entity_code: str,
+        project_code: str,
+        contract_code: str,
+        up_to: date,
+        billing_method: str,
+    ) -> InvoiceDraft | None:
+        """Let the target make its draft of everything uninvoiced up to a date, inclusive."""
+        ...
+
+    def read_invoices(
+        self, *, entity_code: str, project_code: str, contract_code: str
+    ) -> list[InvoiceDraft]:
+        """Return the invoices that stand for a project or contract."""
+        ...
