@@ -713,3 +713,16 @@ CREATE TABLE provisioning_plan (
     correlation_id text NOT NULL,
     UNIQUE (connection_key, source_epoch, deal_ref, project_group)
 );
+
+-- The digest of kernel.keys.business_key, for sets; a test holds the two equal.
+CREATE FUNCTION key_part(word text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT int4send(octet_length(convert_to(word, 'UTF8'))) || convert_to(word, 'UTF8')
+$$;
+CREATE FUNCTION business_key(connection_key text, source_epoch integer, object text, source_ref text,
+    target_connection text, noun text, part text, effect_no integer)
+RETURNS uuid LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT encode(substring(sha256(
+        tieline.key_part(connection_key) || tieline.key_part(source_epoch::text) || tieline.key_part(object)
+        || tieline.key_part(source_ref) || tieline.key_part(target_connection) || tieline.key_part(noun)
+        || tieline.key_part(part) || tieline.key_part(effect_no::text)) FOR 16), 'hex')::uuid
+$$;

@@ -1,0 +1,79 @@
+"""Turn verdicts into planned effects and confirmed effects into ledger lines, set by set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.runtime.sql import load
+
+_PLAN_BOOKINGS = load("tieline.ledger", "plan_bookings")
+_PLAN_VOIDS = load("tieline.ledger", "plan_voids")
+_REFRESH = load("tieline.ledger", "refresh_plans")
+_WITHDRAW = load("tieline.ledger", "withdraw_stale")
+_BOOK = load("tieline.ledger", "book_confirmed")
+_REVERSE = load("tieline.ledger", "reverse_voided")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """What one planning pass added: bookings, voids, and plans that were overtaken.
+
+    ``scopes`` are the (target, entity, period) triples that now have work.
+    """
+
+    bookings: int
+    voids: int
+    withdrawn: int
+    scopes: tuple[tuple[str, str, UUID], ...]
+
+
+def plan(
+    connection: Connection[dict[str, Any]],
+    *,
+    entry_ids: Sequence[UUID] | None,
+    now: datetime,
+) -> Booked:
+    """Plan what the newest verdicts ask for and the target does not hold yet.
+
+    A fixpoint: planning twice plans nothing twice. ``entry_ids`` None means every entry.
+    """
+    values = {
+        "entry_ids": list(entry_ids) if entry_ids is not None else None,
+        "now": now,
+    }
+    connection.execute(_REFRESH, values)
+    withdrawn = connection.execute(_WITHDRAW, values).rowcount
+    voids = connection.execute(_PLAN_VOIDS, values).fetchall()
+    bookings = connection.execute(_PLAN_BOOKINGS, values).fetchall()
+    scopes = {
+        (row["target_connection"], row["entity_code"], row["period_id"])
+        for row in [*voids, *bookings]
+    }
+    return Booked(
+        bookings=len(bookings),
+        voids=len(voids),
+        withdrawn=withdrawn,
+        scopes=tuple(sorted(scopes, key=str)),
+    )
+
+
+def book(
+    connection: Connection[dict[str, Any]],
+    *,
+    business_keys: Sequence[UUID],
+    target_seconds: Sequence[int],
+    now: datetime,
+) -> int:
+    """Book ledger lines for effects that were just confirmed; return how many.
+
+    ``target_seconds`` is what the target stored for each key, 0 for a void.
+    """
+    values = {"keys": list(business_keys), "target_seconds": list(target_seconds), "now": now}
+    booked = connection.execute(_BOOK, values).rowcount
+    return booked + connection.execute(_REVERSE, values).rowcount

@@ -1,0 +1,39 @@
+-- One booking effect per cleared entry that has nothing standing and nothing under way.
+-- The key is computed from the source alone, as kernel.keys.business_key does.
+WITH asked AS (
+    SELECT t.entry_id, t.connection_key, t.source_epoch, t.object, t.source_ref, v.verdict_id, v.version,
+           v.outcome, v.entity_code, v.period_id, v.project_id, v.seconds, v.amount, v.currency,
+           v.posting_hash, v.release_id, v.correlation_id, l.erp_connection_key AS target_connection,
+           p.cut_off_at
+    FROM time_entry t
+    JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
+    JOIN legal_entity l ON l.entity_code = v.entity_code
+    JOIN fiscal_period p ON p.period_id = v.period_id
+    WHERE v.outcome IN ('cleared', 'correct') AND v.seconds > 0
+      AND (%(entry_ids)s::uuid[] IS NULL OR t.entry_id = ANY (%(entry_ids)s::uuid[]))
+      AND NOT EXISTS (
+          SELECT FROM effect e
+          WHERE e.entry_id = t.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state <> 'WITHDRAWN'
+            AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key
+                            AND u.kind = 'void' AND u.state = 'CONFIRMED'))
+), numbered AS (
+    SELECT a.*, 1 + coalesce((
+        SELECT max(e.effect_no) FROM effect e
+        WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
+            = (a.connection_key, a.source_epoch, a.object, a.source_ref)
+          AND (e.target_connection, e.noun, e.part) = (a.target_connection, 'time_line', 'main')), 0) AS effect_no
+    FROM asked a
+)
+INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
+    part, effect_no, kind, verdict_id, entry_id, entry_version, verdict_outcome, entity_code, period_id,
+    project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id, correlation_id,
+    planned_at)
+SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, 'time_line',
+                            'main', effect_no),
+       connection_key, source_epoch, object, source_ref, target_connection, 'time_line', 'main', effect_no,
+       'book', verdict_id, entry_id, version, outcome, entity_code, period_id, project_id, seconds, amount,
+       currency, posting_hash, CASE WHEN cut_off_at - %(now)s < interval '24 hours' THEN 0 ELSE 1 END,
+       cut_off_at, release_id, correlation_id, %(now)s
+FROM numbered
+ON CONFLICT DO NOTHING
+RETURNING target_connection, entity_code, period_id

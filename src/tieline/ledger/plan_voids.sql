@@ -1,0 +1,33 @@
+-- Take back what stands but no longer equals the newest verdict; the new booking follows the void.
+WITH standing AS (
+    SELECT e.*, v.verdict_id AS new_verdict_id, v.version AS new_version, v.correlation_id AS new_correlation_id
+    FROM time_entry t
+    JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
+    JOIN effect e ON e.entry_id = t.entry_id
+    WHERE v.outcome = 'correct'
+      AND (%(entry_ids)s::uuid[] IS NULL OR t.entry_id = ANY (%(entry_ids)s::uuid[]))
+      AND e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
+      AND (v.seconds = 0 OR v.posting_hash IS DISTINCT FROM e.posting_hash)
+      AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                      AND u.state <> 'WITHDRAWN')
+), numbered AS (
+    SELECT s.*, 1 + (
+        SELECT max(e.effect_no) FROM effect e
+        WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref, e.target_connection, e.noun, e.part)
+            = (s.connection_key, s.source_epoch, s.object, s.source_ref, s.target_connection, s.noun, s.part)
+        ) AS next_no
+    FROM standing s
+)
+INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
+    part, effect_no, kind, undoes_key, verdict_id, entry_id, entry_version, verdict_outcome, entity_code,
+    period_id, project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id,
+    correlation_id, planned_at)
+SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, noun, part,
+                            next_no),
+       connection_key, source_epoch, object, source_ref, target_connection, noun, part, next_no, 'void',
+       business_key, new_verdict_id, entry_id, new_version, 'correct', entity_code, period_id, project_id,
+       -seconds, -amount, currency, posting_hash, work_class, deadline_at, release_id, new_correlation_id,
+       %(now)s
+FROM numbered
+ON CONFLICT DO NOTHING
+RETURNING target_connection, entity_code, period_id

@@ -1,0 +1,432 @@
+"""Time lines to one target, entity and period: batches of at most a few hundred, in three steps.
+
+Reserve and commit; call with nothing held; record, read back and book, and commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.canonical import TimeLineCommand
+from tieline.canonical.commands import content_hash
+from tieline.kernel.clock import Clock
+from tieline.kernel.errors import (
+    AlreadyExists,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    TielineError,
+)
+from tieline.kernel.failpoints import failpoint
+from tieline.ledger import book
+from tieline.posting import states
+from tieline.runtime.budget import Budgets
+from tieline.runtime.database import Database
+from tieline.runtime.sql import load
+from tieline.sdk import StoredLine, WritesTimeLines
+from tieline.sdk.directory import Connectors
+
+_RESERVE = load("tieline.posting", "reserve_lines")
+_RESERVE_VOIDS = load("tieline.posting", "reserve_voids")
+_INTERRUPTED = load("tieline.posting", "lines_interrupted")
+_UNKNOWN_DUE = load("tieline.posting", "lines_to_probe")
+_NEXT_DUE = load("tieline.posting", "lines_next_due")
+_MOVE_SET = load("tieline.posting", "move_lines")
+_RETRY_SECONDS = 2
+_WAIT_SECONDS_MAX = 60
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where a batch of lines goes."""
+
+    target_connection: str
+    entity_code: str
+    period_id: UUID
+
+    @property
+    def subject(self) -> str:
+        return f"{self.target_connection}|{self.entity_code}|{self.period_id}"
+
+    @classmethod
+    def parse(cls, subject: str) -> Scope:
+        """Read a scope from a work item's subject."""
+        target, entity_code, period_id = subject.split("|")
+        return cls(
+            target_connection=target, entity_code=entity_code, period_id=UUID(period_id)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What one round did; ``wait_seconds`` None when nothing is left to do."""
+
+    confirmed: int = 0
+    voided: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    wait_seconds: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Outcome:
+    confirmed: list[StoredLine] = field(default_factory=list)
+    rejected: dict[UUID, str] = field(default_factory=dict)
+    unknown: list[UUID] = field(default_factory=list)
+    not_executed: list[UUID] = field(default_factory=list)
+    wait_seconds: int = _RETRY_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinePoster:
+    """Post, take back and find out about the time lines of a scope."""
+
+    database: Database
+    connectors: Connectors
+    budgets: Budgets
+    clock: Clock
+    batch_lines_max: int = 200
+
+    def round(self, *, scope: Scope) -> Sent:
+        """Do one round: settle what is unknown, take back, then send one batch."""
+        self._find_interrupted(scope)
+        asked = self._probe(scope)
+        wait = self.budgets.take(connection_key=scope.target_connection, work_class=1)
+        if wait > 0:
+            return Sent(confirmed=asked.confirmed, wait_seconds=min(wait, _WAIT_SECONDS_MAX))
+        voided = self._void_batch(scope)
+        sent = self._send_batch(scope)
+        return Sent(
+            confirmed=asked.confirmed + sent.confirmed,
+            voided=voided.voided,
+            rejected=sent.rejected + voided.rejected,
+            unknown=sent.unknown + voided.unknown,
+            wait_seconds=self._next_wait(scope),
+        )
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _send_batch(self, scope: Scope) -> Sent:
+        commands = self._reserve(scope)
+        if not commands:
+            return Sent()
+        failpoint("lines.after_intent")
+        outcome = _Outcome()
+        self._call(scope, commands, outcome)
+        failpoint("lines.after_answer")
+        self._record(scope, commands, outcome)
+        failpoint("lines.after_record")
+        return Sent(
+            confirmed=len(outcome.confirmed),
+            rejected=len(outcome.rejected),
+            unknown=len(outcome.unknown),
+        )
+
+    def _reserve(self, scope: Scope) -> list[TimeLineCommand]:
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                _RESERVE,
+                {
+                    "target": scope.target_connection,
+                    "entity_code": scope.entity_code,
+                    "period_id": scope.period_id,
+                    "limit": self.batch_lines_max,
+                },
+            ).fetchall()
+            commands = [_command(row) for row in rows]
+            connection.execute(
+                """
+                UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1,
+                    payload_hash = k.payload_hash, sent_at = clock_timestamp(), due_at = NULL,
+                    reason = NULL
+                FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, payload_hash)
+                WHERE e.business_key = k.business_key
+                """,
+                (
+                    [command.business_key for command in commands],
+                    [content_hash(command.content()) for command in commands],
+                ),
+            )
+        return commands
+
+    def _call(
+        self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
+    ) -> None:
+        # The call is atomic at the target: a refusal means that nothing of it was stored, so the
+        # batch is halved until the refused line stands alone.
+        writer = self._writer(scope)
+        keys = [command.business_key for command in commands]
+        try:
+            writer.write_lines(entity_code=scope.entity_code, lines=commands)
+        except NotExecuted as error:
+            outcome.wait_seconds = error.retry_after_seconds or _RETRY_SECONDS
+            self.budgets.note_retry_after(
+                connection_key=scope.target_connection, seconds=outcome.wait_seconds
+            )
+            outcome.not_executed.extend(keys)
+        except AlreadyExists:
+            self._settle_existing(scope, commands, outcome)
+        except Refused as refusal:
+            if len(commands) == 1:
+                outcome.rejected[keys[0]] = refusal.reason
+                return
+            half = len(commands) // 2
+            self._call(scope, commands[:half], outcome)
+            self._call(scope, commands[half:], outcome)
+        except OutcomeUnknown:
+            self.budgets.note_failure(connection_key=scope.target_connection)
+            outcome.unknown.extend(keys)
+        else:
+            self.budgets.note_answer(connection_key=scope.target_connection)
+            self._read_back(scope, keys, outcome)
+
+    def _settle_existing(
+        self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
+    ) -> None:
+        keys = [command.business_key for command in commands]
+        found = self._read(scope, keys)
+        if not found:
+            outcome.unknown.extend(keys)
+            return
+        standing = {line.business_key for line in found}
+        outcome.confirmed.extend(found)
+        outcome.not_executed.extend(key for key in keys if key not in standing)
+
+    def _read_back(self, scope: Scope, keys: Sequence[UUID], outcome: _Outcome) -> None:
+        found = self._read(scope, keys)
+        standing = {line.business_key for line in found}
+        outcome.confirmed.extend(found)
+        outcome.unknown.extend(key for key in keys if key not in standing)
+
+    def _read(self, scope: Scope, keys: Sequence[UUID]) -> list[StoredLine]:
+        try:
+            return self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
+        except TielineError:
+            return []
+
+    def _record(
+        self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
+    ) -> None:
+        asked = {command.business_key: command for command in commands}
+        with self.database.transaction() as connection:
+            self._confirm(connection, outcome.confirmed, asked)
+            for key, reason in outcome.rejected.items():
+                states.move(connection, business_key=key, to=states.REJECTED, reason=reason)
+            _move(connection, outcome.unknown, states.UNKNOWN, "posting.answer_lost", 1)
+            _move(
+                connection,
+                outcome.not_executed,
+                states.PLANNED,
+                "write.not_executed",
+                outcome.wait_seconds,
+            )
+
+    def _confirm(
+        self,
+        connection: Connection[Row],
+        found: Sequence[StoredLine],
+        asked: dict[UUID, TimeLineCommand],
+    ) -> None:
+        by_key: dict[UUID, list[StoredLine]] = {}
+        for line in found:
+            if line.business_key is not None:
+                by_key.setdefault(line.business_key, []).append(line)
+        single = {key: lines[0] for key, lines in by_key.items() if len(lines) == 1}
+        altered = [
+            key for key, line in single.items() if dict(line.content()) != asked[key].content()
+        ]
+        _confirm_rows(connection, list(single.values()), altered)
+        book(
+            connection,
+            business_keys=list(single),
+            target_seconds=[line.seconds for line in single.values()],
+            now=self.clock.now(),
+        )
+
+    # -- finding out -----------------------------------------------------------------------------
+
+    def _find_interrupted(self, scope: Scope) -> None:
+        # One work item per scope: an INTENT found at the start of a round is a crash, not a twin.
+        with self.database.transaction() as connection:
+            connection.execute(_INTERRUPTED, _scope_values(scope))
+
+    def _probe(self, scope: Scope) -> Sent:
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                _UNKNOWN_DUE, {**_scope_values(scope), "limit": self.batch_lines_max}
+            ).fetchall()
+        if not rows:
+            return Sent()
+        failpoint("lines.before_probe")
+        keys = [row["asked_key"] for row in rows]
+        try:
+            found = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
+        except TielineError:
+            with self.database.transaction() as connection:
+                _move(
+                    connection,
+                    [row["business_key"] for row in rows],
+                    states.UNKNOWN,
+                    "posting.probe_failed",
+                    _RETRY_SECONDS,
+                )
+            return Sent(unknown=len(rows))
+        return self._settle(scope, rows, found)
+
+    def _settle(self, scope: Scope, rows: list[Row], found: list[StoredLine]) -> Sent:
+        standing = {line.business_key: line for line in found}
+        bookings = [row for row in rows if row["kind"] == "book"]
+        voids = [row for row in rows if row["kind"] == "void"]
+        same = [r for r in bookings if r["business_key"] in standing and _is_same(r, standing)]
+        differs = [r for r in bookings if r["business_key"] in standing and r not in same]
+        absent = [r for r in bookings if r["business_key"] not in standing]
+        void_done = [row for row in voids if row["asked_key"] not in standing]
+        void_open = [row for row in voids if row["asked_key"] in standing]
+        with self.database.transaction() as connection:
+            _confirm_rows(connection, [standing[row["business_key"]] for row in same], [])
+            book(
+                connection,
+                business_keys=_keys(same),
+                target_seconds=[standing[row["business_key"]].seconds for row in same],
+                now=self.clock.now(),
+            )
+            _move(connection, _keys(differs), states.CONFLICT, "posted.conflict", 0)
+            _move(connection, _keys(absent), states.ABSENT, "posting.absent", 0)
+            _move(connection, _keys(void_open), states.ABSENT, "posting.absent", 0)
+            _confirm_voids(connection, _keys(void_done), self.clock)
+        return Sent(confirmed=len(same), voided=len(void_done))
+
+    # -- taking back -----------------------------------------------------------------------------
+
+    def _void_batch(self, scope: Scope) -> Sent:
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                _RESERVE_VOIDS, {**_scope_values(scope), "limit": self.batch_lines_max}
+            ).fetchall()
+        if not rows:
+            return Sent()
+        failpoint("voids.after_intent")
+        return self._void(scope, rows)
+
+    def _void(self, scope: Scope, rows: list[Row]) -> Sent:
+        undone = [row["undoes_key"] for row in rows]
+        try:
+            self._writer(scope).void_lines(entity_code=scope.entity_code, keys=undone)
+            still = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=undone)
+        except Refused as refusal:
+            return self._void_refused(scope, rows, refusal)
+        except NotExecuted as error:
+            wait = error.retry_after_seconds or _RETRY_SECONDS
+            with self.database.transaction() as connection:
+                _move(connection, _keys(rows), states.PLANNED, error.code, wait)
+            return Sent()
+        except TielineError:
+            with self.database.transaction() as connection:
+                _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", 1)
+            return Sent(unknown=len(rows))
+        failpoint("voids.after_answer")
+        standing = {line.business_key for line in still}
+        done = [row for row in rows if row["undoes_key"] not in standing]
+        left = [row for row in rows if row["undoes_key"] in standing]
+        with self.database.transaction() as connection:
+            _confirm_voids(connection, _keys(done), self.clock)
+            _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", 1)
+        return Sent(voided=len(done), unknown=len(left))
+
+    def _void_refused(self, scope: Scope, rows: list[Row], refusal: Refused) -> Sent:
+        if len(rows) > 1:
+            half = len(rows) // 2
+            first, second = self._void(scope, rows[:half]), self._void(scope, rows[half:])
+            return Sent(
+                voided=first.voided + second.voided,
+                rejected=first.rejected + second.rejected,
+                unknown=first.unknown + second.unknown,
+            )
+        with self.database.transaction() as connection:
+            _move(connection, _keys(rows), states.REJECTED, refusal.reason, 0)
+        return Sent(rejected=1)
+
+    # -- common ----------------------------------------------------------------------------------
+
+    def _next_wait(self, scope: Scope) -> int | None:
+        with self.database.transaction() as connection:
+            row = connection.execute(_NEXT_DUE, _scope_values(scope)).fetchone()
+        if row is None or row["seconds"] is None:
+            return None
+        return min(_WAIT_SECONDS_MAX, max(0, int(row["seconds"])))
+
+    def _writer(self, scope: Scope) -> WritesTimeLines:
+        connector = self.connectors.get(connection_key=scope.target_connection)
+        return cast(WritesTimeLines, connector)
+
+
+def _command(row: Row) -> TimeLineCommand:
+    return TimeLineCommand(
+        business_key=row["business_key"],
+        entity_code=row["entity_code"],
+        person_code=row["person_code"],
+        task_code=row["task_code"],
+        work_date=row["work_date"],
+        seconds=row["seconds"],
+        narrative=row["narrative"],
+    )
+
+
+def _scope_values(scope: Scope) -> Row:
+    return {
+        "target": scope.target_connection,
+        "entity_code": scope.entity_code,
+        "period_id": scope.period_id,
+    }
+
+
+def _keys(rows: Sequence[Row]) -> list[UUID]:
+    return [row["business_key"] for row in rows]
+
+
+def _is_same(row: Row, standing: dict[UUID | None, StoredLine]) -> bool:
+    return content_hash(standing[row["business_key"]].content()) == row["payload_hash"]
+
+
+def _move(
+    connection: Connection[Row], keys: Sequence[UUID], to: str, reason: str, due_in_seconds: int
+) -> None:
+    if keys:
+        connection.execute(
+            _MOVE_SET,
+            {"keys": list(keys), "to": to, "reason": reason, "due_in_seconds": due_in_seconds},
+        )
+
+
+def _confirm_rows(
+    connection: Connection[Row], lines: Sequence[StoredLine], altered: Sequence[UUID]
+) -> None:
+    connection.execute(
+        """
+        UPDATE effect e SET state = 'CONFIRMED', target_code = k.target_code, due_at = NULL,
+            settled_at = clock_timestamp(),
+            reason = CASE WHEN e.business_key = ANY (%s::uuid[])
+                          THEN 'posted.altered_by_target' END
+        FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, target_code)
+        WHERE e.business_key = k.business_key AND e.state <> 'CONFIRMED'
+        """,
+        (
+            list(altered),
+            [line.business_key for line in lines],
+            [line.target_code for line in lines],
+        ),
+    )
+
+
+def _confirm_voids(connection: Connection[Row], keys: Sequence[UUID], clock: Clock) -> None:
+    if not keys:
+        return
+    _move(connection, keys, states.CONFIRMED, "posting.taken_back", 0)
+    book(connection, business_keys=keys, target_seconds=[0] * len(keys), now=clock.now())

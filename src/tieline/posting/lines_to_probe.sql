@@ -1,0 +1,9 @@
+-- Take what is unknown and due to PROBING; a void asks for the line it took back.
+UPDATE effect e SET state = 'PROBING'
+WHERE e.business_key IN (
+    SELECT business_key FROM effect
+    WHERE target_connection = %(target)s AND entity_code = %(entity_code)s AND period_id = %(period_id)s
+      AND noun = 'time_line' AND state = 'UNKNOWN' AND (due_at IS NULL OR due_at <= clock_timestamp())
+    ORDER BY work_class, deadline_at, business_key LIMIT %(limit)s
+)
+RETURNING e.business_key, e.kind, e.payload_hash, coalesce(e.undoes_key, e.business_key) AS asked_key

@@ -1,0 +1,285 @@
+"""One write of master data at a time: reserve, call, read back, record; safe to call again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tieline.canonical import Command
+from tieline.canonical.commands import content_hash
+from tieline.kernel.clock import Clock
+from tieline.kernel.errors import (
+    AlreadyExists,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    TielineError,
+    TryAgain,
+)
+from tieline.kernel.failpoints import failpoint
+from tieline.kernel.keys import SourceIdentity, business_key
+from tieline.posting import states
+from tieline.posting.outcomes import (
+    Confirmed,
+    Conflicted,
+    EffectRequest,
+    PostResult,
+    Rejected,
+    Undone,
+    Waiting,
+)
+from tieline.runtime.budget import Budgets
+from tieline.runtime.database import Database
+from tieline.sdk import Stored, Strategy, Writes
+from tieline.sdk.directory import Connectors
+
+_SAFE_TO_RESEND = {Strategy.NATIVE_KEY, Strategy.UPSERT, Strategy.UNIQUE_FIELD}
+_RETRY_SECONDS = 2
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poster:
+    """Post and undo single records; the same mechanism for every target and noun."""
+
+    database: Database
+    connectors: Connectors
+    budgets: Budgets
+    clock: Clock
+
+    def post(self, *, request: EffectRequest, build: Callable[[UUID], Command]) -> PostResult:
+        """Bring about one effect, or say what it waits for.
+
+        ``build`` makes the command for a business key. Calling again repeats the answer.
+        """
+        effect = self._find_or_plan(request)
+        key: UUID = effect["business_key"]
+        writer = cast(Writes, self.connectors.get(connection_key=request.target_connection))
+        command = build(key)
+        match effect["state"]:
+            case states.CONFIRMED:
+                return Confirmed(
+                    business_key=key, target_code=effect["target_code"], is_new=False
+                )
+            case states.CONFLICT:
+                return Conflicted(business_key=key, message=effect["reason"] or "")
+            case states.INTENT:
+                self._record(key, to=states.UNKNOWN, reason="posting.interrupted")
+                return self._ask(writer, command, request)
+            case states.UNKNOWN | states.PROBING:
+                return self._ask(writer, command, request)
+            case _:
+                return self._send(writer, command, request)
+
+    def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected:
+        """Take a confirmed record back in the target's own declared way."""
+        with self.database.transaction() as connection:
+            original = states.get_effect(connection, business_key=business_key)
+            void = states.find_void(connection, undoes_key=business_key)
+            if void is None:
+                void = states.plan_void(connection, original=original, now=self.clock.now())
+        if void["state"] == states.CONFIRMED:
+            return Undone(business_key=void["business_key"], how=void["target_code"] or "")
+        return self._send_undo(original, void)
+
+    # -- the three steps of a write ------------------------------------------------------------
+
+    def _find_or_plan(self, request: EffectRequest) -> Row:
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            standing = states.find_newest(connection, request=request)
+            if standing is not None:
+                return standing
+            effect_no = states.next_effect_no(connection, request=request)
+            return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
+
+    def _send(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
+        key = command.business_key
+        wait = self.budgets.take(
+            connection_key=request.target_connection, work_class=request.work_class
+        )
+        if wait > 0:
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
+        self._reserve(command)
+        failpoint(f"post.{command.noun}.after_intent")
+        try:
+            receipt = writer.write(command=command)
+        except NotExecuted as error:
+            return self._not_executed(key, request, error)
+        except AlreadyExists:
+            self._record(key, to=states.UNKNOWN, reason="posting.already_exists")
+            return self._ask(writer, command, request)
+        except Refused as refusal:
+            self.budgets.note_answer(connection_key=request.target_connection)
+            self._record(key, to=states.REJECTED, reason=refusal.reason)
+            return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
+        except OutcomeUnknown:
+            self.budgets.note_failure(connection_key=request.target_connection)
+            return self._unknown(key, request)
+        except TielineError:
+            self._record(key, to=states.PLANNED, reason="posting.not_sent")
+            raise
+        failpoint(f"post.{command.noun}.after_answer")
+        self.budgets.note_answer(connection_key=request.target_connection)
+        return self._read_back(writer, command, request, target_code=receipt.target_code)
+
+    def _reserve(self, command: Command) -> None:
+        content = command.content()
+        with self.database.transaction() as connection:
+            states.to_intent(
+                connection,
+                business_key=command.business_key,
+                payload_hash=content_hash(content),
+            )
+            connection.execute(
+                "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
+                " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
+                (command.business_key, Jsonb(dict(content))),
+            )
+
+    def _read_back(
+        self, writer: Writes, command: Command, request: EffectRequest, *, target_code: str
+    ) -> PostResult:
+        try:
+            found = writer.probe(command=command)
+        except TryAgain:
+            return self._unknown(command.business_key, request)
+        if not found:
+            return self._unknown(command.business_key, request)
+        return self._compare(command, request, found, is_new=True)
+
+    def _ask(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
+        key = command.business_key
+        with self.database.transaction() as connection:
+            wait = states.seconds_until_due(connection, business_key=key)
+        if wait > 0:
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
+        self._record(key, to=states.PROBING)
+        try:
+            found = writer.probe(command=command)
+        except TielineError:
+            self._record(key, to=states.UNKNOWN, due_in_seconds=_RETRY_SECONDS)
+            return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
+        failpoint(f"post.{command.noun}.after_probe")
+        if found:
+            return self._compare(command, request, found, is_new=False)
+        self._record(key, to=states.ABSENT)
+        return self._send(writer, command, request)
+
+    def _compare(
+        self, command: Command, request: EffectRequest, found: Sequence[Stored], *, is_new: bool
+    ) -> PostResult:
+        key = command.business_key
+        if len(found) > 1:
+            names = ", ".join(stored.target_code for stored in found)
+            return self._conflict(key, request, f"more than one record stands under it: {names}")
+        stored = found[0]
+        differing = differences(asked=command.content(), stored=stored.content)
+        if differing:
+            return self._conflict(key, request, f"{stored.target_code} differs in {differing}")
+        self._record(key, to=states.CONFIRMED, target_code=stored.target_code)
+        return Confirmed(business_key=key, target_code=stored.target_code, is_new=is_new)
+
+    def _conflict(self, key: UUID, request: EffectRequest, message: str) -> Conflicted:
+        with self.database.transaction() as connection:
+            state = states.get_effect(connection, business_key=key)["state"]
+            if state == states.INTENT:
+                states.move(connection, business_key=key, to=states.UNKNOWN)
+                states.move(connection, business_key=key, to=states.PROBING)
+            states.move(connection, business_key=key, to=states.CONFLICT, reason=message)
+        return Conflicted(business_key=key, message=message)
+
+    def _not_executed(self, key: UUID, request: EffectRequest, error: NotExecuted) -> Waiting:
+        wait = error.retry_after_seconds or _RETRY_SECONDS
+        self.budgets.note_retry_after(connection_key=request.target_connection, seconds=wait)
+        self._record(key, to=states.PLANNED, due_in_seconds=wait, reason=error.code)
+        return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
+
+    def _unknown(self, key: UUID, request: EffectRequest) -> Waiting:
+        wait = self._settle_seconds(request)
+        self._record(key, to=states.UNKNOWN, due_in_seconds=wait, reason="posting.answer_lost")
+        return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
+
+    def _settle_seconds(self, request: EffectRequest) -> int:
+        capabilities = self.connectors.capabilities(connection_key=request.target_connection)
+        strategy = capabilities.write_of(request.noun).strategy
+        if strategy in _SAFE_TO_RESEND:
+            return 1
+        with self.database.transaction() as connection:
+            return states.settle_seconds(
+                connection,
+                connection_key=request.target_connection,
+                declared=capabilities.settle_seconds,
+            )
+
+    def _record(
+        self,
+        key: UUID,
+        *,
+        to: str,
+        target_code: str | None = None,
+        reason: str | None = None,
+        due_in_seconds: int = 0,
+    ) -> None:
+        with self.database.transaction() as connection:
+            states.move(
+                connection,
+                business_key=key,
+                to=to,
+                target_code=target_code,
+                reason=reason,
+                due_in_seconds=due_in_seconds,
+            )
+
+    # -- undoing ---------------------------------------------------------------------------------
+
+    def _send_undo(self, original: Row, void: Row) -> Undone | Waiting | Rejected:
+        key: UUID = void["business_key"]
+        self._undo_intent(void)
+        failpoint(f"undo.{original['noun']}.after_intent")
+        writer = cast(Writes, self.connectors.get(connection_key=original["target_connection"]))
+        try:
+            how = writer.undo(
+                noun=original["noun"],
+                entity_code=original["entity_code"],
+                target_code=original["target_code"],
+                business_key=original["business_key"],
+            )
+        except Refused as refusal:
+            self._record(key, to=states.REJECTED, reason=refusal.reason)
+            return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
+        except NotExecuted as error:
+            wait = error.retry_after_seconds or _RETRY_SECONDS
+            self._record(key, to=states.PLANNED, due_in_seconds=wait, reason=error.code)
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
+        except (OutcomeUnknown, TryAgain):
+            self._record(key, to=states.UNKNOWN, due_in_seconds=_RETRY_SECONDS)
+            return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
+        self._record(key, to=states.CONFIRMED, target_code=how)
+        return Undone(business_key=key, how=how)
+
+    def _undo_intent(self, void: Row) -> None:
+        # Taking back by key is repeatable: absent is its goal, so asking again is the read-back.
+        with self.database.transaction() as connection:
+            key = void["business_key"]
+            if void["state"] == states.INTENT:
+                states.move(connection, business_key=key, to=states.UNKNOWN)
+            if void["state"] in (states.INTENT, states.UNKNOWN):
+                states.move(connection, business_key=key, to=states.PROBING)
+            if void["state"] in (states.INTENT, states.UNKNOWN, states.PROBING):
+                states.move(connection, business_key=key, to=states.ABSENT)
+            if void["state"] == states.REJECTED:
+                states.move(connection, business_key=key, to=states.PLANNED)
+            states.to_intent(connection, business_key=key, payload_hash="undo")
+
+
+def differences(*, asked: Any, stored: Any) -> str:
+    """Name the fields in which a stored record is not what was asked, or return ''."""
+    return ", ".join(name for name in sorted(asked) if stored.get(name) != asked[name])

@@ -1,0 +1,33 @@
+-- An INTENT is written only while the version is the newest, the verdict is of this version, no rejudge
+-- waits for its keys, and the period is open; entry and period rows are locked in this transaction.
+WITH period AS (
+    SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
+), due AS (
+    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.work_date,
+           e.entry_id, e.entry_version
+    FROM effect e
+    JOIN period p ON p.period_id = e.period_id
+    JOIN time_entry t ON t.entry_id = e.entry_id
+    JOIN verdict v ON v.verdict_id = e.verdict_id
+    WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
+      AND e.noun = 'time_line' AND e.kind = 'book' AND e.state IN ('PLANNED', 'ABSENT')
+      AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
+      AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
+      AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys))
+      AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
+    ORDER BY e.work_class, e.deadline_at, e.business_key
+    LIMIT %(limit)s
+    FOR UPDATE OF e, t SKIP LOCKED
+)
+SELECT d.business_key, d.entity_code, d.seconds, d.work_date, n.text AS narrative,
+       person.source_ref AS person_code, task.source_ref AS task_code
+FROM due d
+JOIN time_entry_version w ON w.entry_id = d.entry_id AND w.version = d.entry_version
+LEFT JOIN narrative n USING (narrative_id)
+JOIN crosswalk person ON person.connection_key = %(target)s AND person.noun = 'employee'
+    AND person.our_id = d.person_id AND person.scope = d.entity_code AND person.superseded_at IS NULL
+    AND daterange(person.starts_on, person.ends_on) @> d.work_date
+JOIN crosswalk task ON task.connection_key = %(target)s AND task.noun = 'erp_task'
+    AND task.our_id = d.contract_line_id AND task.superseded_at IS NULL
+    AND daterange(task.starts_on, task.ends_on) @> d.work_date
+ORDER BY d.business_key

@@ -1,0 +1,220 @@
+"""The effect row: planned, reserved, moved along allowed edges only (the database holds them)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.kernel.keys import SourceIdentity, business_key
+from tieline.posting.outcomes import EffectRequest
+
+PLANNED = "PLANNED"
+INTENT = "INTENT"
+CONFIRMED = "CONFIRMED"
+REJECTED = "REJECTED"
+UNKNOWN = "UNKNOWN"
+PROBING = "PROBING"
+ABSENT = "ABSENT"
+CONFLICT = "CONFLICT"
+WITHDRAWN = "WITHDRAWN"
+
+Row = dict[str, Any]
+SETTLE_SECONDS_DEFAULT = 120
+
+
+def get_effect(connection: Connection[Row], *, business_key: UUID) -> Row:
+    """Return one effect.
+
+    :raises LookupError: there is none under the key.
+    """
+    row = connection.execute(
+        "SELECT * FROM effect WHERE business_key = %s", (business_key,)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"no effect stands under {business_key}")
+    return row
+
+
+def find_newest(connection: Connection[Row], *, request: EffectRequest) -> Row | None:
+    """Return the write that stands or is under way for an event, None when it may be planned."""
+    return connection.execute(
+        """
+        SELECT e.* FROM effect e
+        WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref) = (%s, %s, %s, %s)
+          AND (e.target_connection, e.noun, e.part) = (%s, %s, %s)
+          AND e.kind = 'write' AND e.state <> 'WITHDRAWN'
+          AND NOT EXISTS (SELECT FROM effect v WHERE v.undoes_key = e.business_key
+                          AND v.kind = 'void' AND v.state = 'CONFIRMED')
+        ORDER BY e.effect_no DESC LIMIT 1
+        """,
+        (*_source_values(request), request.target_connection, request.noun, request.part),
+    ).fetchone()
+
+
+def next_effect_no(connection: Connection[Row], *, request: EffectRequest) -> int:
+    """Return the number the next effect of an event and part takes."""
+    row = connection.execute(
+        """
+        SELECT coalesce(max(effect_no), 0) + 1 AS effect_no FROM effect
+        WHERE (connection_key, source_epoch, object, source_ref) = (%s, %s, %s, %s)
+          AND (target_connection, noun, part) = (%s, %s, %s)
+        """,
+        (*_source_values(request), request.target_connection, request.noun, request.part),
+    ).fetchone()
+    assert row is not None
+    return int(row["effect_no"])
+
+
+def plan_write(
+    connection: Connection[Row], *, request: EffectRequest, effect_no: int, now: datetime
+) -> Row:
+    """Insert a PLANNED effect; a concurrent twin's row is returned instead of a second one."""
+    key = business_key(
+        source=request.source,
+        target_connection=request.target_connection,
+        noun=request.noun,
+        part=request.part,
+        effect_no=effect_no,
+    )
+    connection.execute(
+        """
+        INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,
+            target_connection, noun, part, effect_no, kind, entity_code, project_id, work_class,
+            deadline_at, release_id, correlation_id, planned_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'write', %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT DO NOTHING
+        """,
+        (
+            key,
+            *_source_values(request),
+            request.target_connection,
+            request.noun,
+            request.part,
+            effect_no,
+            request.entity_code,
+            request.project_id,
+            request.work_class,
+            request.deadline_at,
+            request.release_id,
+            request.correlation_id,
+            now,
+        ),
+    )
+    return get_effect(connection, business_key=key)
+
+
+def find_void(connection: Connection[Row], *, undoes_key: UUID) -> Row | None:
+    """Return the undoing of an effect, planned or done, or None."""
+    return connection.execute(
+        "SELECT * FROM effect WHERE undoes_key = %s AND kind = 'void' AND state <> 'WITHDRAWN'",
+        (undoes_key,),
+    ).fetchone()
+
+
+def plan_void(connection: Connection[Row], *, original: Row, now: datetime) -> Row:
+    """Insert the PLANNED undoing of a confirmed effect under the next number of its part."""
+    source = SourceIdentity(
+        connection_key=original["connection_key"],
+        source_epoch=original["source_epoch"],
+        object=original["object"],
+        source_ref=original["source_ref"],
+    )
+    newest = connection.execute(
+        """
+        SELECT max(effect_no) AS effect_no FROM effect
+        WHERE (connection_key, source_epoch, object, source_ref, target_connection, noun, part)
+            = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s,
+               %(target_connection)s, %(noun)s, %(part)s)
+        """,
+        original,
+    ).fetchone()
+    assert newest is not None
+    effect_no = int(newest["effect_no"]) + 1
+    key = business_key(
+        source=source,
+        target_connection=original["target_connection"],
+        noun=original["noun"],
+        part=original["part"],
+        effect_no=effect_no,
+    )
+    connection.execute(
+        """
+        INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,
+            target_connection, noun, part, effect_no, kind, undoes_key, entity_code, project_id,
+            work_class, deadline_at, release_id, correlation_id, planned_at)
+        SELECT %s, connection_key, source_epoch, object, source_ref, target_connection, noun, part,
+            %s, 'void', business_key, entity_code, project_id, work_class, deadline_at, release_id,
+            correlation_id, %s
+        FROM effect WHERE business_key = %s
+        """,
+        (key, effect_no, now, original["business_key"]),
+    )
+    return get_effect(connection, business_key=key)
+
+
+def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: str) -> None:
+    """Commit to send: from PLANNED, ABSENT or a rejection that is tried again."""
+    connection.execute(
+        "UPDATE effect SET state = 'PLANNED' WHERE business_key = %s AND state = 'REJECTED'",
+        (business_key,),
+    )
+    connection.execute(
+        """
+        UPDATE effect SET state = 'INTENT', attempt = attempt + 1, payload_hash = %s,
+            sent_at = clock_timestamp(), due_at = NULL, reason = NULL
+        WHERE business_key = %s
+        """,
+        (payload_hash, business_key),
+    )
+
+
+def move(
+    connection: Connection[Row],
+    *,
+    business_key: UUID,
+    to: str,
+    target_code: str | None = None,
+    reason: str | None = None,
+    due_in_seconds: int = 0,
+) -> None:
+    """Move one effect along an edge; due instants are lease time, on the database's clock."""
+    connection.execute(
+        """
+        UPDATE effect SET state = %s, target_code = coalesce(%s, target_code), reason = %s,
+            due_at = CASE WHEN %s > 0 THEN clock_timestamp() + make_interval(secs => %s) END,
+            settled_at = CASE WHEN %s IN ('CONFIRMED', 'REJECTED', 'CONFLICT')
+                              THEN clock_timestamp() ELSE settled_at END
+        WHERE business_key = %s AND state <> %s
+        """,
+        (to, target_code, reason, due_in_seconds, due_in_seconds, to, business_key, to),
+    )
+
+
+def seconds_until_due(connection: Connection[Row], *, business_key: UUID) -> int:
+    """Return the whole seconds an effect still waits, 0 when it may go on."""
+    row = connection.execute(
+        """
+        SELECT greatest(0, ceil(extract(epoch FROM due_at - clock_timestamp())))::int AS seconds
+        FROM effect WHERE business_key = %s
+        """,
+        (business_key,),
+    ).fetchone()
+    return int(row["seconds"] or 0) if row else 0
+
+
+def settle_seconds(connection: Connection[Row], *, connection_key: str, declared: int) -> int:
+    """Return how long an unanswered write of a connection may still commit."""
+    row = connection.execute(
+        "SELECT settle_seconds FROM connection WHERE connection_key = %s", (connection_key,)
+    ).fetchone()
+    if row and row["settle_seconds"] is not None:
+        return int(row["settle_seconds"])
+    return declared or SETTLE_SECONDS_DEFAULT
+
+
+def _source_values(request: EffectRequest) -> tuple[str, int, str, str]:
+    source = request.source
+    return (source.connection_key, source.source_epoch, source.object, source.source_ref)
