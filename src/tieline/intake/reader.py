@@ -1,0 +1,206 @@
+"""Read streams page by page into batches; one loader per connection and stream holds the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tieline.intake.landing import LandingPage, land
+from tieline.kernel.clock import Clock
+from tieline.kernel.errors import AskPerson, TielineError, TryAgain
+from tieline.runtime.budget import Budgets
+from tieline.runtime.database import Database
+from tieline.runtime.leases import Leases
+from tieline.sdk import RawRecord, Reads, ReadsOne, Translates
+from tieline.sdk.directory import Connectors
+
+_LEASE_SECONDS = 60
+_DIRTY_RECORDS_MAX = 100
+OnBatch = Callable[[Any, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadResult:
+    """What one pass over a stream brought; ``problem`` is '' when it read to its end."""
+
+    rows: int
+    versions: int
+    untranslated: int
+    batch_ids: tuple[int, ...]
+    seen: frozenset[tuple[str, str]]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Poll streams and read dirty records of configured connections.
+
+    ``on_batch`` is called with (connection, batch id, correlation id) after a batch has landed,
+    so that what must follow is scheduled.
+    """
+
+    database: Database
+    connectors: Connectors
+    budgets: Budgets
+    leases: Leases
+    clock: Clock
+    material_key: bytes
+    on_batch: OnBatch
+
+    def poll(
+        self, *, connection_key: str, stream: str, is_full: bool, correlation_id: str
+    ) -> ReadResult:
+        """Read a stream from its cursor, or whole; a broken read keeps what landed and says why."""
+        lease = self.leases.acquire(
+            name=f"intake:{connection_key}:{stream}", ttl_seconds=_LEASE_SECONDS
+        )
+        if lease is None:
+            return _nothing("another loader holds the stream")
+        try:
+            return self._read(connection_key, stream, is_full, correlation_id)
+        finally:
+            self.leases.release(lease)
+
+    def read_dirty(self, *, connection_key: str, correlation_id: str) -> ReadResult:
+        """Read the records that hints marked; a mark is removed by the read that serves it."""
+        with self.database.transaction() as connection:
+            marks = connection.execute(
+                """
+                SELECT object, source_ref, marked_at FROM dirty_mark
+                WHERE connection_key = %s ORDER BY marked_at LIMIT %s
+                """,
+                (connection_key, _DIRTY_RECORDS_MAX),
+            ).fetchall()
+        if not marks:
+            return _nothing("")
+        source = cast(ReadsOne, self.connectors.get(connection_key=connection_key))
+        records = []
+        for mark in marks:
+            self.budgets.wait(connection_key=connection_key, work_class=2)
+            record = source.read_one(object=mark["object"], source_ref=mark["source_ref"])
+            if record is not None:
+                records.append(record)
+        result = self._land(connection_key, "dirty", "hint", records, None, correlation_id)
+        with self.database.transaction() as connection:
+            for mark in marks:
+                connection.execute(
+                    """
+                    DELETE FROM dirty_mark
+                    WHERE connection_key = %s AND object = %s AND source_ref = %s AND marked_at <= %s
+                    """,
+                    (connection_key, mark["object"], mark["source_ref"], mark["marked_at"]),
+                )
+        return result
+
+    def _read(
+        self, connection_key: str, stream: str, is_full: bool, correlation_id: str
+    ) -> ReadResult:
+        source = cast(Reads, self.connectors.get(connection_key=connection_key))
+        cursor = None if is_full else self._cursor(connection_key, stream)
+        total = _nothing("")
+        kind = "full" if is_full else "poll"
+        try:
+            self.budgets.wait(connection_key=connection_key, work_class=3)
+            for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
+                landed = self._land(
+                    connection_key, stream, kind, list(page.records), page.cursor, correlation_id
+                )
+                total = _sum(total, landed)
+                if not page.is_last:
+                    self.budgets.wait(connection_key=connection_key, work_class=3)
+        except (TryAgain, AskPerson) as error:
+            self._note_problem(connection_key, stream, error)
+            return _with_problem(total, str(error))
+        self.budgets.note_answer(connection_key=connection_key)
+        return total
+
+    def _land(
+        self,
+        connection_key: str,
+        stream: str,
+        kind: str,
+        records: list[RawRecord],
+        cursor: str | None,
+        correlation_id: str,
+    ) -> ReadResult:
+        connector = cast(Translates, self.connectors.get(connection_key=connection_key))
+        page = LandingPage(
+            connection_key=connection_key,
+            source_epoch=self._source_epoch(connection_key),
+            stream=stream,
+            kind=kind,
+            records=records,
+            cursor=cursor,
+            correlation_id=correlation_id,
+        )
+        landed = land(
+            self.database,
+            page=page,
+            translate=lambda record: connector.translate(record=record),
+            material_key=self.material_key,
+            now=self.clock.now(),
+        )
+        with self.database.transaction() as connection:
+            self.on_batch(connection, landed.batch_id, correlation_id)
+        return ReadResult(
+            rows=landed.rows,
+            versions=landed.versions,
+            untranslated=landed.untranslated,
+            batch_ids=(landed.batch_id,),
+            seen=frozenset((record.object, record.source_ref) for record in records),
+            problem="",
+        )
+
+    def _cursor(self, connection_key: str, stream: str) -> str | None:
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT cursor FROM stream_cursor WHERE connection_key = %s AND stream = %s",
+                (connection_key, stream),
+            ).fetchone()
+        return row["cursor"] if row else None
+
+    def _source_epoch(self, connection_key: str) -> int:
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT source_epoch FROM connection WHERE connection_key = %s", (connection_key,)
+            ).fetchone()
+        if row is None:
+            raise LookupError(f"no connection is called {connection_key}")
+        return int(row["source_epoch"])
+
+    def _note_problem(self, connection_key: str, stream: str, error: TielineError) -> None:
+        self.budgets.note_failure(connection_key=connection_key)
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE stream_cursor SET last_error = %s WHERE connection_key = %s AND stream = %s",
+                (f"{error.code}: {error}", connection_key, stream),
+            )
+
+
+def _nothing(problem: str) -> ReadResult:
+    return ReadResult(
+        rows=0, versions=0, untranslated=0, batch_ids=(), seen=frozenset(), problem=problem
+    )
+
+
+def _sum(one: ReadResult, two: ReadResult) -> ReadResult:
+    return ReadResult(
+        rows=one.rows + two.rows,
+        versions=one.versions + two.versions,
+        untranslated=one.untranslated + two.untranslated,
+        batch_ids=one.batch_ids + two.batch_ids,
+        seen=one.seen | two.seen,
+        problem=one.problem or two.problem,
+    )
+
+
+def _with_problem(result: ReadResult, problem: str) -> ReadResult:
+    return ReadResult(
+        rows=result.rows,
+        versions=result.versions,
+        untranslated=result.untranslated,
+        batch_ids=result.batch_ids,
+        seen=result.seen,
+        problem=problem,
+    )
