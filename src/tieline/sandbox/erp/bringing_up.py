@@ -1,0 +1,65 @@
+"""Everything between nothing and an answering Tryton, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tieline.sandbox.erp.cluster import Cluster, has_database
+from tieline.sandbox.erp.environment import Progress, ensure_environment
+from tieline.sandbox.erp.server import Server, find_server, start_server
+from tieline.sandbox.erp.template import Template, ensure_template, restore_template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningErp:
+    """Hold what a caller needs to talk to this Tryton and to restart it."""
+
+    server: Server
+    template: Template
+    environment: Path
+    cluster: Cluster
+
+
+def bring_up(
+    *,
+    cluster: Cluster,
+    cache: Path,
+    lock: Path,
+    directory: Path,
+    run_file: Path,
+    database: str,
+    firm: Mapping[str, Any],
+    is_fresh: bool,
+    progress: Progress,
+    port: int = 0,
+) -> RunningErp:
+    """Return a running Tryton that holds the firm; fresh replaces a database that is there."""
+    environment = ensure_environment(cache=cache, lock=lock, progress=progress)
+    template = ensure_template(
+        cluster=cluster,
+        cache=cache,
+        lock=lock,
+        environment=environment,
+        firm=firm,
+        progress=progress,
+    )
+    server = None if is_fresh else find_server(run_file=run_file)
+    if is_fresh or not has_database(cluster=cluster, database=database):
+        restore_template(cluster=cluster, template=template, database=database)
+        server = None
+    if server is None:
+        progress("starting Tryton")
+        server = start_server(
+            environment=environment,
+            cluster=cluster,
+            database=database,
+            directory=directory,
+            run_file=run_file,
+            port=port,
+        )
+    return RunningErp(
+        server=server, template=template, environment=environment, cluster=cluster
+    )
