@@ -1,0 +1,184 @@
+"""From an approved hour to an ERP line, once: land, judge, plan, post, and correct afterwards.
+
+The flow is event driven with polling underneath. Each step keeps its truth in tables, so it may be
+lost at any moment and started again:
+
+    batch landed -> judge_batch -> planned effects -> post_lines -> ledger
+                 \\-> held -> cases
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from psycopg import Connection
+
+from tieline.casework import sync_time_cases
+from tieline.kernel.clock import Clock
+from tieline.kernel.failpoints import failpoint
+from tieline.ledger import Booked, plan
+from tieline.posting.lines import LinePoster, Scope
+from tieline.runtime.database import Database
+from tieline.runtime.work import Again, Done, Outcome, Steps, schedule
+from tieline.validation import judge, mark_rejudge
+
+JUDGE_BATCH = "judge_batch"
+JUDGE_WAITING = "judge_waiting"
+POST_LINES = "post_lines"
+_BILLING = 1
+_IDLE_SECONDS = 3
+_ROUNDS_MAX = 20
+_REJUDGE_KEYS_MAX = 2000
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeValidation:
+    """The durable handlers of the time plane."""
+
+    database: Database
+    line_poster: LinePoster
+    clock: Clock
+
+    def batch_landed(
+        self, connection: Connection[Row], batch_id: int, correlation_id: str
+    ) -> None:
+        """Mark the neighbors of a batch and schedule its judging, in the caller's transaction."""
+        mark_rejudge(
+            connection, batch_id=batch_id, correlation_id=correlation_id, now=self.clock.now()
+        )
+        schedule(
+            connection,
+            kind=JUDGE_BATCH,
+            subject=str(batch_id),
+            work_class=_BILLING,
+            correlation_id=correlation_id,
+        )
+
+    def judge_batch(self, steps: Steps, subject: str) -> Outcome:
+        """Judge one batch and plan what its verdicts ask for."""
+        steps.run("judge", lambda: self._judge(batch_id=int(subject)))
+        return Done()
+
+    def judge_waiting(self, steps: Steps, subject: str) -> Outcome:
+        """Judge again whatever waits because something near it changed."""
+        judged = steps.run("judge", self._judge_waiting)
+        return Again(due_in_seconds=0) if judged else Done()
+
+    def post_lines(self, steps: Steps, subject: str) -> Outcome:
+        """Post and take back the lines of one target, entity and period until nothing is left."""
+        scope = Scope.parse(subject)
+        for number in range(_ROUNDS_MAX):
+            progress = steps.run(f"round-{number}", lambda: self._round(scope))
+            failpoint("post_lines.between_rounds")
+            if progress["wait_seconds"] is None:
+                return Done()
+            if not progress["moved"]:
+                return Again(due_in_seconds=max(1, progress["wait_seconds"]))
+        return Again(due_in_seconds=0)
+
+    def schedule_waiting(self) -> None:
+        """Start judging and posting for everything that waits, as a safety net under events."""
+        with self.database.transaction() as connection:
+            waits = connection.execute("SELECT 1 FROM rejudge LIMIT 1").fetchone()
+            if waits:
+                schedule(
+                    connection,
+                    kind=JUDGE_WAITING,
+                    subject="all",
+                    work_class=_BILLING,
+                    correlation_id="rejudge",
+                )
+            self._schedule_posting(connection, plan(connection, entry_ids=None, now=self.clock.now()))
+            self._schedule_open(connection)
+            sync_time_cases(connection, now=self.clock.now(), correlation_id="cases")
+
+    def _judge(self, *, batch_id: int) -> int:
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT correlation_id FROM intake_batch WHERE batch_id = %s", (batch_id,)
+            ).fetchone()
+            correlation_id = row["correlation_id"] if row else str(batch_id)
+            judged = judge(connection, batch_id=batch_id, now=now, correlation_id=correlation_id)
+            booked = plan(connection, entry_ids=judged.entry_ids, now=now)
+            connection.execute(
+                "UPDATE intake_batch SET state = 'judged' WHERE batch_id = %s", (batch_id,)
+            )
+            self._schedule_posting(connection, booked)
+        failpoint("judge.after_commit")
+        return len(judged.entry_ids)
+
+    def _judge_waiting(self) -> int:
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            keys = [
+                row["neighbor_key"]
+                for row in connection.execute(
+                    "SELECT DISTINCT neighbor_key FROM rejudge ORDER BY 1 LIMIT %s",
+                    (_REJUDGE_KEYS_MAX,),
+                ).fetchall()
+            ]
+            if not keys:
+                return 0
+            judged = judge(connection, neighbor_keys=keys, now=now, correlation_id="rejudge")
+            booked = plan(connection, entry_ids=judged.entry_ids, now=now)
+            self._schedule_posting(connection, booked)
+        return len(keys)
+
+    def _round(self, scope: Scope) -> dict[str, Any]:
+        sent = self.line_poster.round(scope=scope)
+        if sent.voided:
+            self._plan_after_voids()
+        return {
+            "wait_seconds": 0 if sent.voided else sent.wait_seconds,
+            "moved": bool(sent.confirmed or sent.voided or sent.rejected),
+        }
+
+    def _plan_after_voids(self) -> None:
+        # What was taken back may now be booked anew, in this scope or another.
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            entry_ids = [
+                row["entry_id"]
+                for row in connection.execute(
+                    """
+                    SELECT DISTINCT entry_id FROM ledger_line
+                    WHERE reverses_line_id IS NOT NULL AND booked_at >= %s
+                    """,
+                    (now - timedelta(minutes=10),),
+                ).fetchall()
+            ]
+            self._schedule_posting(connection, plan(connection, entry_ids=entry_ids, now=now))
+
+    def _schedule_posting(self, connection: Connection[Row], booked: Booked) -> None:
+        for target, entity_code, period_id in booked.scopes:
+            _schedule_scope(
+                connection,
+                Scope(target_connection=target, entity_code=entity_code, period_id=period_id),
+            )
+
+    def _schedule_open(self, connection: Connection[Row]) -> None:
+        rows = connection.execute(
+            """
+            SELECT DISTINCT e.target_connection, e.entity_code, e.period_id FROM effect e
+            JOIN connection c ON c.connection_key = e.target_connection
+            WHERE e.noun = 'time_line' AND e.period_id IS NOT NULL AND NOT c.paused AND c.mode = 'act'
+              AND e.state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')
+            """
+        ).fetchall()
+        for row in rows:
+            _schedule_scope(connection, Scope(**row))
+
+
+def _schedule_scope(connection: Connection[Row], scope: Scope) -> None:
+    schedule(
+        connection,
+        kind=POST_LINES,
+        subject=scope.subject,
+        work_class=_BILLING,
+        correlation_id=scope.subject,
+    )
