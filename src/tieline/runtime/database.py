@@ -1,0 +1,66 @@
+"""One pool per process and role; one transaction per piece of work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+_STATEMENT_TIMEOUT_SECONDS = 120
+_LOCK_TIMEOUT_SECONDS = 30
+_POOL_WAIT_SECONDS = 30
+
+Row = dict[str, Any]
+
+
+class Database:
+    """Lend connections of one role, each for exactly one transaction."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_max: int = 8,
+        application_name: str = "tieline",
+        statement_timeout_seconds: int = _STATEMENT_TIMEOUT_SECONDS,
+    ) -> None:
+        options = (
+            f"-c statement_timeout={statement_timeout_seconds}s"
+            f" -c lock_timeout={_LOCK_TIMEOUT_SECONDS}s"
+            f" -c idle_in_transaction_session_timeout={statement_timeout_seconds}s"
+            " -c timezone=UTC"
+        )
+        self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
+            dsn,
+            min_size=1,
+            max_size=pool_max,
+            timeout=_POOL_WAIT_SECONDS,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={
+                "row_factory": dict_row,
+                "application_name": application_name,
+                "options": options,
+            },
+        )
+
+    def open(self) -> Database:
+        """Open the pool, waiting until the database answers."""
+        self._pool.open(wait=True, timeout=_POOL_WAIT_SECONDS)
+        return self
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._pool.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection[Row]]:
+        """Lend a connection for one transaction; it commits when the block ends, nobody else."""
+        if self._pool.closed:
+            self._pool.open()
+        with self._pool.connection() as connection, connection.transaction():
+            yield connection

@@ -1,0 +1,1 @@
+"""Migrations: dated by their number, forward only, one transaction each."""

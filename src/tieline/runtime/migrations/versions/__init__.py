@@ -1,0 +1,1 @@
+"""The migrations, each a .py with its statements in the .sql beside it."""

@@ -1,0 +1,128 @@
+"""What the environment says, read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tieline.kernel.errors import UserMistake
+
+HOME_VARIABLE = "TIELINE_HOME"
+DSN_VARIABLE = "TIELINE_DSN"
+CACHE_VARIABLE = "TIELINE_CACHE"
+BUSINESS_NOW_VARIABLE = "TIELINE_BUSINESS_NOW"
+LOG_LEVEL_VARIABLE = "TIELINE_LOG_LEVEL"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_OPEN_FOLDER = 0o755
+_PRIVATE_FOLDER = 0o700
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where one installation lives and how it runs.
+
+    ``dsn`` names a production database; without it the embedded one is used. ``business_now``
+    anchors the business clock of a rehearsal; without it business time is real time.
+    """
+
+    home: Path
+    cache: Path
+    dsn: str | None
+    business_now: datetime | None
+    log_level: str
+
+    @property
+    def run_directory(self) -> Path:
+        """Return the folder of ports, process ids and clock.json."""
+        return self.home / "run"
+
+    @property
+    def postgres_directory(self) -> Path:
+        """Return the folder of the embedded cluster."""
+        return self.home / "pg"
+
+    @property
+    def secrets_directory(self) -> Path:
+        """Return the private folder of passwords and the master key."""
+        return self.home / "secrets"
+
+    @property
+    def log_directory(self) -> Path:
+        """Return the folder of log files."""
+        return self.home / "log"
+
+    def prepare_folders(self) -> None:
+        """Create the folders of this installation; only ``secrets`` is private.
+
+        :raises UserMistake: the home cannot be created.
+        """
+        try:
+            for folder in (self.home, self.run_directory, self.log_directory):
+                folder.mkdir(mode=_OPEN_FOLDER, parents=True, exist_ok=True)
+            self.secrets_directory.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            self.secrets_directory.chmod(_PRIVATE_FOLDER)
+        except OSError as error:
+            raise UserMistake(
+                f"{HOME_VARIABLE} {self.home} cannot be prepared: {error.strerror}"
+            ) from error
+
+
+def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    :raises UserMistake: a value cannot be understood.
+    """
+    values = os.environ if environment is None else environment
+    return Settings(
+        home=_path(values, HOME_VARIABLE, _default_home(values)),
+        cache=_path(values, CACHE_VARIABLE, _default_cache(values)),
+        dsn=values.get(DSN_VARIABLE) or None,
+        business_now=_instant(values, BUSINESS_NOW_VARIABLE),
+        log_level=_log_level(values),
+    )
+
+
+def _path(values: Mapping[str, str], name: str, default: Path) -> Path:
+    given = values.get(name)
+    return (Path(given) if given else default).expanduser().absolute()
+
+
+def _default_home(values: Mapping[str, str]) -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/tieline")
+    return _home_folder(values) / ".local/share/tieline"
+
+
+def _default_cache(values: Mapping[str, str]) -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/tieline-cache")
+    base = values.get("XDG_CACHE_HOME")
+    return (Path(base) if base else _home_folder(values) / ".cache") / "tieline"
+
+
+def _home_folder(values: Mapping[str, str]) -> Path:
+    return Path(values["HOME"]) if values.get("HOME") else Path.home()
+
+
+def _instant(values: Mapping[str, str], name: str) -> datetime | None:
+    given = values.get(name)
+    if not given:
+        return None
+    try:
+        instant = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise UserMistake(f"{name} is not an ISO 8601 instant: {given!r}") from error
+    if instant.tzinfo is None:
+        raise UserMistake(f"{name} needs a zone, such as {given}+00:00")
+    return instant.astimezone(UTC)
+
+
+def _log_level(values: Mapping[str, str]) -> str:
+    level = values.get(LOG_LEVEL_VARIABLE, "info").lower()
+    if level not in LOG_LEVELS:
+        raise UserMistake(f"{LOG_LEVEL_VARIABLE} is {level!r}; it must be one of {LOG_LEVELS}")
+    return level
