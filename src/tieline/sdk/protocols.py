@@ -5,7 +5,7 @@ Every method is synchronous and raises the errors of ``tieline.kernel.errors`` o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,7 +31,8 @@ class Connection:
     """One configured account of one system.
 
     ``config`` is the parsed TOML of the connection, ``secrets`` its decrypted credentials,
-    ``allowed_hosts`` (host:port) the only places calls may go.
+    ``allowed_hosts`` (host:port) the only places calls may go. ``before_call`` is called before
+    each single request, so that one page which takes several of them is paced too.
     """
 
     connection_key: str
@@ -40,6 +41,9 @@ class Connection:
     secrets: Mapping[str, str] = field(repr=False)
     allowed_hosts: frozenset[str]
     timeout_seconds: int = 10
+    before_call: Callable[[], None] | None = field(
+        default=None, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,9 @@ class Page:
 
 
 class Reads(Protocol):
-    def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
+    def pages(
+        self, *, stream: str, cursor: str | None, is_full: bool
+    ) -> Iterator[Page]:
         """Yield pages in order from the cursor (None or full: from the beginning).
 
         An empty page after 401, 403 or 404 is never yielded: it raises.
@@ -161,7 +167,9 @@ class Writes(Protocol):
         """Return every record that stands under the command's key; empty = absent."""
         ...
 
-    def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
+    def undo(
+        self, *, noun: str, entity_code: str, target_code: str, business_key: UUID
+    ) -> str:
         """Take a record of ours back as the manifest declares; return how (``deleted``, ...).
 
         :raises Refused: the target does not allow it in the record's state.
@@ -201,7 +209,9 @@ class LineTotal:
 
 
 class WritesTimeLines(Protocol):
-    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
+    def write_lines(
+        self, *, entity_code: str, lines: Sequence[TimeLineCommand]
+    ) -> list[Receipt]:
         """Send a batch as one atomic call; receipts in the order of the lines."""
         ...
 
@@ -216,7 +226,9 @@ class WritesTimeLines(Protocol):
         """
         ...
 
-    def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
+    def line_totals(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> list[LineTotal]:
         """Return the target's sums per project for work dates in [starts_on, ends_on)."""
         ...
 

@@ -1,0 +1,312 @@
+"""The HTTP client of all connectors: bounded, without redirects, errors by consequence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+
+from tieline.kernel.errors import (
+    AskPerson,
+    MendTieline,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    StreamBroken,
+    TielineError,
+    TryAgain,
+)
+from tieline.sdk.protocols import Connection
+from tieline.sdk.slices import NotJson, decode_exact, encode_exact
+
+CONNECT_TIMEOUT_SECONDS = 5
+REPLY_BYTES_MAX = 32 * 1024 * 1024
+REFUSAL_CHARACTERS_MAX = 200
+RETRY_AFTER_DEFAULT_SECONDS = 15
+RETRY_AFTER_SECONDS_MAX = 3600
+READ_DEADLINE_FACTOR = 6
+
+Query = Iterable[tuple[str, str]]
+
+
+class NotFound(Refused):
+    """The vendor answered 404 or 410: the record does not exist there (any more)."""
+
+    code = "call.not_found"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="vendor.not_found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One complete answer with a status of the 200s."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpClient:
+    """Call one vendor for one connection.
+
+    ``transport`` is only given by tests that watch or break the wire.
+    """
+
+    connection: Connection
+    headers: Mapping[str, str] = field(repr=False)
+    transport: httpx.BaseTransport | None = None
+    reply_bytes_max: int = REPLY_BYTES_MAX
+    _client: list[httpx.Client] = field(default_factory=list, init=False, repr=False)
+
+    def read(
+        self, *, path: str, query: Query = (), method: str = "GET", content: Any = None
+    ) -> Reply:
+        """Ask for something; a search by POST is a read too.
+
+        :raises NotFound: 404 or 410.
+        :raises AskPerson: credentials or permissions are refused, or a host is not allowed.
+        :raises TryAgain: not now; ``StreamBroken`` when the answer stopped before its end.
+        """
+        return self._call(_READ, method, path, query, content)
+
+    def write(
+        self, *, method: str, path: str, content: Any = None, query: Query = ()
+    ) -> Reply:
+        """Send a write once.
+
+        :raises NotExecuted: it surely did not happen.
+        :raises Refused: the vendor understood and refused it; ``NotFound`` for 404 and 410.
+        :raises AskPerson: credentials or permissions are refused, or a host is not allowed.
+        :raises OutcomeUnknown: it may or may not have happened.
+        """
+        return self._call(_WRITE, method, path, query, content)
+
+    def read_json(
+        self, *, path: str, query: Query = (), method: str = "GET", content: Any = None
+    ) -> Any:
+        """Ask and decode exactly; the errors are those of ``read``."""
+        reply = self.read(path=path, query=query, method=method, content=content)
+        return decoded(reply, purpose=_READ, name=self._name(method, path))
+
+    def write_json(self, *, method: str, path: str, content: Any = None) -> Any:
+        """Send once and decode the answer; one that cannot be read leaves the outcome unknown."""
+        reply = self.write(method=method, path=path, content=content)
+        return decoded(reply, purpose=_WRITE, name=self._name(method, path))
+
+    def _call(
+        self, purpose: str, method: str, path: str, query: Query, content: Any
+    ) -> Reply:
+        name = self._name(method, path)
+        url = self._allowed_url(path)
+        body = None if content is None else encode_exact(content)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self.connection.before_call is not None:
+            self.connection.before_call()
+        try:
+            request = self._http().build_request(
+                method, url, params=tuple(query) or None, content=body, headers=headers
+            )
+            response = self._http().send(request, stream=True)
+        except _NEVER_SENT as error:
+            raise NotExecuted(
+                f"{name} could not be reached ({type(error).__name__})"
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            _lost(purpose, f"{name} gave no answer ({type(error).__name__})")
+        try:
+            reply_body = self._body(response, purpose, name)
+        finally:
+            response.close()
+        if 200 <= response.status_code < 300:
+            return Reply(
+                status=response.status_code,
+                headers=dict(response.headers),
+                body=reply_body,
+            )
+        raise _error_of_status(purpose, name, response, reply_body)
+
+    def _body(self, response: httpx.Response, purpose: str, name: str) -> bytes:
+        if response.headers.get("content-encoding", "identity") not in ("", "identity"):
+            _lost(purpose, f"{name} answered in an encoding that was not asked for")
+        deadline = time.monotonic() + self._deadline_seconds(purpose)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            for chunk in response.iter_raw():
+                size += len(chunk)
+                if size > self.reply_bytes_max:
+                    _lost(
+                        purpose,
+                        f"{name} answered more than {self.reply_bytes_max} bytes",
+                    )
+                if time.monotonic() > deadline:
+                    _lost(purpose, f"{name} did not finish its answer in time")
+                chunks.append(chunk)
+        except httpx.HTTPError as error:
+            _lost(purpose, f"{name} broke off its answer ({type(error).__name__})")
+        return b"".join(chunks)
+
+    def _deadline_seconds(self, purpose: str) -> int:
+        seconds = self.connection.timeout_seconds
+        return seconds if purpose == _WRITE else seconds * READ_DEADLINE_FACTOR
+
+    def _allowed_url(self, path: str) -> str:
+        url = self.connection.base_url.rstrip("/") + path
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        place = f"{parts.hostname}:{port}"
+        if (
+            parts.scheme not in ("https", "http")
+            or place not in self.connection.allowed_hosts
+        ):
+            raise AskPerson(
+                f"{self.connection.connection_key} may not call {place}: it is not among its hosts"
+            )
+        return url
+
+    def _name(self, method: str, path: str) -> str:
+        return f"{self.connection.connection_key} {method} {path}"
+
+    def _http(self) -> httpx.Client:
+        # Built at the first call: a connector object is made for every page that names it.
+        if not self._client:
+            self._client.append(
+                httpx.Client(
+                    transport=self.transport,
+                    follow_redirects=False,
+                    trust_env=False,
+                    headers={"Accept-Encoding": "identity", **self.headers},
+                    timeout=httpx.Timeout(
+                        self.connection.timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS
+                    ),
+                )
+            )
+        return self._client[0]
+
+
+_READ = "read"
+_WRITE = "write"
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+
+
+def decoded(reply: Reply, *, purpose: str, name: str) -> Any:
+    """Decode an answer exactly, or say what its loss means."""
+    try:
+        return decode_exact(reply.body)
+    except NotJson:
+        _lost(purpose, f"{name} answered something that cannot be read")
+
+
+def _lost(purpose: str, sentence: str) -> NoReturn:
+    if purpose == _WRITE:
+        raise OutcomeUnknown(sentence) from None
+    raise StreamBroken(sentence) from None
+
+
+def _error_of_status(
+    purpose: str, name: str, response: httpx.Response, body: bytes
+) -> TielineError:
+    """Map a status to its consequence; the one table for every vendor."""
+    status = response.status_code
+    sentence = f"{name} answered {status}"
+    match status:
+        case 429:
+            return NotExecuted(
+                sentence, retry_after_seconds=retry_after_seconds(response.headers)
+            )
+        case 401 | 403:
+            return AskPerson(f"{sentence}: its credentials or permissions were refused")
+        case 404 | 410:
+            return NotFound(sentence)
+        case 408:
+            return OutcomeUnknown(sentence) if purpose == _WRITE else TryAgain(sentence)
+        case _ if 400 <= status < 500:
+            message = refusal_message(body)
+            return Refused(
+                f"{sentence}: {message}" if message else sentence,
+                reason=f"vendor.{status}",
+            )
+        case _ if purpose == _WRITE:
+            return OutcomeUnknown(sentence)
+        case _ if 300 <= status < 400:
+            return AskPerson(
+                f"{sentence}: redirects are not followed, correct its address"
+            )
+        case _:
+            return TryAgain(sentence, retry_after_seconds=_told_wait(response.headers))
+
+
+def refusal_message(body: bytes) -> str:
+    """Return the vendor's own short sentence where it keeps one under ``message``, else ''."""
+    try:
+        content = decode_exact(body)
+    except NotJson:
+        return ""
+    message = content.get("message") if isinstance(content, dict) else None
+    if not isinstance(message, str):
+        return ""
+    return " ".join(message.split())[:REFUSAL_CHARACTERS_MAX]
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> int:
+    """Read Retry-After in seconds or as a date; absurd and negative waits are capped."""
+    told = _told_wait(headers)
+    return RETRY_AFTER_DEFAULT_SECONDS if told is None else told
+
+
+def _told_wait(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = Decimal(text)
+    except InvalidOperation:
+        return _wait_until(text, headers.get("date", ""))
+    if not seconds.is_finite():
+        return RETRY_AFTER_SECONDS_MAX
+    return int(
+        min(max(seconds.to_integral_value(rounding="ROUND_CEILING"), Decimal(1)), _MAX)
+    )
+
+
+_MAX = Decimal(RETRY_AFTER_SECONDS_MAX)
+
+
+def _wait_until(text: str, answered: str) -> int | None:
+    # Measured on the vendor's own clock: its Date header says when it answered.
+    until, since = _http_date(text), _http_date(answered)
+    if until is None or since is None:
+        return None
+    return min(max(int((until - since).total_seconds()), 1), RETRY_AFTER_SECONDS_MAX)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_stream_error(error: Refused) -> TielineError:
+    """Say what a refused read means for a stream: an empty page would be a lie."""
+    if isinstance(error, NotFound):
+        return AskPerson(
+            f"{error}: the stream is not there, check address and permissions"
+        )
+    return MendTieline(str(error))
