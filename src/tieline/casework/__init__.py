@@ -1,0 +1,42 @@
+"""Group what needs a person into cases: one cause, its members, its money at risk.
+
+In: held verdicts, unreadable records, refused writes, requests. Out: cases that close themselves.
+Law: one open case per cause; a member leaves when its cause is gone; nothing held is without a case.
+"""
+
+from tieline.casework.cases import (
+    CaseDetail,
+    CaseSummary,
+    Member,
+    assign,
+    close_absent,
+    close_case,
+    count_open,
+    dismiss,
+    fix_and_replay,
+    get_case,
+    leave_out,
+    list_cases,
+    open_case,
+    value_at_risk,
+)
+from tieline.casework.upkeep import Upkeep, sync_time_cases
+
+__all__ = [
+    "CaseDetail",
+    "CaseSummary",
+    "Member",
+    "Upkeep",
+    "assign",
+    "close_absent",
+    "close_case",
+    "count_open",
+    "dismiss",
+    "fix_and_replay",
+    "get_case",
+    "leave_out",
+    "list_cases",
+    "open_case",
+    "sync_time_cases",
+    "value_at_risk",
+]

@@ -1,0 +1,156 @@
+"""Keys of machines: named, scoped, bound to legal entities, revocable."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.governance.audit import record_audit
+from tieline.governance.tokens import new_token, token_hash
+from tieline.kernel.errors import UserMistake
+
+SCOPES = frozenset(
+    {"time:read", "time:write", "provisioning:write", "close:write", "cases:write", "admin"}
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCaller:
+    """Who calls, what they may do, and for which legal entities."""
+
+    key_id: UUID
+    name: str
+    scopes: frozenset[str]
+    entities: tuple[str, ...]
+
+    def may(self, scope: str) -> bool:
+        """Say whether the key has a scope; admin has every one."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedKey:
+    """A new key; ``secret`` is shown once and kept nowhere."""
+
+    key_id: UUID
+    name: str
+    secret: str = field(repr=False)
+
+
+def issue_api_key(
+    connection: Connection[Row],
+    *,
+    pepper: bytes,
+    name: str,
+    scopes: Collection[str],
+    entities: Collection[str],
+    by: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+) -> IssuedKey:
+    """Make a key and say its secret once.
+
+    :raises UserMistake: a scope does not exist, or a key of this name is in use.
+    """
+    unknown = set(scopes) - SCOPES
+    if unknown or not scopes:
+        raise UserMistake(f"scopes are some of {', '.join(sorted(SCOPES))}, not {sorted(unknown)}")
+    secret = new_token(prefix="tl")
+    row = connection.execute(
+        """
+        INSERT INTO api_key (name, key_hash, scopes, entities, created_at, created_by, expires_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING RETURNING key_id
+        """,
+        (
+            name,
+            token_hash(secret, pepper=pepper),
+            sorted(scopes),
+            sorted(entities),
+            now,
+            by,
+            expires_at,
+        ),
+    ).fetchone()
+    if row is None:
+        raise UserMistake(f"a key named {name} is in use: revoke it first, or choose another name")
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="api_key.issued",
+        object=f"api_key:{row['key_id']}",
+        entity_code=None,
+        reason=name,
+        data={"scopes": sorted(scopes), "entities": sorted(entities)},
+    )
+    return IssuedKey(key_id=row["key_id"], name=name, secret=secret)
+
+
+def verify_api_key(
+    connection: Connection[Row], *, pepper: bytes, secret: str, now: datetime
+) -> ApiCaller | None:
+    """Return the caller a secret belongs to, or None when it opens nothing."""
+    row = connection.execute(
+        """
+        SELECT key_id, name, scopes, entities FROM api_key
+        WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %s)
+        """,
+        (token_hash(secret, pepper=pepper), now),
+    ).fetchone()
+    if row is None:
+        return None
+    return ApiCaller(
+        key_id=row["key_id"],
+        name=row["name"],
+        scopes=frozenset(row["scopes"]),
+        entities=tuple(row["entities"]),
+    )
+
+
+def list_api_keys(connection: Connection[Row]) -> tuple[ApiCaller, ...]:
+    """List the keys in use, without secrets."""
+    rows = connection.execute(
+        "SELECT key_id, name, scopes, entities FROM api_key WHERE revoked_at IS NULL ORDER BY name"
+    ).fetchall()
+    return tuple(
+        ApiCaller(
+            key_id=row["key_id"],
+            name=row["name"],
+            scopes=frozenset(row["scopes"]),
+            entities=tuple(row["entities"]),
+        )
+        for row in rows
+    )
+
+
+def revoke_api_key(
+    connection: Connection[Row], *, name: str, by: str, reason: str, now: datetime
+) -> None:
+    """Close a key at once.
+
+    :raises UserMistake: no key of this name is in use.
+    """
+    row = connection.execute(
+        "UPDATE api_key SET revoked_at = %s, revoked_by = %s"
+        " WHERE name = %s AND revoked_at IS NULL RETURNING key_id",
+        (now, by, name),
+    ).fetchone()
+    if row is None:
+        raise UserMistake(f"no key named {name} is in use")
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="api_key.revoked",
+        object=f"api_key:{row['key_id']}",
+        entity_code=None,
+        reason=reason,
+    )
