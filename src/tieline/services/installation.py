@@ -1,0 +1,175 @@
+"""Set an installation up: legal entities, fiscal periods, connections; what a person declares once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tieline.kernel.periods import next_month
+from tieline.runtime.secrets import Secrets
+
+_SATURDAY = 5
+_PERIODS_MAX = 240
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntitySetup:
+    """Declare a legal entity; it closes at ``close_time`` on its n-th working day after a month."""
+
+    entity_code: str
+    name: str
+    currency: str
+    zone: str
+    erp_connection_key: str
+    close_working_day: int
+    close_time: time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSetup:
+    """Declare one account of one system and where its time begins to count."""
+
+    connection_key: str
+    system: str
+    kind: str
+    mode: str
+    config: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    settle_seconds: int | None
+    go_live: Mapping[str, date]
+
+
+def create_entity(connection: Connection[Row], *, entity: EntitySetup, now: datetime) -> None:
+    """Declare a legal entity, or change what is declared."""
+    connection.execute(
+        """
+        INSERT INTO legal_entity (entity_code, name, currency, zone, erp_connection_key, recorded_at)
+        VALUES (%s, %s, %s, %s, %s, %s)
+        ON CONFLICT (entity_code) DO UPDATE SET name = excluded.name,
+            erp_connection_key = excluded.erp_connection_key
+        """,
+        (
+            entity.entity_code,
+            entity.name,
+            entity.currency,
+            entity.zone,
+            entity.erp_connection_key,
+            now,
+        ),
+    )
+
+
+def open_periods(
+    connection: Connection[Row],
+    *,
+    entity: EntitySetup,
+    starts_on: date,
+    ends_on: date,
+    opened_by: str,
+    now: datetime,
+) -> int:
+    """Open calendar months from ``starts_on`` to ``ends_on``; return how many are new."""
+    opened = 0
+    month = starts_on.replace(day=1)
+    for _ in range(_PERIODS_MAX):
+        if month >= ends_on:
+            break
+        following = next_month(month)
+        opened += _open_period(
+            connection, entity=entity, month=month, following=following, opened_by=opened_by, now=now
+        )
+        month = following
+    return opened
+
+
+def cut_off_of(*, entity: EntitySetup, period_ends_on: date) -> datetime:
+    """Return the instant a period closes: the entity's own clock on its n-th working day after."""
+    day, working_days = period_ends_on, 0
+    while True:
+        working_days += day.weekday() < _SATURDAY
+        if working_days == entity.close_working_day:
+            break
+        day += timedelta(days=1)
+    local = datetime.combine(day, entity.close_time, tzinfo=ZoneInfo(entity.zone))
+    return local.astimezone(UTC)
+
+
+def connect(
+    connection: Connection[Row], *, secrets: Secrets, setup: ConnectionSetup, now: datetime
+) -> None:
+    """Store a connection, its encrypted credentials and its go-live dates."""
+    connection.execute(
+        """
+        INSERT INTO connection (connection_key, system, kind, mode, config, settle_seconds, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (connection_key) DO UPDATE SET mode = excluded.mode, config = excluded.config,
+            settle_seconds = excluded.settle_seconds
+        """,
+        (
+            setup.connection_key,
+            setup.system,
+            setup.kind,
+            setup.mode,
+            Jsonb(dict(setup.config)),
+            setup.settle_seconds,
+            now,
+        ),
+    )
+    for name, value in setup.secrets.items():
+        secrets.store(connection, connection_key=setup.connection_key, name=name, value=value)
+    for entity_code, go_live_on in setup.go_live.items():
+        connection.execute(
+            """
+            INSERT INTO connection_go_live (connection_key, entity_code, go_live_on) VALUES (%s, %s, %s)
+            ON CONFLICT (connection_key, entity_code) DO UPDATE SET go_live_on = excluded.go_live_on
+            """,
+            (setup.connection_key, entity_code, go_live_on),
+        )
+
+
+def _open_period(
+    connection: Connection[Row],
+    *,
+    entity: EntitySetup,
+    month: date,
+    following: date,
+    opened_by: str,
+    now: datetime,
+) -> int:
+    row = connection.execute(
+        """
+        INSERT INTO fiscal_period (entity_code, period_code, starts_on, ends_on, state, cut_off_at)
+        VALUES (%s, %s, %s, %s, 'open', %s) ON CONFLICT DO NOTHING RETURNING period_id
+        """,
+        (
+            entity.entity_code,
+            f"{month:%Y-%m}",
+            month,
+            following,
+            cut_off_of(entity=entity, period_ends_on=following),
+        ),
+    ).fetchone()
+    if row is None:
+        return 0
+    connection.execute(
+        """
+        INSERT INTO fiscal_period_state (period_id, state, recorded_at, changed_by)
+        VALUES (%s, 'open', %s, %s)
+        """,
+        (row["period_id"], now, opened_by),
+    )
+    return 1
+
+
+def entity_codes(connection: Connection[Row]) -> Sequence[str]:
+    """Return the codes of all legal entities in order."""
+    rows = connection.execute("SELECT entity_code FROM legal_entity ORDER BY 1").fetchall()
+    return [row["entity_code"] for row in rows]

@@ -1,0 +1,253 @@
+"""Time lines reach the target once, whatever the target does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.scene import NOW, Scene, add_hours, add_version, build_scene
+from tests.support.target import (
+    BUSY,
+    LATE,
+    LOST,
+    REFUSED_CONNECTION,
+    FixedClock,
+    LineTarget,
+    OneConnector,
+    OpenBudgets,
+)
+from tieline.ledger import plan
+from tieline.posting.lines import LinePoster, Scope
+from tieline.runtime.database import Database
+
+_PATIENCE_SECONDS = 15
+
+pytestmark = pytest.mark.sql
+
+
+@pytest.fixture
+def scene(owner_database: Database) -> Scene:
+    with owner_database.transaction() as connection:
+        return build_scene(connection)
+
+
+@pytest.fixture
+def target() -> LineTarget:
+    return LineTarget()
+
+
+@pytest.fixture
+def poster(worker_database: Database, target: LineTarget) -> LinePoster:
+    return LinePoster(
+        database=worker_database,
+        connectors=OneConnector(target),
+        budgets=OpenBudgets(),  # type: ignore[arg-type]
+        clock=FixedClock(NOW),
+        batch_lines_max=4,
+    )
+
+
+Run = Callable[[], None]
+
+
+@pytest.fixture
+def run(worker_database: Database, poster: LinePoster, scene: Scene) -> Iterator[Run]:
+    """Plan and post until nothing is left, as the flow does."""
+    scope = Scope(
+        target_connection="tryton", entity_code="HR-DE", period_id=scene.period_id
+    )
+
+    def until_done() -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            with worker_database.transaction() as connection:
+                plan(connection, entry_ids=None, now=NOW)
+            sent = poster.round(scope=scope)
+            if sent.wait_seconds is None and not sent.voided:
+                return
+            time.sleep(0.05)
+        raise AssertionError("posting did not come to an end")
+
+    yield until_done
+
+
+def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
+    with database.transaction() as connection:
+        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+def _net_seconds(database: Database) -> int:
+    return int(_rows(database, "SELECT coalesce(sum(seconds), 0) AS s FROM ledger_line")[0]["s"])
+
+
+class TestPosting:
+    def test_books_each_cleared_hour_once(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800, 5400, 900, 7200, 60])
+
+        run()
+        run()
+
+        assert sorted(line.seconds for line in target.lines.values()) == [
+            60, 900, 1800, 3600, 5400, 7200,
+        ]  # fmt: skip
+        assert _net_seconds(owner_database) == 18960
+
+    @pytest.mark.parametrize("mood", [LOST, LATE, BUSY, REFUSED_CONNECTION])
+    def test_ends_with_one_line_after(
+        self, mood: str, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800, 5400])
+        target.plan = [mood]
+
+        run()
+        target.commit_late()
+
+        assert sorted(line.seconds for line in target.lines.values()) == [1800, 3600, 5400]
+        assert _net_seconds(owner_database) == 10800
+
+    def test_finds_the_one_refused_line_of_a_batch(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 13, 5400])
+        target.refused_seconds = {13}
+
+        run()
+
+        states = _rows(owner_database, "SELECT state, seconds FROM effect ORDER BY seconds")
+        assert [(row["state"], row["seconds"]) for row in states] == [
+            ("REJECTED", 13),
+            ("CONFIRMED", 3600),
+            ("CONFIRMED", 5400),
+        ]
+
+    def test_takes_back_and_books_anew_after_a_change(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            entry_id = add_hours(connection, scene, seconds=[3600])[0]
+        run()
+        with owner_database.transaction() as connection:
+            add_version(
+                connection, scene, entry_id=entry_id, version=2, seconds=5400, outcome="correct"
+            )
+
+        run()
+
+        assert [line.seconds for line in target.lines.values()] == [5400]
+        lines = _rows(owner_database, "SELECT seconds FROM ledger_line ORDER BY line_id")
+        assert [row["seconds"] for row in lines] == [3600, -3600, 5400]
+
+    def test_never_touches_an_invoiced_line(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            entry_id = add_hours(connection, scene, seconds=[3600])[0]
+        run()
+        target.invoiced = set(target.lines)
+        with owner_database.transaction() as connection:
+            add_version(
+                connection, scene, entry_id=entry_id, version=2, seconds=5400, outcome="correct"
+            )
+
+        run()
+
+        assert [line.seconds for line in target.lines.values()] == [3600]
+        void = _rows(owner_database, "SELECT state, reason FROM effect WHERE kind = 'void'")[0]
+        assert (void["state"], void["reason"]) == ("REJECTED", "posted.invoiced")
+
+    def test_withdraws_a_plan_that_a_newer_version_overtook(
+        self, owner_database: Database, worker_database: Database, scene: Scene, run: Run,
+        target: LineTarget,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            entry_id = add_hours(connection, scene, seconds=[3600])[0]
+        with worker_database.transaction() as connection:
+            plan(connection, entry_ids=None, now=NOW)
+        with owner_database.transaction() as connection:
+            add_version(connection, scene, entry_id=entry_id, version=2, seconds=1800)
+
+        run()
+
+        assert [line.seconds for line in target.lines.values()] == [1800]
+
+
+class TestTheDatabase:
+    def test_refuses_an_hour_that_was_not_cleared(
+        self, owner_database: Database, worker_database: Database, scene: Scene
+    ) -> None:
+        with owner_database.transaction() as connection:
+            entry_id = add_hours(connection, scene, seconds=[3600])[0]
+            verdict_id = add_version(
+                connection, scene, entry_id=entry_id, version=2, seconds=1800, outcome="held"
+            )
+
+        with (
+            pytest.raises(psycopg.errors.ForeignKeyViolation),
+            worker_database.transaction() as connection,
+        ):
+            connection.execute(
+                "INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,"
+                " target_connection, noun, part, effect_no, kind, verdict_id, entry_id, entry_version,"
+                " verdict_outcome, entity_code, period_id, seconds, work_class, correlation_id, planned_at)"
+                " VALUES (gen_random_uuid(), 'harvest', 0, 'time_entries', 'x', 'tryton', 'time_line',"
+                " 'main', 1, 'book', %s, %s, 2, 'cleared', 'HR-DE', %s, 1800, 1, 'c', %s)",
+                (verdict_id, entry_id, scene.period_id, NOW),
+            )
+
+    def test_refuses_to_send_again_from_unknown(
+        self, owner_database: Database, worker_database: Database, scene: Scene
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600])
+        with worker_database.transaction() as connection:
+            plan(connection, entry_ids=None, now=NOW)
+            connection.execute("UPDATE effect SET state = 'INTENT', payload_hash = 'x'")
+            connection.execute("UPDATE effect SET state = 'UNKNOWN'")
+
+        with (
+            pytest.raises(psycopg.errors.CheckViolation),
+            worker_database.transaction() as connection,
+        ):
+            connection.execute("UPDATE effect SET state = 'INTENT'")
+
+    def test_refuses_to_change_the_ledger(
+        self, owner_database: Database, worker_database: Database, scene: Scene, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600])
+        run()
+
+        with (
+            pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.InsufficientPrivilege)),
+            worker_database.transaction() as connection,
+        ):
+            connection.execute("UPDATE ledger_line SET seconds = 1")
+
+    def test_computes_the_same_key_as_the_kernel(self, owner_database: Database) -> None:
+        from tieline.kernel.keys import SourceIdentity, business_key
+
+        key = business_key(
+            source=SourceIdentity(
+                connection_key="härvest", source_epoch=3, object="time_entries", source_ref="12"
+            ),
+            target_connection="tryton",
+            noun="time_line",
+            part="leg:HR-UK",
+            effect_no=16,
+        )
+
+        row = _rows(
+            owner_database,
+            "SELECT tieline.business_key('härvest', 3, 'time_entries', '12', 'tryton', 'time_line',"
+            " 'leg:HR-UK', 16) AS key",
+        )[0]
+        assert row["key"] == key

@@ -1,0 +1,1 @@
+"""Scenes and fakes that several tests share."""

@@ -1,0 +1,150 @@
+"""A target in memory that refuses a second key, as Tryton does, and misbehaves when told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from tieline.canonical import TimeLineCommand
+from tieline.kernel.errors import AlreadyExists, NotExecuted, OutcomeUnknown, Refused
+from tieline.sdk import Capabilities, LineTotal, NounWrite, Receipt, StoredLine, Strategy, Undo
+
+NORMAL = ""
+LOST = "answer_lost"
+LATE = "late_commit"
+REFUSED_CONNECTION = "refused_connection"
+BUSY = "503"
+
+
+@dataclass(slots=True)
+class LineTarget:
+    """Keep time lines by key. ``plan`` is what happens to the next calls, in order."""
+
+    lines: dict[UUID, StoredLine] = field(default_factory=dict)
+    plan: list[str] = field(default_factory=list)
+    late: list[list[TimeLineCommand]] = field(default_factory=list)
+    invoiced: set[UUID] = field(default_factory=set)
+    refused_seconds: set[int] = field(default_factory=set)
+    calls: int = 0
+
+    def write_lines(
+        self, *, entity_code: str, lines: Sequence[TimeLineCommand]
+    ) -> list[Receipt]:
+        self.calls += 1
+        mood = self.plan.pop(0) if self.plan else NORMAL
+        if mood == REFUSED_CONNECTION:
+            raise NotExecuted("the target is not reachable")
+        if mood == BUSY:
+            raise OutcomeUnknown("the target answered 503")
+        if mood == LATE:
+            self.late.append(list(lines))
+            raise OutcomeUnknown("the answer did not come in time")
+        self._store(lines)
+        if mood == LOST:
+            raise OutcomeUnknown("the answer was lost")
+        return [Receipt(target_code=str(line.business_key)) for line in lines]
+
+    def commit_late(self) -> None:
+        """Let what was sent before commit now; a key that stands already is refused."""
+        for lines in self.late:
+            try:
+                self._store(lines)
+            except AlreadyExists:
+                continue
+        self.late.clear()
+
+    def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
+        return [self.lines[key] for key in keys if key in self.lines]
+
+    def void_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> None:
+        if self.invoiced & set(keys):
+            raise Refused("a line is invoiced", reason="posted.invoiced")
+        for key in keys:
+            self.lines.pop(key, None)
+
+    def line_totals(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> list[LineTotal]:
+        seconds = sum(line.seconds for line in self.lines.values())
+        return [LineTotal(project_code="400", seconds=seconds, lines=len(self.lines))]
+
+    def _store(self, lines: Sequence[TimeLineCommand]) -> None:
+        if any(line.seconds in self.refused_seconds for line in lines):
+            raise Refused("the duration is not valid", reason="posted.rejected")
+        if any(line.business_key in self.lines for line in lines):
+            raise AlreadyExists("a key stands already", reason="posted.exists")
+        for line in lines:
+            self.lines[line.business_key] = StoredLine(
+                business_key=line.business_key,
+                target_code=str(line.business_key),
+                entity_code=line.entity_code,
+                person_code=line.person_code,
+                task_code=line.task_code,
+                work_date=line.work_date,
+                seconds=line.seconds,
+                invoice_code=None,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OneConnector:
+    """A directory with one connector in it."""
+
+    connector: Any
+
+    def get(self, *, connection_key: str) -> Any:
+        return self.connector
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        return Capabilities(
+            system="fake",
+            kind="erp",
+            tier="gold",
+            owners=("tests",),
+            permissions=(),
+            streams=(),
+            writes=(
+                NounWrite(
+                    noun="time_line",
+                    strategy=Strategy.UNIQUE_FIELD,
+                    undo=Undo.VOID_BY_KEY,
+                    batch_lines_max=200,
+                    quantum_seconds=1,
+                ),
+            ),
+            rate_limit_calls=100,
+            rate_limit_window_seconds=1,
+            settle_seconds=2,
+            record_urls={},
+            config_keys=(),
+            secret_names=(),
+        )
+
+
+class OpenBudgets:
+    """A budget that always has room."""
+
+    def take(self, *, connection_key: str, work_class: int) -> int:
+        return 0
+
+    def note_retry_after(self, *, connection_key: str, seconds: int) -> None:
+        return None
+
+    def note_failure(self, *, connection_key: str) -> None:
+        return None
+
+    def note_answer(self, *, connection_key: str) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedClock:
+    """Business time that stands still."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        return self.instant
