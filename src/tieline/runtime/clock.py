@@ -55,7 +55,8 @@ def _read(path: Path) -> BusinessClock | None:
 
 
 def _write(path: Path, clock: BusinessClock) -> None:
-    assert clock.anchor is not None and clock.started_at is not None
+    assert clock.anchor is not None
+    assert clock.started_at is not None
     stored = {"anchor": clock.anchor.isoformat(), "started_at": clock.started_at.isoformat()}
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps(stored), encoding="utf-8")

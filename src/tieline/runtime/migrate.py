@@ -114,7 +114,9 @@ def check_roles(connection: Connection[Any]) -> None:
     ).fetchall()
     if rows:
         names = ", ".join(sorted(row[0] for row in rows))
-        raise UserMistake(f"{names} may bypass row security: ALTER ROLE ... NOBYPASSRLS NOSUPERUSER")
+        raise UserMistake(
+            f"{names} may bypass row security: ALTER ROLE ... NOBYPASSRLS NOSUPERUSER"
+        )
 
 
 def sqlalchemy_url(dsn: str) -> str:
@@ -129,7 +131,7 @@ def sqlalchemy_url(dsn: str) -> str:
         "postgresql+psycopg",
         username=_text(parts.get("user")),
         password=_text(parts.get("password")),
-        port=int(parts["port"]) if parts.get("port") else None,
+        port=int(str(parts["port"])) if parts.get("port") else None,
         database=_text(parts.get("dbname")),
         query=query,
     )
@@ -187,13 +189,22 @@ def _ensure_schema(inside: Connection[Any], database: str) -> None:
     name = sql.Identifier(database)
     owner = sql.Identifier(OWNER)
     inside.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-    inside.execute(sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(name, owner))
-    # Staging tables of a batch are temporary: only the worker stages.
-    inside.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO tieline_worker").format(name))
     inside.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO tieline_web, tieline_judge, tieline_audit").format(name)
+        sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(name, owner)
     )
-    if inside.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,)).fetchone() is None:
+    # Staging tables of a batch are temporary: only the worker stages.
+    inside.execute(
+        sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO tieline_worker").format(name)
+    )
+    inside.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO tieline_web, tieline_judge, tieline_audit").format(
+            name
+        )
+    )
+    if (
+        inside.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,)).fetchone()
+        is None
+    ):
         # GRANT of membership is what lets a creator who is no superuser hand the schema over.
         if not _is_superuser(inside):
             inside.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))

