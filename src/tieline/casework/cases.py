@@ -292,38 +292,11 @@ def fix_and_replay(
         "'replayed_by', %s::text, 'replayed_because', %s::text) WHERE case_id = %s",
         (by, reason),
     )
-    values = {"case_id": case_id, "now": now}
-    hours = connection.execute(
-        """
-        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
-        SELECT DISTINCT 'entry:' || m.entry_id, 'case.replay:' || c.case_id, c.correlation_id, %(now)s
-        FROM case_member m JOIN case_file c USING (case_id)
-        WHERE c.case_id = %(case_id)s AND m.left_at IS NULL AND m.entry_id IS NOT NULL
-        """,
-        values,
-    ).rowcount
-    records = connection.execute(
-        """
-        INSERT INTO dirty_mark (connection_key, object, source_ref, marked_at, correlation_id)
-        SELECT u.connection_key, u.object, u.source_ref, %(now)s, c.correlation_id
-        FROM case_member m JOIN case_file c USING (case_id)
-        JOIN untranslated u ON m.member_key = u.connection_key || ':' || u.source_epoch || ':'
-             || u.object || ':' || u.source_ref || ':' || u.raw_id
-        WHERE c.case_id = %(case_id)s AND m.left_at IS NULL AND m.member_kind = 'raw_record'
-        ON CONFLICT (connection_key, object, source_ref) DO NOTHING
-        """,
-        values,
-    ).rowcount
-    writes = connection.execute(
-        """
-        UPDATE effect e SET state = 'PLANNED', due_at = NULL
-        FROM case_member m
-        WHERE m.case_id = %(case_id)s AND m.left_at IS NULL AND m.member_kind = 'effect'
-          AND e.business_key = m.member_key::uuid AND e.state = 'REJECTED'
-        """,
-        values,
-    ).rowcount
-    return hours + records + writes
+    row = connection.execute(
+        "SELECT tieline.replay_case_members(%s, %s) AS replayed", (case_id, now)
+    ).fetchone()
+    assert row is not None
+    return int(row["replayed"])
 
 
 def leave_out(

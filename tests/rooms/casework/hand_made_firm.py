@@ -259,7 +259,7 @@ class Firm:
         )
         return verdict_id
 
-    def post(self, entry_id: UUID, *, project: Row, until: str = "CONFIRMED") -> UUID:
+    def post(self, entry_id: UUID, *, until: str = "CONFIRMED") -> UUID:
         """Plan the cleared hour's effect and walk it along its edges, booking it when confirmed."""
         key: UUID = self._one(
             "INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,"
@@ -288,7 +288,7 @@ class Firm:
                 (state, f"line-{entry_id}", "erp.refused" if state == "REJECTED" else None, key),
             )
         if until == "CONFIRMED":
-            self._book(key, project)
+            self._book(key)
         return key
 
     def hour(
@@ -302,10 +302,10 @@ class Firm:
         """Add an hour that was judged, posted and booked."""
         entry_id = self.entry(source_ref, seconds=seconds, work_date=work_date)
         self.judge(entry_id, "cleared", project=project, seconds=seconds, work_date=work_date)
-        self.post(entry_id, project=project)
+        self.post(entry_id)
         return entry_id
 
-    def _book(self, key: UUID, project: Row) -> None:
+    def _book(self, key: UUID) -> None:
         self.connection.execute(
             "INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version,"
             " target_connection, target_code, entity_code, period_id, client_id, contract_id,"

@@ -161,7 +161,7 @@ class TestSync:
         for name in ("e1", "e2"):
             entry = firm.entry(name)
             firm.judge(entry, "cleared", project=project)
-            keys.append(firm.post(entry, project=project, until="REJECTED"))
+            keys.append(firm.post(entry, until="REJECTED"))
 
         sync(firm.connection)
         (case,) = list_cases(firm.connection, reason="posted.rejected")

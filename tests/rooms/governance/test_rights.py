@@ -1,0 +1,321 @@
+"""Who may log in, call, see and approve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
+from tests.rooms.casework.hand_made_firm import Firm
+
+from tieline.casework import (
+    assign,
+    dismiss,
+    fix_and_replay,
+    get_case,
+    list_cases,
+    open_case,
+    sync_time_cases,
+)
+from tieline.governance import (
+    add_person,
+    approve,
+    authenticate,
+    end_session,
+    find_session,
+    issue_api_key,
+    list_audit,
+    list_proposals,
+    open_session,
+    open_web_transaction,
+    propose,
+    record_audit,
+    reject,
+    revoke_api_key,
+    set_password,
+    verify_api_key,
+)
+from tieline.kernel.cases import CaseMember, CaseRequest
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
+
+NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
+PEPPER = b"a pepper of thirty-two bytes, kept"
+PASSWORD = "correct horse battery"
+
+Rows = Connection[dict[str, Any]]
+
+
+def ada(connection: Rows) -> Any:
+    return add_person(
+        connection,
+        login="Ada",
+        display_name="Ada L.",
+        password=PASSWORD,
+        roles=["controller"],
+        entities=["DE"],
+        by="init",
+        now=NOW,
+    )
+
+
+class TestLogin:
+    def test_opens_with_the_right_password_only(self, worker_connection: Rows) -> None:
+        ada(worker_connection)
+
+        person = authenticate(worker_connection, login="ADA", password=PASSWORD, now=NOW)
+
+        assert person is not None
+        assert (person.login, person.entities) == ("ada", ("DE",))
+        assert authenticate(worker_connection, login="ada", password="wrong", now=NOW) is None
+        assert authenticate(worker_connection, login="nobody", password=PASSWORD, now=NOW) is None
+
+    def test_locks_after_ten_wrong_passwords_for_a_while(self, worker_connection: Rows) -> None:
+        ada(worker_connection)
+        for _ in range(10):
+            authenticate(worker_connection, login="ada", password="wrong", now=NOW)
+
+        locked = authenticate(worker_connection, login="ada", password=PASSWORD, now=NOW)
+        later = NOW + timedelta(minutes=16)
+        opened = authenticate(worker_connection, login="ada", password=PASSWORD, now=later)
+
+        assert locked is None
+        assert opened is not None
+
+    def test_keeps_no_password(self, worker_connection: Rows) -> None:
+        ada(worker_connection)
+
+        row = worker_connection.execute("SELECT password_hash FROM person_login").fetchone()
+
+        assert row is not None
+        assert row["password_hash"].startswith("$argon2id$")
+
+    def test_refuses_a_short_password_and_a_taken_login(self, worker_connection: Rows) -> None:
+        ada(worker_connection)
+
+        with pytest.raises(UserMistake, match="at least 12"):
+            set_password(worker_connection, login="ada", password="short", by="ada", now=NOW)
+        with pytest.raises(UserMistake, match="is taken"):
+            ada(worker_connection)
+
+
+class TestSession:
+    def test_ends_by_time_by_word_and_by_a_new_password(self, worker_connection: Rows) -> None:
+        person = ada(worker_connection)
+        first = open_session(worker_connection, person=person, pepper=PEPPER, now=NOW)
+        second = open_session(worker_connection, person=person, pepper=PEPPER, now=NOW)
+
+        def found(token: str, now: datetime = NOW) -> bool:
+            return find_session(worker_connection, token=token, pepper=PEPPER, now=now) is not None
+
+        assert found(first.token)
+        assert not found(first.token, NOW + timedelta(hours=11))
+        end_session(worker_connection, token=first.token, pepper=PEPPER, now=NOW)
+        assert not found(first.token)
+        assert found(second.token)
+        set_password(worker_connection, login="ada", password=PASSWORD + "!", by="ada", now=NOW)
+        assert not found(second.token)
+        assert second.token not in repr(second)
+
+
+class TestApiKey:
+    def test_opens_its_scopes_until_it_is_revoked(self, worker_connection: Rows) -> None:
+        key = issue_api_key(
+            worker_connection,
+            pepper=PEPPER,
+            name="planner",
+            scopes=["time:read"],
+            entities=["DE"],
+            by="ada",
+            now=NOW,
+        )
+
+        caller = verify_api_key(worker_connection, pepper=PEPPER, secret=key.secret, now=NOW)
+
+        assert caller is not None
+        assert caller.may("time:read")
+        assert not caller.may("time:write")
+        assert key.secret not in repr(key)
+        assert verify_api_key(worker_connection, pepper=PEPPER, secret="tl_x", now=NOW) is None
+        other = b"another pepper of some length"
+        assert verify_api_key(worker_connection, pepper=other, secret=key.secret, now=NOW) is None
+        revoke_api_key(worker_connection, name="planner", by="ada", reason="lost", now=NOW)
+        assert verify_api_key(worker_connection, pepper=PEPPER, secret=key.secret, now=NOW) is None
+
+    def test_refuses_a_scope_that_does_not_exist(self, worker_connection: Rows) -> None:
+        with pytest.raises(UserMistake, match="everything"):
+            issue_api_key(
+                worker_connection,
+                pepper=PEPPER,
+                name="x",
+                scopes=["everything"],
+                entities=[],
+                by="ada",
+                now=NOW,
+            )
+
+
+def asked(connection: Rows, by: str = "ada") -> Any:
+    return propose(
+        connection,
+        kind="case.leave_out",
+        object="case:1",
+        entity_code="DE",
+        payload={"case_id": "1"},
+        by=by,
+        reason="never worked",
+        now=NOW,
+    )
+
+
+class TestProposal:
+    def test_is_approved_by_somebody_else_once(self, worker_connection: Rows) -> None:
+        proposal = asked(worker_connection)
+
+        with pytest.raises(UserMistake, match="may not approve"):
+            approve(worker_connection, proposal_id=proposal.proposal_id, by="ADA", now=NOW)
+        approved = approve(worker_connection, proposal_id=proposal.proposal_id, by="ben", now=NOW)
+
+        assert (approved.state, approved.approved_by) == ("approved", "ben")
+        assert approved.payload == {"case_id": "1"}
+        with pytest.raises(UserMistake, match="already approved by ben"):
+            reject(
+                worker_connection, proposal_id=proposal.proposal_id, by="eve", reason="", now=NOW
+            )
+        assert list_proposals(worker_connection) == ()
+        actions = [row.action for row in list_audit(worker_connection, object="case:1")]
+        assert actions == ["proposal.approved", "proposal.proposed"]
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE proposal SET state = 'approved', approved_by = 'ada', decided_by = 'ada'",
+            "UPDATE proposal SET state = 'approved', approved_by = 'Ada', decided_by = 'x'",
+            "UPDATE proposal SET payload = '{}'",
+            "UPDATE proposal SET proposed_by = 'eve'",
+        ],
+    )
+    def test_the_database_refuses_to_bend_it(self, worker_connection: Rows, statement: Any) -> None:
+        asked(worker_connection)
+
+        with pytest.raises(psycopg.errors.CheckViolation):
+            worker_connection.execute(statement)
+
+
+class TestAudit:
+    @pytest.mark.parametrize(
+        "statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit", "TRUNCATE audit"]
+    )
+    def test_only_gains_rows_even_from_the_owner(self, database: Dsns, statement: Any) -> None:
+        with psycopg.connect(database.owner) as owner:
+            owner.execute(
+                "INSERT INTO audit (at, actor, action, object, reason)"
+                " VALUES (%s, 'ada', 'tested', 'x', 'r')",
+                (NOW,),
+            )
+            with pytest.raises(psycopg.errors.CheckViolation):
+                owner.execute(statement)
+
+    def test_refuses_the_worker_to_change_a_row(self, worker_connection: Rows) -> None:
+        with pytest.raises(InsufficientPrivilege):
+            worker_connection.execute("UPDATE audit SET actor = 'x'")
+
+
+@pytest.fixture
+def web_database(database: Dsns) -> Iterator[Database]:
+    opened = Database(database.web, pool_max=2, application_name="test").open()
+    yield opened
+    opened.close()
+
+
+def open_blocked_deal(connection: Rows, entity_code: str) -> UUID:
+    return open_case(
+        connection,
+        request=CaseRequest(
+            reason="deal.blocked",
+            owner_queue="sales",
+            thing_kind="deal",
+            thing_key=f"d-{entity_code}",
+            entity_code=entity_code,
+            members=(CaseMember(kind="deal", key="d"),),
+        ),
+        now=NOW,
+        correlation_id="c",
+    )
+
+
+class TestSight:
+    def test_shows_the_rows_of_the_callers_entities_only(
+        self, worker_database: Database, web_database: Database
+    ) -> None:
+        with worker_database.transaction() as connection:
+            firm = Firm(connection).found()
+            firm.project("P-DE")
+            firm.project("P-UK", entity_code="UK")
+            cases = {code: open_blocked_deal(connection, code) for code in ("DE", "UK")}
+
+        with open_web_transaction(web_database, entities=["DE"]) as web:
+            seen = [case.entity_code for case in list_cases(web)]
+            projects = web.execute("SELECT project_code FROM project").fetchall()
+            members = web.execute("SELECT case_id FROM case_member").fetchall()
+            with pytest.raises(LookupError):
+                get_case(web, case_id=cases["UK"])
+        with web_database.transaction() as after:
+            blind = list_cases(after)
+
+        assert seen == ["DE"]
+        assert [row["project_code"] for row in projects] == ["P-DE"]
+        assert [row["case_id"] for row in members] == [cases["DE"]]
+        assert blind == ()
+
+    def test_lets_a_page_work_on_its_cases(
+        self, worker_database: Database, web_database: Database
+    ) -> None:
+        with worker_database.transaction() as connection:
+            firm = Firm(connection).found()
+            case_id = open_blocked_deal(connection, "DE")
+            firm.judge(firm.entry("e1"), "held", "time.anything")
+            sync_time_cases(connection, now=NOW, correlation_id="c")
+
+        with open_web_transaction(web_database, entities=["DE"]) as web:
+            (held,) = list_cases(web, reason="time.anything")
+            assign(web, case_id=held.case_id, to="ada")
+            replayed = fix_and_replay(web, case_id=held.case_id, by="ada", reason="mapped", now=NOW)
+            dismiss(web, case_id=case_id, reason="signed on paper", by="ada", now=NOW)
+            record_audit(
+                web,
+                now=NOW,
+                actor="ada",
+                action="case.dismissed",
+                object=f"case:{case_id}",
+                entity_code="DE",
+                reason="signed on paper",
+            )
+            proposal = asked(web)
+            approve(web, proposal_id=proposal.proposal_id, by="ben", now=NOW)
+
+        assert replayed == 1
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM ledger_line",
+            "SELECT * FROM raw_record",
+            "SELECT * FROM time_entry_version",
+            "UPDATE effect SET state = 'CONFIRMED'",
+            "UPDATE audit SET actor = 'x'",
+            "UPDATE proposal SET proposed_by = 'x'",
+            "UPDATE person_login SET roles = '{admin}'",
+        ],
+    )
+    def test_lets_no_page_write_what_is_not_its_own(
+        self, web_database: Database, statement: Any
+    ) -> None:
+        with web_database.transaction() as web, pytest.raises(InsufficientPrivilege):
+            web.execute(statement)
