@@ -109,7 +109,7 @@ class HarvestControl:
             "id": identity,
             **resource.defaults,
             **_fields(resource, row),
-            "created_at": instant(at),
+            "created_at": instant(_moment(row["entered_at"]) if "entered_at" in row else at),
             "updated_at": instant(at),
             "_key": str(row.get("key", identity)),
         }

@@ -1,0 +1,85 @@
+"""The story's days: which month it is about, who works when, when business 'now' is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import holidays
+
+from tieline.kernel.periods import next_month
+
+_SATURDAY = 5
+_NOW = time(14, 56)
+_MUNICH = ZoneInfo("Europe/Berlin")
+_DAY = timedelta(days=1)
+
+
+def anchor_month(today: date) -> date:
+    """Return the first day of the last full month whose second working day has passed."""
+    month = month_before(today)
+    return month if close_day(month) < today else month_before(month)
+
+
+def business_now(month: date) -> datetime:
+    """Return the story's present: 14:56 in Munich on the second working day after the month."""
+    return datetime.combine(close_day(month), _NOW, tzinfo=_MUNICH).astimezone(UTC)
+
+
+def close_day(month: date) -> date:
+    """Return the second working day of the month that follows; only weekends are free here."""
+    day = next_month(month)
+    passed = 0
+    while True:
+        passed += day.weekday() < _SATURDAY
+        if passed == 2:
+            return day
+        day += _DAY
+
+
+def month_before(day: date) -> date:
+    """Return the first day of the month before the day's."""
+    return (day.replace(day=1) - _DAY).replace(day=1)
+
+
+def months_after(month: date, count: int) -> date:
+    """Return the first day of the month so many months later."""
+    for _ in range(count):
+        month = next_month(month)
+    return month
+
+
+def working_days(month: date, *, country_code: str) -> tuple[date, ...]:
+    """Return the days of the month that are neither weekends nor public holidays at the office."""
+    free = _holidays(country_code, month.year)
+    days = (month + timedelta(days=n) for n in range((next_month(month) - month).days))
+    return tuple(day for day in days if day.weekday() < _SATURDAY and day not in free)
+
+
+def next_workday(day: date, *, after: int = 1) -> date:
+    """Return the n-th day after this one that is no weekend."""
+    while after:
+        day += _DAY
+        after -= day.weekday() < _SATURDAY
+    return day
+
+
+def saturday_after(day: date) -> date:
+    """Return the Saturday of the day's week: the first day something that ends then is over."""
+    return day + timedelta(days=_SATURDAY - day.weekday())
+
+
+def common_days(month: date) -> tuple[date, ...]:
+    """Return the days on which both offices work."""
+    british = set(working_days(month, country_code="GB"))
+    return tuple(day for day in working_days(month, country_code="DE") if day in british)
+
+
+@lru_cache(maxsize=64)
+def _holidays(country_code: str, year: int) -> frozenset[date]:
+    office = {"DE": "BY", "GB": "ENG"}[country_code]
+    found = holidays.country_holidays(country_code, subdiv=office, years=[year])
+    days: Sequence[date] = list(found.keys())
+    return frozenset(days)

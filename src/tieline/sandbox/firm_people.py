@@ -1,0 +1,226 @@
+"""The people of the firm: names and e-mails of their country, roles, cost by date."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+
+from faker import Faker
+
+from tieline.sandbox.firm_calendar import (
+    common_days,
+    month_before,
+    months_after,
+    saturday_after,
+)
+from tieline.sandbox.firm_deals import ENDS_AFTER_MONTHS
+from tieline.sandbox.firm_model import (
+    CONSULTANT,
+    DATA_ENGINEER,
+    PROJECT_MANAGER,
+    SENIOR_CONSULTANT,
+    SENIOR_DATA_ENGINEER,
+    Assignment,
+    CostRate,
+    Intercompany,
+    Leave,
+    Owner,
+    Person,
+)
+
+DOMAIN = "halden-roe.example"
+_GERMAN = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    key: str
+    entity_code: str
+    role: str
+    labor_category: str | None
+    cost: int
+    weekly_hours: str
+
+
+_PLACES = tuple(
+    _Place(
+        key=key, entity_code=entity, role=role, labor_category=category, cost=cost, weekly_hours=h
+    )
+    for key, entity, role, category, cost, h in (
+        ("de-director", "HR-DE", "Delivery Manager", None, 98, "40"),
+        ("de-pm", "HR-DE", PROJECT_MANAGER, PROJECT_MANAGER, 82, "40"),
+        ("de-senior-1", "HR-DE", SENIOR_CONSULTANT, SENIOR_CONSULTANT, 86, "40"),
+        ("de-senior-2", "HR-DE", SENIOR_CONSULTANT, SENIOR_CONSULTANT, 84, "40"),
+        ("de-consultant-1", "HR-DE", CONSULTANT, CONSULTANT, 58, "40"),
+        ("de-part-time", "HR-DE", CONSULTANT, CONSULTANT, 60, "20"),
+        ("de-engineer", "HR-DE", DATA_ENGINEER, DATA_ENGINEER, 66, "40"),
+        ("de-senior-engineer", "HR-DE", SENIOR_DATA_ENGINEER, SENIOR_DATA_ENGINEER, 80, "40"),
+        ("de-consultant-2", "HR-DE", CONSULTANT, CONSULTANT, 56, "40"),
+        ("de-leaver", "HR-DE", DATA_ENGINEER, DATA_ENGINEER, 64, "40"),
+        ("uk-director", "HR-UK", "Delivery Manager", None, 92, "37.5"),
+        ("uk-pm", "HR-UK", PROJECT_MANAGER, PROJECT_MANAGER, 74, "37.5"),
+        ("uk-senior", "HR-UK", SENIOR_CONSULTANT, SENIOR_CONSULTANT, 78, "37.5"),
+        ("uk-consultant", "HR-UK", CONSULTANT, CONSULTANT, 52, "37.5"),
+        ("uk-engineer", "HR-UK", DATA_ENGINEER, DATA_ENGINEER, 60, "37.5"),
+        ("uk-senior-engineer", "HR-UK", SENIOR_DATA_ENGINEER, SENIOR_DATA_ENGINEER, 72, "37.5"),
+    )
+)
+APPROVERS = {"HR-DE": ("de-director", "de-pm"), "HR-UK": ("uk-director", "uk-pm")}
+
+# Who works on what. Each line of a contract that a person may book is of the person's category,
+# except where the story wants it otherwise: nobody agreed a price for the senior data engineer
+# at the insurer.
+_ASSIGNED = {
+    "AUR-GRID": ("de-pm", "de-senior-1", "de-engineer", "de-senior-engineer"),
+    "ISA-CLAIM": ("de-pm", "de-senior-2", "de-consultant-1"),
+    "KES-LIMS": ("de-senior-1", "de-senior-engineer", "de-consultant-2"),
+    "DON-STRAT": ("de-senior-2", "de-part-time"),
+    "NOR-ROUTE": ("de-engineer", "de-consultant-2", "de-leaver", "uk-engineer"),
+    "ALD-PRICE": ("uk-pm", "uk-senior", "uk-consultant", "uk-senior-engineer"),
+    "THO-STOCK": ("uk-senior", "uk-consultant", "uk-engineer", "uk-senior-engineer"),
+}
+
+
+@lru_cache(maxsize=4)
+def _faker(locale: str) -> Faker:
+    return Faker(locale)
+
+
+def faker_for(country_code: str, *, seed: str) -> Faker:
+    """Return the source of names of a country, begun anew for the seed."""
+    locales = {"DE": "de_DE", "GB": "en_GB", "AT": "de_AT", "CH": "de_CH"}
+    faker = _faker(locales[country_code])
+    faker.seed_instance(seed)
+    return faker
+
+
+def ascii_word(text: str) -> str:
+    """Write a name the way mail addresses do."""
+    plain = unicodedata.normalize("NFKD", text.translate(_GERMAN))
+    return "".join(c for c in plain.lower() if c.isascii() and c.isalnum())
+
+
+def make_people(*, seed: int, month: date) -> tuple[Person, ...]:
+    """Return the people of both companies."""
+    leaves_on = leaver_ends_on(month)
+    dice = random.Random(f"people:{seed}")
+    numbers: dict[str, int] = {}
+    taken: set[str] = set()
+    people = []
+    for place in _PLACES:
+        country = "DE" if place.entity_code == "HR-DE" else "GB"
+        first, last = _free_name(country, f"{seed}:{place.key}", taken)
+        numbers[place.entity_code] = numbers.get(place.entity_code, 100) + 1
+        began = date(month.year - dice.randint(2, 7), dice.randint(1, 12), 1)
+        people.append(
+            Person(
+                key=place.key,
+                first_name=first,
+                last_name=last,
+                email=f"{ascii_word(first)}.{ascii_word(last)}@{DOMAIN}",
+                employee_code=f"{place.entity_code}-{numbers[place.entity_code]}",
+                entity_code=place.entity_code,
+                country_code=country,
+                role=place.role,
+                labor_category=place.labor_category,
+                weekly_hours=Decimal(place.weekly_hours),
+                employed_from=began,
+                employed_to=leaves_on if place.key == "de-leaver" else None,
+                cost_rates=_cost_rates(place.cost, began=began, month=month),
+            )
+        )
+    return tuple(people)
+
+
+def _free_name(country: str, seed: str, taken: set[str]) -> tuple[str, str]:
+    faker = faker_for(country, seed=seed)
+    while True:
+        first, last = faker.first_name(), faker.last_name()
+        if ascii_word(last) not in taken and len(ascii_word(last)) > 2:
+            taken.add(ascii_word(last))
+            return first, last
+
+
+def _cost_rates(cost: int, *, began: date, month: date) -> tuple[CostRate, ...]:
+    raised_on = month_before(month_before(month))
+    return (
+        CostRate(from_on=began, amount=Decimal(cost)),
+        CostRate(from_on=raised_on, amount=(Decimal(cost) * Decimal("1.04")).quantize(Decimal(1))),
+    )
+
+
+def make_owners(*, seed: int) -> tuple[Owner, ...]:
+    """Return the people in sales."""
+    owners = []
+    for number, (key, country) in enumerate((("sales-de", "DE"), ("sales-uk", "GB"))):
+        faker = faker_for(country, seed=f"{seed}:{key}")
+        first, last = faker.first_name(), faker.last_name()
+        owners.append(
+            Owner(
+                key=key,
+                owner_id=41_629_001 + number,
+                first_name=first,
+                last_name=last,
+                email=f"{ascii_word(first)}.{ascii_word(last)}.sales@{DOMAIN}",
+            )
+        )
+    return tuple(owners)
+
+
+def leaver_ends_on(month: date) -> date:
+    """Return the first day on which the leaver is no longer employed."""
+    return saturday_after(common_days(month)[8])
+
+
+def early_end(month: date) -> date:
+    """Return the day on which one assignment is over before the project is."""
+    return saturday_after(common_days(month)[6])
+
+
+def make_assignments(*, people: tuple[Person, ...], month: date) -> tuple[Assignment, ...]:
+    """Return who works where in which role."""
+    categories = {person.key: person.labor_category for person in people}
+    ends_on = months_after(month, ENDS_AFTER_MONTHS)
+    return tuple(
+        Assignment(
+            person_key=key,
+            project_code=project,
+            labor_category=categories[key] or "",
+            starts_on=month,
+            ends_on=early_end(month) if (project, key) == EARLY_END else ends_on,
+        )
+        for project, keys in _ASSIGNED.items()
+        for key in keys
+    )
+
+
+EARLY_END = ("NOR-ROUTE", "de-consultant-2")
+
+
+def make_leave(*, month: date) -> tuple[Leave, ...]:
+    """Return the days on which people are away."""
+    days = common_days(month)
+    return (
+        Leave(person_key="de-engineer", starts_on=days[3], ends_on=days[5]),
+        Leave(person_key="uk-pm", starts_on=days[10], ends_on=days[12]),
+    )
+
+
+def make_intercompany(*, month: date) -> tuple[Intercompany, ...]:
+    """Return who of London may work for Munich."""
+    return (
+        Intercompany(
+            person_key="uk-engineer",
+            entity_code="HR-DE",
+            employee_code="HR-DE-901",
+            project_code="NOR-ROUTE",
+            starts_on=month,
+            ends_on=months_after(month, ENDS_AFTER_MONTHS),
+        ),
+    )

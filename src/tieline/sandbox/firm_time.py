@@ -1,0 +1,619 @@
+"""A month of timesheets: mostly right, with planted mistakes and what people change afterwards."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from tieline.sandbox.firm_calendar import (
+    business_now,
+    common_days,
+    next_workday,
+    working_days,
+)
+from tieline.sandbox.firm_model import (
+    Assignment,
+    Deal,
+    Entry,
+    LaterChange,
+    Leave,
+    Mistake,
+    Person,
+)
+from tieline.sandbox.firm_narratives import narratives
+
+ENTRIES_WANTED = 690
+APPROVED = "Item Approved and Locked for this Time Period"
+UNKNOWN_LOCK = "Item Locked by Payroll Export"
+FOREIGN_TASK = "Travel"
+# Only these projects carry mistakes and hours not yet approved, so that the others can be billed.
+TROUBLED = ("AUR-GRID", "NOR-ROUTE", "ALD-PRICE")
+_QUARTER = Decimal("0.25")
+_UNAPPROVED_DAYS = 3
+
+Slot = tuple[str, date]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePlan:
+    """The month's entries, what is wrong with them, and what happens to them later."""
+
+    entries: tuple[Entry, ...]
+    mistakes: tuple[Mistake, ...]
+    later_changes: tuple[LaterChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    project_code: str
+    task: str
+    hours: Decimal
+    narrative: str | None
+    locked_reason: str | None = APPROVED
+    mark: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sheets:
+    """Everybody's timesheets while they are being filled."""
+
+    dice: random.Random
+    people: Mapping[str, Person]
+    options: Callable[[str, date], Sequence[tuple[str, str]]]
+    slots: dict[Slot, list[_Draft]] = field(default_factory=dict)
+    taken: set[Slot] = field(default_factory=set)
+    mistakes: list[tuple[str, Mistake]] = field(default_factory=list)
+
+    def fill(self, slot: Slot, count: int) -> None:
+        """Write a normal day."""
+        person_key, day = slot
+        person = self.people[person_key]
+        options = self.options(person_key, day)
+        chosen = [self.dice.choice(options) for _ in range(count)]
+        hours = self._split(person.weekly_hours / 5, count)
+        words = {
+            task: narratives(
+                country_code=person.country_code, task=task, dice=self.dice, count=count
+            )
+            for task in {task for _, task in chosen}
+        }
+        self.slots[slot] = [
+            _Draft(project_code=project, task=task, hours=part, narrative=words[task].pop())
+            for (project, task), part in zip(chosen, hours, strict=True)
+        ]
+
+    def _split(self, hours: Decimal, count: int) -> list[Decimal]:
+        quarters = int(hours / _QUARTER) + self.dice.choice((-1, 0, 0, 0, 1))
+        cuts = sorted(self.dice.sample(range(2, quarters - 1), count - 1))
+        edges = [0, *cuts, quarters]
+        return [(b - a) * _QUARTER for a, b in zip(edges, edges[1:], strict=False)]
+
+    def free_slot(self, person_key: str, project_code: str, *, days: Sequence[date]) -> Slot:
+        """Take the first untouched day of a person, one with hours on the project if there is."""
+        free = [
+            (person_key, day)
+            for day in days
+            if (person_key, day) in self.slots and (person_key, day) not in self.taken
+        ]
+        on_project = [
+            slot for slot in free if any(d.project_code == project_code for d in self.slots[slot])
+        ]
+        slot = (on_project or free)[0]
+        self.taken.add(slot)
+        return slot
+
+    def swap(self, slot: Slot, draft: _Draft) -> None:
+        """Put the draft in place of the day's entry on the same project, or of its first."""
+        drafts = self.slots[slot]
+        index = next(
+            (n for n, own in enumerate(drafts) if own.project_code == draft.project_code), 0
+        )
+        drafts[index] = draft
+
+    def entry_on(self, slot: Slot, project_code: str) -> _Draft:
+        """Return the day's entry on a project."""
+        return next(d for d in self.slots[slot] if d.project_code == project_code)
+
+
+def make_time(
+    *,
+    seed: int,
+    month: date,
+    people: Sequence[Person],
+    deals: Sequence[Deal],
+    assignments: Sequence[Assignment],
+    leave: Sequence[Leave],
+) -> TimePlan:
+    """Return the month's time for everybody who is assigned."""
+    sheets = _normal_month(
+        seed=seed, month=month, people=people, deals=deals, assignments=assignments, leave=leave
+    )
+    _leave_last_days_open(sheets, month)
+    _plant(sheets, month)
+    changes = _changes(sheets, month)
+    entries, keys = _written(sheets, month)
+    return TimePlan(
+        entries=entries,
+        mistakes=tuple(replace(mistake, ref=keys[mark]) for mark, mistake in sheets.mistakes),
+        later_changes=tuple(
+            replace(change, entry_key=keys[change.entry_key]) for change in changes
+        ),
+    )
+
+
+def _normal_month(
+    *,
+    seed: int,
+    month: date,
+    people: Sequence[Person],
+    deals: Sequence[Deal],
+    assignments: Sequence[Assignment],
+    leave: Sequence[Leave],
+) -> _Sheets:
+    lines = {
+        (deal.project_code, line.labor_category, line.task) for deal in deals for line in deal.lines
+    }
+
+    def options(person_key: str, day: date) -> list[tuple[str, str]]:
+        return sorted(
+            (assignment.project_code, task)
+            for assignment in assignments
+            for project, category, task in lines
+            if assignment.person_key == person_key
+            and assignment.starts_on <= day < assignment.ends_on
+            and (project, category) == (assignment.project_code, assignment.labor_category)
+        )
+
+    sheets = _Sheets(
+        dice=random.Random(f"time:{seed}:{month}"),
+        people={person.key: person for person in people},
+        options=options,
+    )
+    away = {(n.person_key, day) for n in leave for day in _days(n.starts_on, n.ends_on)}
+    slots = [
+        (person.key, day)
+        for person in people
+        if person.labor_category is not None
+        for day in working_days(month, country_code=person.country_code)
+        if (person.key, day) not in away
+        and (person.employed_to is None or day < person.employed_to)
+    ]
+    longer = set(sheets.dice.sample(slots, max(ENTRIES_WANTED - 2 * len(slots), 0)))
+    for slot in slots:
+        sheets.fill(slot, 3 if slot in longer else 2)
+    return sheets
+
+
+def _days(starts_on: date, ends_on: date) -> list[date]:
+    return [starts_on + timedelta(days=n) for n in range((ends_on - starts_on).days)]
+
+
+def _leave_last_days_open(sheets: _Sheets, month: date) -> None:
+    """Leave the last days of some projects unapproved: approvers are never quite done."""
+    for day in common_days(month)[-_UNAPPROVED_DAYS:]:
+        for slot in [slot for slot in sheets.slots if slot[1] == day]:
+            sheets.taken.add(slot)
+            sheets.slots[slot] = [
+                replace(draft, locked_reason=None) if draft.project_code in TROUBLED else draft
+                for draft in sheets.slots[slot]
+            ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Swap:
+    """One planted entry that takes the place of a normal one."""
+
+    kind: str
+    reason: str
+    person_key: str
+    project_code: str
+    task: str
+    hours: str | None = None
+    from_day: int = 0
+    has_narrative: bool = True
+    locked_reason: str = APPROVED
+    is_healed_later: bool = False
+    may_also: tuple[str, ...] = ()
+
+
+_NO_RATE = ("time.rate_missing",)
+_SWAPS = (
+    *(
+        _Swap(
+            kind="after_assignment_end",
+            reason="time.after_assignment_end",
+            person_key="de-consultant-2",
+            project_code="NOR-ROUTE",
+            task="Network analysis",
+            hours=hours,
+            from_day=11,
+        )
+        for hours in ("5.00", "5.00", "4.50")
+    ),
+    *(
+        _Swap(
+            kind="no_rate",
+            reason="time.rate_missing",
+            person_key="uk-senior-engineer",
+            project_code="ALD-PRICE",
+            task="Pricing model",
+            hours=hours,
+            from_day=5,
+        )
+        for hours in ("7.00", "6.50", "4.00")
+    ),
+    *(
+        _Swap(
+            kind="unassigned_person",
+            reason="time.assignment_missing",
+            person_key="de-part-time",
+            project_code="AUR-GRID",
+            task="Discovery",
+            hours="2.50",
+            from_day=from_day,
+            may_also=_NO_RATE,
+        )
+        for from_day in (2, 9)
+    ),
+    _Swap(
+        kind="zero_hours",
+        reason="time.duration_not_positive",
+        person_key="de-engineer",
+        project_code="NOR-ROUTE",
+        task="Route engine",
+        hours="0.00",
+    ),
+    _Swap(
+        kind="zero_hours",
+        reason="time.duration_not_positive",
+        person_key="uk-senior",
+        project_code="ALD-PRICE",
+        task="Pricing model",
+        hours="0.00",
+    ),
+    _Swap(
+        kind="missing_narrative",
+        reason="time.narrative_missing",
+        person_key="de-engineer",
+        project_code="AUR-GRID",
+        task="Data platform",
+        has_narrative=False,
+        from_day=6,
+    ),
+    _Swap(
+        kind="missing_narrative",
+        reason="time.narrative_missing",
+        person_key="de-pm",
+        project_code="AUR-GRID",
+        task="Project management",
+        has_narrative=False,
+    ),
+    _Swap(
+        kind="missing_narrative",
+        reason="time.narrative_missing",
+        person_key="uk-pm",
+        project_code="ALD-PRICE",
+        task="Project management",
+        has_narrative=False,
+        is_healed_later=True,
+    ),
+    _Swap(
+        kind="unknown_locked_reason",
+        reason="time.approval_unknown",
+        person_key="de-senior-engineer",
+        project_code="AUR-GRID",
+        task="Data platform",
+        locked_reason=UNKNOWN_LOCK,
+    ),
+    _Swap(
+        kind="unknown_locked_reason",
+        reason="time.approval_unknown",
+        person_key="uk-pm",
+        project_code="ALD-PRICE",
+        task="Project management",
+        locked_reason=UNKNOWN_LOCK,
+        from_day=4,
+    ),
+    _Swap(
+        kind="task_not_on_contract",
+        reason="time.task_not_on_contract",
+        person_key="de-senior-1",
+        project_code="AUR-GRID",
+        task=FOREIGN_TASK,
+        hours="3.00",
+        may_also=_NO_RATE,
+    ),
+    _Swap(
+        kind="task_not_on_contract",
+        reason="time.task_not_on_contract",
+        person_key="uk-senior",
+        project_code="ALD-PRICE",
+        task=FOREIGN_TASK,
+        hours="2.25",
+        from_day=3,
+        may_also=_NO_RATE,
+    ),
+)
+
+
+def _plant(sheets: _Sheets, month: date) -> None:
+    days = common_days(month)
+    _plant_leave(sheets, days)
+    _plant_leaver(sheets, days)
+    for number, swap in enumerate(_SWAPS):
+        _plant_swap(sheets, swap, days[swap.from_day :], mark=f"swap-{number}")
+    _plant_88_hours(sheets, days)
+    _plant_long_day(sheets, days)
+    _plant_duplicates(sheets, days)
+    _plant_future(sheets, month)
+
+
+def _plant_swap(sheets: _Sheets, swap: _Swap, days: Sequence[date], *, mark: str) -> None:
+    slot = sheets.free_slot(swap.person_key, swap.project_code, days=days)
+    present = next(
+        (d for d in sheets.slots[slot] if d.project_code == swap.project_code),
+        sheets.slots[slot][0],
+    )
+    draft = _Draft(
+        project_code=swap.project_code,
+        task=swap.task,
+        hours=Decimal(swap.hours) if swap.hours is not None else present.hours,
+        narrative=present.narrative if swap.has_narrative else None,
+        locked_reason=swap.locked_reason,
+        mark=mark,
+    )
+    sheets.swap(slot, draft)
+    mistake = Mistake(
+        kind=swap.kind,
+        reason=swap.reason,
+        ref=mark,
+        is_healed_later=swap.is_healed_later,
+        may_also=swap.may_also,
+    )
+    sheets.mistakes.append((mark, mistake))
+
+
+def _plant_leave(sheets: _Sheets, days: Sequence[date]) -> None:
+    draft = _Draft(
+        project_code="AUR-GRID",
+        task="Data platform",
+        hours=Decimal("2.00"),
+        narrative="Rückfrage der Netzleitstelle beantwortet",
+        mark="leave",
+    )
+    sheets.slots[("de-engineer", days[3])] = [draft]
+    sheets.taken.add(("de-engineer", days[3]))
+    mistake = Mistake(kind="on_leave", reason="time.on_leave", ref="leave", is_warning=True)
+    sheets.mistakes.append(("leave", mistake))
+
+
+def _plant_leaver(sheets: _Sheets, days: Sequence[date]) -> None:
+    gone = sheets.people["de-leaver"].employed_to
+    after = [day for day in days if gone is not None and day >= gone][:2]
+    for number, day in enumerate(after):
+        mark = f"leaver-{number}"
+        draft = _Draft(
+            project_code="NOR-ROUTE",
+            task="Route engine",
+            hours=Decimal("3.50"),
+            narrative="Übergabe der Lösertests",
+            mark=mark,
+        )
+        sheets.slots[("de-leaver", day)] = [draft]
+        sheets.taken.add(("de-leaver", day))
+        mistake = Mistake(kind="not_employed", reason="time.person_not_employed", ref=mark)
+        sheets.mistakes.append((mark, mistake))
+
+
+def _plant_88_hours(sheets: _Sheets, days: Sequence[date]) -> None:
+    for person_key, project, task, is_healed in (
+        ("de-senior-engineer", "AUR-GRID", "Data platform", False),
+        ("uk-consultant", "ALD-PRICE", "Pricing model", True),
+    ):
+        slot = sheets.free_slot(person_key, project, days=days[4:])
+        mark = f"typo-{person_key}"
+        draft = replace(
+            sheets.slots[slot][0],
+            project_code=project,
+            task=task,
+            hours=Decimal("88.00"),
+            mark=mark,
+        )
+        sheets.slots[slot] = [draft]
+        mistake = Mistake(
+            kind="typo_88_hours",
+            reason="time.day_over_maximum",
+            ref=mark,
+            is_healed_later=is_healed,
+        )
+        sheets.mistakes.append((mark, mistake))
+
+
+def _plant_long_day(sheets: _Sheets, days: Sequence[date]) -> None:
+    slot = sheets.free_slot("uk-engineer", "NOR-ROUTE", days=days[7:])
+    words = narratives(country_code="GB", task="Route engine", dice=sheets.dice, count=3)
+    drafts = []
+    for number, (hours, word) in enumerate(zip(("9.50", "9.00", "8.50"), words, strict=True)):
+        mark = f"long-day-{number}"
+        drafts.append(
+            _Draft(
+                project_code="NOR-ROUTE",
+                task="Route engine",
+                hours=Decimal(hours),
+                narrative=word,
+                mark=mark,
+            )
+        )
+        mistake = Mistake(kind="person_day_over_24h", reason="time.day_over_maximum", ref=mark)
+        sheets.mistakes.append((mark, mistake))
+    sheets.slots[slot] = drafts
+
+
+def _plant_duplicates(sheets: _Sheets, days: Sequence[date]) -> None:
+    for person_key, project in (("de-senior-1", "AUR-GRID"), ("uk-consultant", "ALD-PRICE")):
+        slot = sheets.free_slot(person_key, project, days=days[2:])
+        mark = f"duplicate-{person_key}"
+        original = next(
+            (d for d in sheets.slots[slot] if d.project_code == project), sheets.slots[slot][0]
+        )
+        sheets.slots[slot].append(replace(original, mark=mark))
+        mistake = Mistake(kind="content_duplicate", reason="time.duplicate_content", ref=mark)
+        sheets.mistakes.append((mark, mistake))
+
+
+def _plant_future(sheets: _Sheets, month: date) -> None:
+    day = next_workday(business_now(month).date(), after=4)
+    draft = _Draft(
+        project_code="AUR-GRID",
+        task="Discovery",
+        hours=Decimal("6.00"),
+        narrative="Workshop zu Lastprofilen",
+        mark="future",
+    )
+    sheets.slots[("de-senior-1", day)] = [draft]
+    sheets.taken.add(("de-senior-1", day))
+    mistake = Mistake(kind="future_date", reason="time.work_date_in_future", ref="future")
+    sheets.mistakes.append(("future", mistake))
+
+
+# What people do after the hours were posted: kind, person, project, hours more or less.
+_HOURS_CHANGED = (
+    ("de-senior-1", "AUR-GRID", "-1.50"),
+    ("de-consultant-2", "KES-LIMS", "-0.50"),
+    ("uk-senior", "THO-STOCK", "0.75"),
+    ("de-senior-2", "ISA-CLAIM", "0.50"),
+)
+_DELETED = (
+    ("uk-engineer", "THO-STOCK"),
+    ("de-consultant-1", "ISA-CLAIM"),
+    ("de-part-time", "DON-STRAT"),
+    ("uk-consultant", "ALD-PRICE"),
+)
+_UNAPPROVED = (("de-engineer", "NOR-ROUTE"), ("uk-pm", "ALD-PRICE"))
+_TWO_HOURS = Decimal("2.00")
+
+
+def _changes(sheets: _Sheets, month: date) -> list[LaterChange]:
+    days = common_days(month)
+    changes = []
+    for person_key, project, delta in _HOURS_CHANGED:
+        mark, draft = _touch(sheets, person_key, project, days, hours_min=_TWO_HOURS)
+        hours = draft.hours + Decimal(delta)
+        changes.append(
+            LaterChange(
+                kind="hours_changed",
+                verb="edit",
+                entry_key=mark,
+                project_code=project,
+                hours=hours,
+            )
+        )
+    changes += [_moved(sheets, days), _redated(sheets, days)]
+    for verb, kind, wanted in (
+        ("delete", "deleted", _DELETED),
+        ("unapprove", "approval_withdrawn", _UNAPPROVED),
+    ):
+        for person_key, project in wanted:
+            mark, _ = _touch(sheets, person_key, project, days)
+            changes.append(LaterChange(kind=kind, verb=verb, entry_key=mark, project_code=project))
+    return changes + _healings(sheets)
+
+
+def _touch(
+    sheets: _Sheets,
+    person_key: str,
+    project: str,
+    days: Sequence[date],
+    *,
+    hours_min: Decimal = Decimal(0),
+) -> tuple[str, _Draft]:
+    """Mark an untouched, approved entry of a person on a project."""
+    for day in days:
+        slot = (person_key, day)
+        if slot in sheets.taken or slot not in sheets.slots:
+            continue
+        for index, draft in enumerate(sheets.slots[slot]):
+            if draft.project_code == project and draft.hours >= hours_min:
+                mark = f"touched-{person_key}-{day}"
+                sheets.taken.add(slot)
+                sheets.slots[slot][index] = replace(draft, mark=mark)
+                return mark, draft
+    raise LookupError(f"{person_key} has no untouched entry on {project} in this month")
+
+
+def _moved(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
+    mark, _ = _touch(sheets, "de-senior-1", "AUR-GRID", days)
+    return LaterChange(
+        kind="moved_to_other_project",
+        verb="edit",
+        entry_key=mark,
+        project_code="AUR-GRID",
+        to_project_code="KES-LIMS",
+        to_task="Process design",
+    )
+
+
+def _redated(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
+    mark, _ = _touch(sheets, "uk-senior", "ALD-PRICE", days)
+    to_day = next(
+        day
+        for day in reversed(days[:-_UNAPPROVED_DAYS])
+        if ("uk-senior", day) in sheets.slots and ("uk-senior", day) not in sheets.taken
+    )
+    sheets.taken.add(("uk-senior", to_day))
+    return LaterChange(
+        kind="redated",
+        verb="edit",
+        entry_key=mark,
+        project_code="ALD-PRICE",
+        work_date=to_day,
+    )
+
+
+def _healings(sheets: _Sheets) -> list[LaterChange]:
+    changes = []
+    for mark, mistake in sheets.mistakes:
+        if not mistake.is_healed_later:
+            continue
+        is_typo = mistake.kind == "typo_88_hours"
+        changes.append(
+            LaterChange(
+                kind="healed",
+                verb="edit",
+                entry_key=mark,
+                project_code="ALD-PRICE",
+                hours=Decimal("8.80") if is_typo else None,
+                narrative=None if is_typo else "Weekly planning with the actuaries",
+            )
+        )
+    return changes
+
+
+def _written(sheets: _Sheets, month: date) -> tuple[tuple[Entry, ...], Mapping[str, str]]:
+    """Return the entries in the order they were typed, and which key each mark became."""
+    last = business_now(month) - timedelta(hours=2)
+    entries = []
+    keys: dict[str, str] = {}
+    for (person_key, day), drafts in sorted(sheets.slots.items(), key=lambda item: item[0][::-1]):
+        for number, draft in enumerate(drafts, start=1):
+            key = f"{person_key}/{day}/{number}"
+            keys[draft.mark] = key
+            typed = datetime.combine(day, time(16, 5 * number), tzinfo=UTC)
+            entries.append(
+                Entry(
+                    key=key,
+                    person_key=person_key,
+                    project_code=draft.project_code,
+                    task=draft.task,
+                    work_date=day,
+                    hours=draft.hours.quantize(Decimal("0.01")),
+                    narrative=draft.narrative,
+                    is_locked=draft.locked_reason is not None,
+                    locked_reason=draft.locked_reason,
+                    entered_at=min(typed, last),
+                )
+            )
+    return tuple(entries), keys
