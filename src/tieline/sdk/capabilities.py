@@ -94,9 +94,7 @@ class Capabilities:
 
 def load_manifest(package: str) -> Capabilities:
     """Read ``manifest.toml`` of a connector package; unknown or missing words raise at once."""
-    text = (
-        resources.files(package).joinpath("manifest.toml").read_text(encoding="utf-8")
-    )
+    text = resources.files(package).joinpath("manifest.toml").read_text(encoding="utf-8")
     return parse_manifest(tomllib.loads(text))
 
 
@@ -112,12 +110,8 @@ def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
         tier=data["tier"],
         owners=tuple(data["owners"]),
         permissions=tuple(data["permissions"]),
-        streams=tuple(
-            _stream(name, table) for name, table in data.get("streams", {}).items()
-        ),
-        writes=tuple(
-            _write(noun, table) for noun, table in data.get("writes", {}).items()
-        ),
+        streams=tuple(_stream(name, table) for name, table in data.get("streams", {}).items()),
+        writes=tuple(_write(noun, table) for noun, table in data.get("writes", {}).items()),
         rate_limit_calls=limit["calls"],
         rate_limit_window_seconds=limit["window_seconds"],
         settle_seconds=data.get("settle_seconds", 120),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,24 @@ RETRY_AFTER_SECONDS_MAX = 3600
 READ_DEADLINE_FACTOR = 6
 
 Query = Iterable[tuple[str, str]]
+
+
+class Pace:
+    """Keep calls of one kind apart, where a vendor limits them beside its general limit."""
+
+    def __init__(self, *, interval_ms: int) -> None:
+        self._interval_ns = interval_ms * 1_000_000
+        self._next_ns = 0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait for this call's turn."""
+        with self._lock:
+            now_ns = time.monotonic_ns()
+            turn_ns = max(now_ns, self._next_ns)
+            self._next_ns = turn_ns + self._interval_ns
+        if turn_ns > now_ns:
+            threading.Event().wait((turn_ns - now_ns) / 1_000_000_000)
 
 
 class NotFound(Refused):
@@ -78,9 +97,7 @@ class HttpClient:
         """
         return self._call(_READ, method, path, query, content)
 
-    def write(
-        self, *, method: str, path: str, content: Any = None, query: Query = ()
-    ) -> Reply:
+    def write(self, *, method: str, path: str, content: Any = None, query: Query = ()) -> Reply:
         """Send a write once.
 
         :raises NotExecuted: it surely did not happen.
@@ -102,9 +119,7 @@ class HttpClient:
         reply = self.write(method=method, path=path, content=content)
         return decoded(reply, purpose=_WRITE, name=self._name(method, path))
 
-    def _call(
-        self, purpose: str, method: str, path: str, query: Query, content: Any
-    ) -> Reply:
+    def _call(self, purpose: str, method: str, path: str, query: Query, content: Any) -> Reply:
         name = self._name(method, path)
         url = self._allowed_url(path)
         body = None if content is None else encode_exact(content)
@@ -117,9 +132,7 @@ class HttpClient:
             )
             response = self._http().send(request, stream=True)
         except _NEVER_SENT as error:
-            raise NotExecuted(
-                f"{name} could not be reached ({type(error).__name__})"
-            ) from None
+            raise NotExecuted(f"{name} could not be reached ({type(error).__name__})") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             _lost(purpose, f"{name} gave no answer ({type(error).__name__})")
         try:
@@ -164,10 +177,7 @@ class HttpClient:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
         place = f"{parts.hostname}:{port}"
-        if (
-            parts.scheme not in ("https", "http")
-            or place not in self.connection.allowed_hosts
-        ):
+        if parts.scheme not in ("https", "http") or place not in self.connection.allowed_hosts:
             raise AskPerson(
                 f"{self.connection.connection_key} may not call {place}: it is not among its hosts"
             )
@@ -226,9 +236,7 @@ def _error_of_status(
     sentence = f"{name} answered {status}"
     match status:
         case 429:
-            return NotExecuted(
-                sentence, retry_after_seconds=retry_after_seconds(response.headers)
-            )
+            return NotExecuted(sentence, retry_after_seconds=retry_after_seconds(response.headers))
         case 401 | 403:
             return AskPerson(f"{sentence}: its credentials or permissions were refused")
         case 404 | 410:
@@ -244,9 +252,7 @@ def _error_of_status(
         case _ if purpose == _WRITE:
             return OutcomeUnknown(sentence)
         case _ if 300 <= status < 400:
-            return AskPerson(
-                f"{sentence}: redirects are not followed, correct its address"
-            )
+            return AskPerson(f"{sentence}: redirects are not followed, correct its address")
         case _:
             return TryAgain(sentence, retry_after_seconds=_told_wait(response.headers))
 
@@ -279,9 +285,7 @@ def _told_wait(headers: Mapping[str, str]) -> int | None:
         return _wait_until(text, headers.get("date", ""))
     if not seconds.is_finite():
         return RETRY_AFTER_SECONDS_MAX
-    return int(
-        min(max(seconds.to_integral_value(rounding="ROUND_CEILING"), Decimal(1)), _MAX)
-    )
+    return int(min(max(seconds.to_integral_value(rounding="ROUND_CEILING"), Decimal(1)), _MAX))
 
 
 _MAX = Decimal(RETRY_AFTER_SECONDS_MAX)
@@ -306,7 +310,5 @@ def _http_date(text: str) -> datetime | None:
 def as_stream_error(error: Refused) -> TielineError:
     """Say what a refused read means for a stream: an empty page would be a lie."""
     if isinstance(error, NotFound):
-        return AskPerson(
-            f"{error}: the stream is not there, check address and permissions"
-        )
+        return AskPerson(f"{error}: the stream is not there, check address and permissions")
     return MendTieline(str(error))

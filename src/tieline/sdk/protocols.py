@@ -41,9 +41,7 @@ class Connection:
     secrets: Mapping[str, str] = field(repr=False)
     allowed_hosts: frozenset[str]
     timeout_seconds: int = 10
-    before_call: Callable[[], None] | None = field(
-        default=None, repr=False, compare=False
-    )
+    before_call: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +96,7 @@ class Page:
 
 
 class Reads(Protocol):
-    def pages(
-        self, *, stream: str, cursor: str | None, is_full: bool
-    ) -> Iterator[Page]:
+    def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
         """Yield pages in order from the cursor (None or full: from the beginning).
 
         An empty page after 401, 403 or 404 is never yielded: it raises.
@@ -167,9 +163,7 @@ class Writes(Protocol):
         """Return every record that stands under the command's key; empty = absent."""
         ...
 
-    def undo(
-        self, *, noun: str, entity_code: str, target_code: str, business_key: UUID
-    ) -> str:
+    def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
         """Take a record of ours back as the manifest declares; return how (``deleted``, ...).
 
         :raises Refused: the target does not allow it in the record's state.
@@ -209,9 +203,7 @@ class LineTotal:
 
 
 class WritesTimeLines(Protocol):
-    def write_lines(
-        self, *, entity_code: str, lines: Sequence[TimeLineCommand]
-    ) -> list[Receipt]:
+    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
         """Send a batch as one atomic call; receipts in the order of the lines."""
         ...
 
@@ -226,9 +218,7 @@ class WritesTimeLines(Protocol):
         """
         ...
 
-    def line_totals(
-        self, *, entity_code: str, starts_on: date, ends_on: date
-    ) -> list[LineTotal]:
+    def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
         """Return the target's sums per project for work dates in [starts_on, ends_on)."""
         ...
 

@@ -53,10 +53,7 @@ def element_slices(body: bytes) -> list[bytes]:
     :raises NotJson: the bytes are not an array.
     """
     try:
-        return [
-            bytes(element)
-            for element in msgspec.json.decode(body, type=list[msgspec.Raw])
-        ]
+        return [bytes(element) for element in msgspec.json.decode(body, type=list[msgspec.Raw])]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise NotJson("the value is not an array") from error
 

@@ -36,7 +36,7 @@ from tieline.sdk import (
     Untranslatable,
     load_manifest,
 )
-from tieline.sdk.http import HttpClient, NotFound, as_stream_error
+from tieline.sdk.http import HttpClient, NotFound, Pace, as_stream_error
 from tieline.sdk.slices import (
     NotJson,
     array_slices,
@@ -52,6 +52,7 @@ SEARCH_RECORDS_MAX = 200
 SEARCH_REACH_MAX = 10_000  # "Paging through search results is limited to 10,000 results."
 BATCH_IDS_MAX = 100
 PAGES_MAX = 100_000
+SEARCH_INTERVAL_MS = 250  # Search has a limit of its own, 5 per second, apart from the budget.
 
 # The vendor's description names deals by their type number, the others by their word.
 _PLACES = {
@@ -111,6 +112,9 @@ class HubSpotConnector:
     connection: Connection
     http: HttpClient
     mapping: Mapped
+    _searches: Pace = field(
+        default_factory=lambda: Pace(interval_ms=SEARCH_INTERVAL_MS), init=False, repr=False
+    )
     _known_stages: list[Mapping[str, bytes]] = field(default_factory=list, init=False, repr=False)
 
     def check(self) -> CheckReport:
@@ -190,7 +194,7 @@ class HubSpotConnector:
             if not deals:
                 return None
             object, source_ref = "deals", _to(deals[0])
-        asked = [("properties", ",".join(self.mapping.properties_of(object)))]
+        asked = [("properties", ",".join(self._asked_properties(object)))]
         found = self._one_of(f"/crm/v3/objects/{_PLACES[object]}/{_number(source_ref)}", asked)
         return None if found is None else self._join(object, (found,))[0]
 
@@ -325,6 +329,7 @@ class HubSpotConnector:
         return sorted({*self.mapping.properties_of(stream), _MODIFIED[stream]})
 
     def _search(self, stream: str, content: Raw) -> _Batch:
+        self._searches.wait()
         return self._page(
             f"/crm/v3/objects/{_PLACES[stream]}/search", method="POST", content=content
         )
