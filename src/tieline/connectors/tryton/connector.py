@@ -1,0 +1,591 @@
+"""Calls to Tryton: pages, writes, probes, undoing, invoices; knows methods and domains only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+
+from tieline.canonical import (
+    ClientCommand,
+    Command,
+    ContractCommand,
+    EmployeeCommand,
+    ProjectCommand,
+    TaskCommand,
+    TimeLineCommand,
+)
+from tieline.connectors.tryton import invoicing, translate, undoing
+from tieline.connectors.tryton.streams import (
+    BY_OBJECT,
+    PAGE_ROWS_MAX,
+    STREAMS,
+    Position,
+    Stream,
+    after,
+    read_cursor,
+    write_cursor,
+)
+from tieline.connectors.tryton.transport import Session, Sessions, before_the_write
+from tieline.kernel.errors import (
+    AlreadyExists,
+    AskPerson,
+    MendTieline,
+    OutcomeUnknown,
+    Refused,
+    TielineError,
+)
+from tieline.kernel.keys import key_as_base32
+from tieline.sdk import (
+    Capabilities,
+    CheckItem,
+    CheckReport,
+    Connection,
+    InvoiceDraft,
+    LineTotal,
+    Page,
+    RawRecord,
+    Receipt,
+    Stored,
+    StoredLine,
+    Translated,
+    Untranslatable,
+    load_manifest,
+)
+from tieline.sdk.slices import array_slices
+
+MANIFEST: Capabilities = load_manifest(__package__)
+READ_KEYS_MAX = 500
+_SERIES = "8.0"
+_DAY = timedelta(days=1)
+
+Writable = (
+    ClientCommand
+    | ContractCommand
+    | EmployeeCommand
+    | ProjectCommand
+    | TaskCommand
+    | TimeLineCommand
+)
+
+
+def build(
+    connection: Connection, *, transport: httpx.BaseTransport | None = None
+) -> TrytonConnector:
+    """Make the connector of one Tryton database."""
+    return TrytonConnector(connection=connection, transport=transport)
+
+
+class TrytonConnector:
+    """Fulfil every protocol of the SDK for one Tryton database."""
+
+    capabilities = MANIFEST
+
+    def __init__(
+        self, *, connection: Connection, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._sessions = Sessions(connection=connection, transport=transport)
+        self._companies: dict[str, int] = {}
+        self._timesheet_works: dict[str, int] = {}
+
+    # -- checking ----------------------------------------------------------------------------
+
+    def check(self) -> CheckReport:
+        """Try every integration user: version, login, company, and the right to read hours."""
+        items = []
+        for code, session in self._sessions.all():
+            items.append(_tried(f"{code}: version {_SERIES}", partial(_version, session)))
+            items.append(_tried(f"{code}: login and company", partial(self._company, code)))
+            items.extend(
+                _tried(
+                    f"{code}: may read {stream.model}",
+                    partial(session.search, stream.model, [], ["id"], limit=1),
+                )
+                for stream in STREAMS.values()
+            )
+        return CheckReport(items=tuple(items))
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
+        """Yield pages by (change, id) from the cursor, less the declared overlap.
+
+        All rows of a Tryton transaction carry the instant of its start, so a long one commits
+        into the past: the overlap reads that past again.
+        """
+        declared = STREAMS[stream]
+        overlap = _overlap(stream)
+        positions = {} if is_full else read_cursor(cursor)
+        sessions = list(self._sessions.all())
+        readable = sessions[:1] if declared.is_shared else sessions
+        starts = {
+            code: Position(changed_at=positions[code].changed_at - overlap, id=0)
+            for code, _ in readable
+            if code in positions
+        }
+        total = sum(
+            self._count(session, declared, code, starts.get(code)) for code, session in readable
+        )
+        for code, session in readable:
+            is_last_company = code == readable[-1][0]
+            position = starts.get(code)
+            is_last = False
+            while not is_last:
+                rows, records = self._page(session, declared, code, position)
+                is_last = len(rows) < PAGE_ROWS_MAX
+                if rows:
+                    position = Position(changed_at=rows[-1]["last_modified_at"], id=rows[-1]["id"])
+                    positions[code] = max(positions.get(code, position), position, key=_order)
+                yield Page(
+                    records=records,
+                    cursor=write_cursor(positions),
+                    total=total,
+                    is_last=is_last and is_last_company,
+                )
+
+    def read_one(self, *, object: str, source_ref: str) -> RawRecord | None:
+        """Return one record, or None when no integration user finds it."""
+        declared = BY_OBJECT[object]
+        for _, session in self._sessions.all():
+            _, records = self._records(session, declared, [["id", "=", int(source_ref)]])
+            if records:
+                return records[0]
+            if declared.is_shared:
+                return None
+        return None
+
+    def translate(self, *, record: RawRecord) -> Translated | Untranslatable:
+        """Return the canonical form."""
+        return translate.translate(record=record)
+
+    def _page(
+        self, session: Session, stream: Stream, entity_code: str, position: Position | None
+    ) -> tuple[list[dict[str, Any]], tuple[RawRecord, ...]]:
+        domain = [*self._scope(stream, entity_code), *after(position)]
+        return self._records(session, stream, domain)
+
+    def _records(
+        self, session: Session, stream: Stream, domain: list[Any]
+    ) -> tuple[list[dict[str, Any]], tuple[RawRecord, ...]]:
+        reply = session.reply(
+            f"model.{stream.model}.search_read",
+            domain,
+            0,
+            PAGE_ROWS_MAX,
+            [["last_modified_at", "ASC"], ["id", "ASC"]],
+            list(stream.fields),
+            context={"active_test": False},
+        )
+        rows: list[dict[str, Any]] = reply.result
+        slices = array_slices(reply.body, field="result")
+        records = tuple(
+            RawRecord(
+                object=stream.object,
+                source_ref=str(row["id"]),
+                body=body,
+                source_at=translate.utc(row["last_modified_at"]),
+            )
+            for row, body in zip(rows, slices, strict=True)
+        )
+        return rows, records
+
+    def _count(
+        self, session: Session, stream: Stream, entity_code: str, position: Position | None
+    ) -> int:
+        domain = [*self._scope(stream, entity_code), *after(position)]
+        found = session.read(
+            f"model.{stream.model}.search_count",
+            domain,
+            0,
+            None,
+            context={"active_test": False},
+        )
+        return int(found)
+
+    def _scope(self, stream: Stream, entity_code: str) -> list[Any]:
+        if stream.is_shared:
+            return [*stream.domain]
+        return [["company", "=", self._company(entity_code)], *stream.domain]
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def write(self, *, command: Command) -> Receipt:
+        """Create one record in one call."""
+        known = cast(Writable, command)
+        session = self._sessions.get(entity_code=command.entity_code)
+        company = self._company_before_write(command.entity_code)
+        context = {"company": company}
+        match known:
+            case ClientCommand():
+                with before_the_write():
+                    country = self._find_country(session, known.country_code)
+                values = translate.party_values(command=known, country_id=country)
+                return self._create(session, "party.party", values, context)
+            case EmployeeCommand():
+                self._refuse_existing(known)
+                values = translate.employee_values(command=known, company_id=company)
+                return self._create(session, "company.employee", values, context)
+            case ContractCommand():
+                self._refuse_existing(known)
+                return self._write_contract(session, known, company)
+            case ProjectCommand():
+                values = translate.project_values(command=known, company_id=company)
+                return self._create(session, "project.work", values, context)
+            case TaskCommand():
+                code = known.labor_category or translate.GENERAL_LABOR_PRODUCT
+                with before_the_write():
+                    products = self._products(session, [code])
+                values = translate.task_values(
+                    command=known, company_id=company, product_id=products[code][0]
+                )
+                return self._create(session, "project.work", values, context)
+            case TimeLineCommand():
+                return self.write_lines(entity_code=known.entity_code, lines=[known])[0]
+            case _:
+                raise MendTieline(f"Tryton holds no {command.noun}")
+
+    def probe(self, *, command: Command) -> Sequence[Stored]:
+        """Return what stands under the command's key."""
+        known = cast(Writable, command)
+        session = self._sessions.get(entity_code=command.entity_code)
+        match known:
+            case ClientCommand():
+                return self._probe_client(session, known)
+            case EmployeeCommand():
+                return self._probe_employee(session, known)
+            case ContractCommand():
+                return self._probe_contract(session, known)
+            case ProjectCommand():
+                rows = session.search(
+                    "project.work",
+                    [["number", "=", known.code], ["type", "=", "project"]],
+                    ["number", "name", "party"],
+                )
+                return [
+                    _stored(row, translate.project_content(command=known, row=row)) for row in rows
+                ]
+            case TaskCommand():
+                return self._probe_task(session, known)
+            case TimeLineCommand():
+                lines = self.read_lines(entity_code=known.entity_code, keys=[known.business_key])
+                return [
+                    Stored(target_code=line.target_code, content=line.content()) for line in lines
+                ]
+            case _:
+                raise MendTieline(f"Tryton holds no {command.noun}")
+
+    def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
+        """Take a record of ours back as its state allows; absent is as good as deleted."""
+        session = self._sessions.get(entity_code=entity_code)
+        if noun == TimeLineCommand.noun:
+            self.void_lines(entity_code=entity_code, keys=[business_key])
+            return "deleted"
+        return undoing.undo(
+            session=session,
+            company_id=self._company_before_write(entity_code),
+            noun=noun,
+            target_id=int(target_code),
+            business_key=business_key,
+        )
+
+    def _write_contract(self, session: Session, command: ContractCommand, company: int) -> Receipt:
+        with before_the_write():
+            codes = translate.product_codes(command)
+            products = self._products(session, sorted(set(codes)))
+            currency = _one(
+                session, "currency.currency", [["code", "=", command.currency]], command.currency
+            )
+            address = _one(
+                session,
+                "party.address",
+                [["party", "=", int(command.client_code)]],
+                f"an address of client {command.client_code}",
+            )
+        values = translate.sale_values(
+            command=command,
+            company_id=company,
+            currency_id=currency,
+            address_id=address,
+            products=[products[code] for code in codes],
+        )
+        context = {"company": company}
+        return self._create(session, "sale.sale", values, context)
+
+    def _create(
+        self, session: Session, model: str, values: dict[str, Any], context: dict[str, Any]
+    ) -> Receipt:
+        found = session.write(f"model.{model}.create", [values], context=context)
+        match found:
+            case [int(number)]:
+                return Receipt(target_code=str(number))
+            case _:
+                raise OutcomeUnknown(f"Tryton's answer to the creation of a {model} has no id")
+
+    def _refuse_existing(self, command: Command) -> None:
+        # Nothing in Tryton refuses a second one, so the question comes first.
+        with before_the_write():
+            standing = self.probe(command=command)
+        if standing:
+            raise AlreadyExists(
+                f"{command.noun} {standing[0].target_code} already stands in Tryton",
+                reason="target.exists",
+                target_code=standing[0].target_code,
+            )
+
+    def _probe_client(self, session: Session, command: ClientCommand) -> list[Stored]:
+        rows = session.search(
+            "party.party",
+            [["code", "=", key_as_base32(command.business_key)]],
+            ["name", "identifiers.code"],
+        )
+        return [
+            _stored(
+                row,
+                translate.client_content(
+                    command=command,
+                    row=row,
+                    vat_numbers=[found["code"] for found in row["identifiers."]],
+                ),
+            )
+            for row in rows
+        ]
+
+    def _probe_employee(self, session: Session, command: EmployeeCommand) -> list[Stored]:
+        rows = session.search(
+            "company.employee",
+            [
+                ["party", "=", int(command.party_code)],
+                ["company", "=", self._company(command.entity_code)],
+                ["start_date", "=", command.starts_on],
+            ],
+            ["party", "start_date", "end_date"],
+        )
+        return [_stored(row, translate.employee_content(row)) for row in rows]
+
+    def _probe_contract(self, session: Session, command: ContractCommand) -> list[Stored]:
+        rows = session.search(
+            "sale.sale",
+            [["reference", "=", key_as_base32(command.business_key)]],
+            ["party", "currency.code", "lines.quantity", "lines.unit_price"],
+        )
+        return [
+            _stored(
+                row,
+                translate.contract_content(
+                    row=row, currency=row["currency."]["code"], lines=row["lines."]
+                ),
+            )
+            for row in rows
+        ]
+
+    def _probe_task(self, session: Session, command: TaskCommand) -> list[Stored]:
+        rows = session.search(
+            "project.work",
+            [["number", "=", key_as_base32(command.business_key)]],
+            ["name", "parent", "list_price", "timesheet_start_date", "timesheet_end_date"],
+        )
+        return [_stored(row, translate.task_content(command=command, row=row)) for row in rows]
+
+    # -- time lines --------------------------------------------------------------------------
+
+    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
+        """Create a batch in one call, one transaction: a refusal means that none was stored."""
+        session = self._sessions.get(entity_code=entity_code)
+        company = self._company_before_write(entity_code)
+        with before_the_write():
+            works = self._works(session, {line.task_code for line in lines})
+        unknown = sorted({line.task_code for line in lines} - works.keys())
+        if unknown:
+            raise Refused(
+                f"Tryton has no bookable task {', '.join(unknown[:5])}",
+                reason="target.reference_unknown",
+            )
+        values = [
+            translate.line_values(
+                command=line, company_id=company, timesheet_work_id=works[line.task_code]
+            )
+            for line in lines
+        ]
+        found = session.write("model.timesheet.line.create", values, context={"company": company})
+        if not isinstance(found, list) or len(found) != len(lines):
+            raise OutcomeUnknown(f"Tryton's answer names not the {len(lines)} lines it was sent")
+        return [Receipt(target_code=str(number)) for number in found]
+
+    def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
+        """Return the lines under the keys; one call per 500 keys."""
+        session = self._sessions.get(entity_code=entity_code)
+        found: list[StoredLine] = []
+        for start in range(0, len(keys), READ_KEYS_MAX):
+            wanted = [str(key) for key in keys[start : start + READ_KEYS_MAX]]
+            rows = session.search("timesheet.line", [["uuid", "in", wanted]], translate.LINE_FIELDS)
+            found.extend(translate.stored_line(row=row, entity_code=entity_code) for row in rows)
+        return found
+
+    def void_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> None:
+        """Delete uninvoiced lines in one call; the key may be used by nobody afterwards."""
+        session = self._sessions.get(entity_code=entity_code)
+        with before_the_write():
+            standing = self.read_lines(entity_code=entity_code, keys=keys)
+        invoiced = [line for line in standing if line.invoice_code is not None]
+        if invoiced:
+            raise Refused(
+                f"{len(invoiced)} of the lines stand on invoice {invoiced[0].invoice_code}",
+                reason="target.invoiced",
+                target_code=invoiced[0].target_code,
+            )
+        if standing:
+            numbers = [int(line.target_code) for line in standing]
+            session.write(
+                "model.timesheet.line.delete",
+                numbers,
+                context={"company": self._company_before_write(entity_code)},
+            )
+
+    def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
+        """Let Tryton itself add up its lines per project."""
+        session = self._sessions.get(entity_code=entity_code)
+        company = self._company(entity_code)
+        projects = session.search(
+            "project.work",
+            [["company", "=", company], ["type", "=", "project"]],
+            ["timesheet_duration", "children.timesheet_works"],
+            context={"from_date": starts_on, "to_date": ends_on - _DAY},
+        )
+        totals = []
+        for project in projects:
+            seconds = (project["timesheet_duration"] or timedelta(0)) // timedelta(seconds=1)
+            works = [work for child in project["children."] for work in child["timesheet_works"]]
+            lines = self._count_lines(session, works, starts_on, ends_on) if seconds else 0
+            totals.append(LineTotal(project_code=str(project["id"]), seconds=seconds, lines=lines))
+        return [total for total in totals if total.lines]
+
+    def _count_lines(
+        self, session: Session, works: list[int], starts_on: date, ends_on: date
+    ) -> int:
+        domain = [["work", "in", works], ["date", ">=", starts_on], ["date", "<", ends_on]]
+        return int(session.read("model.timesheet.line.search_count", domain, 0, None))
+
+    def _works(self, session: Session, task_codes: set[str]) -> dict[str, int]:
+        missing = sorted(task_codes - self._timesheet_works.keys())
+        if missing:
+            rows = session.search(
+                "timesheet.work",
+                [["origin", "in", [f"project.work,{code}" for code in missing]]],
+                ["origin"],
+            )
+            for row in rows:
+                self._timesheet_works[translate.origin_id(row["origin"])] = row["id"]
+        return {
+            code: self._timesheet_works[code]
+            for code in task_codes
+            if code in self._timesheet_works
+        }
+
+    # -- invoices ----------------------------------------------------------------------------
+
+    def draft_invoice(
+        self,
+        *,
+        entity_code: str,
+        project_code: str,
+        contract_code: str,
+        up_to: date,
+        billing_method: str,
+    ) -> InvoiceDraft | None:
+        """Let Tryton draft what is uninvoiced up to a date; None when there is nothing.
+
+        After a lost answer ask ``read_invoices``: a second call finds nothing left to invoice.
+        """
+        session = self._sessions.get(entity_code=entity_code)
+        company = self._company_before_write(entity_code)
+        if billing_method == translate.FIXED_FEE:
+            return invoicing.draft_from_sale(
+                session=session, company_id=company, sale_id=int(contract_code)
+            )
+        return invoicing.draft_from_hours(
+            session=session, company_id=company, project_id=int(project_code), up_to=up_to
+        )
+
+    def read_invoices(
+        self, *, entity_code: str, project_code: str, contract_code: str
+    ) -> list[InvoiceDraft]:
+        """Return every invoice that stands on the project's hours or on the sale."""
+        session = self._sessions.get(entity_code=entity_code)
+        numbers = {
+            *invoicing.invoices_of_project(
+                session=session, project_id=int(project_code) if project_code else None
+            ),
+            *invoicing.invoices_of_sale(
+                session=session, sale_id=int(contract_code) if contract_code else None
+            ),
+        }
+        return invoicing.read(session=session, numbers=sorted(numbers))
+
+    # -- what rarely changes -----------------------------------------------------------------
+
+    def _company(self, entity_code: str) -> int:
+        if entity_code not in self._companies:
+            session = self._sessions.get(entity_code=entity_code)
+            self._companies[entity_code] = _one(
+                session,
+                "company.company",
+                [["party.code", "=", entity_code]],
+                f"a company whose party has the code {entity_code}",
+            )
+        return self._companies[entity_code]
+
+    def _company_before_write(self, entity_code: str) -> int:
+        with before_the_write():
+            return self._company(entity_code)
+
+    def _find_country(self, session: Session, code: str | None) -> int | None:
+        rows = session.search("country.country", [["code", "=", code or ""]], ["id"], limit=1)
+        return int(rows[0]["id"]) if rows else None
+
+    def _products(self, session: Session, codes: list[str]) -> dict[str, tuple[int, int]]:
+        rows = session.search("product.product", [["code", "in", codes]], ["code", "default_uom"])
+        found = {row["code"]: (int(row["id"]), int(row["default_uom"])) for row in rows}
+        missing = sorted(set(codes) - found.keys())
+        if missing:
+            raise Refused(
+                f"Tryton has no product for labor category {', '.join(missing)}",
+                reason="target.product_missing",
+            )
+        return found
+
+
+def _one(session: Session, model: str, domain: list[Any], wanted: str) -> int:
+    rows = session.search(model, domain, ["id"], limit=1)
+    if not rows:
+        raise AskPerson(f"Tryton's user {session.login} finds no {wanted}")
+    return int(rows[0]["id"])
+
+
+def _stored(row: dict[str, Any], content: Any) -> Stored:
+    return Stored(target_code=str(row["id"]), content=content)
+
+
+def _order(position: Position) -> tuple[Any, int]:
+    return position.changed_at, position.id
+
+
+def _overlap(stream: str) -> timedelta:
+    return timedelta(seconds=MANIFEST.stream_of(stream).overlap_seconds)
+
+
+def _version(session: Session) -> None:
+    found = session.version()
+    if found != _SERIES and not found.startswith(f"{_SERIES}."):
+        raise AskPerson(f"this Tryton is {found}; Tieline writes to series {_SERIES}")
+
+
+def _tried(name: str, question: Callable[[], object]) -> CheckItem:
+    try:
+        question()
+    except TielineError as error:
+        return CheckItem(name=name, is_good=False, fix=str(error))
+    return CheckItem(name=name, is_good=True)

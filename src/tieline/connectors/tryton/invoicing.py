@@ -1,0 +1,152 @@
+"""Draft invoices: made by Tryton's own buttons, read back line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from tieline.connectors.tryton import translate
+from tieline.connectors.tryton.transport import Session, after_a_write, before_the_write
+from tieline.kernel.errors import OutcomeUnknown, Refused
+from tieline.sdk import InvoiceDraft, InvoiceLine
+
+
+def draft_from_hours(
+    *, session: Session, company_id: int, project_id: int, up_to: date
+) -> InvoiceDraft | None:
+    """Press the project's invoice button for the hours up to a date, inclusive."""
+    context = {"company": company_id}
+    with before_the_write():
+        before = invoices_of_project(session=session, project_id=project_id)
+    # The limit is stored on the project, which the button then reads; writing it again is safe.
+    session.write(
+        "model.project.work.write",
+        [project_id],
+        {"project_invoice_timesheet_up_to": up_to},
+        context=context,
+    )
+    with before_the_write():
+        project = session.search(
+            "project.work", [["id", "=", project_id]], ["amount_to_invoice"], context=context
+        )
+    if not project or not project[0]["amount_to_invoice"]:
+        return None
+    session.write("model.project.work.invoice", [project_id], context=context)
+    with after_a_write():
+        made = invoices_of_project(session=session, project_id=project_id) - before
+        return _only(session, made)
+
+
+def draft_from_sale(*, session: Session, company_id: int, sale_id: int) -> InvoiceDraft | None:
+    """Quote, confirm and process a fixed-fee sale; Tryton drafts its invoice on the way."""
+    context = {"company": company_id}
+    with before_the_write():
+        found = session.search("sale.sale", [["id", "=", sale_id]], ["state"])
+    if not found:
+        raise Refused(f"Tryton has no sale {sale_id}", reason="target.reference_unknown")
+    state = found[0]["state"]
+    if state not in ("draft", "quotation", "confirmed"):
+        return None
+    if state == "draft":
+        session.write("model.sale.sale.quote", [sale_id], context=context)
+    if state in ("draft", "quotation"):
+        session.write("model.sale.sale.confirm", [sale_id], context=context)
+    with after_a_write():
+        if not invoices_of_sale(session=session, sale_id=sale_id):
+            session.write("model.sale.sale.process", [sale_id], context=context)
+        return _only(session, invoices_of_sale(session=session, sale_id=sale_id))
+
+
+def invoices_of_project(*, session: Session, project_id: int | None) -> set[int]:
+    """Return the invoices that hours of the project or of its tasks stand on."""
+    if project_id is None:
+        return set()
+    tree = session.search(
+        "project.work", [["parent", "child_of", [project_id]]], ["timesheet_works"]
+    )
+    works = [work for row in tree for work in row["timesheet_works"]]
+    lines = session.search(
+        "account.invoice.line",
+        [["id", "in", _invoice_lines(session, works)]],
+        ["invoice"],
+    )
+    return {row["invoice"] for row in lines if row["invoice"] is not None}
+
+
+def invoices_of_sale(*, session: Session, sale_id: int | None) -> set[int]:
+    """Return the invoices that Tryton made from the sale."""
+    if sale_id is None:
+        return set()
+    found = session.search("sale.sale", [["id", "=", sale_id]], ["invoices"])
+    return set(found[0]["invoices"]) if found else set()
+
+
+def read(*, session: Session, numbers: Sequence[int]) -> list[InvoiceDraft]:
+    """Return invoices with their lines, amounts as Tryton has them."""
+    invoices = session.search(
+        "account.invoice",
+        [["id", "in", list(numbers)]],
+        ["number", "state", "currency.code", "untaxed_amount", "total_amount"],
+    )
+    lines = session.search(
+        "account.invoice.line",
+        [["invoice", "in", list(numbers)], ["type", "=", "line"]],
+        ["invoice", "description", "quantity", "unit.symbol", "unit_price", "amount"],
+    )
+    tasks = _tasks_of_lines(session, [line["id"] for line in lines])
+    return [_draft(invoice, lines, tasks) for invoice in invoices]
+
+
+def _draft(
+    invoice: dict[str, Any], lines: Sequence[dict[str, Any]], tasks: dict[int, set[str]]
+) -> InvoiceDraft:
+    return InvoiceDraft(
+        target_code=str(invoice["id"]),
+        number=invoice["number"] or "",
+        state=invoice["state"],
+        currency=invoice["currency."]["code"],
+        untaxed_amount=invoice["untaxed_amount"],
+        total_amount=invoice["total_amount"],
+        lines=tuple(
+            InvoiceLine(
+                description=line["description"] or "",
+                quantity=Decimal(str(line["quantity"])),
+                unit=(line["unit."] or {}).get("symbol") or "",
+                unit_price=line["unit_price"],
+                amount=line["amount"],
+                task_codes=tuple(sorted(tasks.get(line["id"], ()), key=int)),
+                line_code=str(line["id"]),
+            )
+            for line in lines
+            if line["invoice"] == invoice["id"]
+        ),
+    )
+
+
+def _only(session: Session, numbers: set[int]) -> InvoiceDraft:
+    if len(numbers) != 1:
+        raise OutcomeUnknown(f"Tryton made {len(numbers)} invoices where one was asked for")
+    return read(session=session, numbers=sorted(numbers))[0]
+
+
+def _invoice_lines(session: Session, works: Sequence[int]) -> list[int]:
+    rows = session.search(
+        "timesheet.line",
+        [["work", "in", list(works)], ["invoice_line", "!=", None]],
+        ["invoice_line"],
+    )
+    return sorted({row["invoice_line"] for row in rows})
+
+
+def _tasks_of_lines(session: Session, lines: Sequence[int]) -> dict[int, set[str]]:
+    rows = session.search(
+        "timesheet.line", [["invoice_line", "in", list(lines)]], ["invoice_line", "work.origin"]
+    )
+    found: dict[int, set[str]] = {}
+    for row in rows:
+        found.setdefault(row["invoice_line"], set()).add(
+            translate.origin_id(row["work."]["origin"])
+        )
+    return found
