@@ -77,6 +77,16 @@ def common_days(month: date) -> tuple[date, ...]:
     return tuple(day for day in working_days(month, country_code="DE") if day in british)
 
 
+def leaver_ends_on(month: date) -> date:
+    """Return the first day on which the leaver is no longer employed."""
+    return saturday_after(common_days(month)[8])
+
+
+def early_end(month: date) -> date:
+    """Return the day on which one assignment is over before the project is."""
+    return saturday_after(common_days(month)[6])
+
+
 @lru_cache(maxsize=64)
 def _holidays(country_code: str, year: int) -> frozenset[date]:
     office = {"DE": "BY", "GB": "ENG"}[country_code]

@@ -13,9 +13,10 @@ from faker import Faker
 
 from tieline.sandbox.firm_calendar import (
     common_days,
+    early_end,
+    leaver_ends_on,
     month_before,
     months_after,
-    saturday_after,
 )
 from tieline.sandbox.firm_deals import ENDS_AFTER_MONTHS
 from tieline.sandbox.firm_model import (
@@ -171,16 +172,6 @@ def make_owners(*, seed: int) -> tuple[Owner, ...]:
             )
         )
     return tuple(owners)
-
-
-def leaver_ends_on(month: date) -> date:
-    """Return the first day on which the leaver is no longer employed."""
-    return saturday_after(common_days(month)[8])
-
-
-def early_end(month: date) -> date:
-    """Return the day on which one assignment is over before the project is."""
-    return saturday_after(common_days(month)[6])
 
 
 def make_assignments(*, people: tuple[Person, ...], month: date) -> tuple[Assignment, ...]:

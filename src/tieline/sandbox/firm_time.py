@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 from tieline.sandbox.firm_calendar import (
     business_now,
     common_days,
+    early_end,
     next_workday,
     working_days,
 )
@@ -33,6 +35,8 @@ FOREIGN_TASK = "Travel"
 TROUBLED = ("AUR-GRID", "NOR-ROUTE", "ALD-PRICE")
 _QUARTER = Decimal("0.25")
 _UNAPPROVED_DAYS = 3
+# A planted entry is one mistake and no second one: the day stays a day.
+_DAY_HOURS_MAX = Decimal(10)
 
 Slot = tuple[str, date]
 
@@ -89,7 +93,7 @@ class _Sheets:
         quarters = int(hours / _QUARTER) + self.dice.choice((-1, 0, 0, 0, 1))
         cuts = sorted(self.dice.sample(range(2, quarters - 1), count - 1))
         edges = [0, *cuts, quarters]
-        return [(b - a) * _QUARTER for a, b in zip(edges, edges[1:], strict=False)]
+        return [(b - a) * _QUARTER for a, b in pairwise(edges)]
 
     def free_slot(self, person_key: str, project_code: str, *, days: Sequence[date]) -> Slot:
         """Take the first untouched day of a person, one with hours on the project if there is."""
@@ -101,6 +105,8 @@ class _Sheets:
         on_project = [
             slot for slot in free if any(d.project_code == project_code for d in self.slots[slot])
         ]
+        if not free:
+            raise LookupError(f"{person_key} has no untouched day left for {project_code}")
         slot = (on_project or free)[0]
         self.taken.add(slot)
         return slot
@@ -111,11 +117,11 @@ class _Sheets:
         index = next(
             (n for n, own in enumerate(drafts) if own.project_code == draft.project_code), 0
         )
-        drafts[index] = draft
-
-    def entry_on(self, slot: Slot, project_code: str) -> _Draft:
-        """Return the day's entry on a project."""
-        return next(d for d in self.slots[slot] if d.project_code == project_code)
+        kept = [draft]
+        for own in drafts[:index] + drafts[index + 1 :]:
+            if sum(one.hours for one in kept) + own.hours <= _DAY_HOURS_MAX:
+                kept.append(own)
+        self.slots[slot] = kept
 
 
 def make_time(
@@ -213,6 +219,7 @@ class _Swap:
     task: str
     hours: str | None = None
     from_day: int = 0
+    is_after_early_end: bool = False
     has_narrative: bool = True
     locked_reason: str = APPROVED
     is_healed_later: bool = False
@@ -229,7 +236,7 @@ _SWAPS = (
             project_code="NOR-ROUTE",
             task="Network analysis",
             hours=hours,
-            from_day=11,
+            is_after_early_end=True,
         )
         for hours in ("5.00", "5.00", "4.50")
     ),
@@ -344,7 +351,9 @@ def _plant(sheets: _Sheets, month: date) -> None:
     _plant_leave(sheets, days)
     _plant_leaver(sheets, days)
     for number, swap in enumerate(_SWAPS):
-        _plant_swap(sheets, swap, days[swap.from_day :], mark=f"swap-{number}")
+        late = [day for day in days if day >= early_end(month)]
+        possible = late if swap.is_after_early_end else days[swap.from_day :]
+        _plant_swap(sheets, swap, possible, mark=f"swap-{number}")
     _plant_88_hours(sheets, days)
     _plant_long_day(sheets, days)
     _plant_duplicates(sheets, days)
@@ -459,7 +468,8 @@ def _plant_duplicates(sheets: _Sheets, days: Sequence[date]) -> None:
         original = next(
             (d for d in sheets.slots[slot] if d.project_code == project), sheets.slots[slot][0]
         )
-        sheets.slots[slot].append(replace(original, mark=mark))
+        short = replace(original, hours=min(original.hours, Decimal("4.00")))
+        sheets.slots[slot] = [short, replace(short, mark=mark)]
         mistake = Mistake(kind="content_duplicate", reason="time.duplicate_content", ref=mark)
         sheets.mistakes.append((mark, mistake))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -176,10 +176,10 @@ def checked_properties(
             "Property values were not valid: "
             + ", ".join(f'Property "{name}" does not exist' for name in unknown)
         )
-    return {name: _checked(name, types[name], value) for name, value in given.items()}
+    return {name: _checked(types[name], value) for name, value in given.items()}
 
 
-def _checked(name: str, form: str, value: Any) -> str | None:
+def _checked(form: str, value: Any) -> str | None:
     text = "" if value is None else str(value)
     if text == "":
         return None
@@ -249,37 +249,38 @@ def matches(record: Record, groups: Sequence[Mapping[str, Any]]) -> bool:
 def _passes(record: Record, test: Mapping[str, Any]) -> bool:
     value = record["properties"].get(test["propertyName"])
     operator = test["operator"]
-    match operator:
-        case "HAS_PROPERTY":
-            return value is not None
-        case "NOT_HAS_PROPERTY":
-            return value is None
+    if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
+        return (value is not None) == (operator == "HAS_PROPERTY")
     if value is None:
         return operator in ("NEQ", "NOT_IN")
-    held = comparable(value)
-    match operator:
-        case "EQ":
-            return held == comparable(test["value"])
-        case "NEQ":
-            return held != comparable(test["value"])
-        case "LT":
-            return held < comparable(test["value"])
-        case "LTE":
-            return held <= comparable(test["value"])
-        case "GT":
-            return held > comparable(test["value"])
-        case "GTE":
-            return held >= comparable(test["value"])
-        case "BETWEEN":
-            return comparable(test["value"]) <= held <= comparable(test["highValue"])
-        case "IN":
-            return held in [comparable(item) for item in test["values"]]
-        case "NOT_IN":
-            return held not in [comparable(item) for item in test["values"]]
-        case "CONTAINS_TOKEN":
-            return str(test["value"]).strip("*").lower() in value.lower()
-        case _:
-            raise Invalid(f"{operator} is not a filter operator")
+    if operator not in _OPERATORS:
+        raise Invalid(f"{operator} is not a filter operator")
+    return _OPERATORS[operator](comparable(value), test)
+
+
+Sortable = tuple[int, Decimal, str]
+
+
+def _asked(test: Mapping[str, Any]) -> Sortable:
+    return comparable(test["value"])
+
+
+def _several(test: Mapping[str, Any]) -> list[Sortable]:
+    return [comparable(item) for item in test["values"]]
+
+
+_OPERATORS: Mapping[str, Callable[[Sortable, Mapping[str, Any]], bool]] = {
+    "EQ": lambda held, test: held == _asked(test),
+    "NEQ": lambda held, test: held != _asked(test),
+    "LT": lambda held, test: held < _asked(test),
+    "LTE": lambda held, test: held <= _asked(test),
+    "GT": lambda held, test: held > _asked(test),
+    "GTE": lambda held, test: held >= _asked(test),
+    "BETWEEN": lambda held, test: _asked(test) <= held <= comparable(test["highValue"]),
+    "IN": lambda held, test: held in _several(test),
+    "NOT_IN": lambda held, test: held not in _several(test),
+    "CONTAINS_TOKEN": lambda held, test: str(test["value"]).strip("*").lower() in held[2],
+}
 
 
 def comparable(text: str | None) -> tuple[int, Decimal, str]:
