@@ -267,3 +267,24 @@ class Invoices(Protocol):
     ) -> list[InvoiceDraft]:
         """Return the invoices that stand for a project or contract."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourSum:
+    """The uninvoiced seconds of one task; sums are given in the order of the tasks' codes."""
+
+    task_code: str
+    task_name: str
+    labor_category: str | None
+    rate_starts_on: date | None
+    rate_amount: Decimal
+    seconds: int
+
+
+class RulesInvoices(Protocol):
+    def rule_invoice(self, *, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:
+        """Compute the lines the target would make of hours: its quantum, grouping and rounding.
+
+        Pure: nothing is asked of the target; ``line_code`` is empty.
+        """
+        ...

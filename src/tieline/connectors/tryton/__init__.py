@@ -5,14 +5,5 @@ Law: one write is one call and one transaction; what a lost answer did is asked,
 """
 
 from tieline.connectors.tryton.connector import MANIFEST, TrytonConnector, build
-from tieline.connectors.tryton.translate import HourSum, InvoiceRule, RuledLine, invoice_rule
 
-__all__ = [
-    "MANIFEST",
-    "HourSum",
-    "InvoiceRule",
-    "RuledLine",
-    "TrytonConnector",
-    "build",
-    "invoice_rule",
-]
+__all__ = ["MANIFEST", "TrytonConnector", "build"]

@@ -30,6 +30,7 @@ from tieline.connectors.tryton.streams import (
     read_cursor,
     write_cursor,
 )
+from tieline.connectors.tryton.translate import Product
 from tieline.connectors.tryton.transport import Session, Sessions, before_the_write
 from tieline.kernel.errors import (
     AlreadyExists,
@@ -45,7 +46,9 @@ from tieline.sdk import (
     CheckItem,
     CheckReport,
     Connection,
+    HourSum,
     InvoiceDraft,
+    InvoiceLine,
     LineTotal,
     Page,
     RawRecord,
@@ -238,9 +241,9 @@ class TrytonConnector:
             case TaskCommand():
                 code = known.labor_category or translate.GENERAL_LABOR_PRODUCT
                 with before_the_write():
-                    products = self._products(session, [code])
+                    products = self._products(session, [code], company)
                 values = translate.task_values(
-                    command=known, company_id=company, product_id=products[code][0]
+                    command=known, company_id=company, product_id=products[code].id
                 )
                 return self._create(session, "project.work", values, context)
             case TimeLineCommand():
@@ -295,7 +298,7 @@ class TrytonConnector:
     def _write_contract(self, session: Session, command: ContractCommand, company: int) -> Receipt:
         with before_the_write():
             codes = translate.product_codes(command)
-            products = self._products(session, sorted(set(codes)))
+            products = self._products(session, sorted(set(codes)), company)
             currency = _one(
                 session, "currency.currency", [["code", "=", command.currency]], command.currency
             )
@@ -525,6 +528,10 @@ class TrytonConnector:
         }
         return invoicing.read(session=session, numbers=sorted(numbers))
 
+    def rule_invoice(self, *, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:
+        """Compute what Tryton's invoice button would make of hours, without asking it."""
+        return translate.invoice_rule(sums=sums, currency=currency)
+
     # -- what rarely changes -----------------------------------------------------------------
 
     def _company(self, entity_code: str) -> int:
@@ -546,9 +553,21 @@ class TrytonConnector:
         rows = session.search("country.country", [["code", "=", code or ""]], ["id"], limit=1)
         return int(rows[0]["id"]) if rows else None
 
-    def _products(self, session: Session, codes: list[str]) -> dict[str, tuple[int, int]]:
-        rows = session.search("product.product", [["code", "in", codes]], ["code", "default_uom"])
-        found = {row["code"]: (int(row["id"]), int(row["default_uom"])) for row in rows}
+    def _products(self, session: Session, codes: list[str], company: int) -> dict[str, Product]:
+        rows = session.search(
+            "product.product",
+            [["code", "in", codes]],
+            ["code", "default_uom", "customer_taxes_used"],
+            context={"company": company},
+        )
+        found = {
+            row["code"]: Product(
+                id=row["id"],
+                unit_id=row["default_uom"],
+                tax_ids=tuple(row["customer_taxes_used"]),
+            )
+            for row in rows
+        }
         missing = sorted(set(codes) - found.keys())
         if missing:
             raise Refused(

@@ -28,7 +28,7 @@ from tieline.canonical.nouns import Approval
 from tieline.connectors.tryton import wire
 from tieline.kernel.keys import key_as_base32
 from tieline.kernel.money import currency_digits
-from tieline.sdk import RawRecord, StoredLine, Translated, Untranslatable
+from tieline.sdk import HourSum, InvoiceLine, RawRecord, StoredLine, Translated, Untranslatable
 
 Row = Mapping[str, Any]
 Values = dict[str, Any]
@@ -36,6 +36,7 @@ Values = dict[str, Any]
 FIXED_FEE = "fixed_fee"
 FIXED_FEE_PRODUCT = "FIXED-FEE"
 GENERAL_LABOR_PRODUCT = "LABOR"
+HOUR = "h"
 _TASK_SEPARATOR = " | "
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
@@ -45,6 +46,15 @@ _EU = re.compile(
 _IDENTIFIER_TYPES = {"GB": "gb_vat", "US": "us_ein", "CH": "ch_vat", "NO": "no_mva"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _NAME_CHARACTERS_MAX = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What a line needs to know of a product: its unit, and the taxes of the company."""
+
+    id: int
+    unit_id: int
+    tax_ids: tuple[int, ...]
 
 
 # -- commands to Tryton's values ---------------------------------------------------------------
@@ -109,9 +119,9 @@ def sale_values(
     company_id: int,
     currency_id: int,
     address_id: int,
-    products: Sequence[tuple[int, int]],
+    products: Sequence[Product],
 ) -> Values:
-    """Return a sale; ``products`` holds product and unit per line.
+    """Return a sale; ``products`` has one entry per line.
 
     A fixed fee is invoiced from the sale; everything else from hours, so that sale invoices
     nothing by itself.
@@ -120,13 +130,14 @@ def sale_values(
     lines = [
         {
             "type": "line",
-            "product": product,
-            "unit": unit,
+            "product": product.id,
+            "unit": product.unit_id,
+            "taxes": [["add", list(product.tax_ids)]],
             "quantity": Decimal(1) if is_fixed else line.hours,
             "unit_price": line.hours * line.rate_amount if is_fixed else line.rate_amount,
             "description": one_line(line.task_name),
         }
-        for line, (product, unit) in zip(command.lines, products, strict=True)
+        for line, product in zip(command.lines, products, strict=True)
     ]
     party = int(command.client_code)
     return {
@@ -186,11 +197,15 @@ def task_values(*, command: TaskCommand, company_id: int, product_id: int) -> Va
 
 def task_name(command: TaskCommand) -> str:
     """Return a name that tells the versions of a task apart on an invoice."""
-    words = [command.name]
-    if command.labor_category:
-        words.append(command.labor_category)
-    if command.starts_on:
-        words.append(f"from {command.starts_on.isoformat()}")
+    return _decorated(command.name, command.labor_category, command.starts_on)
+
+
+def _decorated(name: str, labor_category: str | None, starts_on: date | None) -> str:
+    words = [name]
+    if labor_category:
+        words.append(labor_category)
+    if starts_on:
+        words.append(f"from {starts_on.isoformat()}")
     return one_line(_TASK_SEPARATOR.join(words))
 
 
@@ -487,72 +502,38 @@ _MAKERS: Mapping[str, Callable[[Row], Client | Person | TimeEntry | WorkItem]] =
 # -- the invoice rule --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HourSum:
-    """The uninvoiced seconds of one task; sums are given in the order of the tasks' codes."""
-
-    task_code: str
-    description: str
-    product_code: str
-    unit_price: Decimal
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuledLine:
-    """One invoice line as Tryton will compute it."""
-
-    description: str
-    quantity: Decimal
-    unit_price: Decimal
-    amount: Decimal
-    task_codes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InvoiceRule:
-    """The invoice that Tryton will make of some hours, before tax."""
-
-    lines: tuple[RuledLine, ...]
-    untaxed_amount: Decimal
-
-
-def invoice_rule(*, sums: Sequence[HourSum], currency: str) -> InvoiceRule:
-    """Compute an invoice as Tryton 8.0 does.
+def invoice_rule(*, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:
+    """Compute an invoice's lines as Tryton 8.0 does.
 
     Durations are summed per task and the sum is rounded to 0.01 hour; a sum that rounds to
     nothing stays uninvoiced. Neighboring tasks of one product, price and name share a line. A
     line's amount is rounded half to even, in the currency of the company.
     """
-    rounded = [(found, hours_of(found.seconds)) for found in sums]
-    kept = [(found, hours) for found, hours in rounded if hours and found.unit_price]
-    lines = []
-    for key, grouped in groupby(
-        kept,
-        key=lambda pair: (
-            pair[0].product_code,
-            pair[0].unit_price,
-            pair[0].description,
-        ),
-    ):
-        members = list(grouped)
-        quantity = sum((hours for _, hours in members), Decimal(0))
-        lines.append(
-            RuledLine(
-                description=key[2],
-                quantity=quantity,
-                unit_price=key[1],
-                amount=(quantity * key[1]).quantize(
-                    Decimal(1).scaleb(-currency_digits(currency)),
-                    rounding=ROUND_HALF_EVEN,
-                ),
-                task_codes=tuple(found.task_code for found, _ in members),
-            )
-        )
-    return InvoiceRule(
-        lines=tuple(lines),
-        untaxed_amount=sum((line.amount for line in lines), Decimal(0)),
+    kept = [found for found in sums if found.rate_amount and hours_of(found.seconds)]
+    return [
+        _ruled_line(list(grouped), currency)
+        for _, grouped in groupby(kept, key=lambda found: (_description(found), found.rate_amount))
+    ]
+
+
+def _ruled_line(members: Sequence[HourSum], currency: str) -> InvoiceLine:
+    quantity = sum((hours_of(found.seconds) for found in members), Decimal(0))
+    rate = members[0].rate_amount
+    digits = Decimal(1).scaleb(-currency_digits(currency))
+    return InvoiceLine(
+        description=_description(members[0]),
+        quantity=quantity,
+        unit=HOUR,
+        unit_price=rate,
+        amount=(quantity * rate).quantize(digits, rounding=ROUND_HALF_EVEN),
+        task_codes=tuple(found.task_code for found in members),
+        line_code="",
     )
+
+
+def _description(found: HourSum) -> str:
+    # The labor category is part of the name, so equal names are equal products too.
+    return _decorated(found.task_name, found.labor_category, found.rate_starts_on)
 
 
 def hours_of(seconds: int) -> Decimal:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tieline.sandbox.erp.cluster import Cluster, has_database
+from tieline.sandbox.erp.cluster import Cluster
 from tieline.sandbox.erp.environment import Progress, ensure_environment
-from tieline.sandbox.erp.server import Server, find_server, start_server
-from tieline.sandbox.erp.template import Template, ensure_template, restore_template
+from tieline.sandbox.erp.server import Server, find_server, start_server, stop_server
+from tieline.sandbox.erp.template import (
+    Template,
+    ensure_template,
+    find_restored,
+    restore_template,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +41,14 @@ def bring_up(
     progress: Progress,
     port: int = 0,
 ) -> RunningErp:
-    """Return a running Tryton that holds the firm; fresh replaces a database that is there."""
+    """Return a running Tryton that holds the firm.
+
+    A database that is there is kept with whatever firm it was made for, unless ``is_fresh``.
+    """
     environment = ensure_environment(cache=cache, lock=lock, progress=progress)
-    template = ensure_template(
+    standing = None if is_fresh else find_restored(cluster=cluster, database=database)
+    server = None if standing is None else find_server(run_file=run_file)
+    template = standing or ensure_template(
         cluster=cluster,
         cache=cache,
         lock=lock,
@@ -46,10 +56,9 @@ def bring_up(
         firm=firm,
         progress=progress,
     )
-    server = None if is_fresh else find_server(run_file=run_file)
-    if is_fresh or not has_database(cluster=cluster, database=database):
+    if standing is None:
+        stop_server(run_file=run_file)
         restore_template(cluster=cluster, template=template, database=database)
-        server = None
     if server is None:
         progress("starting Tryton")
         server = start_server(
@@ -60,6 +69,4 @@ def bring_up(
             run_file=run_file,
             port=port,
         )
-    return RunningErp(
-        server=server, template=template, environment=environment, cluster=cluster
-    )
+    return RunningErp(server=server, template=template, environment=environment, cluster=cluster)

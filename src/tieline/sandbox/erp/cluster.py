@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 _COMMAND_SECONDS_MAX = 300
 
@@ -25,6 +26,18 @@ class Cluster:
     superuser: str
     password: str = field(repr=False)
     bin_directory: Path
+
+    @classmethod
+    def from_dsn(cls, *, superuser_dsn: str, bin_directory: Path) -> Cluster:
+        """Read the facts from a superuser's DSN over a unix socket."""
+        facts = conninfo_to_dict(superuser_dsn)
+        return cls(
+            socket_directory=Path(str(facts["host"])),
+            port=int(str(facts.get("port") or 5432)),
+            superuser=str(facts["user"]),
+            password=str(facts["password"]),
+            bin_directory=bin_directory,
+        )
 
     def connect(self, *, database: str) -> psycopg.Connection[tuple[Any, ...]]:
         """Open a connection in autocommit."""
@@ -55,34 +68,43 @@ class Cluster:
         }
 
 
-def has_database(*, cluster: Cluster, database: str) -> bool:
-    """Say whether the cluster holds the database."""
-    with cluster.connect(database="postgres") as connection:
-        found = connection.execute(
-            "select 1 from pg_database where datname = %s", (database,)
-        )
-        return found.fetchone() is not None
-
-
 def create_database(*, cluster: Cluster, database: str) -> None:
     """Create an empty UTF-8 database without just-in-time compilation, which only costs here."""
     with cluster.connect(database="postgres") as connection:
         name = sql.Identifier(database)
         connection.execute(
-            sql.SQL("create database {} template template0 encoding 'UTF8'").format(
-                name
-            )
+            sql.SQL("create database {} template template0 encoding 'UTF8'").format(name)
         )
         connection.execute(sql.SQL("alter database {} set jit = off").format(name))
+        # Tryton keeps instants without a zone, in the zone of its session.
+        connection.execute(sql.SQL("alter database {} set timezone = 'UTC'").format(name))
+
+
+def label_database(*, cluster: Cluster, database: str, label: str) -> None:
+    """Note in the cluster itself what the database was made from."""
+    with cluster.connect(database="postgres") as connection:
+        connection.execute(
+            sql.SQL("comment on database {} is {}").format(
+                sql.Identifier(database), sql.Literal(label)
+            )
+        )
+
+
+def find_label(*, cluster: Cluster, database: str) -> str | None:
+    """Return what the database was made from, or None when it is not there or not ours."""
+    with cluster.connect(database="postgres") as connection:
+        row = connection.execute(
+            "select shobj_description(oid, 'pg_database') from pg_database where datname = %s",
+            (database,),
+        ).fetchone()
+    return None if row is None else row[0]
 
 
 def drop_database(*, cluster: Cluster, database: str) -> None:
     """Drop the database with everybody who is still connected."""
     with cluster.connect(database="postgres") as connection:
         connection.execute(
-            sql.SQL("drop database if exists {} with (force)").format(
-                sql.Identifier(database)
-            )
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database))
         )
 
 
@@ -115,6 +137,4 @@ def _run(*, cluster: Cluster, program: str, arguments: list[str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(
-            f"{program} ended with {done.returncode}: {done.stderr.strip()[-500:]}"
-        )
+        raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr.strip()[-500:]}")

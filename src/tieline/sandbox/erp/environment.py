@@ -72,6 +72,4 @@ def _call(command: list[str]) -> None:
     )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()[-800:]
-        raise RuntimeError(
-            f"{' '.join(command[:5])} ended with {done.returncode}: {said}"
-        )
+        raise RuntimeError(f"{' '.join(command[:5])} ended with {done.returncode}: {said}")

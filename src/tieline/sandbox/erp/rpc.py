@@ -24,9 +24,7 @@ class RpcSession:
         self._http = httpx.Client(timeout=_CALL_SECONDS_MAX, trust_env=False)
         self._address = f"{url.rstrip('/')}/{database}/rpc/"
         self.context: dict[str, Any] = {}
-        answer = self._post(
-            "common.db.login", [login, {"password": password}], headers={}
-        )
+        answer = self._post("common.db.login", [login, {"password": password}], headers={})
         if not answer:
             raise RpcError(f"{login} may not log in to {database}")
         token = base64.b64encode(f"{login}:{answer[0]}:{answer[1]}".encode()).decode()
@@ -41,18 +39,14 @@ class RpcSession:
         sent = [*params, {**self.context, **context}]
         return self._post(method, sent, headers=self._headers)
 
-    def create(
-        self, model: str, rows: list[dict[str, Any]], **context: Any
-    ) -> list[int]:
+    def create(self, model: str, rows: list[dict[str, Any]], **context: Any) -> list[int]:
         """Create records in one call, one transaction."""
         if not rows:
             return []
         found = self.call(f"model.{model}.create", rows, **context)
         return [int(number) for number in found]
 
-    def write(
-        self, model: str, ids: list[int], values: dict[str, Any], **context: Any
-    ) -> None:
+    def write(self, model: str, ids: list[int], values: dict[str, Any], **context: Any) -> None:
         """Change records."""
         self.call(f"model.{model}.write", ids, values, **context)
 
@@ -73,9 +67,7 @@ class RpcSession:
         return rows
 
     def _post(self, method: str, params: list[Any], *, headers: dict[str, str]) -> Any:
-        body = json.dumps(
-            {"id": 1, "method": method, "params": params}, default=_encoded
-        )
+        body = json.dumps({"id": 1, "method": method, "params": params}, default=_encoded)
         reply = self._http.post(
             self._address,
             content=body,

@@ -15,6 +15,7 @@ the first day after the employment, as everywhere outside Tryton.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,8 +50,8 @@ INTEGRATION_GROUPS = (
 PAYMENT_DAYS = 30
 _DAY = timedelta(days=1)
 _YEARS_MAX = 40
-_EU = frozenset(
-    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()
+_EU = re.compile(
+    "AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK"
 )
 
 
@@ -74,9 +75,7 @@ def seed_firm(*, session: RpcSession, firm: Row) -> SeededFirm:
     companies: dict[str, int] = {}
     accounts: dict[int, dict[str, int]] = {}
     for row in firm["companies"]:
-        company = _company(
-            session=session, row=row, currencies=currencies, countries=countries
-        )
+        company = _company(session=session, row=row, currencies=currencies, countries=countries)
         companies[row["code"]] = company
         accounts[company] = _chart(session=session, company=company)
         _fiscal_years(session=session, company=company, row=row)
@@ -85,12 +84,8 @@ def seed_firm(*, session: RpcSession, firm: Row) -> SeededFirm:
         session=session, rows=firm["companies"], companies=companies, accounts=accounts
     )
     products = _products(session=session, firm=firm, category=category)
-    clients = _clients(
-        session=session, rows=firm.get("clients", []), countries=countries
-    )
-    employees = _employees(
-        session=session, rows=firm.get("employees", []), companies=companies
-    )
+    clients = _clients(session=session, rows=firm.get("clients", []), countries=countries)
+    employees = _employees(session=session, rows=firm.get("employees", []), companies=companies)
     logins, passwords = _users(session=session, companies=companies)
     session.context = {}
     return SeededFirm(
@@ -103,9 +98,7 @@ def seed_firm(*, session: RpcSession, firm: Row) -> SeededFirm:
     )
 
 
-def fiscal_years(
-    *, start: str, opens_on: date, closes_on: date
-) -> list[tuple[date, date]]:
+def fiscal_years(*, start: str, opens_on: date, closes_on: date) -> list[tuple[date, date]]:
     """Return the half-open fiscal years, begun each ``MM-DD``, that cover [opens_on, closes_on)."""
     month, day = (int(word) for word in start.split("-"))
     begins_on = date(opens_on.year, month, day)
@@ -117,9 +110,7 @@ def fiscal_years(
         found.append((begins_on, ends_on))
         begins_on = ends_on
         if len(found) > _YEARS_MAX:
-            raise ValueError(
-                f"{opens_on} to {closes_on} is more than {_YEARS_MAX} fiscal years"
-            )
+            raise ValueError(f"{opens_on} to {closes_on} is more than {_YEARS_MAX} fiscal years")
     return found
 
 
@@ -184,17 +175,13 @@ def _company(
         "timezone": row.get("timezone"),
     }
     company = session.create("company.company", [values])[0]
-    session.write(
-        "res.user", [1], {"companies": [["add", [company]]], "company": company}
-    )
+    session.write("res.user", [1], {"companies": [["add", [company]]], "company": company})
     session.context = {"company": company, "company_filter": "all"}
     return company
 
 
 def _chart(*, session: RpcSession, company: int) -> dict[str, int]:
-    template = session.find(
-        "account.account.template", [["parent", "=", None]], ["id"]
-    )[0]["id"]
+    template = session.find("account.account.template", [["parent", "=", None]], ["id"])[0]["id"]
     wizard = "wizard.account.create_chart"
     number, _, _ = session.call(f"{wizard}.create")
     data: dict[str, Any] = {
@@ -263,9 +250,7 @@ def _fiscal_years(*, session: RpcSession, company: int, row: Row) -> None:
         "account.fiscalyear",
         [
             _fiscal_year(company=company, span=span, moves=moves, invoices=invoices)
-            for span, moves, invoices in zip(
-                years, sequences[::2], sequences[1::2], strict=True
-            )
+            for span, moves, invoices in zip(years, sequences[::2], sequences[1::2], strict=True)
         ],
     )
 
@@ -325,9 +310,7 @@ def _category(
     accounts: dict[int, dict[str, int]],
 ) -> int:
     taxes = [
-        _tax(
-            session=session, company=companies[row["code"]], row=row, accounts=accounts
-        )
+        _tax(session=session, company=companies[row["code"]], row=row, accounts=accounts)
         for row in rows
         if row.get("tax_rate")
     ]
@@ -365,9 +348,7 @@ def _tax(
 def _products(*, session: RpcSession, firm: Row, category: int) -> dict[str, int]:
     units = {
         found["symbol"]: found["id"]
-        for found in session.find(
-            "product.uom", [["symbol", "in", ["h", "u"]]], ["symbol"]
-        )
+        for found in session.find("product.uom", [["symbol", "in", ["h", "u"]]], ["symbol"])
     }
     wanted = [(GENERAL_LABOR_CODE, "Labor", "h"), (FIXED_FEE_CODE, "Fixed fee", "u")]
     for entry in firm.get("labor_categories", []):
@@ -393,9 +374,7 @@ def _products(*, session: RpcSession, firm: Row, category: int) -> dict[str, int
     }
 
 
-def _clients(
-    *, session: RpcSession, rows: list[Row], countries: dict[str, int]
-) -> dict[str, int]:
+def _clients(*, session: RpcSession, rows: list[Row], countries: dict[str, int]) -> dict[str, int]:
     numbers = session.create("party.party", [_party(row, countries) for row in rows])
     return dict(zip([row["code"] for row in rows], numbers, strict=True))
 
@@ -420,11 +399,9 @@ def _party(row: Row, countries: dict[str, int]) -> dict[str, Any]:
 
 def identifier_type(country_code: str | None) -> str | None:
     """Return Tryton's word for the tax number of a country; None is a number nobody checks."""
-    if country_code in _EU:
+    if country_code and _EU.fullmatch(country_code):
         return "eu_vat"
-    return {"GB": "gb_vat", "US": "us_ein", "CH": "ch_vat", "NO": "no_mva"}.get(
-        country_code or ""
-    )
+    return {"GB": "gb_vat", "US": "us_ein", "CH": "ch_vat", "NO": "no_mva"}.get(country_code or "")
 
 
 def _employees(
@@ -433,20 +410,13 @@ def _employees(
     parties: dict[str, dict[str, Any]] = {}
     for row in rows:
         parties.setdefault(row["code"], _person(row))
-    numbers = dict(
-        zip(parties, session.create("party.party", list(parties.values())), strict=True)
-    )
+    numbers = dict(zip(parties, session.create("party.party", list(parties.values())), strict=True))
     found: dict[str, int] = {}
     for code, company in companies.items():
         employed = [row for row in rows if row["company_code"] == code]
-        values = [
-            _employee(row, party=numbers[row["code"]], company=company)
-            for row in employed
-        ]
+        values = [_employee(row, party=numbers[row["code"]], company=company) for row in employed]
         ids = session.create("company.employee", values, company=company)
-        found.update(
-            zip([f"{row['code']}@{code}" for row in employed], ids, strict=True)
-        )
+        found.update(zip([f"{row['code']}@{code}" for row in employed], ids, strict=True))
     return found
 
 
@@ -470,9 +440,7 @@ def _employee(row: Row, *, party: int, company: int) -> dict[str, Any]:
     return {
         "party": party,
         "company": company,
-        "start_date": date.fromisoformat(row["starts_on"])
-        if row.get("starts_on")
-        else None,
+        "start_date": date.fromisoformat(row["starts_on"]) if row.get("starts_on") else None,
         "end_date": date.fromisoformat(ends_on) - _DAY if ends_on else None,
         "cost_prices": [["create", costs]],
     }
@@ -481,9 +449,7 @@ def _employee(row: Row, *, party: int, company: int) -> dict[str, Any]:
 def _users(
     *, session: RpcSession, companies: dict[str, int]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    groups = session.find(
-        "res.group", [["name", "in", list(INTEGRATION_GROUPS)]], ["id"]
-    )
+    groups = session.find("res.group", [["name", "in", list(INTEGRATION_GROUPS)]], ["id"])
     passwords = {code: secrets.token_urlsafe(18) for code in companies}
     logins = {code: f"tieline-{code.lower()}" for code in companies}
     # One user per legal entity that sees its own company alone: with several, the company of a

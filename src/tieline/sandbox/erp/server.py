@@ -50,9 +50,7 @@ def start_server(
     """
     stop_server(run_file=run_file)
     directory.mkdir(parents=True, exist_ok=True)
-    configuration = write_configuration(
-        cluster=cluster, path=directory / "trytond.conf"
-    )
+    configuration = write_configuration(cluster=cluster, path=directory / "trytond.conf")
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
@@ -130,36 +128,25 @@ def _publish(server: Server, *, run_file: Path) -> None:
     draft.replace(run_file)
 
 
-def _await_answer(
-    *, process: subprocess.Popen[bytes], server: Server, log: Path
-) -> None:
+def _await_answer(*, process: subprocess.Popen[bytes], server: Server, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS_MAX
     question = {"id": 0, "method": "common.server.version", "params": []}
     with httpx.Client(timeout=2, trust_env=False) as http:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise RuntimeError(
-                    f"trytond ended with {process.returncode}; see {log}"
-                )
+                raise RuntimeError(f"trytond ended with {process.returncode}; see {log}")
             try:
-                if (
-                    http.post(f"{server.url}/rpc/", json=question).status_code
-                    == httpx.codes.OK
-                ):
+                if http.post(f"{server.url}/rpc/", json=question).status_code == httpx.codes.OK:
                     return
             except httpx.TransportError:
                 pass  # still loading; the process is watched above
             time.sleep(_POLL_SECONDS)
-    raise RuntimeError(
-        f"trytond did not answer within {_START_SECONDS_MAX} s; see {log}"
-    )
+    raise RuntimeError(f"trytond did not answer within {_START_SECONDS_MAX} s; see {log}")
 
 
 def _is_alive(server: Server) -> bool:
     try:
-        return pid_started(server.pid) == server.pid_started and not _is_zombie(
-            server.pid
-        )
+        return pid_started(server.pid) == server.pid_started and not _is_zombie(server.pid)
     except FileNotFoundError:
         return False
 

@@ -15,12 +15,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tieline.sandbox.erp import seed as seed_module
 from tieline.sandbox.erp.cluster import (
     Cluster,
     create_database,
     drop_database,
     dump_database,
+    find_label,
+    label_database,
     load_database,
 )
 from tieline.sandbox.erp.environment import Progress, held, lock_hash
@@ -94,6 +98,13 @@ def restore_template(*, cluster: Cluster, template: Template, database: str) -> 
     drop_database(cluster=cluster, database=database)
     create_database(cluster=cluster, database=database)
     load_database(cluster=cluster, database=database, path=template.path)
+    label_database(cluster=cluster, database=database, label=str(template.path))
+
+
+def find_restored(*, cluster: Cluster, database: str) -> Template | None:
+    """Return the template a standing database was restored from, with the logins it holds."""
+    label = find_label(cluster=cluster, database=database)
+    return None if label is None else _find_template(Path(label))
 
 
 def _make_bare(*, cluster: Cluster, environment: Path, path: Path) -> Template:
@@ -147,13 +158,9 @@ def _make_seeded(
     return _keep(Template(path=path, admin_password=bare.admin_password, firm=seeded))
 
 
-def _activate(
-    *, cluster: Cluster, environment: Path, database: str, password: str
-) -> None:
+def _activate(*, cluster: Cluster, environment: Path, database: str, password: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        configuration = write_configuration(
-            cluster=cluster, path=Path(folder) / "trytond.conf"
-        )
+        configuration = write_configuration(cluster=cluster, path=Path(folder) / "trytond.conf")
         password_file = Path(folder) / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(password, encoding="utf-8")
@@ -182,9 +189,7 @@ def _activate(
             check=False,
         )
     if done.returncode != 0:
-        raise RuntimeError(
-            f"trytond-admin ended with {done.returncode}: {done.stderr[-800:]}"
-        )
+        raise RuntimeError(f"trytond-admin ended with {done.returncode}: {done.stderr[-800:]}")
 
 
 @contextmanager
@@ -203,7 +208,7 @@ def _fresh_statistics(*, cluster: Cluster, database: str) -> Iterator[None]:
     Without it activation takes half as long again, because autovacuum looks once a minute.
     """
     is_over = threading.Event()
-    errors: list[Exception] = []
+    errors: list[psycopg.Error] = []
 
     def analyze() -> None:
         try:
@@ -211,7 +216,7 @@ def _fresh_statistics(*, cluster: Cluster, database: str) -> Iterator[None]:
                 while not is_over.wait(_STATISTICS_SECONDS):
                     for catalog in _BUSY_CATALOGS:
                         connection.execute(f"analyze pg_catalog.{catalog}".encode())
-        except Exception as error:
+        except psycopg.Error as error:
             errors.append(error)
 
     thread = threading.Thread(target=analyze, daemon=True)
