@@ -557,14 +557,14 @@ class TrytonConnector:
         rows = session.search(
             "product.product",
             [["code", "in", codes]],
-            ["code", "default_uom", "customer_taxes_used"],
+            ["code", "default_uom", "account_category.customer_taxes.company"],
             context={"company": company},
         )
         found = {
             row["code"]: Product(
                 id=row["id"],
                 unit_id=row["default_uom"],
-                tax_ids=tuple(row["customer_taxes_used"]),
+                tax_ids=_taxes_of(row["account_category."], company),
             )
             for row in rows
         }
@@ -582,6 +582,12 @@ def _one(session: Session, model: str, domain: list[Any], wanted: str) -> int:
     if not rows:
         raise AskPerson(f"Tryton's user {session.login} finds no {wanted}")
     return int(rows[0]["id"])
+
+
+def _taxes_of(category: dict[str, Any] | None, company: int) -> tuple[int, ...]:
+    if category is None:
+        return ()
+    return tuple(tax["id"] for tax in category["customer_taxes."] if tax["company"] == company)
 
 
 def _stored(row: dict[str, Any], content: Any) -> Stored:
