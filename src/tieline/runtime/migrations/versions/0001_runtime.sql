@@ -76,6 +76,8 @@ CREATE TABLE work_item (
     state         text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'failed')),
     -- Asked for again while it was running: it runs once more, this soon.
     again_in_seconds integer,
+    -- After an error nobody may pull it earlier than this.
+    hold_until    timestamptz NOT NULL DEFAULT '-infinity',
     attempt       integer NOT NULL DEFAULT 0,
     errors        integer NOT NULL DEFAULT 0,
     executor_id   text,
