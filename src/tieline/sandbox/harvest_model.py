@@ -337,7 +337,7 @@ def _time_entry(shown: Record, store: RecordStore) -> Record:
         "spent_date": shown["spent_date"],
         "user": _person(store.table("users")[user_id]),
         "client": _named(store.table("clients")[project["client_id"]]),
-        "project": _named(project, "code"),
+        "project": _named(project),
         "task": _named(store.table("tasks")[task_id]),
         "user_assignment": user_assignment,
         "task_assignment": task_assignment,

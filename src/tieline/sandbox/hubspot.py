@@ -565,14 +565,14 @@ def _facts(
 
 def _links_shown(links: Sequence[Record]) -> list[Record]:
     return [
-        {
-            "toObjectId": str(link["to_id"]),
-            "associationTypes": [
-                {"category": "HUBSPOT_DEFINED", "typeId": link["type_id"], "label": link["label"]}
-            ],
-        }
-        for link in links
+        {"toObjectId": str(link["to_id"]), "associationTypes": [_link_type(link)]} for link in links
     ]
+
+
+def _link_type(link: Record) -> Record:
+    shown = {"category": "HUBSPOT_DEFINED", "typeId": link["type_id"]}
+    # The description knows no empty label.
+    return shown if link["label"] is None else {**shown, "label": link["label"]}
 
 
 def _is_linkable(source: ObjectType, target: ObjectType) -> bool:

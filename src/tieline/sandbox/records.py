@@ -34,7 +34,6 @@ class RecordStore:
         self._lines: list[Mapping[str, Any]] = []
         self._last_ids: dict[str, int] = {}
         self._replay()
-        self._file = self._path.open("ab", buffering=0)
 
     def table(self, name: str) -> dict[int, Record]:
         """Return the present records of a table by id; not to be changed by the caller."""
@@ -49,7 +48,8 @@ class RecordStore:
         """Write all changes in one piece, then let readers see them."""
         first = len(self._lines) + 1
         lines = [_line(change, no=first + index) for index, change in enumerate(changes)]
-        self._file.write("".join(encode_json(line) + "\n" for line in lines).encode())
+        with self._path.open("ab") as file:
+            file.write("".join(encode_json(line) + "\n" for line in lines).encode())
         for line in lines:
             self._apply(line)
 

@@ -121,6 +121,9 @@ async def listen(deliver: Delivering, *, host: str = "127.0.0.1", port: int = 0)
         except (ConnectionError, h11.RemoteProtocolError, TimeoutError):
             # The client went away or spoke nonsense: nothing is left to tell it.
             writer.transport.abort()
+        except asyncio.CancelledError:
+            # The server is ending; asyncio's streams would report a cancelled task as a failure.
+            writer.transport.abort()
         finally:
             writer.close()
 

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from datetime import date, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+import stdnum.at.uid
+import stdnum.ch.vat
+import stdnum.de.vat
+import stdnum.gb.vat
+from tests.rooms.sandbox.conftest import TODAY, Vendor
+
+from tieline.kernel.periods import next_month
+from tieline.sandbox.firm import STAFFING_COLUMNS, STAFFING_KEY, Firm
+from tieline.sandbox.firm_calendar import anchor_month, business_now
+from tieline.sandbox.firm_model import Entry
+from tieline.sandbox.truth import final_truth
+
+_TWO_YEARS = [TODAY + timedelta(days=number) for number in range(731)]
+_VALID = {
+    "DE": stdnum.de.vat.is_valid,
+    "GB": stdnum.gb.vat.is_valid,
+    "AT": stdnum.at.uid.is_valid,
+    "CH": stdnum.ch.vat.is_valid,
+}
+
+
+def _right(firm: Firm) -> list[Entry]:
+    wrong = {mistake.ref for mistake in firm.mistakes if not mistake.is_warning}
+    return [entry for entry in firm.entries if entry.is_locked and entry.key not in wrong]
+
+
+class TestAnchor:
+    @pytest.mark.parametrize(
+        ("today", "month"),
+        [
+            (date(2026, 11, 24), date(2026, 10, 1)),
+            (date(2026, 11, 3), date(2026, 9, 1)),
+            (date(2026, 11, 4), date(2026, 10, 1)),
+            (date(2027, 1, 4), date(2026, 11, 1)),
+            (date(2027, 1, 5), date(2026, 12, 1)),
+        ],
+    )
+    def test_is_the_last_full_month_that_could_be_closed(self, today: date, month: date) -> None:
+        assert anchor_month(today) == month
+
+    def test_says_now_in_munich_on_the_second_working_day(self) -> None:
+        now = business_now(date(2026, 10, 1)).astimezone(ZoneInfo("Europe/Berlin"))
+
+        assert now.isoformat() == "2026-11-03T14:56:00+01:00"
+
+    def test_lies_before_every_day_of_two_years(self) -> None:
+        for today in _TWO_YEARS:
+            month = anchor_month(today)
+            assert next_month(month) <= today
+            assert business_now(month).date() < today
+            assert (today - month).days < 70
+
+
+class TestFirm:
+    def test_is_the_same_for_the_same_seed_and_another_for_another(self, firm: Firm) -> None:
+        assert Firm.generate(7, TODAY) == firm
+        assert Firm.generate(8, TODAY).people != firm.people
+
+    def test_can_be_generated_on_every_day_of_two_years(self) -> None:
+        months = {anchor_month(today): today for today in _TWO_YEARS}
+
+        for number, today in enumerate(months.values()):
+            firm = Firm.generate(number, today)
+
+            assert 650 <= len(firm.entries) <= 750
+            assert len(_right(firm)) >= 560
+            _assert_nothing_else_is_wrong(firm)
+
+    def test_prints_itself(self) -> None:
+        arguments = ["--seed", "7", "--today", "2026-11-24", "--json"]
+        printed = subprocess.run(
+            [sys.executable, "-m", "tieline.sandbox.firm", *arguments],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+
+        assert '"project_code":"AUR-GRID"' in printed
+
+    def test_has_tax_numbers_that_pass_their_countries_checks(self, firm: Firm) -> None:
+        numbers = [(client.country_code, client.vat_number) for client in firm.clients]
+        numbers += [(entity.country_code, entity.vat_number) for entity in firm.entities]
+
+        assert all(number and _VALID[country](number) for country, number in numbers)
+
+    def test_knows_brandt_by_two_names(self, firm: Firm) -> None:
+        (company,) = [row for row in firm.hubspot_load()["companies"] if row["key"] == "brandt"]
+        names = [row["name"] for row in firm.erp_seed()["clients"]]
+
+        assert company["properties"]["name"] == "BRANDT Maschinen-Bau"
+        assert "tieline_vat_number" not in company["properties"]
+        assert "Brandt Maschinenbau AG" in names
+
+    def test_plants_every_kind_of_mistake(self, firm: Firm) -> None:
+        kinds = Counter(mistake.kind for mistake in firm.mistakes)
+
+        assert kinds == {
+            "after_assignment_end": 3,
+            "typo_88_hours": 2,
+            "no_rate": 3,
+            "unassigned_person": 2,
+            "not_employed": 2,
+            "zero_hours": 2,
+            "future_date": 1,
+            "missing_narrative": 3,
+            "person_day_over_24h": 3,
+            "on_leave": 1,
+            "content_duplicate": 2,
+            "unknown_locked_reason": 2,
+            "task_not_on_contract": 2,
+            "purchase_order_missing": 1,
+            "client_near_duplicate": 1,
+            "currency_not_billable": 1,
+        }
+
+    def test_changes_its_mind_afterwards(self, firm: Firm) -> None:
+        kinds = Counter(change.kind for change in firm.later_changes)
+
+        assert kinds == {
+            "hours_changed": 4,
+            "moved_to_other_project": 1,
+            "redated": 1,
+            "deleted": 4,
+            "approval_withdrawn": 2,
+            "healed": 2,
+        }
+        touched = [change.entry_key for change in firm.later_changes]
+        assert len(set(touched)) == len(touched)
+        right = {entry.key for entry in _right(firm)}
+        healed = {m.ref for m in firm.mistakes if m.is_healed_later}
+        assert {c.entry_key for c in firm.later_changes if c.kind == "healed"} == healed
+        assert {c.entry_key for c in firm.later_changes if c.kind != "healed"} <= right
+
+    def test_leaves_some_contracts_without_any_trouble(self, firm: Firm) -> None:
+        wrong = {mistake.ref for mistake in firm.mistakes}
+        troubled = {
+            entry.project_code
+            for entry in firm.entries
+            if entry.key in wrong or not entry.is_locked
+        }
+
+        assert troubled == {"AUR-GRID", "NOR-ROUTE", "ALD-PRICE"}
+
+    def test_sells_a_rate_change_inside_the_month(self, firm: Firm) -> None:
+        (deal,) = [deal for deal in firm.deals if deal.key == "ISA-CLAIM"]
+
+        changed = [line for line in deal.lines if line.task == "Claims model"]
+
+        assert [(line.rate, line.rate_starts_on.day) for line in changed] == [
+            (Decimal("150.00"), 1),
+            (Decimal("160.00"), 16),
+        ]
+
+    def test_keeps_the_capped_contract_under_its_cap(self, firm: Firm) -> None:
+        (deal,) = [deal for deal in firm.deals if deal.cap_amount is not None]
+        dearest = max(line.rate for line in deal.lines)
+        hours = sum(e.hours for e in firm.entries if e.project_code == deal.project_code)
+
+        assert deal.cap_amount is not None
+        assert hours * dearest < deal.cap_amount
+
+
+class TestStaffingFile:
+    def test_names_each_row_once_by_its_key(self, firm: Firm) -> None:
+        rows = list(csv.DictReader(io.StringIO(firm.staffing_csv())))
+        keys = [tuple(row[column] for column in STAFFING_KEY) for row in rows]
+
+        assert tuple(rows[0]) == STAFFING_COLUMNS
+        assert len(set(keys)) == len(keys)
+        assert Counter(row["fact"] for row in rows) == {
+            "employment": 16,
+            "assignment": len(firm.assignments),
+            "leave": 2,
+            "intercompany": 1,
+        }
+
+    def test_lends_london_to_munich_by_agreement(self, firm: Firm) -> None:
+        rows = list(csv.DictReader(io.StringIO(firm.staffing_csv())))
+        (agreement,) = [row for row in rows if row["fact"] == "intercompany"]
+        lent = next(person for person in firm.people if person.email == agreement["person_email"])
+
+        assert (lent.entity_code, agreement["legal_entity"]) == ("HR-UK", "HR-DE")
+        assert firm.entity_of_project[agreement["project_code"]] == "HR-DE"
+
+
+class TestFinalTruth:
+    def test_is_what_was_typed_right(self, with_time: Vendor, firm: Firm) -> None:
+        truth = final_truth(
+            journal=with_time.journal(),
+            mistakes=firm.mistakes,
+            entity_of_project=firm.entity_of_project,
+        )
+
+        assert sorted(_flat(truth)) == sorted(_expected(firm, _right(firm)))
+
+    def test_follows_edits_deletes_and_withdrawals(self, with_time: Vendor, firm: Firm) -> None:
+        before = len(_right(firm))
+        ids = with_time.ids()
+        for change in firm.changes(
+            entry_ids=ids.entry_ids,
+            project_ids=ids.project_ids,
+            task_ids=ids.task_ids,
+            at=firm.now,
+        ):
+            with_time.do(change["verb"], change["body"])
+
+        truth = final_truth(
+            journal=with_time.journal(),
+            mistakes=firm.remaining_mistakes(is_after_changes=True),
+            entity_of_project=firm.entity_of_project,
+        )
+
+        assert len(_flat(truth)) == before - 4 - 2 + 2
+        healed = [key for key, seconds in truth.items() if 31_680 in seconds]
+        assert [(key[0], key[3]) for key in healed] == [("HR-UK", "ALD-PRICE")]
+        moved = next(c for c in firm.later_changes if c.kind == "moved_to_other_project")
+        entry = next(entry for entry in firm.entries if entry.key == moved.entry_key)
+        email = next(p.email for p in firm.people if p.key == entry.person_key)
+        key = ("HR-DE", email, entry.work_date, "KES-LIMS", "Process design")
+        assert int(entry.hours * 3600) in truth[key]
+
+
+def _flat(truth: dict[tuple[str, str, date, str, str], list[int]]) -> list[object]:
+    return [(*key, seconds) for key, several in truth.items() for seconds in several]
+
+
+def _expected(firm: Firm, entries: list[Entry]) -> list[object]:
+    emails = {person.key: person.email for person in firm.people}
+    return [
+        (
+            firm.entity_of_project[entry.project_code],
+            emails[entry.person_key],
+            entry.work_date,
+            entry.project_code,
+            entry.task,
+            int(entry.hours * 3600),
+        )
+        for entry in entries
+    ]
+
+
+def _assert_nothing_else_is_wrong(firm: Firm) -> None:
+    """Judge every right entry again, by the firm's own contracts and staffing."""
+    people = {person.key: person for person in firm.people}
+    lines = {
+        (deal.project_code, line.task, line.labor_category)
+        for deal in firm.deals
+        for line in deal.lines
+        if deal.blocker is None
+    }
+    away = [(leave.person_key, leave.starts_on, leave.ends_on) for leave in firm.leave]
+    warned = {mistake.ref for mistake in firm.mistakes if mistake.is_warning}
+    totals: dict[tuple[str, date], Decimal] = defaultdict(Decimal)
+    for entry in firm.entries:
+        totals[entry.person_key, entry.work_date] += entry.hours
+    for entry in _right(firm):
+        person = people[entry.person_key]
+        assigned = [
+            assignment
+            for assignment in firm.assignments
+            if (assignment.person_key, assignment.project_code)
+            == (entry.person_key, entry.project_code)
+            and assignment.starts_on <= entry.work_date < assignment.ends_on
+        ]
+        assert len(assigned) == 1, entry
+        assert (entry.project_code, entry.task, assigned[0].labor_category) in lines, entry
+        assert person.employed_from <= entry.work_date, entry
+        assert person.employed_to is None or entry.work_date < person.employed_to, entry
+        assert firm.month <= entry.work_date < next_month(firm.month), entry
+        assert entry.hours > 0, entry
+        assert entry.hours % Decimal("0.25") == 0, entry
+        assert entry.narrative, entry
+        assert totals[entry.person_key, entry.work_date] <= 12, entry
+        if entry.key not in warned:
+            assert not any(
+                key == entry.person_key and starts_on <= entry.work_date < ends_on
+                for key, starts_on, ends_on in away
+            ), entry
+    contents = Counter(
+        (e.person_key, e.work_date, e.project_code, e.task, e.hours, e.narrative)
+        for e in firm.entries
+    )
+    assert sum(count - 1 for count in contents.values()) == 2
