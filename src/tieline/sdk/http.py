@@ -175,9 +175,11 @@ class HttpClient:
     def _allowed_url(self, path: str) -> str:
         url = self.connection.base_url.rstrip("/") + path
         parts = urlsplit(url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-        place = f"{parts.hostname}:{port}"
-        if parts.scheme not in ("https", "http") or place not in self.connection.allowed_hosts:
+        usual_port = _PORTS.get(parts.scheme)
+        place = f"{parts.hostname}:{parts.port or usual_port}"
+        # A host that is listed without its port is meant at the usual one only.
+        places = {place, parts.hostname} if parts.port in (None, usual_port) else {place}
+        if usual_port is None or not places & self.connection.allowed_hosts:
             raise AskPerson(
                 f"{self.connection.connection_key} may not call {place}: it is not among its hosts"
             )
@@ -203,6 +205,7 @@ class HttpClient:
         return self._client[0]
 
 
+_PORTS = {"https": 443, "http": 80}
 _READ = "read"
 _WRITE = "write"
 _NEVER_SENT = (
