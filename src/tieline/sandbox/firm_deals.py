@@ -68,9 +68,9 @@ class _ClientPlan:
     city: str
     postal_code: str
     domain: str
+    street: str | None = None
     parent_key: str | None = None
     crm_has_vat: bool = True
-    has_vat: bool = True
     has_deal: bool = True
 
 
@@ -159,6 +159,7 @@ _CLIENTS = (
         country_code="GB",
         city="London",
         postal_code="EC3N 1AB",
+        street="22 Aldgate High Street",
         domain="aldgate-insurance.example",
     ),
     _ClientPlan(
@@ -168,6 +169,7 @@ _CLIENTS = (
         country_code="GB",
         city="Bristol",
         postal_code="BS1 4ST",
+        street="9 Harbourside Walk",
         domain="thornbury-retail.example",
     ),
     _ClientPlan(
@@ -177,6 +179,7 @@ _CLIENTS = (
         country_code="GB",
         city="Leeds",
         postal_code="LS1 3AD",
+        street="Civic Hall, Calverley Row",
         domain="northmoor-council.example",
     ),
 )
@@ -198,7 +201,7 @@ def _client(plan: _ClientPlan, seed: int, faker_for: Callable[..., Faker]) -> Cl
         erp_name=plan.erp_name,
         vat_number=valid_vat(plan.country_code, seed=f"{seed}:{plan.key}"),
         domain=plan.domain,
-        street=faker.street_address(),
+        street=faker.street_address() if plan.street is None else plan.street,
         postal_code=plan.postal_code,
         city=plan.city,
         country_code=plan.country_code,

@@ -421,11 +421,15 @@ class HubSpotServer:
 
     def _batch_links(self, request: Request, word: str, other: str) -> Response:
         kind, target = get_object_type(word), get_object_type(other)
+        asked = [_whole(item["id"]) for item in _body(request)["inputs"]]
+        found = {identity: linked(self.store, kind, identity, target) for identity in asked}
         results = [
-            {"from": {"id": item["id"]}, "to": _links_shown(links)}
-            for item in _body(request)["inputs"]
-            if (links := linked(self.store, kind, _whole(item["id"]), target))
+            {"from": {"id": str(identity)}, "to": _links_shown(links)}
+            for identity, links in found.items()
+            if links
         ]
+        # The vendor adds errors about records without associations, in a form that its own
+        # description does not know; here they are only absent.
         return self._batch(results)
 
     def _link_objects(

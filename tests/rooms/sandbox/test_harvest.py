@@ -198,7 +198,7 @@ class TestHarvest:
 
 
 class TestHarvestDescription:
-    def test_describes_every_answer_of_the_server(self, with_time: Vendor, firm: Firm) -> None:
+    def test_describes_every_answer_of_the_server(self, with_time: Vendor) -> None:
         spec = load(specs() / _HARVEST)
         api = with_time.api
         project = api.get("/projects").json()["projects"][0]["id"]

@@ -183,6 +183,16 @@ class TestHubSpot:
         )
         assert str(stage["objectId"]) == _deal(filled, "Aurelia")
 
+    def test_leaves_out_of_a_batch_what_has_no_association(self, filled: Vendor) -> None:
+        companies = filled.api.get("/crm/v3/objects/companies?limit=100").json()["results"]
+        inputs = [{"id": company["id"]} for company in companies]
+
+        answer = filled.api.post(
+            "/crm/v4/associations/companies/companies/batch/read", json={"inputs": inputs}
+        ).json()
+
+        assert len(answer["results"]) == 2
+
 
 class TestHubSpotDescription:
     def test_describes_every_answer_of_the_server(self, filled: Vendor) -> None:
