@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 import structlog
@@ -20,8 +20,9 @@ from tieline.kernel.errors import TielineError, TryAgain
 from tieline.runtime.database import Database
 from tieline.runtime.durable import DurableEngine, OnFailed, _ignore_failure
 from tieline.runtime.executor import LEASE_SECONDS, Executor, new_executor_id
-from tieline.runtime.leases import Leases
+from tieline.runtime.leases import Lease, Leases
 from tieline.runtime.outcomes import count_outcome
+from tieline.runtime.telemetry import correlated, new_correlation_id
 from tieline.runtime.watchdog import Watchdog
 from tieline.runtime.work import Handler, claim, put_back
 
@@ -31,8 +32,9 @@ _RESERVED_SLOTS = 2
 _IDLE_SECONDS = 0.25
 _HEARTBEAT_SECONDS = 4
 _WATCHDOG_SECONDS = 2
-_JOB_THREADS_MAX = 2
-_JOB_LEASE_SECONDS = 300
+_JOB_THREADS_MAX = 8
+_JOB_LEASE_SECONDS = 120
+_JOB_RENEW_SECONDS = 30
 _STOP_SECONDS_MAX = 10
 _STRAY_SECONDS = 15
 _log = structlog.get_logger("tieline.worker")
@@ -51,7 +53,9 @@ class Job:
 class _JobState:
     next_at: float = 0
     is_broken: bool = False
-    is_busy: bool = field(default=False)
+    is_busy: bool = False
+    lease: Lease | None = None
+    renew_at: float = 0
 
 
 class Worker:
@@ -206,17 +210,19 @@ class Worker:
 
     def _run_jobs(self) -> None:
         states = {job.name: _JobState() for job in self._jobs}
-        with ThreadPoolExecutor(_JOB_THREADS_MAX, thread_name_prefix="job") as pool:
+        threads = max(1, min(len(self._jobs), _JOB_THREADS_MAX))
+        with ThreadPoolExecutor(threads, thread_name_prefix="job") as pool:
             while not self._stop.wait(_IDLE_SECONDS):
                 for job in self._jobs:
                     state = states[job.name]
                     if not state.is_busy and time.monotonic() >= state.next_at:
                         state.is_busy = True
                         pool.submit(self._run_job, job, state)
+                    self._renew(state)
 
     def _run_job(self, job: Job, state: _JobState) -> None:
         try:
-            self._run_job_alone(job)
+            self._run_job_alone(job, state)
         except Exception as error:  # noqa: BLE001 - one broken job must not end the others
             if not state.is_broken:
                 _log.exception("job.broken", job=job.name, error=str(error))
@@ -229,22 +235,35 @@ class Worker:
             state.next_at = time.monotonic() + job.interval_seconds
             state.is_busy = False
 
-    def _run_job_alone(self, job: Job) -> None:
+    def _run_job_alone(self, job: Job, state: _JobState) -> None:
         lease = self.leases.acquire(name=f"job:{job.name}", ttl_seconds=_JOB_LEASE_SECONDS)
         if lease is None:
             return
+        state.renew_at = time.monotonic() + _JOB_RENEW_SECONDS
+        state.lease = lease
         outcome = "error"
         try:
-            job.function()
+            with correlated(new_correlation_id()):
+                job.function()
             outcome = "done"
         finally:
+            state.lease = None
             # The rest keeps the other workers from doing it again before it is due.
-            rest = max(0, job.interval_seconds - 1)
-            self.leases.release(lease, rest_seconds=rest)
+            self.leases.release(lease, rest_seconds=max(0, job.interval_seconds - 1))
             with self._database.transaction() as connection:
                 count_outcome(
                     connection, connection_key="", operation=f"job:{job.name}", outcome=outcome
                 )
+
+    def _renew(self, state: _JobState) -> None:
+        lease = state.lease
+        if lease is None or time.monotonic() < state.renew_at:
+            return
+        state.renew_at = time.monotonic() + _JOB_RENEW_SECONDS
+        try:
+            self.leases.renew(lease, ttl_seconds=_JOB_LEASE_SECONDS)
+        except (DatabaseError, PoolTimeout) as error:
+            _log.warning("job.lease_not_renewed", lease=lease.name, error=str(error))
 
     def _listen_to_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():

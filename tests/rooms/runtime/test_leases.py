@@ -1,0 +1,55 @@
+"""One holder at a time, and every taking has a higher epoch."""
+
+from __future__ import annotations
+
+import pytest
+
+from tieline.kernel.errors import TryAgain
+from tieline.runtime.database import Database
+from tieline.runtime.leases import Leases
+
+pytestmark = pytest.mark.sql
+
+
+class TestLeases:
+    def test_belong_to_one_holder(self, worker_database: Database) -> None:
+        one = Leases(database=worker_database, holder="one")
+        other = Leases(database=worker_database, holder="other")
+
+        lease = one.acquire(name="stream", ttl_seconds=60)
+
+        assert lease is not None
+        assert lease.is_held()
+        assert other.acquire(name="stream", ttl_seconds=60) is None
+
+    def test_raise_the_epoch_when_they_pass_on(self, worker_database: Database) -> None:
+        one = Leases(database=worker_database, holder="one")
+        other = Leases(database=worker_database, holder="other")
+        first = one.acquire(name="stream", ttl_seconds=60)
+        assert first is not None
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE lease SET until = clock_timestamp()")
+
+        second = other.acquire(name="stream", ttl_seconds=60)
+
+        assert second is not None
+        assert second.epoch == first.epoch + 1
+        assert one.renew(first, ttl_seconds=60) is None
+        one.release(first)
+        assert other.renew(second, ttl_seconds=60) is not None
+
+    def test_rest_after_release(self, worker_database: Database) -> None:
+        leases = Leases(database=worker_database, holder="one")
+        lease = leases.acquire(name="job", ttl_seconds=60)
+        assert lease is not None
+        leases.release(lease, rest_seconds=60)
+
+        assert leases.acquire(name="job", ttl_seconds=60) is None
+
+    def test_give_up_before_their_row_does(self, worker_database: Database) -> None:
+        leases = Leases(database=worker_database, holder="one")
+        lease = leases.acquire(name="call", ttl_seconds=0)
+        assert lease is not None
+
+        with pytest.raises(TryAgain, match="lease call"):
+            lease.check()

@@ -1,0 +1,158 @@
+"""What waits is a row, once, however often it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tieline.kernel.errors import TryAgain
+from tieline.runtime.database import Database
+from tieline.runtime.work import (
+    BILLING,
+    CUT_OFF,
+    REFERENCE,
+    Again,
+    Done,
+    Failed,
+    WorkItem,
+    claim,
+    finish,
+    put_back,
+    schedule,
+)
+
+pytestmark = pytest.mark.sql
+
+
+def ask(database: Database, *, subject: str = "a", work_class: int = BILLING, due: int = 0) -> None:
+    with database.transaction() as connection:
+        schedule(
+            connection,
+            kind="k",
+            subject=subject,
+            work_class=work_class,
+            due_in_seconds=due,
+            correlation_id="c",
+        )
+
+
+def take(database: Database, *, slots: int = 10, low_slots: int = 10) -> list[WorkItem]:
+    with database.transaction() as connection:
+        return claim(connection, executor_id="e", kinds=["k"], slots=slots, low_slots=low_slots)
+
+
+def end(database: Database, item: WorkItem, outcome: Any, *, hold: bool = False) -> str | None:
+    with database.transaction() as connection:
+        return finish(connection, item=item, outcome=outcome, hold=hold)
+
+
+def rows(database: Database) -> list[dict[str, Any]]:
+    with database.transaction() as connection:
+        return connection.execute(
+            """
+            SELECT state, attempt, errors, last_error,
+                   round(extract(epoch FROM due_at - clock_timestamp()))::integer AS due_in
+            FROM work_item ORDER BY work_id
+            """
+        ).fetchall()
+
+
+class TestSchedule:
+    def test_keeps_one_row_while_it_waits(self, worker_database: Database) -> None:
+        ask(worker_database, due=60)
+        ask(worker_database, due=600)
+
+        assert [row["due_in"] for row in rows(worker_database)] == [60]
+
+    def test_brings_waiting_work_forward(self, worker_database: Database) -> None:
+        ask(worker_database, due=600)
+        ask(worker_database, due=0)
+
+        assert len(take(worker_database)) == 1
+
+    def test_runs_once_more_when_asked_while_running(self, worker_database: Database) -> None:
+        ask(worker_database)
+        [item] = take(worker_database)
+        ask(worker_database)
+
+        assert take(worker_database) == []
+        assert end(worker_database, item, Done()) == "waiting"
+        assert [again.attempt for again in take(worker_database)] == [2]
+
+    def test_begins_a_new_row_after_the_end(self, worker_database: Database) -> None:
+        ask(worker_database)
+        [first] = take(worker_database)
+        end(worker_database, first, Done())
+        ask(worker_database)
+
+        [second] = take(worker_database)
+
+        assert second.workflow_id != first.workflow_id
+        assert [row["state"] for row in rows(worker_database)] == ["done", "running"]
+
+    def test_does_not_shorten_a_back_off(self, worker_database: Database) -> None:
+        ask(worker_database)
+        [item] = take(worker_database)
+        end(worker_database, item, Again(due_in_seconds=60), hold=True)
+        ask(worker_database)
+
+        assert take(worker_database) == []
+        assert [(row["due_in"], row["errors"]) for row in rows(worker_database)] == [(60, 1)]
+
+    def test_is_undone_with_its_transaction(self, worker_database: Database) -> None:
+        def schedule_and_fail() -> None:
+            with worker_database.transaction() as connection:
+                schedule(connection, kind="k", subject="a", work_class=BILLING, correlation_id="c")
+                raise TryAgain("something else went wrong")
+
+        with pytest.raises(TryAgain):
+            schedule_and_fail()
+
+        assert rows(worker_database) == []
+
+
+class TestClaim:
+    def test_takes_the_more_urgent_class_first(self, worker_database: Database) -> None:
+        ask(worker_database, subject="late", work_class=REFERENCE)
+        ask(worker_database, subject="cut-off", work_class=CUT_OFF)
+
+        assert [item.subject for item in take(worker_database, slots=1)] == ["cut-off"]
+
+    def test_lets_nothing_starve(self, worker_database: Database) -> None:
+        ask(worker_database, subject="old", work_class=REFERENCE)
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE work_item SET due_at = due_at - interval '5 minutes'")
+        ask(worker_database, subject="new", work_class=CUT_OFF)
+
+        assert [item.subject for item in take(worker_database, slots=1)] == ["old"]
+
+    def test_keeps_the_last_slots_for_money(self, worker_database: Database) -> None:
+        for number in range(5):
+            ask(worker_database, subject=str(number), work_class=REFERENCE)
+
+        assert len(take(worker_database, low_slots=2)) == 2
+
+    def test_leaves_what_is_not_due(self, worker_database: Database) -> None:
+        ask(worker_database, due=5)
+
+        assert take(worker_database) == []
+
+
+class TestFinish:
+    def test_records_a_failure_with_its_reason(self, worker_database: Database) -> None:
+        ask(worker_database)
+        [item] = take(worker_database)
+
+        assert end(worker_database, item, Failed("no such project")) == "failed"
+        assert [row["last_error"] for row in rows(worker_database)] == ["no such project"]
+
+    def test_is_refused_to_a_run_that_was_taken_over(self, worker_database: Database) -> None:
+        ask(worker_database)
+        [lost] = take(worker_database)
+        with worker_database.transaction() as connection:
+            put_back(connection, workflow_ids=[lost.workflow_id], because="executor.lost")
+        [successor] = take(worker_database)
+
+        assert end(worker_database, lost, Done()) is None
+        assert end(worker_database, successor, Done()) == "done"
