@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tieline.kernel.clock import Clock
+from tieline import cli
+from tieline.intake import Reader
+from tieline.kernel.errors import NotExecuted, TryAgain
+from tieline.posting import Poster
+from tieline.posting.lines import LinePoster
 from tieline.runtime.budget import Budgets
+from tieline.runtime.clock import open_clock
 from tieline.runtime.database import Database
-from tieline.runtime.secrets import Secrets
+from tieline.runtime.executor import new_executor_id
+from tieline.runtime.leases import Leases
+from tieline.runtime.migrate import Dsns, prepare_database
+from tieline.runtime.postgres import EmbeddedCluster
+from tieline.runtime.secrets import Secrets, open_master_key
+from tieline.runtime.telemetry import configure_logging
+from tieline.runtime.work import REFERENCE, Handler, Outcome, Steps
+from tieline.runtime.worker import Worker
 from tieline.sdk import Capabilities, Connection
-from tieline.settings import Settings
+from tieline.services.system import System
+from tieline.services.time_validation import TimeValidation
+from tieline.services.workday import CLASSES, Workday
+from tieline.settings import Settings, read_settings
 
 BUILT_IN = {
     "harvest": "tieline.connectors.harvest",
@@ -25,32 +40,98 @@ BUILT_IN = {
     "tryton": "tieline.connectors.tryton",
     "filedrop": "tieline.connectors.filedrop",
 }
-_ENTRY_POINT_GROUP = "tieline.connectors"
+ENTRY_POINT_GROUP = "tieline.connectors"
+_PORTS = {"https": 443, "http": 80}
+_work_class: ContextVar[int] = ContextVar("work_class", default=REFERENCE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftedClock:
-    """Business time that runs as fast as real time, from an anchor; zero shift in production."""
-
-    shift: timedelta
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.shift
+def main() -> None:
+    """Run the command line; the exit code is 0 only when the goal of the command holds."""
+    sys.exit(cli.run(open_system=open_system, run_worker=run_worker))
 
 
-def connector_packages() -> dict[str, str]:
-    """Return the package of every known system: ours and those that other packages announce."""
-    found = {point.name: point.value for point in entry_points(group=_ENTRY_POINT_GROUP)}
-    return {**found, **BUILT_IN}
+def open_system(settings: Settings, *, pool_max: int = 8) -> System:
+    """Put one process's view of an installation together."""
+    configure_logging(level=settings.log_level)
+    settings.prepare_folders()
+    dsns = _dsns(settings)
+    clock = open_clock(settings=settings)
+    database = Database(dsns.worker, pool_max=pool_max, application_name="tieline-worker").open()
+    master_key = open_master_key(secrets_directory=settings.secrets_directory)
+    secrets = Secrets(database=database, key=master_key)
+    budgets = Budgets(database=database)
+    connectors = ConfiguredConnectors(database=database, secrets=secrets, budgets=budgets)
+    time_validation = TimeValidation(
+        database=database,
+        line_poster=LinePoster(
+            database=database, connectors=connectors, budgets=budgets, clock=clock
+        ),
+        clock=clock,
+    )
+    reader = Reader(
+        database=database,
+        connectors=connectors,
+        budgets=budgets,
+        leases=Leases(database=database, holder=new_executor_id()),
+        clock=clock,
+        material_key=master_key.derive(purpose="material"),
+        on_batch=time_validation.batch_landed,
+    )
+    return System(
+        settings=settings,
+        clock=clock,
+        database=database,
+        web_database=Database(dsns.web, pool_max=pool_max, application_name="tieline-web"),
+        judge_database=Database(dsns.judge, pool_max=4, application_name="tieline-judge"),
+        master_key=master_key,
+        pepper=master_key.derive(purpose="pepper"),
+        connectors=connectors,
+        budgets=budgets,
+        reader=reader,
+        poster=Poster(database=database, connectors=connectors, budgets=budgets, clock=clock),
+        time_validation=time_validation,
+    )
+
+
+def run_worker(settings: Settings) -> int:
+    """Work until told to stop."""
+    system = open_system(settings)
+    workday = Workday(system=system)
+    worker = Worker(
+        worker_dsn=_dsns(settings).worker,
+        database=system.database,
+        handlers={kind: _paced(handler, kind) for kind, handler in workday.handlers().items()},
+        jobs=workday.jobs(),
+        clock=system.clock,
+    )
+    return worker.run()
+
+
+def _paced(handler: Handler, kind: str) -> Handler:
+    # The calls a handler makes count under its own class, so that billing finds room.
+    def run(steps: Steps, subject: str) -> Outcome:
+        _work_class.set(CLASSES[kind])
+        return handler(steps, subject)
+
+    return run
+
+
+def _dsns(settings: Settings) -> Dsns:
+    if settings.dsn is not None:
+        return prepare_database(settings.dsn, secrets_directory=settings.secrets_directory)
+    cluster = EmbeddedCluster(settings.postgres_directory)
+    cluster.ensure_running()
+    return prepare_database(cluster, secrets_directory=settings.secrets_directory)
 
 
 @dataclass(slots=True, kw_only=True)
 class ConfiguredConnectors:
-    """Build connectors from the connections table, once per process and configuration."""
+    """Build connectors from the connections table, anew when a configuration changed."""
 
     database: Database
     secrets: Secrets
-    _built: dict[str, tuple[datetime, Any, Capabilities]] = field(default_factory=dict)
+    budgets: Budgets
+    _built: dict[str, tuple[str, Any, Capabilities]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, *, connection_key: str) -> Any:
@@ -59,39 +140,89 @@ class ConfiguredConnectors:
     def capabilities(self, *, connection_key: str) -> Capabilities:
         return self._of(connection_key)[2]
 
-    def _of(self, connection_key: str) -> tuple[datetime, Any, Capabilities]:
-        with self._lock:
-            if connection_key not in self._built:
-                self._built[connection_key] = self._build(connection_key)
-            return self._built[connection_key]
-
-    def _build(self, connection_key: str) -> tuple[datetime, Any, Capabilities]:
+    def _of(self, connection_key: str) -> tuple[str, Any, Capabilities]:
         with self.database.transaction() as connection:
             row = connection.execute(
-                "SELECT system, config, created_at FROM connection WHERE connection_key = %s",
+                "SELECT system, config, md5(config::text) AS state FROM connection"
+                " WHERE connection_key = %s",
                 (connection_key,),
             ).fetchone()
             if row is None:
                 raise LookupError(f"no connection is called {connection_key}")
-            secrets = self.secrets.read_all(connection, connection_key=connection_key)
+            with self._lock:
+                known = self._built.get(connection_key)
+                if known is not None and known[0] == row["state"]:
+                    return known
+            names = connection.execute(
+                "SELECT name FROM secret WHERE connection_key = %s", (connection_key,)
+            ).fetchall()
+        secret_words = {
+            name["name"]: self.secrets.get(connection_key=connection_key, name=name["name"])
+            for name in names
+        }
+        built = self._build(connection_key, row, secret_words)
+        with self._lock:
+            self._built[connection_key] = built
+        return built
+
+    def _build(
+        self, connection_key: str, row: Mapping[str, Any], secret_words: Mapping[str, str]
+    ) -> tuple[str, Any, Capabilities]:
         module = importlib.import_module(connector_packages()[row["system"]] + ".connector")
-        connector = module.build(
-            as_connection(connection_key, config=row["config"], secrets=secrets)
+        capabilities: Capabilities = module.MANIFEST
+        if capabilities.rate_limit_calls:
+            self.budgets.configure(
+                connection_key=connection_key,
+                limit=capabilities.rate_limit_calls,
+                window_seconds=capabilities.rate_limit_window_seconds,
+            )
+        connection = as_connection(
+            connection_key, config=row["config"], secrets=secret_words, budgets=self.budgets
         )
-        return row["created_at"], connector, module.MANIFEST
+        return row["state"], module.build(connection), capabilities
 
 
 def as_connection(
-    connection_key: str, *, config: Mapping[str, Any], secrets: Mapping[str, str]
+    connection_key: str,
+    *,
+    config: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    budgets: Budgets,
 ) -> Connection:
     """Return what a connector is given; only the host of its own address is allowed."""
+
+    def pace() -> None:
+        try:
+            budgets.wait(connection_key=connection_key, work_class=_work_class.get())
+        except TryAgain as error:
+            raise NotExecuted(
+                str(error), retry_after_seconds=error.retry_after_seconds
+            ) from error
+
     address = str(config.get("base_url", ""))
-    allowed = {urlsplit(address).netloc} if address else set()
     return Connection(
         connection_key=connection_key,
         base_url=address,
         config=config,
         secrets=secrets,
-        allowed_hosts=frozenset(allowed | set(config.get("allowed_hosts", ()))),
+        allowed_hosts=frozenset([*_hosts(address), *config.get("allowed_hosts", ())]),
         timeout_seconds=int(config.get("timeout_seconds", 10)),
+        before_call=pace,
     )
+
+
+def connector_packages() -> dict[str, str]:
+    """Return the package of every known system: ours and those that other packages announce."""
+    found = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**found, **BUILT_IN}
+
+
+def _hosts(address: str) -> Sequence[str]:
+    parts = urlsplit(address)
+    if not parts.hostname:
+        return ()
+    return (f"{parts.hostname}:{parts.port or _PORTS.get(parts.scheme)}",)
+
+
+if __name__ == "__main__":
+    main()

@@ -127,9 +127,6 @@ class OneConnector:
 class OpenBudgets:
     """A budget that always has room."""
 
-    def take(self, *, connection_key: str, work_class: int) -> int:
-        return 0
-
     def note_retry_after(self, *, connection_key: str, seconds: int) -> None:
         return None
 

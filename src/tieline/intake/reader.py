@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from tieline.intake.landing import LandingPage, land
@@ -22,7 +22,10 @@ OnBatch = Callable[[Any, int, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadResult:
-    """What one pass over a stream brought; ``problem`` is '' when it read to its end."""
+    """What one pass over a stream brought; ``problem`` is '' when it read to its end.
+
+    ``is_refused`` says that a person must act before it can be read again.
+    """
 
     rows: int
     versions: int
@@ -30,6 +33,7 @@ class ReadResult:
     batch_ids: tuple[int, ...]
     seen: frozenset[tuple[str, str]]
     problem: str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,6 @@ class Reader:
         source = cast(ReadsOne, self.connectors.get(connection_key=connection_key))
         records = []
         for mark in marks:
-            self.budgets.wait(connection_key=connection_key, work_class=2)
             record = source.read_one(object=mark["object"], source_ref=mark["source_ref"])
             if record is not None:
                 records.append(record)
@@ -101,17 +104,14 @@ class Reader:
         total = _nothing("")
         kind = "full" if is_full else "poll"
         try:
-            self.budgets.wait(connection_key=connection_key, work_class=3)
             for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
                 landed = self._land(
                     connection_key, stream, kind, list(page.records), page.cursor, correlation_id
                 )
                 total = _sum(total, landed)
-                if not page.is_last:
-                    self.budgets.wait(connection_key=connection_key, work_class=3)
         except (TryAgain, AskPerson) as error:
             self._note_problem(connection_key, stream, error)
-            return _with_problem(total, str(error))
+            return replace(total, problem=str(error), is_refused=isinstance(error, AskPerson))
         self.budgets.note_answer(connection_key=connection_key)
         return total
 
@@ -194,13 +194,3 @@ def _sum(one: ReadResult, two: ReadResult) -> ReadResult:
         problem=one.problem or two.problem,
     )
 
-
-def _with_problem(result: ReadResult, problem: str) -> ReadResult:
-    return ReadResult(
-        rows=result.rows,
-        versions=result.versions,
-        untranslated=result.untranslated,
-        batch_ids=result.batch_ids,
-        seen=result.seen,
-        problem=problem,
-    )

@@ -98,9 +98,6 @@ class LinePoster:
         """Do one round: settle what is unknown, take back, then send one batch."""
         self._find_interrupted(scope)
         asked = self._probe(scope)
-        wait = self.budgets.take(connection_key=scope.target_connection, work_class=1)
-        if wait > 0:
-            return Sent(confirmed=asked.confirmed, wait_seconds=min(wait, _WAIT_SECONDS_MAX))
         voided = self._void_batch(scope)
         sent = self._send_batch(scope)
         return Sent(

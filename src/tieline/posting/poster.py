@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from tieline.canonical import Command
@@ -23,7 +21,6 @@ from tieline.kernel.errors import (
     TryAgain,
 )
 from tieline.kernel.failpoints import failpoint
-from tieline.kernel.keys import SourceIdentity, business_key
 from tieline.posting import states
 from tieline.posting.outcomes import (
     Confirmed,
@@ -102,11 +99,6 @@ class Poster:
 
     def _send(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
         key = command.business_key
-        wait = self.budgets.take(
-            connection_key=request.target_connection, work_class=request.work_class
-        )
-        if wait > 0:
-            return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
         self._reserve(command)
         failpoint(f"post.{command.noun}.after_intent")
         try:
@@ -153,7 +145,7 @@ class Poster:
             return self._unknown(command.business_key, request)
         if not found:
             return self._unknown(command.business_key, request)
-        return self._compare(command, request, found, is_new=True)
+        return self._compare(command, found, is_new=True)
 
     def _ask(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
         key = command.business_key
@@ -169,25 +161,25 @@ class Poster:
             return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
         failpoint(f"post.{command.noun}.after_probe")
         if found:
-            return self._compare(command, request, found, is_new=False)
+            return self._compare(command, found, is_new=False)
         self._record(key, to=states.ABSENT)
         return self._send(writer, command, request)
 
     def _compare(
-        self, command: Command, request: EffectRequest, found: Sequence[Stored], *, is_new: bool
+        self, command: Command, found: Sequence[Stored], *, is_new: bool
     ) -> PostResult:
         key = command.business_key
         if len(found) > 1:
             names = ", ".join(stored.target_code for stored in found)
-            return self._conflict(key, request, f"more than one record stands under it: {names}")
+            return self._conflict(key, f"more than one record stands under it: {names}")
         stored = found[0]
         differing = differences(asked=command.content(), stored=stored.content)
         if differing:
-            return self._conflict(key, request, f"{stored.target_code} differs in {differing}")
+            return self._conflict(key, f"{stored.target_code} differs in {differing}")
         self._record(key, to=states.CONFIRMED, target_code=stored.target_code)
         return Confirmed(business_key=key, target_code=stored.target_code, is_new=is_new)
 
-    def _conflict(self, key: UUID, request: EffectRequest, message: str) -> Conflicted:
+    def _conflict(self, key: UUID, message: str) -> Conflicted:
         with self.database.transaction() as connection:
             state = states.get_effect(connection, business_key=key)["state"]
             if state == states.INTENT:

@@ -1,5 +1,6 @@
 -- An INTENT is written only while the version is the newest, the verdict is of this version, no rejudge
--- waits for its keys, and the period is open; entry and period rows are locked in this transaction.
+-- waits for its keys, the period is open and the contract is
+-- not released for invoicing; entry and period rows are locked in this transaction.
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
@@ -14,6 +15,7 @@ WITH period AS (
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
       AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
       AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys))
+      AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
     ORDER BY e.work_class, e.deadline_at, e.business_key
     LIMIT %(limit)s

@@ -3,10 +3,14 @@ WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
     SELECT e.business_key
-    FROM effect e JOIN period p ON p.period_id = e.period_id JOIN time_entry t ON t.entry_id = e.entry_id
+    FROM effect e
+    JOIN period p ON p.period_id = e.period_id
+    JOIN time_entry t ON t.entry_id = e.entry_id
+    JOIN ledger_line l ON l.business_key = e.undoes_key
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
       AND e.noun = 'time_line' AND e.kind = 'void' AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
+      AND NOT tieline.contract_is_locked(l.contract_id, l.work_date)
       AND (e.state = 'ABSENT' OR t.verdict_id = e.verdict_id)
     ORDER BY e.business_key LIMIT %(limit)s
     FOR UPDATE OF e, t SKIP LOCKED

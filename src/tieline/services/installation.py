@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from tieline.kernel.periods import next_month
-from tieline.runtime.secrets import Secrets
+from tieline.runtime.secrets import MasterKey, store_secret
 
 _SATURDAY = 5
 _PERIODS_MAX = 240
@@ -103,7 +103,7 @@ def cut_off_of(*, entity: EntitySetup, period_ends_on: date) -> datetime:
 
 
 def connect(
-    connection: Connection[Row], *, secrets: Secrets, setup: ConnectionSetup, now: datetime
+    connection: Connection[Row], *, key: MasterKey, setup: ConnectionSetup, now: datetime
 ) -> None:
     """Store a connection, its encrypted credentials and its go-live dates."""
     connection.execute(
@@ -124,7 +124,9 @@ def connect(
         ),
     )
     for name, value in setup.secrets.items():
-        secrets.store(connection, connection_key=setup.connection_key, name=name, value=value)
+        store_secret(
+            connection, key=key, connection_key=setup.connection_key, name=name, value=value
+        )
     for entity_code, go_live_on in setup.go_live.items():
         connection.execute(
             """

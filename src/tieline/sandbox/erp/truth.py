@@ -50,6 +50,7 @@ class Truth:
     lines: tuple[TrueLine, ...]
     invoices: tuple[TrueInvoice, ...]
     orphan_projects: tuple[str, ...]
+    project_numbers: tuple[str, ...]
 
 
 def read_truth(*, cluster: Cluster, database: str) -> Truth:
@@ -62,6 +63,7 @@ def read_truth(*, cluster: Cluster, database: str) -> Truth:
         lines = connection.execute(_LINES).fetchall()
         invoices = connection.execute(_INVOICES).fetchall()
         orphans = connection.execute(_ORPHANS).fetchall()
+        projects = connection.execute(_PROJECTS).fetchall()
     return Truth(
         lines=tuple(
             TrueLine(
@@ -93,6 +95,7 @@ def read_truth(*, cluster: Cluster, database: str) -> Truth:
             for row in invoices
         ),
         orphan_projects=tuple(row[0] for row in orphans),
+        project_numbers=tuple(row[0] for row in projects),
     )
 
 
@@ -159,3 +162,5 @@ select project.number
         or not exists (select 1 from project_work task where task.parent = project.id))
  order by project.id
 """
+
+_PROJECTS = b"select number from project_work where type = 'project' order by id"

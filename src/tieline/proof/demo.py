@@ -1,0 +1,392 @@
+"""The main job on real systems, once: from won deals to drafted invoices, with faults on."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tieline.governance import add_person
+from tieline.policy import approve_release, draft_release
+from tieline.proof import processes, watch
+from tieline.proof.figures import collect_figures
+from tieline.proof.story import Story
+from tieline.proof.town import Town, build_town
+from tieline.sandbox.firm import STAFFING_COLUMNS, STAFFING_KEY, Firm
+from tieline.services.installation import (
+    ConnectionSetup,
+    EntitySetup,
+    connect,
+    create_entity,
+    open_periods,
+)
+from tieline.services.system import System
+from tieline.settings import Settings
+from tieline.validation import builtin_rules, builtin_values
+
+_WORKERS = 2
+_PROVISION_SECONDS_MAX = 240
+_POST_SECONDS_MAX = 300
+_CHANGE_SECONDS_MAX = 180
+_INVOICE_SECONDS_MAX = 120
+_SETTLE_SECONDS = 3
+_BATCH_LINES = 24
+_PERIODS_BEFORE = 2
+_PERIODS_AFTER = 3
+
+Progress = Callable[[str], None]
+OpenSystem = Callable[[Settings], System]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A way into the console that the demo made up."""
+
+    login: str
+    password: str = field(repr=False)
+    does: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Demo:
+    """One run of the demo in one home."""
+
+    settings: Settings
+    firm: Firm
+    lock: Path
+    open_system: OpenSystem
+    progress: Progress
+    started: float = field(default_factory=time.monotonic)
+    logins: list[Login] = field(default_factory=list)
+    _workers: list[processes.Popen] = field(default_factory=list)
+
+    def run(self) -> tuple[Town, System, Story, dict[str, Any]]:
+        """Run the story to its end and return the figures.
+
+        :raises TryAgain: something did not happen in time.
+        """
+        town = self._step(
+            "systems",
+            lambda: build_town(
+                settings=self.settings,
+                lock=self.lock,
+                firm_seed=self.firm.erp_seed(),
+                now=self.firm.now,
+                progress=self.progress,
+            ),
+        )
+        system = self.open_system(self.settings)
+        story = Story(firm=self.firm, town=town, drop_directory=self.settings.home / "drop")
+        story.prepare()
+        self._step("installation", lambda: self._install(town, system, story))
+        self._start_workers()
+        self._step("people and clients", lambda: self._staff(system, story))
+        self._step("deals", lambda: self._win(system, story))
+        self._step("hours", lambda: self._book(system, story))
+        self._step("changes", lambda: self._change(system, story))
+        story.calm_down()
+        self._settle(system, "calm")
+        self._step("invoices", lambda: self._invoice(system))
+        self._settle(system, "end")
+        figures = collect_figures(
+            system=system, town=town, story=story, seconds_total=self.seconds
+        )
+        return town, system, story, figures
+
+    @property
+    def seconds(self) -> int:
+        """Return the whole seconds since the demo began."""
+        return round(time.monotonic() - self.started)
+
+    def stop_workers(self) -> None:
+        """Ask the workers to end."""
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.wait(timeout=30)
+
+    # -- the steps -------------------------------------------------------------------------------
+
+    def _install(self, town: Town, system: System, story: Story) -> None:
+        now = system.clock.now()
+        with system.database.transaction() as connection:
+            for entity in _entities(self.firm):
+                create_entity(connection, entity=entity, now=now)
+                open_periods(
+                    connection,
+                    entity=entity,
+                    starts_on=_months_before(self.firm.month, _PERIODS_BEFORE),
+                    ends_on=self.firm.month + timedelta(days=31 * _PERIODS_AFTER),
+                    opened_by="setup",
+                    now=now,
+                )
+            for setup in _connections(self.firm, town, story.drop_directory):
+                connect(connection, key=system.master_key, setup=setup, now=now)
+            release_id = draft_release(
+                connection,
+                title="The firm's first rules",
+                rules=builtin_rules(),
+                values=builtin_values(),
+                overrides=(),
+                proposed_by="integration",
+                reason="rules that ship with Tieline",
+                now=now,
+            )
+            approve_release(connection, release_id=release_id, approved_by="controller", now=now)
+        self._add_people(system)
+
+    def _add_people(self, system: System) -> None:
+        entities = [entity.code for entity in self.firm.entities]
+        with system.database.transaction() as connection:
+            for login, name, role, does in (
+                ("controller", "Controller", "controller", "proposes"),
+                ("finance", "Finance lead", "controller", "approves"),
+            ):
+                password = secrets.token_urlsafe(9)
+                add_person(
+                    connection,
+                    login=login,
+                    display_name=name,
+                    password=password,
+                    roles=(role,),
+                    entities=entities,
+                    added_by="setup",
+                    now=system.clock.now(),
+                )
+                self.logins.append(Login(login=login, password=password, does=does))
+
+    def _start_workers(self) -> None:
+        for number in range(1, _WORKERS + 1):
+            self._workers.append(self._start_worker(number))
+
+    def _start_worker(self, number: int) -> processes.Popen:
+        name = f"worker-{number}"
+        worker = processes.spawn(
+            name=name,
+            module="tieline.app",
+            arguments=["worker"],
+            log_file=self.settings.log_directory / f"{name}.log",
+            environment=worker_environment(self.settings),
+        )
+        processes.remember(self.settings.run_directory, name=name, pid=worker.pid)
+        return worker
+
+    def _staff(self, system: System, story: Story) -> None:
+        story.drop_staffing()
+        watch.wait_for(
+            "staffing",
+            lambda: watch.count(system.database, "SELECT count(*) FROM employment") >= len(
+                self.firm.people
+            ),
+            seconds_max=_PROVISION_SECONDS_MAX,
+            progress=self.progress,
+            tell=lambda: f"{watch.count(system.database, 'SELECT count(*) FROM employment')} of "
+            f"{len(self.firm.people)} people",
+        )
+
+    def _win(self, system: System, story: Story) -> None:
+        deals = story.win_deals()
+        self.progress(f"  {deals} deals won in the CRM")
+        watch.wait_for(
+            "provisioning",
+            lambda: _settled_plans(system) == deals and watch.is_quiet(system.database),
+            seconds_max=_PROVISION_SECONDS_MAX,
+            progress=self.progress,
+            tell=lambda: watch.in_words(watch.plan_states(system.database)),
+        )
+        self.progress(f"  {watch.in_words(watch.plan_states(system.database))}")
+
+    def _book(self, system: System, story: Story) -> None:
+        entries = story.book_time()
+        self.progress(f"  {entries} entries handed in")
+        watch.wait_for(
+            "posting",
+            lambda: watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
+            and watch.is_quiet(system.database),
+            seconds_max=_POST_SECONDS_MAX,
+            progress=self.progress,
+            tell=lambda: watch.in_words(watch.place_counts(system.database)),
+        )
+        self.progress(f"  {watch.in_words(watch.place_counts(system.database))}")
+
+    def _change(self, system: System, story: Story) -> None:
+        changes = story.change_minds(at=system.clock.now())
+        self.progress(f"  {changes} changes after posting")
+        wanted = sum(change["verb"] == "delete" for change in story.changes_made)
+        watch.wait_for(
+            "corrections",
+            lambda: _deleted(system) >= wanted and watch.is_quiet(system.database),
+            seconds_max=_CHANGE_SECONDS_MAX,
+            progress=self.progress,
+            tell=lambda: f"{_deleted(system)} of {wanted} deletes believed, "
+            f"{watch.open_work(system.database)} things moving",
+        )
+
+    def _invoice(self, system: System) -> None:
+        from tieline.proof.invoicing import release_and_draft
+
+        release_and_draft(system=system, month=self.firm.month, progress=self.progress)
+
+    def _settle(self, system: System, what: str) -> None:
+        time.sleep(_SETTLE_SECONDS)
+        watch.wait_for(
+            what,
+            lambda: watch.is_quiet(system.database),
+            seconds_max=_CHANGE_SECONDS_MAX,
+            progress=self.progress,
+            tell=lambda: f"{watch.open_work(system.database)} things moving",
+        )
+
+    def _step(self, name: str, run: Callable[[], Any]) -> Any:
+        begun = time.monotonic()
+        self.progress(f"{name} ...")
+        result = run()
+        self.progress(f"{name}: {time.monotonic() - begun:.1f} s")
+        return result
+
+
+@contextmanager
+def demo_environment(settings: Settings, firm: Firm) -> Iterator[None]:
+    """Let this process and its children live in the firm's business time."""
+    kept = dict(os.environ)
+    os.environ.update(worker_environment(settings))
+    os.environ["TIELINE_BUSINESS_NOW"] = firm.now.isoformat()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def worker_environment(settings: Settings) -> Mapping[str, str]:
+    """Return what a child process needs to find this installation."""
+    values = {"TIELINE_HOME": str(settings.home), "TIELINE_CACHE": str(settings.cache)}
+    if settings.business_now is not None:
+        values["TIELINE_BUSINESS_NOW"] = settings.business_now.isoformat()
+    return values
+
+
+def write_report(figures: Mapping[str, Any], path: Path) -> None:
+    """Write the figures as one JSON object."""
+    path.write_text(json.dumps(figures, indent=2, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Decimal) else repr(value)
+
+
+def _entities(firm: Firm) -> list[EntitySetup]:
+    closes = {"HR-DE": clock_time(17), "HR-UK": clock_time(18)}
+    return [
+        EntitySetup(
+            entity_code=entity.code,
+            name=entity.name,
+            currency=entity.currency,
+            zone=entity.zone,
+            erp_connection_key="tryton",
+            close_working_day=2,
+            close_time=closes[entity.code],
+        )
+        for entity in firm.entities
+    ]
+
+
+def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[ConnectionSetup]:
+    go_live = {entity.code: _months_before(firm.month, 1) for entity in firm.entities}
+    passwords = town.erp.template.firm.passwords if town.erp.template.firm else {}
+    logins = town.erp.template.firm.logins if town.erp.template.firm else {}
+    return [
+        ConnectionSetup(
+            connection_key="hubspot",
+            system="hubspot",
+            kind="crm",
+            mode="act",
+            config={
+                "base_url": town.hubspot.url,
+                "timeout_seconds": 3,
+                "streams": ["companies", "deals", "owners"],
+                "poll_seconds": 3,
+            },
+            secrets={"access_token": town.hubspot_token, "webhook_secret": town.hubspot_secret},
+            settle_seconds=2,
+            go_live=go_live,
+        ),
+        ConnectionSetup(
+            connection_key="harvest",
+            system="harvest",
+            kind="time",
+            mode="act",
+            config={
+                "base_url": f"{town.harvest.url}/v2",
+                "timeout_seconds": 3,
+                "streams": ["users", "time_entries"],
+                "poll_seconds": 3,
+                "full_read_seconds": 12,
+                "reads_from": _months_before(firm.month, 2).isoformat(),
+            },
+            secrets={"access_token": town.harvest_token, "account_id": town.harvest_account},
+            settle_seconds=2,
+            go_live=go_live,
+        ),
+        ConnectionSetup(
+            connection_key="tryton",
+            system="tryton",
+            kind="erp",
+            mode="act",
+            config={
+                "base_url": town.tryton.url,
+                "timeout_seconds": 4,
+                "database": "erp",
+                "companies": {code: {"login": login} for code, login in logins.items()},
+                "streams": ["parties", "employees"],
+                "poll_seconds": 5,
+                "batch_lines_max": _BATCH_LINES,
+            },
+            secrets={f"password.{code}": word for code, word in passwords.items()},
+            settle_seconds=2,
+            go_live=go_live,
+        ),
+        ConnectionSetup(
+            connection_key="staffing",
+            system="filedrop",
+            kind="hr",
+            mode="act",
+            config={
+                "directory": str(drop_directory),
+                "streams": ["files"],
+                "poll_seconds": 2,
+                "stable_seconds": 1,
+                "key": list(STAFFING_KEY),
+                "columns": list(STAFFING_COLUMNS),
+            },
+            secrets={},
+            settle_seconds=0,
+            go_live=go_live,
+        ),
+    ]
+
+
+def _settled_plans(system: System) -> int:
+    states = watch.plan_states(system.database)
+    return sum(states.get(state, 0) for state in ("active", "blocked", "compensated", "stuck"))
+
+
+def _deleted(system: System) -> int:
+    return watch.count(
+        system.database, "SELECT count(*) FROM time_entry_version WHERE is_newest AND is_deleted"
+    )
+
+
+def _months_before(month: date, count: int) -> date:
+    for _ in range(count):
+        month = (month - timedelta(days=1)).replace(day=1)
+    return month

@@ -1,0 +1,54 @@
+"""What goes wrong in the demo, and when: armed stage by stage, always the same for a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Rule = Mapping[str, Any]
+
+_CREATE_LINES = r"model\.timesheet\.line\.create"
+
+# Lost answers and late commits hit batches of hours on their way to the ERP.
+ERP_WHILE_POSTING: Sequence[Rule] = (
+    {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
+     "occurrences": [2, 7, 12, 17]},
+    {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
+     "occurrences": [4, 9, 14, 19], "delay_ms": 1500, "hold_ms": 200},
+    {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
+     "occurrences": [5, 10, 15]},
+    {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
+     "occurrences": [3, 8, 13], "retry_after_seconds": 1},
+    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [6, 16]},
+)  # fmt: skip
+ERP_WHILE_PROVISIONING: Sequence[Rule] = (
+    {"name": "project-lost", "kind": "answer_lost",
+     "body": r"model\.project\.work\.create", "occurrences": [2, 9]},
+    {"name": "project-late", "kind": "late_commit",
+     "body": r"model\.project\.work\.create", "occurrences": [5], "delay_ms": 1500, "hold_ms": 200},
+    {"name": "contract-refused", "kind": "refuse_503_before",
+     "body": r"model\.sale\.sale\.create", "occurrences": [1, 3]},
+)  # fmt: skip
+TIME_TOOL_WHILE_PROVISIONING: Sequence[Rule] = (
+    {"name": "project-lost", "kind": "answer_lost", "method": "POST", "path": r"/projects",
+     "occurrences": [3, 11]},
+    {"name": "project-late", "kind": "late_commit", "method": "POST", "path": r"/projects",
+     "occurrences": [7], "delay_ms": 800, "hold_ms": 200},
+    {"name": "refused", "kind": "refuse_503_before", "path": r"/v2/", "occurrences": [4, 9, 15, 22, 31]},
+    {"name": "busy", "kind": "rate_limit_429", "path": r"/v2/", "occurrences": [6, 18, 27],
+     "retry_after_seconds": 1},
+)  # fmt: skip
+CRM: Sequence[Rule] = (
+    {"name": "refused", "kind": "refuse_503_before", "path": r"/crm/", "occurrences": [5, 12, 21, 30]},
+    {"name": "busy", "kind": "rate_limit_429", "path": r"/crm/", "occurrences": [8, 17, 26],
+     "retry_after_seconds": 1},
+)  # fmt: skip
+# While posted hours exist: pages that skip or repeat, and answers from before.
+TIME_TOOL_WHILE_READING: Sequence[Rule] = (
+    {"name": "page-skipped", "kind": "skipped_page", "method": "GET", "path": r"/time_entries",
+     "occurrences": [2, 9]},
+    {"name": "page-twice", "kind": "duplicate_page", "method": "GET", "path": r"/time_entries",
+     "occurrences": [5, 14]},
+    {"name": "read-stale", "kind": "stale_read", "method": "GET", "path": r"/time_entries",
+     "occurrences": [7, 16]},
+)  # fmt: skip

@@ -1,0 +1,230 @@
+"""Bring a firm's systems up: our database, the ERP with its own, and the vendors with their moods."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from tieline.kernel.errors import MendTieline
+from tieline.proof import processes
+from tieline.runtime.migrate import DATABASE, Dsns, prepare_database
+from tieline.runtime.postgres import EmbeddedCluster
+from tieline.sandbox import erp
+from tieline.settings import Settings
+
+ERP_DATABASE = "erp"
+POSTGRES_PORT = 5432
+HARVEST_ACCOUNT = "2411"
+CONTROL = "TIELINE_SANDBOX_TOKEN"
+_CONTROL_TIMEOUT_SECONDS = 60
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """A simulated vendor's server and the way to act as the people in it."""
+
+    name: str
+    url: str
+    control_token: str = field(repr=False)
+
+    def act(self, verb: str, body: Mapping[str, Any]) -> Any:
+        """Do what a person does in the vendor's own pages.
+
+        :raises MendTieline: the vendor's server did not understand it.
+        """
+        answer = httpx.post(
+            f"{self.url}/_sandbox/{verb}",
+            json=body,
+            headers={"X-Sandbox-Token": self.control_token},
+            timeout=_CONTROL_TIMEOUT_SECONDS,
+        )
+        return self._read(verb, answer)
+
+    def ask(self, verb: str) -> Any:
+        """Read the vendor's journal, faults or state."""
+        answer = httpx.get(
+            f"{self.url}/_sandbox/{verb}",
+            headers={"X-Sandbox-Token": self.control_token},
+            timeout=_CONTROL_TIMEOUT_SECONDS,
+        )
+        return self._read(verb, answer)
+
+    def _read(self, verb: str, answer: httpx.Response) -> Any:
+        if answer.status_code != httpx.codes.OK:
+            raise MendTieline(f"{self.name} refused {verb}: {answer.status_code} {answer.text[:300]}")
+        return answer.json()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Town:
+    """Everything that runs, and the secrets to enter it."""
+
+    dsns: Dsns
+    cluster: EmbeddedCluster
+    erp: erp.RunningErp
+    tryton: Vendor
+    harvest: Vendor
+    hubspot: Vendor
+    harvest_token: str = field(repr=False)
+    harvest_account: str
+    hubspot_token: str = field(repr=False)
+    hubspot_secret: str = field(repr=False)
+
+
+def build_town(
+    *,
+    settings: Settings,
+    lock: Path,
+    firm_seed: Mapping[str, Any],
+    now: datetime,
+    progress: Progress,
+) -> Town:
+    """Start every system of a fresh firm; what a killed demo left behind is cleared first."""
+    for name in processes.clear(settings.run_directory):
+        progress(f"cleared {name}, left behind by an earlier run")
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="town") as pool:
+        erp_ready: Future[erp.RunningErp] = pool.submit(
+            _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
+        )
+        cluster, dsns = _own_database(settings=settings, progress=progress)
+        tokens = [secrets.token_urlsafe(18) for _ in range(5)]
+        hubspot = _hubspot(settings=settings, token=tokens[0], secret=tokens[1], control=tokens[2])
+        harvest = _harvest(settings=settings, token=tokens[3], control=tokens[2])
+        if not erp_ready.done():
+            progress("waiting for the ERP")
+        running = erp_ready.result()
+    tryton = _proxy(settings=settings, upstream=running.server.url, control=tokens[2])
+    for vendor in (harvest, hubspot):
+        vendor.act("clock", {"now": now.isoformat()})
+    return Town(
+        dsns=dsns,
+        cluster=cluster,
+        erp=running,
+        tryton=tryton,
+        harvest=harvest,
+        hubspot=hubspot,
+        harvest_token=tokens[3],
+        harvest_account=HARVEST_ACCOUNT,
+        hubspot_token=tokens[0],
+        hubspot_secret=tokens[1],
+    )
+
+
+def _own_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedCluster, Dsns]:
+    started = time.monotonic()
+    cluster = EmbeddedCluster(settings.postgres_directory)
+    cluster.ensure_running()
+    with psycopg.connect(cluster.superuser_dsn, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
+        )
+    dsns = prepare_database(cluster, secrets_directory=settings.secrets_directory)
+    progress(f"our database is ready ({time.monotonic() - started:.1f} s)")
+    return cluster, dsns
+
+
+def _erp(
+    *, settings: Settings, lock: Path, firm_seed: Mapping[str, Any], progress: Progress
+) -> erp.RunningErp:
+    started = time.monotonic()
+    cluster = EmbeddedCluster(settings.home / "erp" / "pg")
+    cluster.ensure_running()
+    facts = conninfo_to_dict(cluster.superuser_dsn)
+    running = erp.bring_up(
+        cluster=erp.Cluster(
+            socket_directory=cluster.socket_directory,
+            port=POSTGRES_PORT,
+            superuser=str(facts["user"]),
+            password=str(facts["password"]),
+            bin_directory=cluster.bin_directory,
+        ),
+        cache=settings.cache,
+        lock=lock,
+        directory=settings.home / "erp",
+        run_file=settings.run_directory / "tryton.json",
+        database=ERP_DATABASE,
+        firm=firm_seed,
+        is_fresh=True,
+        progress=progress,
+    )
+    progress(f"the ERP is ready ({time.monotonic() - started:.1f} s)")
+    return running
+
+
+def _vendor(
+    *,
+    settings: Settings,
+    name: str,
+    module: str,
+    arguments: list[str],
+    secret_words: Mapping[str, str],
+) -> Vendor:
+    # Secrets travel in the environment: a command line is there for everybody to read.
+    run_file = settings.run_directory / f"{name}.json"
+    running = processes.start(
+        name=name,
+        module=module,
+        arguments=["--run-file", str(run_file), *arguments],
+        run_file=run_file,
+        log_file=settings.log_directory / f"{name}.log",
+        environment=secret_words,
+    )
+    return Vendor(name=name, url=running.url, control_token=secret_words[CONTROL])
+
+
+def _fresh(directory: Path) -> Path:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
+
+
+def _hubspot(*, settings: Settings, token: str, secret: str, control: str) -> Vendor:
+    directory = _fresh(settings.home / "sandbox" / "hubspot")
+    return _vendor(
+        settings=settings,
+        name="hubspot",
+        module="tieline.sandbox.hubspot",
+        arguments=["--directory", str(directory)],
+        secret_words={
+            CONTROL: control,
+            "TIELINE_SANDBOX_HUBSPOT_TOKEN": token,
+            "TIELINE_SANDBOX_WEBHOOK_SECRET": secret,
+        },
+    )
+
+
+def _harvest(*, settings: Settings, token: str, control: str) -> Vendor:
+    directory = _fresh(settings.home / "sandbox" / "harvest")
+    return _vendor(
+        settings=settings,
+        name="harvest",
+        module="tieline.sandbox.harvest",
+        arguments=["--directory", str(directory), "--account", HARVEST_ACCOUNT],
+        secret_words={CONTROL: control, "TIELINE_SANDBOX_HARVEST_TOKEN": token},
+    )
+
+
+def _proxy(*, settings: Settings, upstream: str, control: str) -> Vendor:
+    log = settings.home / "sandbox" / "tryton-faults.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    return _vendor(
+        settings=settings,
+        name="proxy",
+        module="tieline.sandbox.front",
+        arguments=["--upstream", upstream, "--log", str(log), "--name", "tryton"],
+        secret_words={CONTROL: control},
+    )

@@ -1,0 +1,190 @@
+"""Read every connection by polling alone: cursors, dirty marks, and complete reads for deletes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import structlog
+from psycopg import Connection
+
+from tieline.casework import close_case, list_cases, open_case
+from tieline.intake import Reader, ReadResult, confirm_deletes
+from tieline.kernel.cases import CaseMember, CaseRequest
+from tieline.kernel.clock import Clock
+from tieline.kernel.errors import AskPerson, TryAgain
+from tieline.runtime.database import Database
+from tieline.runtime.telemetry import new_correlation_id
+from tieline.sdk import ReadsOne
+from tieline.sdk.directory import Connectors
+from tieline.services.time_validation import TimeValidation
+
+_POLL_SECONDS = 60
+_FULL_READ_SECONDS = 3600
+_TIME_OBJECT = "time_entries"
+
+_log = structlog.get_logger("tieline.reading")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The scheduled jobs that bring records in."""
+
+    database: Database
+    connectors: Connectors
+    reader: Reader
+    time_validation: TimeValidation
+    clock: Clock
+
+    def poll_due(self) -> None:
+        """Read each stream whose interval has passed, and every record that a hint marked."""
+        for due in self._due_streams():
+            self._poll(due["connection_key"], due["stream"], is_full=False)
+        for row in self._marked_connections():
+            self._read_dirty(row["connection_key"])
+
+    def read_whole(self) -> None:
+        """Read the time streams whole where that is due, and find what is gone."""
+        for row in self._due_whole():
+            self._find_deletes(row["connection_key"])
+
+    def poll_now(self, *, connection_key: str, is_full: bool) -> list[ReadResult]:
+        """Read every stream of a connection at once, as a person asked."""
+        streams = self._streams(connection_key)
+        return [self._poll(connection_key, stream, is_full=is_full) for stream in streams]
+
+    def _poll(self, connection_key: str, stream: str, *, is_full: bool) -> ReadResult:
+        correlation_id = new_correlation_id()
+        result = self.reader.poll(
+            connection_key=connection_key,
+            stream=stream,
+            is_full=is_full,
+            correlation_id=correlation_id,
+        )
+        self._note(connection_key, stream, result)
+        return result
+
+    def _read_dirty(self, connection_key: str) -> None:
+        try:
+            self.reader.read_dirty(
+                connection_key=connection_key, correlation_id=new_correlation_id()
+            )
+        except (TryAgain, AskPerson) as error:
+            _log.info("reading.hint_waits", connection_key=connection_key, why=str(error))
+
+    def _find_deletes(self, connection_key: str) -> None:
+        result = self._poll(connection_key, _TIME_OBJECT, is_full=True)
+        if result.problem:
+            return
+        correlation_id = new_correlation_id()
+        source = cast(ReadsOne, self.connectors.get(connection_key=connection_key))
+        try:
+            found = confirm_deletes(
+                self.database,
+                connection_key=connection_key,
+                object=_TIME_OBJECT,
+                seen=result.seen,
+                is_gone=lambda ref: source.read_one(object=_TIME_OBJECT, source_ref=ref) is None,
+                now=self.clock.now(),
+                correlation_id=correlation_id,
+            )
+        except (TryAgain, AskPerson) as error:
+            _log.info("reading.deletes_wait", connection_key=connection_key, why=str(error))
+            return
+        with self.database.transaction() as connection:
+            if found.incident is not None:
+                open_case(
+                    connection,
+                    request=found.incident,
+                    now=self.clock.now(),
+                    correlation_id=correlation_id,
+                )
+            if found.batch_id is not None:
+                self.time_validation.batch_landed(connection, found.batch_id, correlation_id)
+            connection.execute(
+                "UPDATE stream_cursor SET cursor = %s, read_at = %s"
+                " WHERE connection_key = %s AND stream = %s",
+                ("", self.clock.now(), connection_key, f"{_TIME_OBJECT}#whole"),
+            )
+
+    def _note(self, connection_key: str, stream: str, result: ReadResult) -> None:
+        # A stream that stays unreadable is one case, which closes itself with the next good read.
+        key = f"{connection_key}:{stream}"
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            if result.is_refused:
+                open_case(
+                    connection,
+                    request=_refused(key, result.problem),
+                    now=now,
+                    correlation_id=key,
+                )
+            elif not result.problem:
+                _close_refused(connection, key, now)
+
+    def _streams(self, connection_key: str) -> list[str]:
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT config FROM connection WHERE connection_key = %s", (connection_key,)
+            ).fetchone()
+        if row is None:
+            raise LookupError(f"no connection is called {connection_key}")
+        return list(row["config"].get("streams", ()))
+
+    def _due_streams(self) -> list[Row]:
+        with self.database.transaction() as connection:
+            return connection.execute(
+                """
+                SELECT c.connection_key, s.stream
+                FROM connection c CROSS JOIN LATERAL jsonb_array_elements_text(c.config -> 'streams') s (stream)
+                LEFT JOIN stream_cursor k ON k.connection_key = c.connection_key AND k.stream = s.stream
+                WHERE NOT c.paused
+                  AND (k.read_at IS NULL OR k.read_at + make_interval(secs =>
+                       coalesce((c.config ->> 'poll_seconds')::int, %s)) <= %s)
+                ORDER BY k.read_at NULLS FIRST
+                """,
+                (_POLL_SECONDS, self.clock.now()),
+            ).fetchall()
+
+    def _due_whole(self) -> list[Row]:
+        with self.database.transaction() as connection:
+            return connection.execute(
+                """
+                INSERT INTO stream_cursor (connection_key, stream, cursor, read_at)
+                SELECT c.connection_key, %(object)s || '#whole', '', %(now)s FROM connection c
+                WHERE c.kind = 'time' AND c.system <> 'filedrop' AND NOT c.paused
+                ON CONFLICT (connection_key, stream) DO UPDATE SET read_at = excluded.read_at
+                WHERE stream_cursor.read_at + make_interval(secs => coalesce((
+                    SELECT (config ->> 'full_read_seconds')::int FROM connection c
+                    WHERE c.connection_key = stream_cursor.connection_key), %(seconds)s)) <= %(now)s
+                RETURNING connection_key
+                """,
+                {"object": _TIME_OBJECT, "now": self.clock.now(), "seconds": _FULL_READ_SECONDS},
+            ).fetchall()
+
+    def _marked_connections(self) -> list[Row]:
+        with self.database.transaction() as connection:
+            return connection.execute(
+                "SELECT DISTINCT d.connection_key FROM dirty_mark d JOIN connection c USING (connection_key)"
+                " WHERE NOT c.paused"
+            ).fetchall()
+
+
+def _refused(key: str, problem: str) -> CaseRequest:
+    return CaseRequest(
+        reason="connection.refused",
+        owner_queue="integration",
+        thing_kind="stream",
+        thing_key=key,
+        entity_code=None,
+        members=(CaseMember(kind="stream", key=key),),
+        details={"problem": problem},
+    )
+
+
+def _close_refused(connection: Connection[Row], key: str, now: datetime) -> None:
+    for case in list_cases(connection, reason="connection.refused"):
+        if case.thing_key == key:
+            close_case(connection, case_id=case.case_id, because="healed", now=now)
