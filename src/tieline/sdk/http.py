@@ -16,7 +16,6 @@ import httpx
 
 from tieline.kernel.errors import (
     AskPerson,
-    MendTieline,
     NotExecuted,
     OutcomeUnknown,
     Refused,
@@ -310,8 +309,8 @@ def _http_date(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def as_stream_error(error: Refused) -> TielineError:
+def as_stream_error(error: Refused) -> AskPerson:
     """Say what a refused read means for a stream: an empty page would be a lie."""
     if isinstance(error, NotFound):
         return AskPerson(f"{error}: the stream is not there, check address and permissions")
-    return MendTieline(str(error))
+    return AskPerson(f"{error}: the vendor refuses the question")

@@ -14,7 +14,7 @@ ENCODINGS = frozenset({"utf-8", "utf-8-sig", "latin-1", "cp1252", "iso-8859-15",
 NOUN_OF_STREAM = {"time_entries": "time_entry", "staffing": "staffing_fact", "people": "person"}
 _COMMON_KEYS = frozenset(
     "pattern encoding delimiter decimal_mark key repeats stable_seconds done_marker join fields"
-    " formats values constants extras".split()  # noqa: SIM905
+    " formats values constants extras".split()
 )
 FIELDS: Mapping[str, frozenset[str]] = {
     "time_entries": frozenset(

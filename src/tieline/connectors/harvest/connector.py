@@ -22,9 +22,11 @@ from tieline.kernel.errors import (
     AlreadyExists,
     AskPerson,
     MendTieline,
+    NotExecuted,
     Refused,
     StreamBroken,
     TielineError,
+    TryAgain,
 )
 from tieline.sdk import (
     Capabilities,
@@ -104,18 +106,14 @@ class HarvestConnector:
                 CheckItem(
                     name="approval",
                     is_good=has_approval,
-                    fix=""
-                    if has_approval
-                    else "Switch on timesheet approval in Harvest.",
+                    fix="" if has_approval else "Switch on timesheet approval in Harvest.",
                 ),
             )
         )
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def pages(
-        self, *, stream: str, cursor: str | None, is_full: bool
-    ) -> Iterator[Page]:
+    def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
         """Yield a stream from its cursor; the cursor moves only with a page that ends a read."""
         overlap = timedelta(seconds=MANIFEST.stream_of(stream).overlap_seconds)
         since = None if is_full else _cursor_instant(cursor)
@@ -124,9 +122,7 @@ class HarvestConnector:
             query.append(("from", str(self.connection.config["reads_from"])))
         return self._window(stream, query, cursor if not is_full else None)
 
-    def window_pages(
-        self, *, stream: str, starts_on: date, ends_on: date
-    ) -> Iterator[Page]:
+    def window_pages(self, *, stream: str, starts_on: date, ends_on: date) -> Iterator[Page]:
         """Yield all hours of the work dates [starts_on, ends_on), for comparing and deletes."""
         last_day = ends_on - timedelta(days=1)
         query = [("from", starts_on.isoformat()), ("to", last_day.isoformat())]
@@ -211,9 +207,7 @@ class HarvestConnector:
             found += page[field]
             if page["next_page"] is None:
                 if len({row["id"] for row in found}) != page["total_entries"]:
-                    raise StreamBroken(
-                        f"{field} has {page['total_entries']} but sent others"
-                    )
+                    raise StreamBroken(f"{field} has {page['total_entries']} but sent others")
                 return found
         raise StreamBroken(f"{field} has more than {PAGES_MAX} pages")
 
@@ -221,6 +215,19 @@ class HarvestConnector:
 
     def write(self, *, command: Command) -> Receipt:
         """Send once; what stands already is told, never changed."""
+        try:
+            return self._write(command)
+        except NotExecuted:
+            raise
+        except AskPerson as error:
+            if isinstance(error.__cause__, NotFound):
+                raise error.__cause__ from error
+            raise
+        except TryAgain as error:
+            # Only the looking around before a write raises this: nothing was written.
+            raise NotExecuted(str(error), retry_after_seconds=error.retry_after_seconds) from error
+
+    def _write(self, command: Command) -> Receipt:
         match command:
             case ClientCommand():
                 made = self._create(_path("clients"), words.client_body(command))
@@ -241,20 +248,14 @@ class HarvestConnector:
             case ClientCommand():
                 rows = self._every(_path("clients"), "clients")
                 return [
-                    Stored(
-                        target_code=str(row["id"]), content=words.client_content(row)
-                    )
+                    Stored(target_code=str(row["id"]), content=words.client_content(row))
                     for row in rows
                     if words.has_key(row["address"], key=command.business_key)
                 ]
             case ProjectCommand():
-                rows = self._every(
-                    _path("projects"), "projects", _of_client(command.client_code)
-                )
+                rows = self._every(_path("projects"), "projects", _of_client(command.client_code))
                 return [
-                    Stored(
-                        target_code=str(row["id"]), content=words.project_content(row)
-                    )
+                    Stored(target_code=str(row["id"]), content=words.project_content(row))
                     for row in rows
                     if words.has_key(row["notes"], key=command.business_key)
                 ]
@@ -279,30 +280,24 @@ class HarvestConnector:
             case _:
                 raise MendTieline(f"Harvest does not write {command.noun}")
 
-    def undo(
-        self, *, noun: str, entity_code: str, target_code: str, business_key: UUID
-    ) -> str:
+    def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
         """Delete what nothing hangs on, else archive it; absent is fine."""
+        # Harvest's own number says enough: it has no companies and no keys.
+        _ = entity_code, business_key
         match noun:
             case "client":
                 return self._remove(f"clients/{target_code}", keyed="address")
             case "project":
                 return self._remove_project(target_code)
             case "task":
-                return self._remove(
-                    _assignment_path("task_assignments", target_code), keyed=None
-                )
+                return self._remove(_assignment_path("task_assignments", target_code), keyed=None)
             case "assignment":
-                return self._remove(
-                    _assignment_path("user_assignments", target_code), keyed=None
-                )
+                return self._remove(_assignment_path("user_assignments", target_code), keyed=None)
             case _:
                 raise MendTieline(f"Harvest does not write {noun}")
 
     def _create(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        made: Mapping[str, Any] = self.http.write_json(
-            method="POST", path=path, content=body
-        )
+        made: Mapping[str, Any] = self.http.write_json(method="POST", path=path, content=body)
         return made
 
     def _write_task(self, command: TaskCommand) -> Receipt:
@@ -321,9 +316,7 @@ class HarvestConnector:
             self.http.write_json(
                 method="PATCH", path=_path(f"{path}/{standing[0]['id']}"), content=terms
             )
-            return Receipt(
-                target_code=words.source_ref("task_assignments", standing[0])
-            )
+            return Receipt(target_code=words.source_ref("task_assignments", standing[0]))
         task_id = self._task_id(command)
         body = words.task_assignment_body(command, task_id=task_id)
         made = self._create(_path(path), body)
@@ -408,9 +401,7 @@ class HarvestConnector:
             return "archived"
         return "deleted"
 
-    def _archive(
-        self, place: str, record: Mapping[str, Any], *, keyed: str | None
-    ) -> None:
+    def _archive(self, place: str, record: Mapping[str, Any], *, keyed: str | None) -> None:
         change: dict[str, Any] = {"is_active": False}
         if keyed is not None:
             change[keyed] = words.without_key(record[keyed])
@@ -449,17 +440,11 @@ def _of_client(client_code: str) -> list[tuple[str, str]]:
     return [("client_id", client_code)]
 
 
-def _check_page(
-    stream: str, page: Mapping[str, Any], *, number: int, total: int
-) -> None:
+def _check_page(stream: str, page: Mapping[str, Any], *, number: int, total: int) -> None:
     if page["page"] != number:
-        raise StreamBroken(
-            f"{stream} was asked for page {number} and sent {page['page']}"
-        )
+        raise StreamBroken(f"{stream} was asked for page {number} and sent {page['page']}")
     if page["total_entries"] != total:
-        raise StreamBroken(
-            f"{stream} changed from {total} to {page['total_entries']} records"
-        )
+        raise StreamBroken(f"{stream} changed from {total} to {page['total_entries']} records")
 
 
 def _cursor_instant(cursor: str | None) -> datetime | None:

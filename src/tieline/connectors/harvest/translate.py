@@ -58,9 +58,7 @@ KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
     "user_assignments": frozenset(
         "id is_project_manager is_active use_default_rates hourly_rate budget".split()
     ),
-    "task_assignments": frozenset(
-        "id billable is_active hourly_rate budget task.id".split()
-    ),
+    "task_assignments": frozenset("id billable is_active hourly_rate budget task.id".split()),
     "time_entries": frozenset(
         "id notes hours rounded_hours is_billed is_closed client.id client.name project.name"
         " project.code task.id task.name user.name started_time ended_time invoice.id"
@@ -102,23 +100,21 @@ def mapping_mistakes(config: Mapping[str, Any]) -> list[str]:
     for object_name, table in config.get("fields", {}).items():
         for canonical, path in table.items():
             if object_name != "time_entries" or canonical not in CONFIGURABLE:
-                mistakes.append(
-                    f"fields.{object_name}.{canonical} is not a canonical field"
-                )
+                mistakes.append(f"fields.{object_name}.{canonical} is not a canonical field")
             if path not in KNOWN_FIELDS.get(object_name, ()):
                 mistakes.append(f"Harvest's {object_name} have no field {path}")
     for object_name, table in config.get("extras", {}).items():
         if object_name not in KNOWN_FIELDS:
             mistakes.append(f"extras.{object_name} is not an object of Harvest")
             continue
-        for path in table.values():
-            if path not in KNOWN_FIELDS[object_name]:
-                mistakes.append(f"Harvest's {object_name} have no field {path}")
+        mistakes += [
+            f"Harvest's {object_name} have no field {path}"
+            for path in table.values()
+            if path not in KNOWN_FIELDS[object_name]
+        ]
     for reason, word in config.get("approval", {}).items():
         if word not in set(Approval):
-            mistakes.append(
-                f"approval.{reason} = {word} is none of {', '.join(Approval)}"
-            )
+            mistakes.append(f"approval.{reason} = {word} is none of {', '.join(Approval)}")
     return mistakes
 
 
@@ -146,9 +142,7 @@ def translate(*, record: RawRecord, mapping: Mapped) -> Translated | Untranslata
         )
 
 
-def approval_of(
-    raw: Mapping[str, Any], *, reasons: Mapping[str, Approval]
-) -> tuple[Approval, str]:
+def approval_of(raw: Mapping[str, Any], *, reasons: Mapping[str, Approval]) -> tuple[Approval, str]:
     """Return what the lock says about approval, and the vendor's own word for it."""
     if not isinstance(raw["is_locked"], bool):
         raise TypeError("is_locked is not true or false")
@@ -411,11 +405,7 @@ def has_key(text: str | None, *, key: UUID) -> bool:
 
 def without_key(text: str | None) -> str:
     """Drop our key's line, so that an archived record no longer stands under it."""
-    kept = [
-        line
-        for line in (text or "").splitlines()
-        if not line.startswith(f"{KEY_LABEL} ")
-    ]
+    kept = [line for line in (text or "").splitlines() if not line.startswith(f"{KEY_LABEL} ")]
     return "\n".join(kept)
 
 

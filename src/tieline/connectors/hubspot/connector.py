@@ -148,9 +148,8 @@ class HubSpotConnector:
     def missing_properties(self) -> tuple[MissingProperty, ...]:
         """Return every property that the mapping names and the portal does not have."""
         missing = []
-        for object_name in _PLACES:
-            path = f"/crm/v3/properties/{_PLACES[object_name]}"
-            known = {row["name"] for row in self._results(path)}
+        for object_name, place in _PLACES.items():
+            known = {row["name"] for row in self._results(f"/crm/v3/properties/{place}")}
             wanted = set(self.mapping.properties_of(object_name))
             if object_name == "deals":
                 wanted |= set(self.mapping.status.values())
@@ -193,10 +192,13 @@ class HubSpotConnector:
             deals = self._linked("line_items", "deals", [source_ref]).get(source_ref, [])
             if not deals:
                 return None
-            object, source_ref = "deals", _to(deals[0])
-        asked = [("properties", ",".join(self._asked_properties(object)))]
-        found = self._one_of(f"/crm/v3/objects/{_PLACES[object]}/{_number(source_ref)}", asked)
-        return None if found is None else self._join(object, (found,))[0]
+            return self._read_object("deals", _to(deals[0]))
+        return self._read_object(object, source_ref)
+
+    def _read_object(self, stream: str, source_ref: str) -> RawRecord | None:
+        asked = [("properties", ",".join(self._asked_properties(stream)))]
+        found = self._one_of(f"/crm/v3/objects/{_PLACES[stream]}/{_number(source_ref)}", asked)
+        return None if found is None else self._join(stream, (found,))[0]
 
     def translate(self, *, record: RawRecord) -> Translated | Untranslatable:
         """Return the canonical form; pure."""
@@ -526,6 +528,7 @@ class HubSpotConnector:
 
     def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
         """Refuse: a reported value is followed by the next one, never taken back."""
+        _ = entity_code, business_key
         raise Refused(
             f"a {noun} reported to HubSpot record {target_code} is not taken back",
             reason="hubspot.no_undo",

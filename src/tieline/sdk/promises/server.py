@@ -1,0 +1,113 @@
+"""A vendor on a bad day: one server in this process that misbehaves in one way at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_READ_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misbehavior:
+    """What is sent for any request; ``cut`` closes after so many bytes, None sends all."""
+
+    name: str
+    answer: bytes
+    cut: int | None = None
+
+
+def _http(status: str, *headers: str, body: bytes = b"{}") -> bytes:
+    head = [f"HTTP/1.1 {status}", "Content-Type: application/json", *headers]
+    head.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+UNAUTHORIZED = Misbehavior(name="401", answer=_http("401 Unauthorized"))
+FORBIDDEN = Misbehavior(name="403", answer=_http("403 Forbidden"))
+MISSING = Misbehavior(name="404", answer=_http("404 Not Found"))
+LIMITED = Misbehavior(name="429", answer=_http("429 Too Many Requests", "Retry-After: 7"))
+INVALID = Misbehavior(
+    name="422", answer=_http("422 Unprocessable", body=b'{"message": "it is not valid"}')
+)
+BROKEN = Misbehavior(name="500", answer=_http("500 Internal Server Error"))
+BUSY = Misbehavior(name="503", answer=_http("503 Service Unavailable"))
+REDIRECT = Misbehavior(name="302", answer=_http("302 Found", "Location: http://127.0.0.1:9/"))
+DROPPED = Misbehavior(name="answer dropped", answer=b"")
+CUT = Misbehavior(name="answer cut", answer=_http("200 OK", body=b'{"results": [' * 50), cut=200)
+GARBAGE = Misbehavior(name="no JSON", answer=_http("200 OK", body=b"<html>busy</html>"))
+NOT_A_NUMBER = Misbehavior(name="NaN", answer=_http("200 OK", body=b'{"total_entries": NaN}'))
+EMPTY = Misbehavior(name="empty 200", answer=_http("200 OK", body=b""))
+
+
+@dataclass(slots=True, kw_only=True)
+class MisbehavingServer:
+    """Count what arrives and answer all of it in the same bad way."""
+
+    url: str
+    methods: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def misbehaving(behavior: Misbehavior) -> Iterator[MisbehavingServer]:
+    """Serve until the block ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.05)
+    server = MisbehavingServer(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    stopped = threading.Event()
+    thread = threading.Thread(
+        target=_serve, args=(listener, behavior, server, stopped), daemon=True
+    )
+    thread.start()
+    try:
+        yield server
+    finally:
+        stopped.set()
+        thread.join(timeout=5)
+        listener.close()
+
+
+def closed_port() -> str:
+    """Return an address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _serve(
+    listener: socket.socket,
+    behavior: Misbehavior,
+    server: MisbehavingServer,
+    stopped: threading.Event,
+) -> None:
+    while not stopped.is_set():
+        try:
+            peer, _ = listener.accept()
+        except TimeoutError:
+            continue
+        with peer:
+            peer.settimeout(2)
+            method = _take_request(peer)
+            if method:
+                server.methods.append(method)
+                peer.sendall(behavior.answer[: behavior.cut])
+
+
+def _take_request(peer: socket.socket) -> str:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = peer.recv(_READ_BYTES)
+        if not chunk:
+            return ""
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    while len(body) < length:
+        body += peer.recv(_READ_BYTES)
+    return head.split(b" ", 1)[0].decode("ascii", "replace")
