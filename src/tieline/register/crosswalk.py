@@ -1,0 +1,137 @@
+"""Which record of which system is which of ours; dated, and unique both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.runtime.database import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One record of another system and the one of ours that it is."""
+
+    connection_key: str
+    noun: str
+    source_ref: str
+    our_id: UUID
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """The link stands; ``is_new`` when this call made it."""
+
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkTaken:
+    """Another link stands in the way, on either side."""
+
+    standing: Link
+
+
+def link(
+    connection: Connection[Row], *, wanted: Link, because: str, now: datetime
+) -> Linked | LinkTaken:
+    """Link a record, unless it or ours is linked otherwise already."""
+    standing = connection.execute(
+        """
+        SELECT connection_key, noun, source_ref, our_id, scope FROM crosswalk
+        WHERE connection_key = %(connection_key)s AND noun = %(noun)s AND superseded_at IS NULL
+          AND (source_ref = %(source_ref)s OR (our_id = %(our_id)s AND scope = %(scope)s))
+        """,
+        _values(wanted),
+    ).fetchall()
+    for row in standing:
+        found = Link(**row)
+        if found != wanted:
+            return LinkTaken(standing=found)
+    if standing:
+        return Linked(is_new=False)
+    connection.execute(
+        """
+        INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, recorded_at)
+        VALUES (%(connection_key)s, %(noun)s, %(source_ref)s, %(our_id)s, %(scope)s, %(because)s, %(now)s)
+        """,
+        {**_values(wanted), "because": because, "now": now},
+    )
+    return Linked(is_new=True)
+
+
+def unlink(
+    connection: Connection[Row],
+    *,
+    connection_key: str,
+    noun: str,
+    our_id: UUID,
+    now: datetime,
+    scope: str = "",
+) -> bool:
+    """Close a link; return whether one stood."""
+    closed = connection.execute(
+        """
+        UPDATE crosswalk SET superseded_at = greatest(%s, recorded_at)
+        WHERE connection_key = %s AND noun = %s AND our_id = %s AND scope = %s
+          AND superseded_at IS NULL
+        """,
+        (now, connection_key, noun, our_id, scope),
+    ).rowcount
+    return closed > 0
+
+
+def find_ours(
+    connection: Connection[Row], *, connection_key: str, noun: str, source_ref: str
+) -> UUID | None:
+    """Return our id of another system's record, or None."""
+    row = connection.execute(
+        """
+        SELECT our_id FROM crosswalk
+        WHERE connection_key = %s AND noun = %s AND source_ref = %s AND superseded_at IS NULL
+        """,
+        (connection_key, noun, source_ref),
+    ).fetchone()
+    return None if row is None else row["our_id"]
+
+
+def find_theirs(
+    connection: Connection[Row], *, connection_key: str, noun: str, our_id: UUID, scope: str = ""
+) -> str | None:
+    """Return another system's reference of one of ours, or None."""
+    row = connection.execute(
+        """
+        SELECT source_ref FROM crosswalk
+        WHERE connection_key = %s AND noun = %s AND our_id = %s AND scope = %s
+          AND superseded_at IS NULL
+        """,
+        (connection_key, noun, our_id, scope),
+    ).fetchone()
+    return None if row is None else row["source_ref"]
+
+
+def all_links(connection: Connection[Row], *, nouns: Iterable[str]) -> list[Link]:
+    """Return every link of some nouns that stands now."""
+    rows = connection.execute(
+        """
+        SELECT connection_key, noun, source_ref, our_id, scope FROM crosswalk
+        WHERE noun = ANY (%s) AND superseded_at IS NULL
+        """,
+        (list(nouns),),
+    ).fetchall()
+    return [Link(**row) for row in rows]
+
+
+def _values(wanted: Link) -> Row:
+    return {
+        "connection_key": wanted.connection_key,
+        "noun": wanted.noun,
+        "source_ref": wanted.source_ref,
+        "our_id": wanted.our_id,
+        "scope": wanted.scope,
+    }

@@ -1,0 +1,94 @@
+"""Say how alike two clients are. A score proposes; only an exact identifier, or a person, links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from rapidfuzz import fuzz
+
+NAME_ALONE_MIN = 90
+NAME_WITH_PLACE_MIN = 78
+_SAME_COUNTRY, _SAME_CITY, _SAME_DOMAIN, _OTHER_COUNTRY = 2, 3, 5, -10
+CANDIDATES_MAX = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """What matching looks at."""
+
+    name_key: str
+    vat_key: str | None
+    city: str | None
+    country_code: str | None
+    domain: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A golden client as matching sees it."""
+
+    client_id: UUID
+    likeness: Likeness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A golden client that may be the same firm."""
+
+    client_id: UUID
+    score: int
+
+
+def exact_matches(subject: Likeness, known: Iterable[Known]) -> list[UUID]:
+    """Return the clients with the same tax number."""
+    if subject.vat_key is None:
+        return []
+    return [one.client_id for one in known if one.likeness.vat_key == subject.vat_key]
+
+
+def candidates(subject: Likeness, known: Iterable[Known]) -> list[Candidate]:
+    """Return the clients that may be the same, most alike first.
+
+    Two different tax numbers are two firms, whatever they are called.
+    """
+    found = [
+        Candidate(client_id=one.client_id, score=score)
+        for one in known
+        if not _tax_numbers_differ(subject, one.likeness)
+        and (score := likeness_score(subject, one.likeness)) is not None
+    ]
+    found.sort(key=lambda candidate: (-candidate.score, str(candidate.client_id)))
+    return found[:CANDIDATES_MAX]
+
+
+def likeness_score(left: Likeness, right: Likeness) -> int | None:
+    """Return 0 to 100, or None when a person need not look."""
+    name = _name_score(left.name_key, right.name_key)
+    same_city = _same(left.city, right.city)
+    same_domain = _same(left.domain, right.domain)
+    needed = NAME_WITH_PLACE_MIN if same_city or same_domain else NAME_ALONE_MIN
+    if name < needed:
+        return None
+    extra = _SAME_CITY * bool(same_city) + _SAME_DOMAIN * bool(same_domain)
+    same_country = _same(left.country_code, right.country_code)
+    if same_country is not None:
+        extra += _SAME_COUNTRY if same_country else _OTHER_COUNTRY
+    return max(0, min(100, name + extra))
+
+
+def _name_score(left: str, right: str) -> int:
+    together = fuzz.ratio(left.replace(" ", ""), right.replace(" ", ""))
+    sorted_words = fuzz.token_sort_ratio(left, right)
+    return int(max(together, sorted_words))
+
+
+def _tax_numbers_differ(left: Likeness, right: Likeness) -> bool:
+    return None not in (left.vat_key, right.vat_key) and left.vat_key != right.vat_key
+
+
+def _same(left: str | None, right: str | None) -> bool | None:
+    if not left or not right:
+        return None
+    return left.strip().casefold() == right.strip().casefold()

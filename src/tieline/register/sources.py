@@ -1,0 +1,120 @@
+"""Read the newest records that connections brought, noun by noun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from psycopg import Connection
+
+from tieline.canonical import Client, Opportunity, OpportunityLine, Person, StaffingFact
+from tieline.kernel.keys import SourceIdentity
+from tieline.runtime.database import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a record came from, when, and whether it is gone there."""
+
+    identity: SourceIdentity
+    kind: str
+    version: int
+    is_deleted: bool
+    source_at: datetime | None
+    recorded_at: datetime
+    correlation_id: str
+    data: Mapping[str, Any]
+
+    @property
+    def connection_key(self) -> str:
+        return self.identity.connection_key
+
+    @property
+    def source_ref(self) -> str:
+        return self.identity.source_ref
+
+
+def newest(connection: Connection[Row], *, noun: type, kinds: tuple[str, ...]) -> list[Source]:
+    """Return the newest version of every record of a noun from some kinds of connection."""
+    rows = connection.execute(
+        """
+        SELECT s.connection_key, s.source_epoch, s.object, s.source_ref, s.version, s.is_deleted,
+               s.source_at, s.recorded_at, s.correlation_id, s.data, c.kind
+        FROM source_version s
+        JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
+        WHERE s.noun = %s AND s.is_newest AND c.kind = ANY (%s)
+        ORDER BY s.connection_key, s.object, length(s.source_ref), s.source_ref
+        """,
+        (noun.__name__, list(kinds)),
+    ).fetchall()
+    return [
+        Source(
+            identity=SourceIdentity(
+                connection_key=row["connection_key"],
+                source_epoch=row["source_epoch"],
+                object=row["object"],
+                source_ref=row["source_ref"],
+            ),
+            kind=row["kind"],
+            version=row["version"],
+            is_deleted=row["is_deleted"],
+            source_at=row["source_at"],
+            recorded_at=row["recorded_at"],
+            correlation_id=row["correlation_id"],
+            data=row["data"],
+        )
+        for row in rows
+    ]
+
+
+def as_client(source: Source) -> Client:
+    """Return the record as a client."""
+    return Client(**{**source.data, "extras": dict(source.data.get("extras") or {})})
+
+
+def as_person(source: Source) -> Person:
+    """Return the record as a person."""
+    data = source.data
+    return Person(
+        **{
+            **data,
+            "employed_from": _day(data["employed_from"]),
+            "employed_to": _day(data["employed_to"]),
+            "cost_rate": _number(data["cost_rate"]),
+        }
+    )
+
+
+def as_staffing_fact(source: Source) -> StaffingFact:
+    """Return the record as a staffing fact."""
+    data = source.data
+    return StaffingFact(
+        **{**data, "starts_on": _day(data["starts_on"]), "ends_on": _day(data["ends_on"])}
+    )
+
+
+def as_opportunity(source: Source) -> Opportunity:
+    """Return the record as an opportunity with its lines."""
+    data = source.data
+    dates = {name: _day(data[name]) for name in ("closed_on", "starts_on", "ends_on")}
+    numbers = {name: _number(data[name]) for name in ("amount", "cap_amount")}
+    lines = tuple(_line(line) for line in data["lines"])
+    return Opportunity(**{**data, **dates, **numbers, "lines": lines})
+
+
+def _line(data: Mapping[str, Any]) -> OpportunityLine:
+    numbers = {name: _number(data[name]) for name in ("hours", "rate_amount", "amount")}
+    return OpportunityLine(
+        **{**data, **numbers, "rate_starts_on": _day(data["rate_starts_on"])}
+    )
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

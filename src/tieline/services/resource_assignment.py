@@ -1,0 +1,553 @@
+"""Everybody who delivers, in every system that knows them, with dated employment and assignments.
+
+Pattern: scheduled after every read of people or staffing; set-wise, one transaction; no vendor
+calls. People are matched by e-mail and employee code, never by name. HR tells employment,
+assignments, leave and which companies lend people to each other; the ERP tells what an hour costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.canonical import Person, StaffingFact
+from tieline.kernel.cases import CaseMember, CaseRequest
+from tieline.register import (
+    AGREEMENT,
+    ASSIGNMENT,
+    EMPLOYMENT,
+    LEAVE,
+    Link,
+    LinkTaken,
+    Roster,
+    Source,
+    VersionedTable,
+    all_links,
+    as_person,
+    as_staffing_fact,
+    close,
+    create_person,
+    email_key,
+    link,
+    load_roster,
+    matches,
+    newest,
+    rename_person,
+    upsert,
+)
+from tieline.runtime.database import Database, Row
+
+PERSON_AMBIGUOUS = "person.match_ambiguous"
+PERSON_DUPLICATE = "person.duplicate_in_source"
+PERSON_UNKNOWN = "person.unknown"
+DATES_OVERLAP = "person.dates_overlap"
+FACT_INCOMPLETE = "person.fact_incomplete"
+NOT_AGREED = "assignment.intercompany_not_agreed"
+PEOPLE_SYNC_LOCK = 7_146_254_702
+_QUEUE = "resource_management"
+_ALWAYS = date(1900, 1, 1)
+_FOREVER = date.max
+
+Facts = Sequence[tuple[Source, StaffingFact]]
+Entity = tuple[UUID, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleSyncResult:
+    """What became of people; the cases are all that stand now."""
+
+    people: int
+    created: int
+    linked: int
+    changed: int
+    cases: tuple[CaseRequest, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """What one run knows and did."""
+
+    connection: Connection[Row]
+    now: datetime
+    roster: Roster
+    links: dict[tuple[str, str, str], UUID]
+    created: int = 0
+    linked: int = 0
+    changed: int = 0
+    cases: list[CaseRequest] = field(default_factory=list)
+
+    def complain(self, reason: str, *, kind: str, key: str, fix: str, entity: str | None) -> None:
+        """Add a case; its words hold references and codes only."""
+        self.cases.append(
+            CaseRequest(
+                reason=reason,
+                owner_queue=_QUEUE,
+                thing_kind=kind,
+                thing_key=key,
+                entity_code=entity,
+                members=(CaseMember(kind=kind, key=key),),
+                details={"fix": fix},
+            )
+        )
+
+
+def sync_people(database: Database, *, now: datetime, correlation_id: str) -> PeopleSyncResult:
+    """Bring people, employment, leave, agreements and assignments up to date."""
+    with database.transaction() as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (PEOPLE_SYNC_LOCK,))
+        run = _open_run(connection, now)
+        facts = [
+            (source, as_staffing_fact(source))
+            for source in newest(connection, noun=StaffingFact, kinds=("hr",))
+        ]
+        employees = newest(connection, noun=Person, kinds=("erp",))
+        home = _identify_facts(run, facts)
+        employers = _identify_employees(run, employees)
+        _identify_users(run, newest(connection, noun=Person, kinds=("time",)))
+        _identify_owners(run, newest(connection, noun=Person, kinds=("crm",)))
+        _store_employment(run, facts, home, employers)
+        _store_leave(run, facts, home)
+        _store_agreements(run, facts, home)
+        touched = _store_assignments(run, facts, home)
+        _mark_neighbors(connection, touched, now=now, correlation_id=correlation_id)
+        row = connection.execute(
+            "SELECT count(*) AS people FROM person WHERE redirect_to IS NULL"
+        ).fetchone()
+        assert row is not None
+    return PeopleSyncResult(
+        people=row["people"],
+        created=run.created,
+        linked=run.linked,
+        changed=run.changed,
+        cases=tuple(run.cases),
+    )
+
+
+# -- who is who ------------------------------------------------------------------------------------
+
+
+def _open_run(connection: Connection[Row], now: datetime) -> _Run:
+    links = {
+        (found.connection_key, found.noun, found.source_ref): found.our_id
+        for found in all_links(connection, nouns=("person", "employee"))
+    }
+    return _Run(connection=connection, now=now, roster=load_roster(connection), links=links)
+
+
+def _identify_facts(run: _Run, facts: Facts) -> dict[str, UUID]:
+    """Return people by e-mail; an employment says that somebody exists."""
+    for source, fact in facts:
+        if fact.fact == "employment" and not source.is_deleted:
+            _find_or_create(
+                run,
+                key=_thing(source),
+                name=fact.person_name,
+                email=fact.person_email,
+                entity_code=fact.entity_code,
+                employee_code=fact.employee_code,
+            )
+    found: dict[str, UUID] = {}
+    for source, fact in facts:
+        address = email_key(fact.person_email)
+        people = run.roster.by_email.get(address or "", frozenset())
+        if address is None or not people:
+            if not source.is_deleted:
+                run.complain(
+                    PERSON_UNKNOWN, kind="staffing_fact", key=_thing(source), entity=None,
+                    fix="Add the person's employment, or correct the e-mail.",
+                )  # fmt: skip
+        elif len(people) == 1:
+            found[address] = next(iter(people))
+    return found
+
+
+def _identify_employees(run: _Run, employees: Iterable[Source]) -> dict[Entity, Person]:
+    """Return the ERP's employee records by person and company."""
+    found: dict[Entity, Person] = {}
+    for source in employees:
+        person = as_person(source)
+        if source.is_deleted or person.entity_code is None:
+            continue
+        person_id = run.links.get((source.connection_key, "employee", source.source_ref))
+        if person_id is None:
+            person_id = _find_or_create(
+                run,
+                key=_thing(source),
+                name=person.name,
+                email=person.email,
+                entity_code=person.entity_code,
+                employee_code=person.employee_code,
+            )
+        if person_id is not None and _link(
+            run, source, "employee", person_id, scope=person.entity_code
+        ):
+            found[(person_id, person.entity_code)] = person
+    return found
+
+
+def _identify_users(run: _Run, users: Iterable[Source]) -> None:
+    for source in users:
+        person = as_person(source)
+        if source.is_deleted:
+            continue
+        person_id = run.links.get((source.connection_key, "person", source.source_ref))
+        if person_id is None:
+            person_id = _find_or_create(
+                run,
+                key=_thing(source),
+                name=person.name,
+                email=person.email,
+                entity_code=None,
+                employee_code=None,
+            )
+        if person_id is not None:
+            _link(run, source, "person", person_id)
+
+
+def _identify_owners(run: _Run, owners: Iterable[Source]) -> None:
+    # Who owns a deal need not deliver: only those we know anyway are linked.
+    for source in owners:
+        people = run.roster.by_email.get(email_key(as_person(source).email) or "", frozenset())
+        if not source.is_deleted and len(people) == 1:
+            _link(run, source, "person", next(iter(people)))
+
+
+def _find_or_create(
+    run: _Run,
+    *,
+    key: str,
+    name: str | None,
+    email: str | None,
+    entity_code: str | None,
+    employee_code: str | None,
+) -> UUID | None:
+    found = matches(
+        run.roster, email=email, entity_code=entity_code, employee_code=employee_code
+    )
+    if len(found) > 1:
+        run.complain(
+            PERSON_AMBIGUOUS, kind="person", key=key, entity=entity_code,
+            fix="E-mail and employee code belong to different people: correct one of them.",
+        )  # fmt: skip
+        return None
+    if found:
+        person_id = next(iter(found))
+        if name:
+            rename_person(run.connection, person_id=person_id, name=name, email=email)
+    elif not email and not employee_code:
+        run.complain(
+            PERSON_UNKNOWN, kind="person", key=key, entity=entity_code,
+            fix="Give the person an e-mail or an employee code; a name alone links nobody.",
+        )  # fmt: skip
+        return None
+    else:
+        person_id = create_person(run.connection, name=name or "", email=email, now=run.now)
+        run.created += 1
+    _remember(run, person_id, email, entity_code, employee_code)
+    return person_id
+
+
+def _remember(
+    run: _Run,
+    person_id: UUID,
+    email: str | None,
+    entity_code: str | None,
+    employee_code: str | None,
+) -> None:
+    by_email, by_code = dict(run.roster.by_email), dict(run.roster.by_code)
+    address = email_key(email)
+    if address is not None:
+        by_email[address] = by_email.get(address, frozenset()) | {person_id}
+    if entity_code and employee_code:
+        code = (entity_code, employee_code)
+        by_code[code] = by_code.get(code, frozenset()) | {person_id}
+    run.roster = Roster(by_email=by_email, by_code=by_code)
+
+
+def _link(run: _Run, source: Source, noun: str, person_id: UUID, *, scope: str = "") -> bool:
+    wanted = Link(
+        connection_key=source.connection_key,
+        noun=noun,
+        source_ref=source.source_ref,
+        our_id=person_id,
+        scope=scope,
+    )
+    done = link(run.connection, wanted=wanted, because="e-mail or employee code", now=run.now)
+    if isinstance(done, LinkTaken):
+        run.complain(
+            PERSON_DUPLICATE, kind="person", key=_thing(source), entity=scope or None,
+            fix=f"{source.connection_key} knows this person as {done.standing.source_ref} too: merge them.",
+        )  # fmt: skip
+        return False
+    run.linked += done.is_new
+    return True
+
+
+# -- dated facts -----------------------------------------------------------------------------------
+
+
+def _store_employment(
+    run: _Run, facts: Facts, home: Mapping[str, UUID], employers: Mapping[Entity, Person]
+) -> None:
+    wanted: dict[UUID, list[dict[str, Any]]] = {}
+    told: set[Entity] = set()
+    at_home: set[UUID] = set()
+    for source, fact in facts:
+        person_id = home.get(email_key(fact.person_email) or "")
+        if person_id is None or fact.fact not in ("employment", "intercompany"):
+            continue
+        wanted.setdefault(person_id, [])
+        if source.is_deleted:
+            continue
+        row = _employment_of_fact(fact, person_id, employers)
+        if row is None:
+            _incomplete(run, source)
+            continue
+        told.add((person_id, row["entity_code"]))
+        if row["is_home"]:
+            at_home.add(person_id)
+        wanted[person_id].append(row)
+    for (person_id, entity_code), person in sorted(employers.items(), key=_first_employed):
+        if (person_id, entity_code) not in told:
+            row = _employment_of_record(person, is_home=person_id not in at_home)
+            at_home.add(person_id)
+            wanted.setdefault(person_id, []).append(row)
+    for person_id, rows in wanted.items():
+        _replace(run, EMPLOYMENT, {"person_id": person_id}, rows, distinct_by=("entity_code",))
+
+
+def _first_employed(item: tuple[Entity, Person]) -> tuple[date, str]:
+    return (item[1].employed_from or _ALWAYS, item[0][1])
+
+
+def _employment_of_fact(
+    fact: StaffingFact, person_id: UUID, employers: Mapping[Entity, Person]
+) -> dict[str, Any] | None:
+    if not fact.entity_code or not fact.employee_code or fact.starts_on is None:
+        return None
+    record = employers.get((person_id, fact.entity_code))
+    week = fact.extras.get("week_seconds")
+    return {
+        "entity_code": fact.entity_code,
+        "employee_code": fact.employee_code,
+        "is_home": fact.fact == "employment",
+        "cost_rate": None if record is None else record.cost_rate,
+        "week_seconds": None if not week else int(week),
+        "starts_on": fact.starts_on,
+        "ends_on": fact.ends_on,
+    }
+
+
+def _employment_of_record(person: Person, *, is_home: bool) -> dict[str, Any]:
+    return {
+        "entity_code": person.entity_code,
+        "employee_code": person.employee_code or "",
+        "is_home": is_home,
+        "cost_rate": person.cost_rate,
+        "week_seconds": None,
+        # An ERP without a first day says: since ever.
+        "starts_on": person.employed_from or _ALWAYS,
+        "ends_on": person.employed_to,
+    }
+
+
+def _store_leave(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
+    spans: dict[UUID, list[tuple[date, date]]] = {}
+    for source, fact in facts:
+        person_id = home.get(email_key(fact.person_email) or "")
+        if fact.fact != "leave" or person_id is None:
+            continue
+        spans.setdefault(person_id, [])
+        if source.is_deleted:
+            continue
+        if fact.starts_on is None or fact.ends_on is None or fact.ends_on <= fact.starts_on:
+            _incomplete(run, source)
+            continue
+        spans[person_id].append((fact.starts_on, fact.ends_on))
+    for person_id, found in spans.items():
+        rows = [
+            {"kind": "leave", "starts_on": starts_on, "ends_on": ends_on}
+            for starts_on, ends_on in merged(found)
+        ]
+        _replace(run, LEAVE, {"person_id": person_id}, rows, distinct_by=())
+
+
+def _store_agreements(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
+    homes = _home_entities(run.connection)
+    spans: dict[tuple[str, str], list[tuple[date, date]]] = {}
+    for source, fact in facts:
+        person_id = home.get(email_key(fact.person_email) or "")
+        if fact.fact != "intercompany" or person_id is None or not fact.entity_code:
+            continue
+        lender = homes.get(person_id)
+        if lender is None or lender == fact.entity_code:
+            continue
+        pair = spans.setdefault((lender, fact.entity_code), [])
+        if not source.is_deleted and fact.starts_on is not None:
+            pair.append((fact.starts_on, fact.ends_on or _FOREVER))
+    for (lender, borrower), found in spans.items():
+        key = {"home_entity_code": lender, "project_entity_code": borrower}
+        rows = [
+            {"starts_on": starts_on, "ends_on": None if ends_on == _FOREVER else ends_on}
+            for starts_on, ends_on in merged(found)
+        ]
+        _replace(run, AGREEMENT, key, rows, distinct_by=())
+
+
+def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> set[UUID]:
+    projects = {
+        row["project_code"]: row["project_id"]
+        for row in run.connection.execute("SELECT project_code, project_id FROM project").fetchall()
+    }
+    wanted: dict[UUID, list[dict[str, Any]]] = {}
+    for source, fact in facts:
+        project_id = projects.get(fact.project_code or "")
+        if fact.fact != "assignment" or project_id is None:
+            continue
+        wanted.setdefault(project_id, [])
+        person_id = home.get(email_key(fact.person_email) or "")
+        if source.is_deleted or person_id is None:
+            continue
+        if fact.starts_on is None:
+            _incomplete(run, source)
+            continue
+        wanted[project_id].append(
+            {
+                "person_id": person_id,
+                "labor_category": fact.labor_category or "",
+                "approver_id": home.get(email_key(fact.approver_email) or ""),
+                "deputy_id": home.get(email_key(fact.deputy_email) or ""),
+                "starts_on": fact.starts_on,
+                "ends_on": fact.ends_on,
+            }
+        )
+    touched = set()
+    for project_id, rows in wanted.items():
+        before = run.changed
+        _replace(run, ASSIGNMENT, {"project_id": project_id}, rows, distinct_by=("person_id",))
+        if run.changed > before:
+            touched.add(project_id)
+    return touched
+
+
+def _replace(
+    run: _Run,
+    table: VersionedTable,
+    scope: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    distinct_by: tuple[str, ...],
+) -> None:
+    """Let exactly these rows stand in a scope; what overlaps another row is a case, not a guess."""
+    kept = _without_overlaps(run, table, scope, rows, distinct_by)
+    names = [name for name in table.key if name not in scope]
+    # Only a row's own dates tell two rows of a scope apart where its key does not hold them.
+    names += [name for name in ("starts_on",) if name not in names]
+    keys = {tuple(row[name] for name in names) for row in kept}
+    for standing in _standing(run.connection, table, scope):
+        own = tuple(standing[name] for name in names)
+        changed = own not in keys or any(
+            standing[name] != row[name]
+            for row in kept
+            if tuple(row[part] for part in names) == own
+            for name in row
+        )
+        if changed:
+            key = {**scope, **dict(zip(names, own, strict=True))}
+            close(run.connection, table=table, key=key, now=run.now)
+            run.changed += own not in keys
+    for row in kept:
+        key = {**scope, **{name: row[name] for name in names}}
+        run.changed += upsert(run.connection, table=table, key=key, values=row, now=run.now)
+
+
+def _standing(
+    connection: Connection[Row], table: VersionedTable, scope: Mapping[str, Any]
+) -> list[Row]:
+    where = " AND ".join(f"{name} = %s" for name in scope)
+    statement = f"SELECT * FROM {table.name} WHERE {where} AND superseded_at IS NULL"
+    return connection.execute(statement, tuple(scope.values())).fetchall()  # type: ignore[arg-type]
+
+
+def _without_overlaps(
+    run: _Run,
+    table: VersionedTable,
+    scope: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    distinct_by: tuple[str, ...],
+) -> list[Mapping[str, Any]]:
+    kept: list[Mapping[str, Any]] = []
+    order = sorted(
+        rows, key=lambda row: (*(str(row[name]) for name in distinct_by), row["starts_on"])
+    )
+    for row in order:
+        before = kept[-1] if kept else None
+        same = before is not None and all(before[name] == row[name] for name in distinct_by)
+        if before is not None and same and (before["ends_on"] or _FOREVER) > row["starts_on"]:
+            if dict(before) != dict(row):
+                key = ":".join(str(value) for value in (*scope.values(), row["starts_on"]))
+                run.complain(
+                    DATES_OVERLAP, kind=table.name, key=key, entity=row.get("entity_code"),
+                    fix="Two rows hold for the same days: end one before the other begins.",
+                )  # fmt: skip
+            continue
+        if row["ends_on"] is None or row["ends_on"] > row["starts_on"]:
+            kept.append(row)
+    return kept
+
+
+def merged(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+    """Join half-open spans that touch or overlap."""
+    found: list[tuple[date, date]] = []
+    for starts_on, ends_on in sorted(spans):
+        if found and starts_on <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], ends_on))
+        else:
+            found.append((starts_on, ends_on))
+    return found
+
+
+def _home_entities(connection: Connection[Row]) -> dict[UUID, str]:
+    rows = connection.execute(
+        "SELECT person_id, entity_code FROM employment WHERE is_home AND superseded_at IS NULL"
+        " ORDER BY starts_on"
+    ).fetchall()
+    return {row["person_id"]: row["entity_code"] for row in rows}
+
+
+def _mark_neighbors(
+    connection: Connection[Row], project_ids: set[UUID], *, now: datetime, correlation_id: str
+) -> None:
+    connection.execute(
+        """
+        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
+        SELECT DISTINCT 'project:' || source_ref, 'assignment.changed', %s, %s::timestamptz
+        FROM crosswalk WHERE noun = 'project' AND our_id = ANY (%s) AND superseded_at IS NULL
+        """,
+        (correlation_id, now, list(project_ids)),
+    )
+
+
+def _incomplete(run: _Run, source: Source) -> None:
+    run.complain(
+        FACT_INCOMPLETE, kind="staffing_fact", key=_thing(source), entity=None,
+        fix="Fill in company, employee code and dates.",
+    )  # fmt: skip
+
+
+def _thing(source: Source) -> str:
+    """Name a record without the e-mail that a file's key may hold."""
+    if source.kind == "hr":
+        line = source.data.get("extras", {}).get("line_number")
+        return f"{source.connection_key}:{line or _digest(source.source_ref)}"
+    return f"{source.connection_key}:{source.source_ref}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
