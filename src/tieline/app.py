@@ -32,7 +32,7 @@ from tieline.sdk import Capabilities, Connection
 from tieline.services.system import System
 from tieline.services.time_validation import TimeValidation
 from tieline.services.workday import CLASSES, Workday
-from tieline.settings import Settings, read_settings
+from tieline.settings import Settings
 
 BUILT_IN = {
     "harvest": "tieline.connectors.harvest",
@@ -195,9 +195,7 @@ def as_connection(
         try:
             budgets.wait(connection_key=connection_key, work_class=_work_class.get())
         except TryAgain as error:
-            raise NotExecuted(
-                str(error), retry_after_seconds=error.retry_after_seconds
-            ) from error
+            raise NotExecuted(str(error), retry_after_seconds=error.retry_after_seconds) from error
 
     address = str(config.get("base_url", ""))
     return Connection(

@@ -140,7 +140,12 @@ def cases(tools: Mapping[str, Any], reason: str | None, as_json: bool) -> int:
         _print_json({"cases": [_plain_fields(case) for case in found]})
         return 0
     rows = [
-        (case.reason, case.owner_queue, f"{case.thing_kind} {case.thing_key}", case.entity_code or "")
+        (
+            case.reason,
+            case.owner_queue,
+            f"{case.thing_kind} {case.thing_key}",
+            case.entity_code or "",
+        )
         for case in found
     ]
     _table("Needs attention", ("Reason", "Queue", "Thing to fix", "Entity"), rows)
@@ -194,7 +199,9 @@ def explain(tools: Mapping[str, Any], kind: str, ref: str, as_json: bool) -> int
 
 @main.command()
 @click.option("--once", is_flag=True, help="Run the story once and end; no console.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
+)
 @click.option("--seed", default=7, show_default=True, help="Which firm.")
 @click.option("--today", help="Fix the day, for tests: YYYY-MM-DD.")
 @click.option("--input", "input_directory", type=click.Path(path_type=Path), help="Real records.")

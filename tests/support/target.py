@@ -30,9 +30,7 @@ class LineTarget:
     refused_seconds: set[int] = field(default_factory=set)
     calls: int = 0
 
-    def write_lines(
-        self, *, entity_code: str, lines: Sequence[TimeLineCommand]
-    ) -> list[Receipt]:
+    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
         self.calls += 1
         mood = self.plan.pop(0) if self.plan else NORMAL
         if mood == REFUSED_CONNECTION:
@@ -65,9 +63,7 @@ class LineTarget:
         for key in keys:
             self.lines.pop(key, None)
 
-    def line_totals(
-        self, *, entity_code: str, starts_on: date, ends_on: date
-    ) -> list[LineTotal]:
+    def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
         seconds = sum(line.seconds for line in self.lines.values())
         return [LineTotal(project_code="400", seconds=seconds, lines=len(self.lines))]
 

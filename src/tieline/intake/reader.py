@@ -193,4 +193,3 @@ def _sum(one: ReadResult, two: ReadResult) -> ReadResult:
         seen=one.seen | two.seen,
         problem=one.problem or two.problem,
     )
-

@@ -59,9 +59,7 @@ class Scope:
     def parse(cls, subject: str) -> Scope:
         """Read a scope from a work item's subject."""
         target, entity_code, period_id = subject.split("|")
-        return cls(
-            target_connection=target, entity_code=entity_code, period_id=UUID(period_id)
-        )
+        return cls(target_connection=target, entity_code=entity_code, period_id=UUID(period_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +151,7 @@ class LinePoster:
             )
         return commands
 
-    def _call(
-        self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
-    ) -> None:
+    def _call(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
         # The call is atomic at the target: a refusal means that nothing of it was stored, so the
         # batch is halved until the refused line stands alone.
         writer = self._writer(scope)
@@ -208,9 +204,7 @@ class LinePoster:
         except TielineError:
             return []
 
-    def _record(
-        self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
-    ) -> None:
+    def _record(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
         asked = {command.business_key: command for command in commands}
         with self.database.transaction() as connection:
             self._confirm(connection, outcome.confirmed, asked)

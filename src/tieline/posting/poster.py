@@ -62,9 +62,7 @@ class Poster:
         command = build(key)
         match effect["state"]:
             case states.CONFIRMED:
-                return Confirmed(
-                    business_key=key, target_code=effect["target_code"], is_new=False
-                )
+                return Confirmed(business_key=key, target_code=effect["target_code"], is_new=False)
             case states.CONFLICT:
                 return Conflicted(business_key=key, message=effect["reason"] or "")
             case states.INTENT:
@@ -165,9 +163,7 @@ class Poster:
         self._record(key, to=states.ABSENT)
         return self._send(writer, command, request)
 
-    def _compare(
-        self, command: Command, found: Sequence[Stored], *, is_new: bool
-    ) -> PostResult:
+    def _compare(self, command: Command, found: Sequence[Stored], *, is_new: bool) -> PostResult:
         key = command.business_key
         if len(found) > 1:
             names = ", ".join(stored.target_code for stored in found)

@@ -4,7 +4,7 @@
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
-    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.work_date,
+    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,
            e.entry_id, e.entry_version
     FROM effect e
     JOIN period p ON p.period_id = e.period_id
@@ -30,6 +30,6 @@ JOIN crosswalk person ON person.connection_key = %(target)s AND person.noun = 'e
     AND person.our_id = d.person_id AND person.scope = d.entity_code AND person.superseded_at IS NULL
     AND daterange(person.starts_on, person.ends_on) @> d.work_date
 JOIN crosswalk task ON task.connection_key = %(target)s AND task.noun = 'erp_task'
-    AND task.our_id = d.contract_line_id AND task.superseded_at IS NULL
+    AND task.our_id = d.contract_line_id AND task.scope IN ('', d.project_id::text) AND task.superseded_at IS NULL
     AND daterange(task.starts_on, task.ends_on) @> d.work_date
 ORDER BY d.business_key

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from tieline.proof import processes, watch
 from tieline.proof.figures import collect_figures
 from tieline.proof.story import Story
 from tieline.proof.town import Town, build_town
-from tieline.sandbox.firm import STAFFING_COLUMNS, STAFFING_KEY, Firm
+from tieline.sandbox.firm import Firm
 from tieline.services.installation import (
     ConnectionSetup,
     EntitySetup,
@@ -97,9 +98,7 @@ class Demo:
         self._settle(system, "calm")
         self._step("invoices", lambda: self._invoice(system))
         self._settle(system, "end")
-        figures = collect_figures(
-            system=system, town=town, story=story, seconds_total=self.seconds
-        )
+        figures = collect_figures(system=system, town=town, story=story, seconds_total=self.seconds)
         return town, system, story, figures
 
     @property
@@ -159,7 +158,7 @@ class Demo:
                     password=password,
                     roles=(role,),
                     entities=entities,
-                    added_by="setup",
+                    by="setup",
                     now=system.clock.now(),
                 )
                 self.logins.append(Login(login=login, password=password, does=does))
@@ -184,13 +183,16 @@ class Demo:
         story.drop_staffing()
         watch.wait_for(
             "staffing",
-            lambda: watch.count(system.database, "SELECT count(*) FROM employment") >= len(
-                self.firm.people
+            lambda: (
+                watch.count(system.database, "SELECT count(*) FROM employment")
+                >= len(self.firm.people)
             ),
             seconds_max=_PROVISION_SECONDS_MAX,
             progress=self.progress,
-            tell=lambda: f"{watch.count(system.database, 'SELECT count(*) FROM employment')} of "
-            f"{len(self.firm.people)} people",
+            tell=lambda: (
+                f"{watch.count(system.database, 'SELECT count(*) FROM employment')} of "
+                f"{len(self.firm.people)} people"
+            ),
         )
 
     def _win(self, system: System, story: Story) -> None:
@@ -210,8 +212,10 @@ class Demo:
         self.progress(f"  {entries} entries handed in")
         watch.wait_for(
             "posting",
-            lambda: watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
-            and watch.is_quiet(system.database),
+            lambda: (
+                watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
+                and watch.is_quiet(system.database)
+            ),
             seconds_max=_POST_SECONDS_MAX,
             progress=self.progress,
             tell=lambda: watch.in_words(watch.place_counts(system.database)),
@@ -227,8 +231,10 @@ class Demo:
             lambda: _deleted(system) >= wanted and watch.is_quiet(system.database),
             seconds_max=_CHANGE_SECONDS_MAX,
             progress=self.progress,
-            tell=lambda: f"{_deleted(system)} of {wanted} deletes believed, "
-            f"{watch.open_work(system.database)} things moving",
+            tell=lambda: (
+                f"{_deleted(system)} of {wanted} deletes believed, "
+                f"{watch.open_work(system.database)} things moving"
+            ),
         )
 
     def _invoice(self, system: System) -> None:
@@ -311,12 +317,14 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
             kind="crm",
             mode="act",
             config={
+                **example_config("hubspot"),
                 "base_url": town.hubspot.url,
+                "allowed_hosts": [],
                 "timeout_seconds": 3,
                 "streams": ["companies", "deals", "owners"],
                 "poll_seconds": 3,
             },
-            secrets={"access_token": town.hubspot_token, "webhook_secret": town.hubspot_secret},
+            secrets={"access_token": town.hubspot_token, "client_secret": town.hubspot_secret},
             settle_seconds=2,
             go_live=go_live,
         ),
@@ -326,7 +334,7 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
             kind="time",
             mode="act",
             config={
-                "base_url": f"{town.harvest.url}/v2",
+                "base_url": town.harvest.url,
                 "timeout_seconds": 3,
                 "streams": ["users", "time_entries"],
                 "poll_seconds": 3,
@@ -361,18 +369,25 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
             kind="hr",
             mode="act",
             config={
+                **example_config("staffing"),
                 "directory": str(drop_directory),
-                "streams": ["files"],
+                "streams": ["staffing"],
                 "poll_seconds": 2,
-                "stable_seconds": 1,
-                "key": list(STAFFING_KEY),
-                "columns": list(STAFFING_COLUMNS),
             },
             secrets={},
             settle_seconds=0,
             go_live=go_live,
         ),
     ]
+
+
+def example_config(name: str) -> dict[str, Any]:
+    """Return a connection's mapping as the example ships it, without what is the installation's."""
+    path = Path(__file__).parents[3] / "examples" / f"{name}.toml"
+    config = tomllib.loads(path.read_text(encoding="utf-8"))
+    for word in ("connection_key", "system", "mode"):
+        config.pop(word, None)
+    return config
 
 
 def _settled_plans(system: System) -> int:

@@ -53,7 +53,10 @@ def collect_figures(
     }
     examples = [
         *hours.examples,
-        *(f"{each.kind} {each.key}: {each.ours_seconds} / {each.theirs_seconds}" for each in differences),
+        *(
+            f"{each.kind} {each.key}: {each.ours_seconds} / {each.theirs_seconds}"
+            for each in differences
+        ),
         *_cases_without_mistake(system, story),
     ]
     if examples:

@@ -64,7 +64,9 @@ class Vendor:
 
     def _read(self, verb: str, answer: httpx.Response) -> Any:
         if answer.status_code != httpx.codes.OK:
-            raise MendTieline(f"{self.name} refused {verb}: {answer.status_code} {answer.text[:300]}")
+            raise MendTieline(
+                f"{self.name} refused {verb}: {answer.status_code} {answer.text[:300]}"
+            )
         return answer.json()
 
 

@@ -48,5 +48,5 @@ def compare_hours(*, truth: Truth, expected: Mapping[HourKey, Iterable[int]]) ->
     return HourComparison(
         duplicate_lines=len(duplicates),
         missing_lines=len(missing),
-        examples=tuple([*duplicates[:10], *missing[:10]]),
+        examples=(*duplicates[:10], *missing[:10]),
     )

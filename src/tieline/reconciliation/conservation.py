@@ -46,9 +46,7 @@ class Conservation:
         return sum(difference.gap_seconds for difference in self.differences)
 
 
-def ask_source(
-    *, connectors: Connectors, connection_key: str, stream: str
-) -> dict[Bucket, int]:
+def ask_source(*, connectors: Connectors, connection_key: str, stream: str) -> dict[Bucket, int]:
     """Sum approved seconds per project and month as the source itself tells them now."""
     connector = connectors.get(connection_key=connection_key)
     asked: dict[Bucket, int] = {}
@@ -149,5 +147,3 @@ def read_places(connection: Connection[Row]) -> tuple[dict[str, int], dict[str, 
     entries = {row["place"]: int(row["entries"]) for row in rows}
     seconds = {row["place"]: int(row["seconds"] or 0) for row in rows}
     return entries, seconds
-
-

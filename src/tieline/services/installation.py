@@ -84,7 +84,12 @@ def open_periods(
             break
         following = next_month(month)
         opened += _open_period(
-            connection, entity=entity, month=month, following=following, opened_by=opened_by, now=now
+            connection,
+            entity=entity,
+            month=month,
+            following=following,
+            opened_by=opened_by,
+            now=now,
         )
         month = following
     return opened

@@ -43,9 +43,7 @@ class TimeValidation:
     line_poster: LinePoster
     clock: Clock
 
-    def batch_landed(
-        self, connection: Connection[Row], batch_id: int, correlation_id: str
-    ) -> None:
+    def batch_landed(self, connection: Connection[Row], batch_id: int, correlation_id: str) -> None:
         """Mark the neighbors of a batch and schedule its judging, in the caller's transaction."""
         mark_rejudge(
             connection, batch_id=batch_id, correlation_id=correlation_id, now=self.clock.now()
@@ -92,7 +90,9 @@ class TimeValidation:
                     work_class=_BILLING,
                     correlation_id="rejudge",
                 )
-            self._schedule_posting(connection, plan(connection, entry_ids=None, now=self.clock.now()))
+            self._schedule_posting(
+                connection, plan(connection, entry_ids=None, now=self.clock.now())
+            )
             self._schedule_open(connection)
             sync_time_cases(connection, now=self.clock.now(), correlation_id="cases")
 

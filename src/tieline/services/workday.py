@@ -60,7 +60,11 @@ class Workday:
             Job(name="poll", interval_seconds=1, function=reading.poll_due),
             Job(name="whole", interval_seconds=3, function=reading.read_whole),
             Job(name="register", interval_seconds=2, function=self.keep_register),
-            Job(name="time", interval_seconds=2, function=self.system.time_validation.schedule_waiting),
+            Job(
+                name="time",
+                interval_seconds=2,
+                function=self.system.time_validation.schedule_waiting,
+            ),
             Job(name="readiness", interval_seconds=10, function=self.keep_readiness),
         )
 

@@ -165,9 +165,7 @@ class TestLanding:
 
 
 class TestDeletes:
-    def _confirm(
-        self, database: Database, *, seen: set[str], gone: set[str]
-    ) -> tuple[int, bool]:
+    def _confirm(self, database: Database, *, seen: set[str], gone: set[str]) -> tuple[int, bool]:
         found = confirm_deletes(
             database,
             connection_key="harvest",

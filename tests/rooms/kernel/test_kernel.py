@@ -33,18 +33,14 @@ class TestBusinessKey:
 
     def test_differs_when_words_shift_between_parts(self) -> None:
         one = business_key(
-            source=SourceIdentity(
-                connection_key="ab", source_epoch=0, object="c", source_ref="d"
-            ),
+            source=SourceIdentity(connection_key="ab", source_epoch=0, object="c", source_ref="d"),
             target_connection="t",
             noun="n",
             part="",
             effect_no=1,
         )
         other = business_key(
-            source=SourceIdentity(
-                connection_key="a", source_epoch=0, object="bc", source_ref="d"
-            ),
+            source=SourceIdentity(connection_key="a", source_epoch=0, object="bc", source_ref="d"),
             target_connection="t",
             noun="n",
             part="",
@@ -75,9 +71,7 @@ class TestMoney:
 
     def test_refuses_to_add_two_currencies(self) -> None:
         with pytest.raises(ValueError, match="never added"):
-            _ = Money(amount=Decimal(1), currency="EUR") + Money(
-                amount=Decimal(1), currency="GBP"
-            )
+            _ = Money(amount=Decimal(1), currency="EUR") + Money(amount=Decimal(1), currency="GBP")
 
     def test_takes_a_third_of_an_hour_as_the_source_wrote_it(self) -> None:
         assert seconds_from_hours(Decimal("0.33")) == 1188

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-
 from tests.support.scene import NOW, Scene, add_hours, add_version, build_scene
 from tests.support.target import (
     BUSY,
@@ -20,6 +19,7 @@ from tests.support.target import (
     OneConnector,
     OpenBudgets,
 )
+
 from tieline.ledger import plan
 from tieline.posting.lines import LinePoster, Scope
 from tieline.runtime.database import Database
@@ -55,11 +55,9 @@ Run = Callable[[], None]
 
 
 @pytest.fixture
-def run(worker_database: Database, poster: LinePoster, scene: Scene) -> Iterator[Run]:
+def run(worker_database: Database, poster: LinePoster, scene: Scene) -> Run:
     """Plan and post until nothing is left, as the flow does."""
-    scope = Scope(
-        target_connection="tryton", entity_code="HR-DE", period_id=scene.period_id
-    )
+    scope = Scope(target_connection="tryton", entity_code="HR-DE", period_id=scene.period_id)
 
     def until_done() -> None:
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -72,7 +70,7 @@ def run(worker_database: Database, poster: LinePoster, scene: Scene) -> Iterator
             time.sleep(0.05)
         raise AssertionError("posting did not come to an end")
 
-    yield until_done
+    return until_done
 
 
 def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
@@ -165,7 +163,11 @@ class TestPosting:
         assert (void["state"], void["reason"]) == ("REJECTED", "posted.invoiced")
 
     def test_withdraws_a_plan_that_a_newer_version_overtook(
-        self, owner_database: Database, worker_database: Database, scene: Scene, run: Run,
+        self,
+        owner_database: Database,
+        worker_database: Database,
+        scene: Scene,
+        run: Run,
         target: LineTarget,
     ) -> None:
         with owner_database.transaction() as connection:
