@@ -24,6 +24,7 @@ class Firm:
         self.client_id = uuid4()
         self.person_id = uuid4()
         self.periods: dict[tuple[str, str], UUID] = {}
+        self.last: Row = {}
 
     def found(self) -> Firm:
         """Lay down connections, release, entities, periods, a client and a person."""
@@ -176,6 +177,7 @@ class Firm:
                 " VALUES ('books', %s, %s, %s, 'test', %s)",
                 (noun, source_ref, our_id, NOW),
             )
+        self.last = ids
         return ids
 
     def entry(

@@ -358,20 +358,20 @@ CREATE INDEX invoice_ledger_line_invoice ON invoice_ledger_line (invoice_id);
 -- ---------------------------------------------------------------- revenue status and measures
 CREATE TABLE revenue_status (
     project_id    uuid NOT NULL REFERENCES project,
+    changed_at    timestamptz NOT NULL,
     as_of         timestamptz NOT NULL,
     entity_code   text NOT NULL REFERENCES legal_entity,
     contract_id   uuid NOT NULL REFERENCES contract,
     currency      text NOT NULL,
     contract_amount numeric,
-    worked_amount numeric NOT NULL,
+    earned_amount numeric NOT NULL,
     wip_amount    numeric NOT NULL,
     billed_amount numeric NOT NULL,
     deferred_amount numeric NOT NULL,
     backlog_amount numeric,
     posted_seconds bigint NOT NULL,
-    billed_seconds bigint NOT NULL,
     is_newest     boolean NOT NULL,
-    PRIMARY KEY (project_id, as_of)
+    PRIMARY KEY (project_id, changed_at)
 );
 CREATE UNIQUE INDEX revenue_status_newest ON revenue_status (project_id) WHERE is_newest;
 

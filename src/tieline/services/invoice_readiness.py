@@ -1,0 +1,451 @@
+"""Business service: say per contract and period what stands between the hours and the invoice.
+
+Pattern: recomputed as a set after posting and on a schedule; releasing and drafting are asked for
+by a person. Target: recomputed within a minute of the last posted hour. Vendor calls: none to
+compute; per drafted invoice one draft and one read-back, each a handful of requests.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tieline.governance import record_audit
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Database
+from tieline.runtime.sql import load
+from tieline.sdk.directory import Connectors
+from tieline.services.readiness_checks import (
+    CHECKS,
+    FIXED_FEE,
+    NOT_CHECKED,
+    Blocker,
+    failed,
+)
+from tieline.services.readiness_drafting import Drafted, NotDrafted, draft_invoice
+from tieline.services.readiness_pricing import (
+    ByScope,
+    expected_lines,
+    load_sums,
+    rules_of,
+    total,
+)
+
+_FACTS = load("tieline.services", "readiness_facts")
+_STORE = load("tieline.services", "readiness_store")
+
+__all__ = [
+    "Computed",
+    "Drafted",
+    "NotDrafted",
+    "Readiness",
+    "Released",
+    "compute_readiness",
+    "draft_invoice",
+    "list_readiness",
+    "release_contract",
+    "withdraw_release",
+]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """One contract and period: its state, what it is worth, and what stands in its way."""
+
+    contract_id: UUID
+    contract_code: str
+    period_id: UUID
+    period_code: str
+    entity_code: str
+    state: str
+    currency: str
+    seconds: int
+    ledger_amount: Decimal
+    expected_amount: Decimal
+    rounding_amount: Decimal
+    waiting_seconds: int
+    held_seconds: int
+    carried_seconds: int
+    carried_amount: Decimal
+    checks_passed: int
+    blockers: tuple[Mapping[str, Any], ...]
+    not_checked: tuple[Mapping[str, Any], ...]
+    deadline_at: datetime
+    computed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """Count what one pass found, by state."""
+
+    by_state: Mapping[str, int]
+
+    @property
+    def ready(self) -> int:
+        return self.by_state.get("ready", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A contract whose hours up to a date now stand still until its invoice is made."""
+
+    lock_id: UUID
+    contract_id: UUID
+    period_id: UUID
+    carried_seconds: int
+    carried_amount: Decimal
+
+
+def compute_readiness(
+    connection: Connection[Row],
+    *,
+    connectors: Connectors,
+    now: datetime,
+    contract_ids: Sequence[UUID] | None = None,
+) -> Computed:
+    """Answer every check for every contract and period that is still to be billed.
+
+    A fixpoint over the same facts; ``contract_ids`` None means every contract.
+    """
+    wanted = list(contract_ids) if contract_ids is not None else None
+    rows = connection.execute(_FACTS, {"now": now, "contract_ids": wanted}).fetchall()
+    sums = load_sums(connection, contract_ids=wanted, period_id=None)
+    weights = _weights(connection)
+    judged = [
+        _judge(row, sums=sums, connectors=connectors, weights=weights, now=now) for row in rows
+    ]
+    connection.execute(_STORE, {"rows": Jsonb(judged), "now": now, "contract_ids": wanted})
+    by_state: dict[str, int] = defaultdict(int)
+    for row in judged:
+        by_state[row["state"]] += 1
+    return Computed(by_state=dict(by_state))
+
+
+def list_readiness(
+    connection: Connection[Row],
+    *,
+    entity_code: str | None = None,
+    period_code: str | None = None,
+    state: str | None = None,
+) -> tuple[Readiness, ...]:
+    """List what was last computed, in sight of the caller."""
+    rows = connection.execute(
+        """
+        SELECT r.contract_id, c.contract_code, r.period_id, p.period_code, r.entity_code, r.state,
+               r.currency, r.seconds, r.ledger_amount, r.expected_amount, r.rounding_amount,
+               r.waiting_seconds, r.held_seconds, r.carried_seconds, r.carried_amount,
+               r.checks_passed, r.blockers, r.not_checked, r.deadline_at, r.computed_at
+        FROM readiness r JOIN contract c USING (contract_id)
+        JOIN fiscal_period p USING (period_id)
+        WHERE (%(entity_code)s::text IS NULL OR r.entity_code = %(entity_code)s)
+          AND (%(period_code)s::text IS NULL OR p.period_code = %(period_code)s)
+          AND (%(state)s::text IS NULL OR r.state = %(state)s)
+        ORDER BY r.deadline_at, r.expected_amount DESC, c.contract_code
+        """,
+        {"entity_code": entity_code, "period_code": period_code, "state": state},
+    ).fetchall()
+    return tuple(
+        Readiness(
+            **{
+                **row,
+                "blockers": tuple(row["blockers"]),
+                "not_checked": tuple(row["not_checked"]),
+            }
+        )
+        for row in rows
+    )
+
+
+def release_contract(
+    database: Database,
+    *,
+    contract_id: UUID,
+    period_id: UUID,
+    by: str,
+    carry_reason: str | None,
+    now: datetime,
+    entities: Sequence[str] | None = None,
+) -> Released:
+    """Freeze a contract's hours up to the period's last day, for its invoice.
+
+    An incomplete contract is released only with a reason; what is then carried to the next cycle
+    stays visible as unbilled. ``entities`` narrows what the caller may see (None: the worker).
+
+    :raises UserMistake: not due, already released or invoiced, or incomplete without a reason.
+    """
+    with database.transaction() as connection:
+        if entities is not None:
+            connection.execute(
+                "SELECT set_config('tieline.entities', %s, true)", (",".join(sorted(entities)),)
+            )
+        readiness = _get(connection, contract_id=contract_id, period_id=period_id)
+        _may_release(readiness, carry_reason=carry_reason)
+        lock_id = _lock(
+            connection, readiness=readiness, by=by, reason=carry_reason or "complete", now=now
+        )
+        seconds, amount = _carry(
+            connection, readiness=readiness, lock_id=lock_id, by=by, reason=carry_reason, now=now
+        )
+        connection.execute(
+            "UPDATE readiness SET state = 'released' WHERE (contract_id, period_id) = (%s, %s)",
+            (contract_id, period_id),
+        )
+        record_audit(
+            connection,
+            now=now,
+            actor=by,
+            action="contract.released",
+            object=f"contract:{contract_id}",
+            entity_code=readiness["entity_code"],
+            reason=carry_reason or "complete",
+            data={"period_id": str(period_id), "carried_seconds": seconds},
+        )
+    return Released(
+        lock_id=lock_id,
+        contract_id=contract_id,
+        period_id=period_id,
+        carried_seconds=seconds,
+        carried_amount=amount,
+    )
+
+
+def withdraw_release(
+    connection: Connection[Row], *, contract_id: UUID, by: str, reason: str, now: datetime
+) -> None:
+    """Let a contract's hours move again before its invoice was asked for.
+
+    :raises UserMistake: nothing of it is released, or its invoice is under way.
+    """
+    under_way = connection.execute(
+        "SELECT 1 AS one FROM effect e JOIN contract c ON split_part(e.source_ref, '|', 1)"
+        " = c.contract_code WHERE c.contract_id = %s AND e.noun = 'invoice'"
+        " AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING')",
+        (contract_id,),
+    ).fetchone()
+    if under_way:
+        raise UserMistake("the ERP is being asked about its invoice: wait for the answer")
+    row = connection.execute(
+        "UPDATE release_lock SET unlocked_at = %s, unlocked_because = %s"
+        " WHERE contract_id = %s AND unlocked_at IS NULL RETURNING entity_code, period_id",
+        (now, reason, contract_id),
+    ).fetchone()
+    if row is None:
+        raise UserMistake("nothing of the contract is released")
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="contract.release_withdrawn",
+        object=f"contract:{contract_id}",
+        entity_code=row["entity_code"],
+        reason=reason,
+        data={"period_id": str(row["period_id"])},
+    )
+
+
+# -- computing -------------------------------------------------------------------------------------
+
+
+def _judge(
+    row: Row,
+    *,
+    sums: ByScope,
+    connectors: Connectors,
+    weights: Mapping[tuple[str, str], str],
+    now: datetime,
+) -> dict[str, Any]:
+    expected, ledger = _price(row, sums=sums, connectors=connectors)
+    facts = {**row, "expected_amount": expected, "ledger_amount": ledger, "now": now}
+    blockers = _weighed(failed(facts), entity_code=row["entity_code"], weights=weights)
+    return {
+        "contract_id": str(row["contract_id"]),
+        "period_id": str(row["period_id"]),
+        "entity_code": row["entity_code"],
+        "state": _state(facts, blockers),
+        "deadline_at": row["cut_off_at"].isoformat(),
+        "currency": row["currency"],
+        "seconds": row["seconds"],
+        "ledger_amount": str(ledger),
+        "expected_amount": str(expected),
+        "rounding_amount": str(expected - ledger),
+        "waiting_seconds": row["waiting_seconds"],
+        "waiting_amount": str(row["waiting_amount"]),
+        "held_seconds": row["held_seconds"],
+        "held_amount": str(row["held_amount"]),
+        "carried_seconds": row["carried_seconds"],
+        "carried_amount": str(row["carried_amount"]),
+        "checks_passed": len(CHECKS) - len(blockers),
+        "blockers": [blocker.as_json() for blocker in blockers],
+        "not_checked": [{"code": code, "message": message} for code, message in NOT_CHECKED],
+    }
+
+
+def _price(row: Row, *, sums: ByScope, connectors: Connectors) -> tuple[Decimal, Decimal]:
+    if row["billing_method"] == FIXED_FEE:
+        # Billed whole from the contract document, in the first open period it touches.
+        is_due = row["is_first"] and row["billed_amount"] == 0
+        value = (row["value_amount"] or Decimal(0)) if is_due else Decimal(0)
+        return value, value
+    found = sums.get((row["contract_id"], row["period_id"]), ())
+    if not found:
+        return Decimal(0), row["ledger_amount"]
+    rules = rules_of(connectors, connection_key=row["erp_connection_key"])
+    return (
+        total(expected_lines(found, rules=rules, currency=row["company_currency"])),
+        row["ledger_amount"],
+    )
+
+
+def _state(facts: Mapping[str, Any], blockers: Sequence[Blocker]) -> str:
+    if facts["is_invoiced"] and not facts["is_released"]:
+        return "invoiced"
+    if facts["is_released"]:
+        return "released"
+    if not facts["is_over"]:
+        return "not_due"
+    weights = {blocker.weight for blocker in blockers}
+    if not facts["expected_amount"] and not (
+        facts["held_seconds"] or facts["waiting_seconds"] or facts["unapproved_seconds"]
+    ):
+        return "not_due"
+    if "block" in weights:
+        return "blocked"
+    return "at_risk" if "risk" in weights else "ready"
+
+
+def _weights(connection: Connection[Row]) -> Mapping[tuple[str, str], str]:
+    # The firm may weigh a check differently, by release and legal entity: block, risk, warn, ignore.
+    rows = connection.execute(
+        "SELECT substr(v.name, length('weight:') + 1) AS code, v.entity_code, v.value"
+        " FROM policy_value v JOIN release r USING (release_id)"
+        " WHERE r.state = 'current' AND v.name LIKE 'weight:readiness.%'"
+    ).fetchall()
+    return {(row["code"], row["entity_code"]): row["value"] for row in rows}
+
+
+def _weighed(
+    blockers: Sequence[Blocker], *, entity_code: str, weights: Mapping[tuple[str, str], str]
+) -> tuple[Blocker, ...]:
+    weighed = []
+    for blocker in blockers:
+        weight = weights.get(
+            (blocker.code, entity_code), weights.get((blocker.code, ""), blocker.weight)
+        )
+        if weight != "ignore":
+            weighed.append(
+                Blocker(
+                    code=blocker.code,
+                    weight=weight,
+                    owner_queue=blocker.owner_queue,
+                    fix=blocker.fix,
+                    amount=blocker.amount,
+                    seconds=blocker.seconds,
+                    deadline_at=blocker.deadline_at,
+                )
+            )
+    return tuple(weighed)
+
+
+# -- releasing -------------------------------------------------------------------------------------
+
+
+def _get(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -> Row:
+    row = connection.execute(
+        """
+        SELECT r.*, c.contract_code, p.period_code, p.ends_on FROM readiness r
+        JOIN contract c USING (contract_id) JOIN fiscal_period p USING (period_id)
+        WHERE (r.contract_id, r.period_id) = (%s, %s) FOR UPDATE OF r
+        """,
+        (contract_id, period_id),
+    ).fetchone()
+    if row is None:
+        raise UserMistake("this contract has nothing to release in this period")
+    return row
+
+
+def _may_release(readiness: Row, *, carry_reason: str | None) -> None:
+    name = f"contract {readiness['contract_code']} in {readiness['period_code']}"
+    match readiness["state"]:
+        case "released" | "invoiced":
+            raise UserMistake(f"{name} is already {readiness['state']}")
+        case "not_due":
+            raise UserMistake(f"{name} is not due")
+        case "blocked" | "at_risk" if not (carry_reason or "").strip():
+            raise UserMistake(
+                f"{name} is incomplete: say what is carried to the next cycle and why"
+            )
+
+
+def _lock(
+    connection: Connection[Row], *, readiness: Row, by: str, reason: str, now: datetime
+) -> UUID:
+    row = connection.execute(
+        """
+        INSERT INTO release_lock (contract_id, period_id, entity_code, up_to_on, released_by,
+            reason, released_at)
+        VALUES (%s, %s, %s, %s::date - 1, %s, %s, %s)
+        ON CONFLICT (contract_id) WHERE unlocked_at IS NULL DO NOTHING RETURNING lock_id
+        """,
+        (
+            readiness["contract_id"],
+            readiness["period_id"],
+            readiness["entity_code"],
+            readiness["ends_on"],
+            by,
+            reason,
+            now,
+        ),
+    ).fetchone()
+    if row is None:
+        raise UserMistake(
+            f"another period of contract {readiness['contract_code']} is being invoiced"
+        )
+    lock_id: UUID = row["lock_id"]
+    return lock_id
+
+
+def _carry(
+    connection: Connection[Row],
+    *,
+    readiness: Row,
+    lock_id: UUID,
+    by: str,
+    reason: str | None,
+    now: datetime,
+) -> tuple[int, Decimal]:
+    open_blockers = [each for each in readiness["blockers"] if each["weight"] != "warn"]
+    seconds = readiness["held_seconds"] + readiness["waiting_seconds"]
+    amount = readiness["held_amount"] + readiness["waiting_amount"]
+    if reason is None or not open_blockers:
+        return 0, Decimal(0)
+    connection.execute(
+        """
+        INSERT INTO carry_over (lock_id, contract_id, period_id, entity_code, seconds, amount,
+            currency, blockers, reason, carried_by, carried_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            lock_id,
+            readiness["contract_id"],
+            readiness["period_id"],
+            readiness["entity_code"],
+            seconds,
+            amount,
+            readiness["currency"],
+            Jsonb(open_blockers),
+            reason,
+            by,
+            now,
+        ),
+    )
+    return seconds, amount

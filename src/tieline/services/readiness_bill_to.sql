@@ -1,0 +1,17 @@
+-- What to ask the ERP for, while the contract is released: one document per project, in the ERP's own codes.
+SELECT c.contract_id, c.contract_code, k.period_id, p.period_code, c.entity_code, v.billing_method,
+       l.currency, k.up_to_on, p.cut_off_at AS deadline_at, l.erp_connection_key AS target, j.project_id,
+       j.project_code, coalesce(xp.source_ref, '') AS erp_project_code,
+       coalesce(xc.source_ref, '') AS erp_contract_code, v.value_amount
+FROM release_lock k
+JOIN contract c USING (contract_id)
+JOIN contract_version v ON v.contract_id = c.contract_id AND v.superseded_at IS NULL
+JOIN legal_entity l ON l.entity_code = c.entity_code
+JOIN fiscal_period p ON p.period_id = k.period_id
+JOIN project j ON j.contract_id = c.contract_id
+LEFT JOIN crosswalk xp ON xp.noun = 'project' AND xp.our_id = j.project_id AND xp.superseded_at IS NULL
+     AND xp.connection_key = l.erp_connection_key AND daterange(xp.starts_on, xp.ends_on) @> k.up_to_on
+LEFT JOIN crosswalk xc ON xc.noun = 'contract' AND xc.our_id = c.contract_id AND xc.superseded_at IS NULL
+     AND xc.connection_key = l.erp_connection_key AND daterange(xc.starts_on, xc.ends_on) @> k.up_to_on
+WHERE k.contract_id = %(contract_id)s AND k.period_id = %(period_id)s AND k.unlocked_at IS NULL
+ORDER BY j.project_code

@@ -1,0 +1,163 @@
+"""Business service: per project what was earned, billed, waits to be billed and is still sold.
+
+Pattern: recomputed as a set after posting and invoicing; changed values go back to the CRM.
+Target: in the CRM within ten minutes. Vendor calls: one write and one read-back per project whose
+figures changed. Every figure carries its as-of instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.canonical import StatusCommand
+from tieline.kernel.keys import SourceIdentity
+from tieline.posting import EffectRequest
+from tieline.runtime.sql import load
+
+_COMPUTE = load("tieline.services", "revenue_compute")
+_WORK_CLASS_REFERENCE = 3
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevenueStatus:
+    """One project's figures, true up to ``as_of``; amounts are in the contract's currency."""
+
+    project_id: UUID
+    project_code: str
+    contract_id: UUID
+    entity_code: str
+    as_of: datetime
+    changed_at: datetime
+    currency: str
+    contract_amount: Decimal | None
+    earned_amount: Decimal
+    wip_amount: Decimal
+    billed_amount: Decimal
+    deferred_amount: Decimal
+    backlog_amount: Decimal | None
+    posted_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusWrite:
+    """One record of the CRM to report to: the effect, and how its command is made."""
+
+    request: EffectRequest
+    record_code: str
+    values: Mapping[str, str]
+
+    def build(self, business_key: UUID) -> StatusCommand:
+        """Return the command for a key."""
+        return StatusCommand(
+            business_key=business_key,
+            entity_code=self.request.entity_code,
+            object="deal",
+            record_code=self.record_code,
+            values=self.values,
+        )
+
+
+def compute(connection: Connection[Row], *, now: datetime) -> int:
+    """Measure every project; return for how many the figures changed."""
+    rows = connection.execute(_COMPUTE, {"now": now}).fetchall()
+    for row in rows:
+        connection.execute(
+            """
+            INSERT INTO revenue_status (project_id, changed_at, as_of, entity_code, contract_id,
+                currency, contract_amount, earned_amount, wip_amount, billed_amount,
+                deferred_amount, backlog_amount, posted_seconds, is_newest)
+            VALUES (%(project_id)s, %(now)s, %(now)s, %(entity_code)s, %(contract_id)s,
+                %(currency)s, %(contract_amount)s, %(earned)s, %(wip)s, %(billed)s, %(deferred)s,
+                %(backlog)s, %(seconds)s, true)
+            ON CONFLICT (project_id, changed_at) DO UPDATE SET
+                currency = excluded.currency, contract_amount = excluded.contract_amount,
+                earned_amount = excluded.earned_amount, wip_amount = excluded.wip_amount,
+                billed_amount = excluded.billed_amount,
+                deferred_amount = excluded.deferred_amount,
+                backlog_amount = excluded.backlog_amount,
+                posted_seconds = excluded.posted_seconds
+            """,
+            {**row, "now": now},
+        )
+    return len(rows)
+
+
+def list_revenue_status(
+    connection: Connection[Row], *, entity_code: str | None = None
+) -> tuple[RevenueStatus, ...]:
+    """List the newest figures per project, in sight of the caller."""
+    rows = connection.execute(
+        """
+        SELECT r.project_id, j.project_code, r.contract_id, r.entity_code, r.as_of, r.changed_at,
+               r.currency, r.contract_amount, r.earned_amount, r.wip_amount, r.billed_amount,
+               r.deferred_amount, r.backlog_amount, r.posted_seconds
+        FROM revenue_status r JOIN project j USING (project_id)
+        WHERE r.is_newest AND (%(entity_code)s::text IS NULL OR r.entity_code = %(entity_code)s)
+        ORDER BY r.entity_code, j.project_code
+        """,
+        {"entity_code": entity_code},
+    ).fetchall()
+    return tuple(RevenueStatus(**row) for row in rows)
+
+
+def status_commands(connection: Connection[Row], *, correlation_id: str) -> tuple[StatusWrite, ...]:
+    """Return what the CRM has not been told yet: one write per deal whose figures changed.
+
+    Hand each to the poster; a change is one effect, so telling it twice tells it once.
+    """
+    rows = connection.execute(
+        """
+        SELECT r.*, p.connection_key, p.source_epoch, p.deal_ref, p.project_group
+        FROM revenue_status r
+        JOIN provisioning_plan p ON p.project_id = r.project_id AND p.state = 'active'
+        WHERE r.is_newest AND NOT EXISTS (
+            SELECT FROM effect e
+            WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
+                = (p.connection_key, p.source_epoch, 'deal', p.deal_ref)
+              AND e.target_connection = p.connection_key AND e.noun = 'status' AND e.state = 'CONFIRMED'
+              AND e.part = 'revenue:' || p.project_group || ':'
+                  || to_char(r.changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+        ORDER BY p.deal_ref, p.project_group
+        """
+    ).fetchall()
+    return tuple(_write(row, correlation_id=correlation_id) for row in rows)
+
+
+def _write(row: Row, *, correlation_id: str) -> StatusWrite:
+    changed_at = row["changed_at"].strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return StatusWrite(
+        request=EffectRequest(
+            source=SourceIdentity(
+                connection_key=row["connection_key"],
+                source_epoch=row["source_epoch"],
+                object="deal",
+                source_ref=row["deal_ref"],
+            ),
+            target_connection=row["connection_key"],
+            noun="status",
+            part=f"revenue:{row['project_group']}:{changed_at}",
+            entity_code=row["entity_code"],
+            work_class=_WORK_CLASS_REFERENCE,
+            deadline_at=None,
+            release_id=None,
+            correlation_id=correlation_id,
+            project_id=row["project_id"],
+        ),
+        record_code=row["deal_ref"],
+        values={
+            "revenue_wip": str(row["wip_amount"]),
+            "revenue_billed": str(row["billed_amount"]),
+            "revenue_backlog": str(row["backlog_amount"] or Decimal(0)),
+            # The instant of the change, not of the look: telling it again would say the same.
+            "revenue_as_of": row["changed_at"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+    )

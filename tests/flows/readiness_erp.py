@@ -1,0 +1,158 @@
+"""An ERP that bills hours as Tryton does, kept in memory, with the ways it can break."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from psycopg import Connection
+
+from tieline.connectors.tryton import translate
+from tieline.kernel.errors import NotExecuted, OutcomeUnknown, Refused
+from tieline.sdk import HourSum, InvoiceDraft, InvoiceLine
+from tieline.sdk.capabilities import Capabilities
+
+
+@dataclass
+class Erp:
+    """Hold time lines as (task, day, seconds) and make drafts of what is uninvoiced."""
+
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    lines: list[tuple[str, date, int]] = field(default_factory=list)
+    fees: dict[str, Decimal] = field(default_factory=dict)
+    invoices: list[InvoiceDraft] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    calls: int = 0
+    currency: str = "EUR"
+
+    def rule_invoice(self, *, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:
+        """Compute the lines by the real rule of the real connector."""
+        return translate.invoice_rule(sums=sums, currency=currency)
+
+    def draft_invoice(
+        self,
+        *,
+        entity_code: str,
+        project_code: str,
+        contract_code: str,
+        up_to: date,
+        billing_method: str,
+    ) -> InvoiceDraft | None:
+        """Draft as asked, or break as the next fault says."""
+        self.calls += 1
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "busy":
+            raise NotExecuted("the ERP answered 429", retry_after_seconds=3)
+        if fault == "refused":
+            raise Refused("the period is closed", reason="erp.period_closed")
+        if billing_method == "fixed_fee":
+            made = self._fee(contract_code)
+        else:
+            made = self._hours(project_code, up_to)
+        if fault == "answer_lost":
+            raise OutcomeUnknown("the ERP's answer was lost")
+        if fault == "killed":
+            raise KeyboardInterrupt
+        return made
+
+    def read_invoices(
+        self, *, entity_code: str, project_code: str, contract_code: str
+    ) -> list[InvoiceDraft]:
+        """Return every invoice of the project or the sale."""
+        asked = project_code or contract_code
+        return [each for each in self.invoices if each.number.startswith(f"{asked}/")]
+
+    def _hours(self, project_code: str, up_to: date) -> InvoiceDraft | None:
+        task = project_code.replace("work-", "task-")
+        due = [line for line in self.lines if line[0] == task and line[1] <= up_to]
+        self.lines = [line for line in self.lines if line not in due]
+        seconds = sum(line[2] for line in due)
+        found = self.rule_invoice(
+            sums=[
+                HourSum(
+                    task_code=task,
+                    task_name="Build",
+                    labor_category=None,
+                    rate_starts_on=None,
+                    rate_amount=self.prices[task],
+                    seconds=seconds,
+                )
+            ],
+            currency=self.currency,
+        )
+        if not found:
+            return None
+        return self._keep(project_code, found)
+
+    def _fee(self, contract_code: str) -> InvoiceDraft | None:
+        fee = self.fees.pop(contract_code, None)
+        if fee is None:
+            return None
+        line = InvoiceLine(
+            description="Fee",
+            quantity=Decimal(1),
+            unit="",
+            unit_price=fee,
+            amount=fee,
+            task_codes=(),
+            line_code="",
+        )
+        return self._keep(contract_code, [line])
+
+    def _keep(self, asked: str, lines: Sequence[InvoiceLine]) -> InvoiceDraft:
+        number = len(self.invoices) + 1
+        amount = sum((line.amount for line in lines), Decimal(0))
+        invoice = InvoiceDraft(
+            target_code=str(number),
+            number=f"{asked}/{number}",
+            state="draft",
+            currency=self.currency,
+            untaxed_amount=amount,
+            total_amount=amount * Decimal("1.19"),
+            lines=tuple(
+                replace(line, line_code=f"{number}.{index}") for index, line in enumerate(lines)
+            ),
+        )
+        self.invoices.append(invoice)
+        return invoice
+
+    def take_over(self, connection: Connection[dict[str, Any]]) -> None:
+        """Hold what was posted, as the real ERP would after posting."""
+        rows = connection.execute(
+            "SELECT x.source_ref, l.work_date, l.seconds, c.rate_amount FROM ledger_line l"
+            " JOIN contract_line c USING (contract_line_id)"
+            " JOIN crosswalk x ON x.our_id = l.contract_line_id AND x.noun = 'erp_task'"
+        ).fetchall()
+        for row in rows:
+            self.prices[row["source_ref"]] = row["rate_amount"]
+            self.lines.append((row["source_ref"], row["work_date"], row["seconds"]))
+
+
+@dataclass(frozen=True)
+class OneErp:
+    """Give the one ERP for every key."""
+
+    erp: Erp
+
+    def get(self, *, connection_key: str) -> Any:
+        return self.erp
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        return Capabilities(
+            system="tryton",
+            kind="erp",
+            tier="gold",
+            owners=(),
+            permissions=(),
+            streams=(),
+            writes=(),
+            rate_limit_calls=100,
+            rate_limit_window_seconds=1,
+            settle_seconds=1,
+            record_urls={},
+            config_keys=(),
+            secret_names=(),
+        )

@@ -1,0 +1,485 @@
+"""From posted hours to a drafted invoice that agrees to the cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from tests.flows.readiness_erp import Erp, OneErp
+from tests.rooms.casework.hand_made_firm import NOW, Firm
+
+from tieline.casework import list_cases
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
+from tieline.services.invoice_readiness import (
+    Drafted,
+    NotDrafted,
+    Readiness,
+    compute_readiness,
+    draft_invoice,
+    list_readiness,
+    release_contract,
+    withdraw_release,
+)
+from tieline.services.readiness_checks import CHECKS, NOT_CHECKED
+
+OCTOBER_7 = date(2026, 10, 7)
+
+
+@pytest.fixture
+def firm_database(database: Dsns, worker_database: Database) -> Database:
+    """Found a firm and commit it."""
+    with psycopg.connect(database.owner) as owner:
+        row = owner.execute("SELECT to_regclass('tieline.entry_place')").fetchone()
+        assert row is not None
+        if row[0] is None:
+            owner.execute(_PLACES)
+    return worker_database
+
+
+@pytest.fixture
+def scene(firm_database: Database) -> Scene:
+    """Give a firm, an ERP and short words for what a test does with them."""
+    return Scene(firm_database)
+
+
+class Scene:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.erp = Erp()
+        self.connectors = OneErp(self.erp)
+        self.project: dict[str, Any] = {}
+        self.periods: dict[tuple[str, str], UUID] = {}
+
+    def arrange(self, build: Callable[[Firm], Any], **terms: Any) -> None:
+        with self.database.transaction() as connection:
+            firm = Firm(connection).found()
+            self.project = firm.project("P1", **terms)
+            build(firm)
+            self.periods = firm.periods
+            self.erp.take_over(connection)
+
+    def compute(self, *, now: Any = NOW) -> Readiness:
+        with self.database.transaction() as connection:
+            compute_readiness(connection, connectors=self.connectors, now=now)
+            found = {each.contract_id: each for each in list_readiness(connection)}
+        return found[self.project["contract_id"]]
+
+    @property
+    def period_id(self) -> UUID:
+        return self.periods[self.project["entity_code"], "2026-10"]
+
+    def release(self, reason: str | None = None) -> Any:
+        return release_contract(
+            self.database,
+            contract_id=self.project["contract_id"],
+            period_id=self.period_id,
+            by="ada",
+            carry_reason=reason,
+            now=NOW,
+        )
+
+    def draft(self) -> Drafted | NotDrafted:
+        return draft_invoice(
+            self.database,
+            self.connectors,
+            contract_id=self.project["contract_id"],
+            period_id=self.period_id,
+            now=NOW,
+            correlation_id="c-9",
+        )
+
+    def one(self, statement: Any, *values: Any) -> Any:
+        with self.database.transaction() as connection:
+            row = connection.execute(statement, values).fetchone()
+        assert row is not None
+        return next(iter(row.values()))
+
+    def settle(self) -> None:
+        with self.database.transaction() as connection:
+            connection.execute("UPDATE effect SET due_at = NULL WHERE noun = 'invoice'")
+
+    def codes(self, readiness: Readiness) -> set[str]:
+        return {blocker["code"] for blocker in readiness.blockers}
+
+
+class TestStates:
+    def test_is_ready_when_every_hour_is_in_the_erp(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+
+        found = scene.compute()
+
+        assert found.state == "ready"
+        assert found.expected_amount == Decimal("150.00")
+        assert found.seconds == 3600
+
+    def test_is_not_due_while_the_period_runs(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+
+        assert scene.compute(now=NOW - timedelta(days=10)).state == "not_due"
+
+    def test_is_not_due_without_anything_to_bill(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: None)
+
+        assert scene.compute().state == "not_due"
+
+    def test_is_blocked_by_held_hours_and_names_their_worth(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.judge(firm.entry("e2"), "held", "time.day_exceeded", project=firm.last)
+
+        scene.arrange(build)
+
+        found = scene.compute()
+
+        assert found.state == "blocked"
+        (blocker,) = [each for each in found.blockers if each["weight"] == "block"]
+        assert blocker["code"] == "readiness.hours_held"
+        assert (blocker["amount"], blocker["seconds"]) == ("150.00", 3600)
+        assert blocker["owner_queue"] == "delivery"
+        assert blocker["deadline_at"] == "2026-11-05T00:00:00+00:00"
+
+    def test_is_at_risk_while_hours_are_on_their_way(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            entry = firm.entry("e1")
+            firm.judge(entry, "cleared", project=firm.last)
+            firm.post(entry, until="UNKNOWN")
+
+        scene.arrange(build)
+
+        found = scene.compute()
+
+        assert found.state == "at_risk"
+        assert scene.codes(found) >= {"readiness.hours_waiting", "readiness.writes_unconfirmed"}
+
+    def test_says_what_was_not_checked(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+
+        found = scene.compute()
+
+        assert len(found.not_checked) == len(NOT_CHECKED) == 7
+        assert found.checks_passed + len(found.blockers) == len(CHECKS)
+        assert len(CHECKS) >= 25
+        assert len({check.code for check in CHECKS}) == len(CHECKS)
+
+
+class TestChecks:
+    @pytest.mark.parametrize(
+        ("terms", "code"),
+        [
+            ({"billing_method": "milestones"}, "readiness.billing_method_unsupported"),
+            ({"currency": "USD"}, "readiness.currency_not_companys"),
+            ({"purchase_order": None}, "readiness.purchase_order_missing"),
+            (
+                {"billing_method": "capped_time_and_materials", "cap_amount": Decimal(100)},
+                "readiness.cap_exceeded",
+            ),
+            ({"billing_method": "capped_time_and_materials"}, "readiness.cap_missing"),
+            ({"billing_method": "fixed_fee"}, "readiness.fixed_value_missing"),
+            ({"rate": Decimal(0)}, "readiness.rate_missing"),
+        ],
+    )
+    def test_terms_that_cannot_be_billed(
+        self, scene: Scene, terms: dict[str, Any], code: str
+    ) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last), **terms)
+
+        assert code in scene.codes(scene.compute())
+
+    @pytest.mark.parametrize(
+        ("statement", "code"),
+        [
+            ("UPDATE contract_version SET is_active = false", "readiness.contract_inactive"),
+            ("UPDATE client_version SET is_active = false", "readiness.client_inactive"),
+            ("UPDATE client_version SET vat_number = NULL", "readiness.client_vat_missing"),
+            ("UPDATE client_version SET street = NULL", "readiness.client_address_missing"),
+            ("UPDATE project_version SET status = 'provisioning'", "readiness.project_not_active"),
+            ("DELETE FROM crosswalk WHERE noun = 'project'", "readiness.erp_project_missing"),
+            ("DELETE FROM crosswalk WHERE noun = 'erp_task'", "readiness.erp_task_missing"),
+            ("UPDATE contract_line SET rate_amount = 160", "readiness.rate_changed"),
+            ("UPDATE contract_line SET currency = 'USD'", "readiness.line_currency_differs"),
+            ("UPDATE connection SET paused = true", "readiness.erp_unavailable"),
+            ("UPDATE connection SET mode = 'observe'", "readiness.erp_unavailable"),
+        ],
+    )
+    def test_facts_that_changed(self, scene: Scene, statement: Any, code: str) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        assert scene.compute().state == "ready"
+        with scene.database.transaction() as connection:
+            connection.execute(statement)
+
+        found = scene.compute()
+
+        assert code in scene.codes(found)
+        assert found.state == "blocked"
+
+    def test_hours_not_approved(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.entry("e2", project_ref="tool-1", approval="not_approved")
+            firm.connection.execute(
+                "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+                " VALUES ('clock', 'project', 'tool-1', %s, 'test', %s)",
+                (firm.last["project_id"], NOW),
+            )
+
+        scene.arrange(build)
+
+        assert "readiness.hours_not_approved" in scene.codes(scene.compute())
+
+    def test_late_hours_of_an_earlier_period(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            september = firm.period("DE", "2026-09", date(2026, 9, 1), date(2026, 10, 1))
+            entry = firm.entry("late", work_date=date(2026, 9, 30))
+            verdict = firm.judge(
+                entry, "held", "time.late", project=firm.last, work_date=date(2026, 9, 30)
+            )
+            firm.connection.execute(
+                "UPDATE verdict SET period_id = %s WHERE verdict_id = %s", (september, verdict)
+            )
+
+        scene.arrange(build)
+        with scene.database.transaction() as connection:
+            compute_readiness(connection, connectors=scene.connectors, now=NOW)
+            (october,) = list_readiness(connection, period_code="2026-10", entity_code="DE")
+
+        assert "readiness.late_hours_open" in scene.codes(october)
+
+    def test_the_firm_may_weigh_a_check_differently(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.connection.execute(
+                "INSERT INTO policy_value (release_id, name, value, reason)"
+                " VALUES (%s, 'weight:readiness.purchase_order_missing', 'warn', 'test')",
+                (firm.release_id,),
+            )
+
+        scene.arrange(build, purchase_order=None)
+
+        found = scene.compute()
+
+        assert found.state == "ready"
+        assert "readiness.purchase_order_missing" in scene.codes(found)
+
+
+class TestPrice:
+    def test_rounds_as_the_target_and_shows_the_difference(self, scene: Scene) -> None:
+        # 67 minutes are 1.12 h for Tryton: 168.00 where the ledger says 167.50.
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last, seconds=67 * 60))
+
+        found = scene.compute()
+
+        assert found.ledger_amount == Decimal("167.50")
+        assert found.expected_amount == Decimal("168.00")
+        assert found.rounding_amount == Decimal("0.50")
+
+
+class TestRelease:
+    def test_locks_the_contract_up_to_the_last_day(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+
+        scene.release()
+
+        def locked(day: str) -> Any:
+            return scene.one(
+                "SELECT tieline.contract_is_locked(%s, %s)", scene.project["contract_id"], day
+            )
+
+        assert locked("2026-10-31")
+        assert locked("2026-09-01")
+        assert not locked("2026-11-01")
+        assert scene.compute().state == "released"
+
+    def test_an_incomplete_contract_needs_a_reason_and_shows_what_it_carries(
+        self, scene: Scene
+    ) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.judge(firm.entry("e2"), "held", "time.day_exceeded", project=firm.last)
+
+        scene.arrange(build)
+        scene.compute()
+
+        with pytest.raises(UserMistake, match="say what is carried"):
+            scene.release()
+        released = scene.release("client asked for the invoice today")
+
+        assert (released.carried_seconds, released.carried_amount) == (3600, Decimal("150.00"))
+        assert scene.compute().carried_seconds == 3600
+        outcome = scene.draft()
+        assert isinstance(outcome, Drafted)
+        assert outcome.untaxed_amount == Decimal("150.00")
+
+    def test_is_refused_twice_and_may_be_withdrawn(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        scene.release()
+
+        with pytest.raises(UserMistake, match="already released"):
+            scene.release()
+        with scene.database.transaction() as connection:
+            withdraw_release(
+                connection,
+                contract_id=scene.project["contract_id"],
+                by="ada",
+                reason="an hour came late",
+                now=NOW,
+            )
+
+        assert scene.compute().state == "ready"
+
+    def test_is_refused_when_nothing_is_due(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: None)
+        scene.compute()
+
+        with pytest.raises(UserMistake, match="is not due"):
+            scene.release()
+
+
+class TestDraft:
+    def test_agrees_to_the_cent_and_binds_the_lines(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last, seconds=67 * 60)
+            firm.hour("e2", project=firm.last, seconds=20 * 60, work_date=date(2026, 10, 31))
+
+        scene.arrange(build)
+        scene.compute()
+        scene.release()
+
+        outcome = scene.draft()
+
+        assert isinstance(outcome, Drafted)
+        assert outcome.mismatch_amount == 0
+        assert outcome.untaxed_amount == Decimal("217.50")
+        assert scene.one("SELECT count(*) FROM invoice_ledger_line") == 2
+        assert scene.one("SELECT rounding_amount FROM invoice_line_record") == 0
+        assert scene.compute().state == "invoiced"
+        assert scene.one("SELECT state FROM effect WHERE noun = 'invoice'") == "CONFIRMED"
+        assert not scene.one(
+            "SELECT tieline.contract_is_locked(%s, '2026-10-31')", scene.project["contract_id"]
+        )
+        assert scene.one("SELECT count(*) FROM event WHERE type = 'invoice.drafted'") == 1
+
+    def test_needs_a_release(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+
+        with pytest.raises(UserMistake, match="release it first"):
+            scene.draft()
+
+    def test_repeats_its_answer(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        scene.release()
+        first = scene.draft()
+
+        second = scene.draft()
+
+        assert isinstance(first, Drafted)
+        assert isinstance(second, Drafted)
+        assert (first.is_new, second.is_new) == (True, False)
+        assert first.invoice_ids == second.invoice_ids
+        assert scene.erp.calls == 1
+
+    @pytest.mark.parametrize("fault", ["answer_lost", "killed"])
+    def test_a_lost_answer_leaves_one_invoice(self, scene: Scene, fault: str) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        scene.release()
+        scene.erp.faults = [fault]
+
+        if fault == "killed":
+            with pytest.raises(KeyboardInterrupt):
+                scene.draft()
+        else:
+            waiting = scene.draft()
+            assert isinstance(waiting, NotDrafted)
+            assert waiting.due_in_seconds > 0
+        scene.settle()
+        outcome = scene.draft()
+
+        assert isinstance(outcome, Drafted)
+        assert outcome.mismatch_amount == 0
+        assert len(scene.erp.invoices) == 1
+        assert scene.erp.calls == 1
+
+    def test_a_refusal_is_told_and_may_be_tried_again(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        scene.release()
+        scene.erp.faults = ["refused", "busy"]
+
+        refused, busy, outcome = scene.draft(), scene.draft(), scene.draft()
+
+        assert isinstance(refused, NotDrafted)
+        assert (refused.reason, refused.due_in_seconds) == ("erp.period_closed", 0)
+        assert isinstance(busy, NotDrafted)
+        assert busy.due_in_seconds == 3
+        assert isinstance(outcome, Drafted)
+
+    def test_waits_for_unconfirmed_hours(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            entry = firm.entry("e2")
+            firm.judge(entry, "cleared", project=firm.last)
+            firm.post(entry, until="UNKNOWN")
+
+        scene.arrange(build)
+        scene.compute()
+        scene.release("the rest goes next month")
+
+        outcome = scene.draft()
+
+        assert isinstance(outcome, NotDrafted)
+        assert outcome.reason == "readiness.writes_unconfirmed"
+        assert scene.erp.calls == 0
+
+    def test_a_difference_is_shown_and_becomes_a_case(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        scene.release()
+        scene.erp.lines.append(("task-P1", OCTOBER_7, 3600))
+
+        outcome = scene.draft()
+
+        assert isinstance(outcome, Drafted)
+        assert outcome.mismatch_amount == Decimal("150.00")
+        with scene.database.transaction() as connection:
+            (case,) = list_cases(connection, reason="invoice.total_differs")
+        assert case.amounts[0].amount == Decimal("150.00")
+
+    def test_a_fixed_fee_is_billed_from_the_contract_once(self, scene: Scene) -> None:
+        scene.arrange(
+            lambda firm: firm.hour("e1", project=firm.last),
+            billing_method="fixed_fee",
+            value_amount=Decimal("12000.00"),
+        )
+        scene.erp.fees["sale-P1"] = Decimal("12000.00")
+        assert scene.compute().expected_amount == Decimal("12000.00")
+        scene.release()
+
+        outcome = scene.draft()
+
+        assert isinstance(outcome, Drafted)
+        assert outcome.mismatch_amount == 0
+        assert outcome.untaxed_amount == Decimal("12000.00")
+        assert scene.compute().state == "invoiced"
+
+
+_PLACES = """
+CREATE VIEW tieline.entry_place AS
+SELECT t.entry_id, t.connection_key, v.entity_code, v.contract_id, v.project_id, v.period_id, v.seconds,
+       CASE WHEN v.outcome = 'held' THEN 'held'
+            WHEN EXISTS (SELECT FROM tieline.ledger_line l WHERE l.entry_id = t.entry_id) THEN 'posted'
+            ELSE 'pending' END AS place
+FROM tieline.time_entry t JOIN tieline.verdict v USING (verdict_id);
+GRANT SELECT ON tieline.entry_place TO tieline_worker;
+"""
