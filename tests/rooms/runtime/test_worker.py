@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from tieline.runtime.database import Database
+from tieline.runtime.housekeeping import purge
 from tieline.runtime.migrate import Dsns
 from tieline.runtime.work import BILLING, schedule
 
@@ -179,3 +180,14 @@ class TestStoppedWorker:
         with saga_database.transaction() as connection:
             row = connection.execute("SELECT state FROM executor").fetchone()
         assert row == {"state": "stopped"}
+
+    def test_leaves_nothing_behind_for_ever(self, database: Dsns, saga_database: Database) -> None:
+        with worker(database):
+            ask_for_saga(saga_database, "deal-6")
+            wait_until(lambda: is_done(saga_database, "deal-6"))
+
+        assert purge(saga_database) == 0
+        assert purge(saga_database, keep_seconds=0) == 3
+        with saga_database.transaction() as connection:
+            left = connection.execute("SELECT count(*) FROM dbos.operation_outputs").fetchone()
+        assert left == {"count": 0}

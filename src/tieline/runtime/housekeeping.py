@@ -1,0 +1,22 @@
+"""Remove finished runs: the truth is in the tables of the rooms, not in old runs."""
+
+from __future__ import annotations
+
+from tieline.runtime.database import Database
+from tieline.runtime.sql import load
+
+KEEP_SECONDS = 86_400
+_BATCH_MAX = 5000
+_RUNS = load("tieline.runtime", "purge_runs")
+_WORK = load("tieline.runtime", "purge_work")
+_EXECUTORS = load("tieline.runtime", "purge_executors")
+
+
+def purge(database: Database, *, keep_seconds: int = KEEP_SECONDS) -> int:
+    """Remove runs, work and executors that ended so long ago; failed work stays. Return the rows."""
+    values = {"keep_seconds": keep_seconds, "batch_max": _BATCH_MAX}
+    removed = 0
+    for statement in (_RUNS, _WORK, _EXECUTORS):
+        with database.transaction() as connection:
+            removed += connection.execute(statement, values).rowcount
+    return removed
