@@ -21,7 +21,6 @@ from tieline.canonical import (
 )
 from tieline.connectors.tryton import invoicing, translate, undoing
 from tieline.connectors.tryton.streams import (
-    BY_OBJECT,
     PAGE_ROWS_MAX,
     STREAMS,
     Position,
@@ -93,23 +92,26 @@ class TrytonConnector:
     ) -> None:
         self._sessions = Sessions(connection=connection, transport=transport)
         self._companies: dict[str, int] = {}
-        self._timesheet_works: dict[str, int] = {}
 
     # -- checking ----------------------------------------------------------------------------
 
     def check(self) -> CheckReport:
-        """Try every integration user: version, login, company, and the right to read hours."""
-        items = []
+        """Try every integration user: version, login, company, and the right to read.
+
+        A refused login is tried once: Tryton slows down whoever tries again and again.
+        """
+        items: list[CheckItem] = []
         for code, session in self._sessions.all():
             items.append(_tried(f"{code}: version {_SERIES}", partial(_version, session)))
             items.append(_tried(f"{code}: login and company", partial(self._company, code)))
-            items.extend(
-                _tried(
-                    f"{code}: may read {stream.model}",
-                    partial(session.search, stream.model, [], ["id"], limit=1),
+            if items[-1].is_good:
+                items.extend(
+                    _tried(
+                        f"{code}: may read {stream.model}",
+                        partial(session.search, stream.model, [], ["id"], limit=1),
+                    )
+                    for stream in STREAMS.values()
                 )
-                for stream in STREAMS.values()
-            )
         return CheckReport(items=tuple(items))
 
     # -- reading -----------------------------------------------------------------------------
@@ -152,7 +154,7 @@ class TrytonConnector:
 
     def read_one(self, *, object: str, source_ref: str) -> RawRecord | None:
         """Return one record, or None when no integration user finds it."""
-        declared = BY_OBJECT[object]
+        declared = STREAMS[object]
         for _, session in self._sessions.all():
             _, records = self._records(session, declared, [["id", "=", int(source_ref)]])
             if records:
@@ -187,7 +189,7 @@ class TrytonConnector:
         slices = array_slices(reply.body, field="result")
         records = tuple(
             RawRecord(
-                object=stream.object,
+                object=stream.name,
                 source_ref=str(row["id"]),
                 body=body,
                 source_at=translate.utc(row["last_modified_at"]),
@@ -396,20 +398,29 @@ class TrytonConnector:
     # -- time lines --------------------------------------------------------------------------
 
     def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
-        """Create a batch in one call, one transaction: a refusal means that none was stored."""
+        """Create a batch in one call, one transaction: a refusal means that none was stored.
+
+        Dates and companies are checked here too: Tryton 8.0 joins the conditions of a batch with
+        "or" when more than half of its lines have their own (``modelstorage.validate_domain``),
+        and then lets a day outside a task's or a person's dates pass beside one inside.
+        """
         session = self._sessions.get(entity_code=entity_code)
         company = self._company_before_write(entity_code)
         with before_the_write():
-            works = self._works(session, {line.task_code for line in lines})
-        unknown = sorted({line.task_code for line in lines} - works.keys())
-        if unknown:
-            raise Refused(
-                f"Tryton has no bookable task {', '.join(unknown[:5])}",
-                reason="target.reference_unknown",
+            works = self._works(session, lines)
+            employees = self._employees(session, lines)
+        for line in lines:
+            said = translate.objection(
+                line=line,
+                company_id=company,
+                work=works.get(line.task_code),
+                employee=employees.get(line.person_code),
             )
+            if said:
+                raise Refused(f"Tryton: {said}", reason="target.value_not_valid")
         values = [
             translate.line_values(
-                command=line, company_id=company, timesheet_work_id=works[line.task_code]
+                command=line, company_id=company, timesheet_work_id=works[line.task_code]["id"]
             )
             for line in lines
         ]
@@ -472,21 +483,26 @@ class TrytonConnector:
         domain = [["work", "in", works], ["date", ">=", starts_on], ["date", "<", ends_on]]
         return int(session.read("model.timesheet.line.search_count", domain, 0, None))
 
-    def _works(self, session: Session, task_codes: set[str]) -> dict[str, int]:
-        missing = sorted(task_codes - self._timesheet_works.keys())
-        if missing:
-            rows = session.search(
-                "timesheet.work",
-                [["origin", "in", [f"project.work,{code}" for code in missing]]],
-                ["origin"],
-            )
-            for row in rows:
-                self._timesheet_works[translate.origin_id(row["origin"])] = row["id"]
-        return {
-            code: self._timesheet_works[code]
-            for code in task_codes
-            if code in self._timesheet_works
-        }
+    def _works(
+        self, session: Session, lines: Sequence[TimeLineCommand]
+    ) -> dict[str, dict[str, Any]]:
+        origins = sorted({f"project.work,{line.task_code}" for line in lines})
+        rows = session.search(
+            "timesheet.work",
+            [["origin", "in", origins]],
+            ["origin", "company", "timesheet_start_date", "timesheet_end_date"],
+        )
+        return {translate.origin_id(row["origin"]): row for row in rows}
+
+    def _employees(
+        self, session: Session, lines: Sequence[TimeLineCommand]
+    ) -> dict[str, dict[str, Any]]:
+        rows = session.search(
+            "company.employee",
+            [["id", "in", sorted({int(line.person_code) for line in lines})]],
+            ["company", "start_date", "end_date"],
+        )
+        return {str(row["id"]): row for row in rows}
 
     # -- invoices ----------------------------------------------------------------------------
 

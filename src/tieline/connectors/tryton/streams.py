@@ -17,7 +17,7 @@ _COMPANY_CODE = "company.party.code"
 class Stream:
     """One model; ``is_shared`` when its records belong to no company."""
 
-    object: str
+    name: str
     model: str
     fields: tuple[str, ...]
     is_shared: bool
@@ -26,7 +26,7 @@ class Stream:
 
 STREAMS: Mapping[str, Stream] = {
     "parties": Stream(
-        object="party",
+        name="parties",
         model="party.party",
         is_shared=True,
         fields=(
@@ -45,7 +45,7 @@ STREAMS: Mapping[str, Stream] = {
         ),
     ),
     "employees": Stream(
-        object="employee",
+        name="employees",
         model="company.employee",
         is_shared=False,
         fields=(
@@ -63,7 +63,7 @@ STREAMS: Mapping[str, Stream] = {
         ),
     ),
     "projects": Stream(
-        object="project",
+        name="projects",
         model="project.work",
         is_shared=False,
         fields=(
@@ -82,7 +82,7 @@ STREAMS: Mapping[str, Stream] = {
         ),
     ),
     "time_lines": Stream(
-        object="time_line",
+        name="time_lines",
         model="timesheet.line",
         is_shared=False,
         fields=(
@@ -99,7 +99,7 @@ STREAMS: Mapping[str, Stream] = {
         ),
     ),
     "periods": Stream(
-        object="period",
+        name="periods",
         model="account.period",
         is_shared=False,
         fields=(
@@ -113,7 +113,7 @@ STREAMS: Mapping[str, Stream] = {
         ),
     ),
     "invoices": Stream(
-        object="invoice",
+        name="invoices",
         model="account.invoice",
         is_shared=False,
         domain=(["type", "=", "out"],),
@@ -130,8 +130,6 @@ STREAMS: Mapping[str, Stream] = {
         ),
     ),
 }
-
-BY_OBJECT: Mapping[str, Stream] = {stream.object: stream for stream in STREAMS.values()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

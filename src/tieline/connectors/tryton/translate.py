@@ -222,6 +222,28 @@ def line_values(*, command: TimeLineCommand, company_id: int, timesheet_work_id:
     }
 
 
+def objection(
+    *, line: TimeLineCommand, company_id: int, work: Row | None, employee: Row | None
+) -> str:
+    """Return why Tryton alone would refuse a line, or ''."""
+    if work is None:
+        return f"task {line.task_code} is not there or not bookable"
+    if employee is None:
+        return f"employee {line.person_code} is not there"
+    if (work["company"], employee["company"]) != (company_id, company_id):
+        return f"task {line.task_code} or employee {line.person_code} is of another company"
+    day = line.work_date
+    if not _covers(work["timesheet_start_date"], work["timesheet_end_date"], day):
+        return f"task {line.task_code} is not open on {day.isoformat()}"
+    if not _covers(employee["start_date"], employee["end_date"], day):
+        return f"employee {line.person_code} is not employed on {day.isoformat()}"
+    return ""
+
+
+def _covers(first: date | None, last: date | None, day: date) -> bool:
+    return (first is None or first <= day) and (last is None or day <= last)
+
+
 def last_day(ends_on: date | None) -> date | None:
     """Return Tryton's inclusive end of a half-open period."""
     return None if ends_on is None else ends_on - _DAY
@@ -490,12 +512,12 @@ def utc(instant: datetime | None) -> datetime | None:
 
 
 _MAKERS: Mapping[str, Callable[[Row], Client | Person | TimeEntry | WorkItem]] = {
-    "party": _client,
-    "employee": _person,
-    "project": _work_item,
-    "time_line": _time_entry,
-    "period": _period,
-    "invoice": _invoice,
+    "parties": _client,
+    "employees": _person,
+    "projects": _work_item,
+    "time_lines": _time_entry,
+    "periods": _period,
+    "invoices": _invoice,
 }
 
 

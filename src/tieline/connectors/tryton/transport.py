@@ -144,7 +144,7 @@ class Sessions:
                 login=_required(entity, "login"),
                 password=_password(connection, code),
             )
-            for code, entity in connection.config["companies"].items()
+            for code, entity in _companies(connection.config).items()
         }
 
     def get(self, *, entity_code: str) -> Session:
@@ -229,6 +229,13 @@ def _understood(call: Call, method: str, answer: HttpReply) -> Reply:
             return Reply(result=result, body=answer.body)
         case _:
             raise lost(call=call, message=f"the answer to {method} has no result")
+
+
+def _companies(config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    companies = config.get("companies")
+    if not isinstance(companies, Mapping) or not companies:
+        raise AskPerson("the connection's configuration names no companies and their logins")
+    return companies
 
 
 def _required(table: Mapping[str, Any], name: str) -> str:

@@ -89,37 +89,36 @@ def _task(session: Session, number: int, key: UUID, context: Mapping[str, Any]) 
 def _work(session: Session, number: int, context: Mapping[str, Any]) -> str:
     with before_the_write():
         tree = session.search(
-            "project.work", [["parent", "child_of", [number]]], ["timesheet_works", "parent"]
+            "project.work", [["parent", "child_of", [number]]], ["timesheet_works"]
         )
-        works = [work for row in tree for work in row["timesheet_works"]]
-        last = _last_line(session, [["work", "in", works]])
+        last_days = {
+            row["id"]: _last_line(session, [["work", "in", row["timesheet_works"]]]) for row in tree
+        }
     if not tree:
         return ABSENT
-    numbers = [row["id"] for row in tree]
-    if last is None:
-        session.write("model.project.work.delete", numbers, context=context)
+    used = {work: day for work, day in last_days.items() if day is not None}
+    if not used:
+        session.write("model.project.work.delete", sorted(last_days), context=context)
         return DELETED
+    done = _done(session)
+    unused = sorted(last_days.keys() - used.keys() - {number})
+    if unused:
+        session.write("model.project.work.delete", unused, context=context)
+    for work, day in used.items():
+        values = {**done, "timesheet_end_date": day}
+        session.write("model.project.work.write", [work], values, context=context)
+    # The parent comes last: Tryton refuses a finished project of unfinished tasks.
+    if number not in used:
+        session.write("model.project.work.write", [number], done, context=context)
+    return CLOSED
+
+
+def _done(session: Session) -> dict[str, Any]:
     with before_the_write():
         status = session.search("project.work.status", [["progress", "=", 1]], ["id"], limit=1)
     if not status:
         raise AskPerson("Tryton has no project status with progress 100 %")
-    done = {"progress": 1, "status": status[0]["id"]}
-    children = [n for n in numbers if n != number]
-    # Children first: Tryton refuses a finished parent of unfinished tasks.
-    if children:
-        session.write(
-            "model.project.work.write",
-            children,
-            {**done, "timesheet_end_date": last},
-            context=context,
-        )
-    session.write(
-        "model.project.work.write",
-        [number],
-        done if children else {**done, "timesheet_end_date": last},
-        context=context,
-    )
-    return CLOSED
+    return {"progress": 1, "status": status[0]["id"]}
 
 
 def _employee(session: Session, number: int, _key: UUID, context: Mapping[str, Any]) -> str:

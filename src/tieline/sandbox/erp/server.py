@@ -22,6 +22,9 @@ _POLL_SECONDS = 0.05
 _CONNECTIONS_MAX = 16
 _BACKLOG = 128
 
+# Children of this process, kept so that they can be reaped when they end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
@@ -79,6 +82,7 @@ def start_server(
                 },
                 start_new_session=True,
             )
+    _children[process.pid] = process
     server = Server(
         pid=process.pid,
         pid_started=pid_started(process.pid),
@@ -104,6 +108,8 @@ def stop_server(*, run_file: Path) -> None:
     server = find_server(run_file=run_file)
     if server is not None:
         _end(server)
+    for pid in list(_children):
+        _reap(pid)
     run_file.unlink(missing_ok=True)
 
 
@@ -152,8 +158,10 @@ def _is_alive(server: Server) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
+    # Its threads may still hold the port after the first one has ended.
     stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    return stat.rpartition(")")[2].split()[0] == "Z"
+    is_ended = stat.rpartition(")")[2].split()[0] == "Z"
+    return is_ended and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
 
 
 def _end(server: Server) -> None:
@@ -165,10 +173,11 @@ def _end(server: Server) -> None:
             os.kill(server.pid, signal.SIGKILL)
         _reap(server.pid)
         time.sleep(_POLL_SECONDS)
+    _reap(server.pid)
 
 
 def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return  # started by another process, which reaps it
+    # A server that another process started is reaped by that one.
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
