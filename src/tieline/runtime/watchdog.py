@@ -21,6 +21,7 @@ from tieline.runtime.sql import load
 from tieline.runtime.work import put_back
 
 _LOST = load("tieline.runtime", "find_lost_executors")
+_LOCK = load("tieline.runtime", "lock_lost_executor")
 _RUNS_OF = load("tieline.runtime", "find_runs_of_executor")
 _ORPHANS = load("tieline.runtime", "find_orphan_runs")
 _log = structlog.get_logger("tieline.watchdog")
@@ -65,7 +66,9 @@ class Watchdog:
         rows = connection.execute(_LOST, {"host": host_name(), "me": self.executor_id}).fetchall()
         for row in rows:
             if row["has_run_out"] or not _is_alive(row):
-                return row
+                given = {"id": row["executor_id"], "has_run_out": row["has_run_out"]}
+                if connection.execute(_LOCK, given).fetchone() is not None:
+                    return row
         return None
 
     def _end_process(self, lost: Row) -> None:
