@@ -118,6 +118,11 @@ class HttpClient:
         reply = self.write(method=method, path=path, content=content)
         return decoded(reply, purpose=_WRITE, name=self._name(method, path))
 
+    def close(self) -> None:
+        """Let go of the connections; the next call opens new ones."""
+        while self._client:
+            self._client.pop().close()
+
     def _call(self, purpose: str, method: str, path: str, query: Query, content: Any) -> Reply:
         name = self._name(method, path)
         url = self._allowed_url(path)
@@ -191,7 +196,7 @@ class HttpClient:
         # Built at the first call: a connector object is made for every page that names it.
         if not self._client:
             self._client.append(
-                httpx.Client(
+                _Closing(
                     transport=self.transport,
                     follow_redirects=False,
                     trust_env=False,
@@ -202,6 +207,13 @@ class HttpClient:
                 )
             )
         return self._client[0]
+
+
+class _Closing(httpx.Client):
+    """Close with the connector that held it, for nobody tells a connector that it is not needed."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 _PORTS = {"https": 443, "http": 80}
