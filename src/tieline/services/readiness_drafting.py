@@ -34,6 +34,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
 from tieline.runtime.outbox import publish
 from tieline.runtime.sql import load
+from tieline.runtime.work import BILLING
 from tieline.sdk import InvoiceDraft, Invoices
 from tieline.sdk.directory import Connectors
 from tieline.services.readiness_checks import FIXED_FEE
@@ -48,7 +49,6 @@ from tieline.services.readiness_pricing import (
 
 _BILL_TO = load("tieline.services", "readiness_bill_to")
 _LEASE_SECONDS = 30
-_WORK_CLASS_BILLING = 1
 _OPEN_STATES = (states.INTENT, states.UNKNOWN, states.PROBING)
 
 Row = dict[str, Any]
@@ -513,7 +513,7 @@ def _find_or_plan(
         noun="invoice",
         part="" if bill.billing_method == FIXED_FEE else bill.project_code,
         entity_code=bill.entity_code,
-        work_class=_WORK_CLASS_BILLING,
+        work_class=BILLING,
         deadline_at=bill.deadline_at,
         release_id=None,
         correlation_id=correlation_id,

@@ -12,11 +12,17 @@ WITH terms AS (
     LEFT JOIN connection e ON e.connection_key = l.erp_connection_key
     WHERE (%(contract_ids)s::uuid[] IS NULL OR c.contract_id = ANY (%(contract_ids)s::uuid[]))
 ), unbilled AS (
-    SELECT l.contract_id, l.contract_line_id, l.work_date, l.is_billable, l.rate_amount, l.currency,
-           l.seconds, l.target_seconds, l.amount
+    -- Summed per fiscal period of work before anything is joined: history is long, periods are few.
+    SELECT l.contract_id, l.contract_line_id, l.is_billable, l.rate_amount, l.currency,
+           coalesce(w.starts_on, '-infinity') AS worked_from, sum(l.seconds) AS seconds,
+           sum(l.target_seconds) AS target_seconds, sum(l.amount) AS amount
     FROM ledger_line l
     JOIN terms USING (contract_id)
+    LEFT JOIN fiscal_period w ON w.entity_code = l.entity_code AND w.starts_on <= l.work_date
+         AND w.ends_on > l.work_date
     WHERE NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
+    GROUP BY l.contract_id, l.contract_line_id, l.is_billable, l.rate_amount, l.currency, w.starts_on
+    HAVING sum(l.seconds) <> 0 OR sum(l.target_seconds) <> 0
 ), last_lock AS (
     SELECT DISTINCT ON (contract_id, period_id) contract_id, period_id, unlocked_at IS NULL AS is_open
     FROM release_lock ORDER BY contract_id, period_id, released_at DESC
@@ -43,7 +49,7 @@ WITH terms AS (
       AND (k.is_open OR i.invoices IS NOT NULL OR (p.state = 'open' AND (
            daterange(t.contract_starts_on, t.contract_ends_on) && daterange(p.starts_on, p.ends_on)
            OR EXISTS (SELECT FROM unbilled u WHERE u.contract_id = t.contract_id
-                      AND u.work_date >= p.starts_on AND u.work_date < p.ends_on))))
+                      AND u.worked_from = p.starts_on))))
 ), lines AS (
     SELECT s.contract_id, s.period_id,
            coalesce(sum(u.seconds) FILTER (WHERE u.is_billable), 0) AS seconds,
@@ -60,7 +66,7 @@ WITH terms AS (
            coalesce(sum(u.target_seconds - u.seconds), 0) AS altered_seconds,
            count(*) FILTER (WHERE u.contract_line_id IS NOT NULL AND x.our_id IS NULL) AS unlinked
     FROM scope s
-    JOIN unbilled u ON u.contract_id = s.contract_id AND u.work_date < s.ends_on
+    JOIN unbilled u ON u.contract_id = s.contract_id AND u.worked_from < s.ends_on
     LEFT JOIN contract_line c ON c.contract_line_id = u.contract_line_id AND c.superseded_at IS NULL
     LEFT JOIN (SELECT DISTINCT connection_key, our_id FROM crosswalk
                WHERE noun = 'erp_task' AND superseded_at IS NULL) x

@@ -20,9 +20,9 @@ from tieline.canonical import StatusCommand
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import EffectRequest
 from tieline.runtime.sql import load
+from tieline.runtime.work import REFERENCE
 
 _COMPUTE = load("tieline.services", "revenue_compute")
-_WORK_CLASS_REFERENCE = 3
 
 Row = dict[str, Any]
 
@@ -146,7 +146,7 @@ def _write(row: Row, *, correlation_id: str) -> StatusWrite:
             noun="status",
             part=f"revenue:{row['project_group']}:{changed_at}",
             entity_code=row["entity_code"],
-            work_class=_WORK_CLASS_REFERENCE,
+            work_class=REFERENCE,
             deadline_at=None,
             release_id=None,
             correlation_id=correlation_id,

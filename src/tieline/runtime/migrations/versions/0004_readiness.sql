@@ -8,6 +8,11 @@ ALTER TABLE case_member ADD COLUMN basis text NOT NULL DEFAULT 'unpriced'
     CHECK (basis IN ('price', 'cost', 'unpriced'));
 CREATE INDEX case_member_synced ON case_member (member_kind, member_key) WHERE left_at IS NULL AND is_synced;
 
+-- What upkeep looks for is rare among what stands.
+CREATE INDEX verdict_held ON verdict (entry_id) WHERE outcome = 'held';
+CREATE INDEX effect_refused ON effect (target_connection) WHERE state IN ('REJECTED', 'CONFLICT');
+CREATE INDEX untranslated_open ON untranslated (connection_key) WHERE healed_at IS NULL;
+
 -- The word of a reason says which reference nobody knows: time.task_unknown is about a task.
 CREATE FUNCTION case_mapping_key(code text, connection_key text, person_ref text, project_ref text,
     task_ref text, labor_category text, approval_word text)
@@ -36,7 +41,7 @@ SELECT x.code AS reason, coalesce(r.owner_queue, 'integration') AS owner_queue,
        p.cut_off_at AS due_at, v.correlation_id,
        coalesce(jsonb_build_object('message', r.message, 'fix', r.fix_hint), '{}') AS details
 FROM time_entry t
-JOIN verdict v ON v.verdict_id = t.verdict_id AND v.outcome = 'held'
+JOIN verdict v ON v.verdict_id = t.verdict_id AND v.entry_id = t.entry_id AND v.outcome = 'held'
 JOIN verdict_reason x ON x.verdict_id = v.verdict_id AND x.severity = 'error'
 JOIN time_entry_version w ON w.entry_id = v.entry_id AND w.version = v.version
 LEFT JOIN rule r ON r.release_id = v.release_id AND r.book = 'time' AND r.code = x.code
