@@ -202,10 +202,12 @@ def _hubspot() -> tuple[Mapping[str, Any], ...]:
     for path in sorted([*folder.glob("v3/*.json"), *folder.glob("v4/*.json")]):
         spec = json.loads(path.read_text(encoding="utf-8"))
         for name, schema in spec["components"]["schemas"].items():
+            members = schema.get("properties") or {}
             if name.startswith("SimplePublicObject") and "Input" not in name:
-                schema["properties"]["properties"]["additionalProperties"]["nullable"] = True
-            if name == _LABELED:
-                schema["properties"]["label"]["nullable"] = True
+                values = members.get("properties") or {}
+                values.get("additionalProperties", {})["nullable"] = True
+            if name == _LABELED and "label" in members:
+                members["label"]["nullable"] = True
         specs.append(_kept(spec))
     return tuple(specs)
 
