@@ -5,7 +5,7 @@ from __future__ import annotations
 from tieline.runtime.migrations.statements import run_statements
 
 revision = "0004_readiness"
-down_revision = "0002_core"
+down_revision = "0003_validation"
 branch_labels = None
 depends_on = None
 

@@ -111,6 +111,11 @@ CREATE VIEW case_wanted AS
 SELECT * FROM case_wanted_time
 UNION ALL SELECT * FROM case_wanted_raw
 UNION ALL SELECT * FROM case_wanted_effect;
+-- The planner cannot guess how much is held; a function tells it "many", so that it hashes.
+CREATE FUNCTION case_wanted_rows() RETURNS SETOF case_wanted LANGUAGE plpgsql STABLE ROWS 20000 AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM tieline.case_wanted;
+END $$;
 
 -- Judge, read or send the members of a case again. Runs with the owner's rights, because pages may not touch
 -- effects or unread records; so it looks itself whether the caller may see the case.
@@ -446,6 +451,7 @@ GRANT UPDATE (failed_attempts, locked_until, password_hash) ON person_login TO t
 GRANT UPDATE (ended_at) ON session TO tieline_web;
 GRANT UPDATE (revoked_at, revoked_by) ON api_key TO tieline_web;
 GRANT UPDATE (state) ON readiness TO tieline_web;
+GRANT UPDATE (unlocked_at, unlocked_because) ON release_lock TO tieline_web;
 REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM tieline_worker;
 GRANT SELECT, INSERT ON audit TO tieline_worker, tieline_web, tieline_audit;
 CREATE POLICY audit_writer_writes ON audit TO tieline_audit USING (true) WITH CHECK (true);

@@ -1,0 +1,27 @@
+"""What two people approved: numbered releases of rules, severities and values.
+
+In: drafts with a reason. Out: the current release, differences between two, what to judge again.
+Law: one release is current; its approver is not its proposer; a release never changes.
+"""
+
+from tieline.policy.releases import (
+    Override,
+    PolicyValue,
+    Release,
+    Rule,
+    approve_release,
+    current_release,
+    diff_releases,
+    draft_release,
+)
+
+__all__ = [
+    "Override",
+    "PolicyValue",
+    "Release",
+    "Rule",
+    "approve_release",
+    "current_release",
+    "diff_releases",
+    "draft_release",
+]

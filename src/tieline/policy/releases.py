@@ -1,0 +1,187 @@
+"""Draft, approve and compare releases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.kernel.errors import UserMistake
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule as data: ``predicate`` says what must be true where ``applies_when`` holds."""
+
+    book: str
+    code: str
+    position: int
+    scope: str
+    applies_when: str
+    predicate: str
+    severity: str
+    owner_queue: str
+    thing: str
+    message: str
+    fix_hint: str
+    source: str
+    neighbors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """Another severity for a rule, narrowed by entity, client or contract, between two dates."""
+
+    code: str
+    entity_code: str | None
+    client_id: UUID | None
+    contract_id: UUID | None
+    starts_on: date
+    ends_on: date | None
+    severity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyValue:
+    """A named value of a release, for all entities ('') or one."""
+
+    name: str
+    entity_code: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The release that decides now."""
+
+    release_id: int
+    title: str
+    proposed_by: str
+    approved_by: str
+
+
+def draft_release(
+    connection: Connection[Row],
+    *,
+    title: str,
+    rules: Sequence[Rule],
+    values: Sequence[PolicyValue],
+    overrides: Sequence[Override],
+    proposed_by: str,
+    reason: str,
+    now: datetime,
+) -> int:
+    """Propose a release; it decides nothing until somebody else approves it."""
+    row = connection.execute(
+        "INSERT INTO release (title, proposed_by, proposed_at, reason) VALUES (%s, %s, %s, %s)"
+        " RETURNING release_id",
+        (title, proposed_by, now, reason),
+    ).fetchone()
+    assert row is not None
+    release_id = int(row["release_id"])
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO rule (release_id, book, code, position, scope, applies_when, predicate, severity,
+                owner_queue, thing, message, fix_hint, source, neighbors)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (release_id, rule.book, rule.code, rule.position, rule.scope, rule.applies_when,
+                 rule.predicate, rule.severity, rule.owner_queue, rule.thing, rule.message,
+                 rule.fix_hint, rule.source, list(rule.neighbors))
+                for rule in rules
+            ],
+        )  # fmt: skip
+        cursor.executemany(
+            "INSERT INTO policy_value (release_id, name, entity_code, value, reason)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [(release_id, v.name, v.entity_code, v.value, v.reason) for v in values],
+        )
+        cursor.executemany(
+            """
+            INSERT INTO severity_override (release_id, code, entity_code, client_id, contract_id,
+                starts_on, ends_on, severity, reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (release_id, o.code, o.entity_code, o.client_id, o.contract_id, o.starts_on,
+                 o.ends_on, o.severity, o.reason)
+                for o in overrides
+            ],
+        )  # fmt: skip
+    return release_id
+
+
+def approve_release(
+    connection: Connection[Row], *, release_id: int, approved_by: str, now: datetime
+) -> None:
+    """Make a draft current as the second person; hours without an intent are judged again.
+
+    :raises UserMistake: it is not a draft, or the approver proposed it.
+    """
+    row = connection.execute(
+        "SELECT state, proposed_by FROM release WHERE release_id = %s FOR UPDATE", (release_id,)
+    ).fetchone()
+    if row is None or row["state"] != "draft":
+        raise UserMistake(f"release {release_id} is not a draft")
+    if row["proposed_by"] == approved_by:
+        raise UserMistake(f"release {release_id} was proposed by {approved_by}: somebody else approves")
+    connection.execute("UPDATE release SET state = 'superseded' WHERE state = 'current'")
+    connection.execute(
+        "UPDATE release SET state = 'current', approved_by = %s, approved_at = %s WHERE release_id = %s",
+        (approved_by, now, release_id),
+    )
+    connection.execute(
+        """
+        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
+        SELECT 'entry:' || t.entry_id, 'policy.release', 'release:' || %s, %s FROM time_entry t
+        WHERE t.verdict_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM effect e WHERE e.entry_id = t.entry_id
+              AND e.state NOT IN ('PLANNED', 'WITHDRAWN', 'REJECTED'))
+        """,
+        (release_id, now),
+    )
+
+
+def current_release(connection: Connection[Row]) -> Release:
+    """Return the release that decides now.
+
+    :raises UserMistake: none has been approved yet.
+    """
+    row = connection.execute(
+        "SELECT release_id, title, proposed_by, approved_by FROM release WHERE state = 'current'"
+    ).fetchone()
+    if row is None:
+        raise UserMistake("no release of rules has been approved yet")
+    return Release(**row)
+
+
+def diff_releases(
+    connection: Connection[Row], *, old_release_id: int, new_release_id: int
+) -> list[str]:
+    """Name in words what a new release changes against an old one."""
+    rows = connection.execute(
+        """
+        WITH said AS (
+            SELECT release_id, 'rule ' || code AS name, concat_ws(' | ', severity, applies_when, predicate) AS text
+            FROM rule
+            UNION ALL SELECT release_id, concat_ws(' ', 'value', name, entity_code), value FROM policy_value
+            UNION ALL SELECT release_id, concat_ws(' ', 'severity', code, entity_code, client_id, contract_id,
+                starts_on), severity FROM severity_override
+        )
+        SELECT coalesce(o.name, n.name) AS name, o.text AS was, n.text AS becomes
+        FROM (SELECT * FROM said WHERE release_id = %s) o
+        FULL JOIN (SELECT * FROM said WHERE release_id = %s) n ON n.name = o.name
+        WHERE o.text IS DISTINCT FROM n.text ORDER BY 1
+        """,
+        (old_release_id, new_release_id),
+    ).fetchall()
+    return [f"{row['name']}: {row['was'] or 'none'} -> {row['becomes'] or 'none'}" for row in rows]

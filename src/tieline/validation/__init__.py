@@ -1,0 +1,23 @@
+"""One engine for what may be posted: rules are rows of data, judged over sets in the database.
+
+In: a landed batch, neighbor keys, or candidates of a caller. Out: verdicts with every reason.
+Law: what is not true is a violation; missing data holds and never clears.
+"""
+
+from tieline.validation.books import builtin_rules, builtin_values
+from tieline.validation.judging import Judged, judge
+from tieline.validation.neighbors import mark_reference_change, mark_rejudge
+from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
+
+__all__ = [
+    "Candidate",
+    "Judged",
+    "PreviewVerdict",
+    "builtin_rules",
+    "builtin_values",
+    "explain_verdict",
+    "judge",
+    "mark_reference_change",
+    "mark_rejudge",
+    "preview",
+]

@@ -1,0 +1,136 @@
+"""Judge a batch and its neighbors in one transaction, in sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import ClientCursor, Connection, sql
+from psycopg.rows import dict_row
+
+from tieline.kernel.errors import MendTieline
+from tieline.policy import current_release
+from tieline.runtime.database import Row
+from tieline.runtime.sql import load
+from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
+
+BUCKETS = 64
+_LOCK_SPACE = 6027
+_LARGE_BATCH = 500
+_ROLES = ("tieline_worker", "tieline_judge", "tieline_owner")
+
+_SUBJECTS = load("tieline.validation", "subjects")
+_WEIGH = load("tieline.validation", "weigh")
+_STORE = load("tieline.validation", "store")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What was judged: the entries, and how many verdicts are new per outcome."""
+
+    entry_ids: tuple[UUID, ...]
+    by_outcome: dict[str, int]
+
+
+def judge(
+    connection: Connection[Row],
+    *,
+    now: datetime,
+    correlation_id: str,
+    batch_id: int | None = None,
+    neighbor_keys: Sequence[str] | None = None,
+) -> Judged:
+    """Judge a batch, or whatever has these keys, and every unposted neighbor.
+
+    A verdict is stored only where it differs from the one that stands. Served ``rejudge`` rows are
+    deleted in the same transaction.
+
+    :raises MendTieline: the context does not have exactly one row per entry; nothing was judged.
+    """
+    _check_role(connection)
+    keys = _keys(connection, batch_id=batch_id, neighbor_keys=neighbor_keys)
+    _lock(connection, keys)
+    release = current_release(connection)
+    values = {
+        "batch_id": batch_id,
+        "keys": keys,
+        "known_at": now,
+        "now": now,
+        "release_id": release.release_id,
+        "correlation_id": correlation_id,
+    }
+    with ClientCursor(connection, row_factory=dict_row) as cursor:
+        _run(cursor, _SUBJECTS, values)
+        statement = judging_statement(
+            subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release.release_id)
+        )
+        cursor.execute("DROP TABLE IF EXISTS judged")
+        cursor.execute(
+            sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement), values
+        )
+        _check_counts(connection)
+        _run(cursor, _WEIGH, values)
+        _run(cursor, _STORE, values)
+    return _result(connection)
+
+
+def _check_role(connection: Connection[Row]) -> None:
+    row = connection.execute("SELECT current_user AS name").fetchone()
+    if row is None or row["name"] not in _ROLES:
+        raise MendTieline("rules are only right when they see every row: judge as the worker")
+
+
+def _keys(
+    connection: Connection[Row], *, batch_id: int | None, neighbor_keys: Sequence[str] | None
+) -> list[str]:
+    if neighbor_keys is not None:
+        return sorted(set(neighbor_keys))
+    rows = connection.execute(
+        "SELECT DISTINCT neighbor_key FROM rejudge WHERE batch_id = %s ORDER BY 1", (batch_id,)
+    ).fetchall()
+    return [row["neighbor_key"] for row in rows]
+
+
+def _lock(connection: Connection[Row], keys: Sequence[str]) -> None:
+    """Take the buckets of the keys in ascending order, so that two judges wait, never deadlock."""
+    if len(keys) > _LARGE_BATCH:
+        buckets: Sequence[int] = range(BUCKETS)
+    else:
+        rows = connection.execute(
+            "SELECT DISTINCT abs(hashtext(k)) %% %s AS bucket FROM unnest(%s::text[]) k ORDER BY 1",
+            (BUCKETS, list(keys)),
+        ).fetchall()
+        buckets = [row["bucket"] for row in rows]
+    for bucket in buckets:
+        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, bucket))
+
+
+def _check_counts(connection: Connection[Row]) -> None:
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM judge_subject) AS asked, count(*) AS answered,"
+        " count(DISTINCT entry_id) AS entries FROM judged"
+    ).fetchone()
+    assert row is not None
+    if not row["asked"] == row["answered"] == row["entries"]:
+        raise MendTieline(
+            f"{row['asked']} entries were to be judged and the context has {row['answered']} rows"
+            f" of {row['entries']} entries: nothing was judged"
+        )
+
+
+def _run(cursor: ClientCursor[Row], script: str, values: Row) -> None:
+    for statement in script.split("-- then\n"):
+        cursor.execute(statement, values)  # type: ignore[arg-type]
+
+
+def _result(connection: Connection[Row]) -> Judged:
+    entries = connection.execute("SELECT entry_id FROM judge_subject ORDER BY 1").fetchall()
+    outcomes = connection.execute(
+        "SELECT outcome, count(*) AS verdicts FROM new_verdict GROUP BY 1"
+    ).fetchall()
+    return Judged(
+        entry_ids=tuple(row["entry_id"] for row in entries),
+        by_outcome={row["outcome"]: int(row["verdicts"]) for row in outcomes},
+    )

@@ -1,0 +1,31 @@
+-- Old and new keys of what a batch changed: the entry, its person's day, and the cap it counts to.
+WITH changed AS (
+    SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, t.verdict_id
+    FROM time_entry_version w JOIN time_entry t ON t.entry_id = w.entry_id
+    WHERE w.batch_id = %(batch_id)s AND w.is_newest
+), keys AS (
+    SELECT 'entry:' || entry_id AS neighbor_key FROM changed
+    UNION
+    SELECT 'person-day:' || coalesce(coalesce(p.redirect_to, p.person_id)::text,
+                                     c.connection_key || ':' || c.person_ref) || ':' || c.work_date
+    FROM changed c
+    LEFT JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
+        AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
+        AND daterange(x.starts_on, x.ends_on) @> c.work_date
+    LEFT JOIN person p ON p.person_id = x.our_id
+    WHERE c.work_date IS NOT NULL
+    UNION
+    SELECT k FROM changed c JOIN verdict v ON v.verdict_id = c.verdict_id
+    CROSS JOIN LATERAL unnest(v.neighbor_keys) k
+    WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%'
+    UNION
+    SELECT 'cap:' || p.contract_id FROM changed c
+    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
+        AND x.source_ref = c.project_ref AND x.superseded_at IS NULL
+    JOIN project p ON p.project_id = x.our_id
+    JOIN contract_version k ON k.contract_id = p.contract_id AND k.superseded_at IS NULL
+    WHERE k.cap_amount IS NOT NULL
+)
+INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at, batch_id)
+SELECT neighbor_key, 'entry.changed', %(correlation_id)s, %(now)s, %(batch_id)s
+FROM keys WHERE neighbor_key IS NOT NULL

@@ -1,0 +1,87 @@
+"""Put the one statement together: subjects, context, rules. The text is ours; values are bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import Connection, sql
+
+from tieline.policy import Rule
+from tieline.runtime.database import Row
+from tieline.runtime.sql import load
+
+_CONTEXT = load("tieline.validation", "context")
+_NEWEST = "v.is_newest"
+_NEWEST_THEN = (
+    "v.version = (SELECT max(x.version) FROM time_entry_version x"
+    " WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)"
+)
+_VERSION_COLUMNS = """
+    t.entry_id, w.version, t.connection_key, t.source_epoch, t.object, t.source_ref, w.correlation_id,
+    w.recorded_at, w.is_deleted, w.approval, w.approver_ref, w.person_ref, w.project_ref, w.task_ref,
+    w.labor_category AS entry_labor_category, w.work_date, w.zone, w.seconds, w.started_at, w.ended_at,
+    w.created_at, w.narrative_length, w.narrative_hash, w.is_billable AS entry_is_billable
+"""
+STORED_SUBJECT = f"""
+    SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {_VERSION_COLUMNS}, true AS is_subject
+    FROM judge_subject s
+    JOIN time_entry t ON t.entry_id = s.entry_id
+    JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
+"""
+OLD_SUBJECT = f"""
+    SELECT 1::bigint AS subject_no, {_VERSION_COLUMNS}, true AS is_subject
+    FROM time_entry t
+    JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.version = %(version)s
+    WHERE t.entry_id = %(entry_id)s
+"""
+CANDIDATE_SUBJECT = """
+    SELECT c.subject_no, c.entry_id, 1 AS version, c.connection_key, c.source_epoch, c.object, c.source_ref,
+        'preview'::text AS correlation_id, %(known_at)s::timestamptz AS recorded_at, false AS is_deleted,
+        c.approval, c.approver_ref, c.person_ref, c.project_ref, c.task_ref, c.entry_labor_category,
+        c.work_date, c.zone, c.seconds, c.started_at, c.ended_at, c.created_at, c.narrative_length,
+        c.narrative_hash, c.entry_is_billable, true AS is_subject
+    FROM jsonb_to_recordset(%(candidates)s::jsonb) AS c (
+        subject_no bigint, entry_id uuid, connection_key text, source_epoch integer, object text,
+        source_ref text, approval text, approver_ref text, person_ref text, project_ref text, task_ref text,
+        entry_labor_category text, work_date date, zone text, seconds integer, started_at timestamptz,
+        ended_at timestamptz, created_at timestamptz, narrative_length integer, narrative_hash bytea,
+        entry_is_billable boolean)
+"""
+
+
+def load_rules(connection: Connection[Row], *, release_id: int) -> list[Rule]:
+    """Return the rules of the time book in order of precedence."""
+    rows = connection.execute(
+        """
+        SELECT book, code, position, scope, applies_when, predicate, severity, owner_queue, thing, message,
+               fix_hint, source, neighbors FROM rule
+        WHERE release_id = %s AND book = 'time' AND severity <> 'never' ORDER BY position
+        """,
+        (release_id,),
+    ).fetchall()
+    return [Rule(**{**row, "neighbors": tuple(row["neighbors"])}) for row in rows]
+
+
+def judging_statement(
+    *, subject: str, rules: Sequence[Rule], is_then: bool = False
+) -> sql.Composed:
+    """Return the statement that answers one row per subject with every code it violates.
+
+    Predicates were held to the allow-list when their release was drafted.
+    """
+    context = _CONTEXT.replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
+    head = f"WITH judging_subject AS ({subject}), {context}"
+    checks = sql.SQL(", ").join(_check(rule) for rule in rules)
+    return sql.SQL("{} SELECT context.*, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context").format(
+        sql.SQL(head), checks  # type: ignore[arg-type]
+    )
+
+
+def _check(rule: Rule) -> sql.Composed:
+    # What leaves the population is only asked whether its period still allows taking it back.
+    who = "is_counted OR is_leaving" if rule.code == "time.period_closed" else "is_counted"
+    text = (
+        f"CASE WHEN ({who}) AND NOT is_posted_unchanged AND ({rule.applies_when})"
+        f" AND ({rule.predicate}) IS NOT TRUE THEN {{}} END"
+    )
+    return sql.SQL(text.replace("%", "%%")).format(sql.Literal(rule.code))  # type: ignore[arg-type]

@@ -1,0 +1,58 @@
+-- Outcomes, and a new verdict only where it differs from the one that stands.
+CREATE TEMP TABLE new_verdict ON COMMIT DROP AS
+WITH summed AS (
+    SELECT entry_id, bool_or(severity = 'error') AS has_error, bool_or(severity = 'park') AS has_park,
+           array_agg(code || '=' || severity ORDER BY code) AS reasons
+    FROM weighed GROUP BY entry_id
+), decided AS (
+    SELECT j.*, coalesce(s.reasons, '{}') AS reasons,
+           CASE
+               WHEN j.is_leaving THEN CASE WHEN s.has_error THEN 'held' ELSE 'correct' END
+               WHEN j.is_excluded AND NOT j.is_deleted AND j.approval <> 'not_approved' THEN 'excluded'
+               WHEN NOT j.is_counted THEN 'outside'
+               WHEN s.has_error THEN 'held'
+               WHEN s.has_park THEN 'parked'
+               WHEN j.standing_count > 0 AND NOT j.is_posted_unchanged THEN 'correct'
+               ELSE 'cleared'
+           END AS outcome
+    FROM judged j LEFT JOIN summed s ON s.entry_id = j.entry_id
+)
+SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d.task_id, d.contract_id,
+       d.contract_line_id, d.client_id,
+       CASE WHEN d.is_leaving THEN d.standing_entity_code ELSE d.entity_code END AS entity_code,
+       d.home_entity_code, CASE WHEN d.is_leaving THEN d.standing_period_id ELSE d.period_id END AS period_id,
+       d.labor_category, d.work_date, CASE WHEN d.is_leaving THEN 0 ELSE d.seconds END AS seconds,
+       d.is_billable, d.rate_amount, d.currency, CASE WHEN d.is_leaving THEN 0 ELSE d.amount END AS amount,
+       CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END AS posting_hash, d.neighbor_keys,
+       d.correlation_id,
+       CASE WHEN d.outcome = 'parked' THEN %(now)s::timestamptz
+            + make_interval(secs => coalesce(d.policy_park_seconds, 3600)) END AS parked_until
+FROM decided d
+JOIN time_entry t ON t.entry_id = d.entry_id
+LEFT JOIN verdict v ON v.verdict_id = t.verdict_id
+LEFT JOIN LATERAL (
+    SELECT array_agg(code || '=' || severity ORDER BY code) AS reasons FROM verdict_reason r
+    WHERE r.verdict_id = v.verdict_id
+) o ON true
+WHERE v.verdict_id IS NULL OR (v.version, v.outcome, v.release_id) <> (d.version, d.outcome, %(release_id)s)
+   OR v.posting_hash IS DISTINCT FROM CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END
+   OR v.amount IS DISTINCT FROM CASE WHEN d.is_leaving THEN 0 ELSE d.amount END
+   OR v.neighbor_keys <> d.neighbor_keys OR coalesce(o.reasons, '{}') <> d.reasons
+-- then
+WITH stored AS (
+    INSERT INTO verdict (entry_id, version, outcome, release_id, known_at, judged_at, person_id, project_id,
+        task_id, contract_id, contract_line_id, client_id, entity_code, home_entity_code, period_id,
+        labor_category, work_date, seconds, is_billable, rate_amount, currency, amount, posting_hash,
+        neighbor_keys, parked_until, correlation_id)
+    SELECT entry_id, version, outcome, %(release_id)s, %(known_at)s, %(now)s, person_id, project_id, task_id,
+        contract_id, contract_line_id, client_id, entity_code, home_entity_code, period_id, labor_category,
+        work_date, seconds, is_billable, rate_amount, currency, amount, posting_hash, neighbor_keys,
+        parked_until, correlation_id
+    FROM new_verdict ORDER BY entry_id
+    RETURNING verdict_id, entry_id
+), reasons AS (
+    INSERT INTO verdict_reason (verdict_id, code, severity)
+    SELECT s.verdict_id, w.code, w.severity FROM stored s JOIN weighed w USING (entry_id)
+    RETURNING verdict_id
+)
+UPDATE time_entry t SET verdict_id = s.verdict_id FROM stored s WHERE t.entry_id = s.entry_id

@@ -1,0 +1,18 @@
+-- How much each violation weighs: the narrowest override that holds on the work date, else the rule.
+CREATE TEMP TABLE weighed ON COMMIT DROP AS
+SELECT j.entry_id, code, coalesce(o.severity, r.severity) AS severity
+FROM judged j
+CROSS JOIN LATERAL unnest(j.violations) AS code
+JOIN rule r ON r.release_id = %(release_id)s AND r.book = 'time' AND r.code = code
+LEFT JOIN LATERAL (
+    SELECT o.severity FROM severity_override o
+    WHERE o.release_id = %(release_id)s AND o.code = r.code
+      AND (o.entity_code IS NULL OR o.entity_code = j.entity_code)
+      AND (o.client_id IS NULL OR o.client_id = j.client_id)
+      AND (o.contract_id IS NULL OR o.contract_id = j.contract_id)
+      AND daterange(o.starts_on, o.ends_on) @> coalesce(j.work_date, j.today_on)
+    ORDER BY (o.contract_id IS NOT NULL) DESC, (o.client_id IS NOT NULL) DESC,
+             (o.entity_code IS NOT NULL) DESC, o.override_id DESC
+    LIMIT 1
+) o ON true
+WHERE coalesce(o.severity, r.severity) <> 'ignore'
