@@ -255,7 +255,7 @@ class HubSpotConnector:
         raise StreamBroken(f"{stream} has more than {PAGES_MAX} pages")
 
     def _count(self, stream: str) -> int:
-        content = {"filterGroups": [], "limit": 1, "properties": [], "sorts": []}
+        content = {"filterGroups": [], "limit": 1, "after": "0", "properties": [], "sorts": []}
         answer = self._search(stream, content)
         return _whole(answer.total)
 
@@ -313,10 +313,10 @@ class HubSpotConnector:
                         ]
                     }
                 ],
-                "sorts": [{"propertyName": _MODIFIED[stream], "direction": "ASCENDING"}],
+                "sorts": [_MODIFIED[stream]],  # Ascending.
                 "properties": self._asked_properties(stream),
                 "limit": SEARCH_RECORDS_MAX,
-                **({"after": after} if after else {}),
+                "after": after or "0",
             }
             batch = self._search(stream, content)
             total = batch.total if total is None else total
