@@ -168,3 +168,47 @@ def _inserter(connection: Connection[dict[str, Any]]) -> Any:
         return next(iter(row.values()))
 
     return insert
+
+
+def complete_scene(connection: Connection[dict[str, Any]], scene: Scene) -> None:
+    """Add everything a rule looks at, so that a plain hour is cleared."""
+    first = date(2026, 1, 1)
+    for noun, our_id, ref in (
+        ("person", scene.person_id, "u1"),
+        ("project", scene.project_id, "p1"),
+        ("task", scene.task_id, "p1/t1"),
+    ):
+        connection.execute(
+            "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+            " VALUES ('harvest', %s, %s, %s, 'a test', %s)",
+            (noun, ref, our_id, NOW),
+        )
+    connection.execute(
+        "INSERT INTO connection_go_live VALUES ('harvest', 'HR-DE', '2026-09-01')"
+    )
+    connection.execute(
+        "INSERT INTO employment (person_id, entity_code, employee_code, is_home, cost_rate, starts_on,"
+        " recorded_at) VALUES (%s, 'HR-DE', '77', true, 80, %s, %s)",
+        (scene.person_id, first, NOW),
+    )
+    connection.execute(
+        "INSERT INTO assignment (person_id, project_id, labor_category, starts_on, recorded_at)"
+        " VALUES (%s, %s, 'Consultant', %s, %s)",
+        (scene.person_id, scene.project_id, first, NOW),
+    )
+    connection.execute(
+        "INSERT INTO project_version (project_id, name, status, accepts_time, starts_on, recorded_at)"
+        " VALUES (%s, 'P1', 'active', true, %s, %s)",
+        (scene.project_id, first, NOW),
+    )
+    connection.execute(
+        "INSERT INTO contract_version (contract_id, name, billing_method, currency,"
+        " is_purchase_order_required, allows_unassigned_time, is_active, starts_on, recorded_at)"
+        " VALUES (%s, 'C1', 'time_and_materials', 'EUR', false, false, true, %s, %s)",
+        (scene.contract_id, first, NOW),
+    )
+    connection.execute(
+        "INSERT INTO client_version (client_id, name, name_key, is_active, recorded_at)"
+        " VALUES (%s, 'Client', 'client', true, %s)",
+        (scene.client_id, NOW),
+    )

@@ -1,9 +1,9 @@
 -- How much each violation weighs: the narrowest override that holds on the work date, else the rule.
 CREATE TEMP TABLE weighed ON COMMIT DROP AS
-SELECT j.entry_id, code, coalesce(o.severity, r.severity) AS severity
+SELECT j.entry_id, x.code, coalesce(o.severity, r.severity) AS severity
 FROM judged j
-CROSS JOIN LATERAL unnest(j.violations) AS code
-JOIN rule r ON r.release_id = %(release_id)s AND r.book = 'time' AND r.code = code
+CROSS JOIN LATERAL unnest(j.violations) AS x (code)
+JOIN rule r ON r.release_id = %(release_id)s AND r.book = 'time' AND r.code = x.code
 LEFT JOIN LATERAL (
     SELECT o.severity FROM severity_override o
     WHERE o.release_id = %(release_id)s AND o.code = r.code
