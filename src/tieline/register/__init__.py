@@ -36,6 +36,7 @@ from tieline.register.sources import (
     as_opportunity,
     as_person,
     as_staffing_fact,
+    find_newest,
     newest,
 )
 from tieline.register.versions import (
@@ -89,6 +90,7 @@ __all__ = [
     "email_key",
     "exact_matches",
     "find_current",
+    "find_newest",
     "find_ours",
     "find_theirs",
     "link",

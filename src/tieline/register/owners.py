@@ -83,9 +83,7 @@ def settle(
             values[name] = value
         elif not owns and value is not None and value != current[name]:
             drifts.append(
-                Drift(
-                    noun=noun, our_id=our_id, field=name, owner_kind=owner, written_by=written_by
-                )
+                Drift(noun=noun, our_id=our_id, field=name, owner_kind=owner, written_by=written_by)
             )
     return Settled(values=values, drifts=tuple(drifts))
 

@@ -37,37 +37,59 @@ class Source:
         return self.identity.source_ref
 
 
+_NEWEST = """
+    SELECT s.connection_key, s.source_epoch, s.object, s.source_ref, s.version, s.is_deleted,
+           s.source_at, s.recorded_at, s.correlation_id, s.data, c.kind
+    FROM source_version s
+    JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
+    WHERE s.noun = %(noun)s AND s.is_newest
+"""
+
+
 def newest(connection: Connection[Row], *, noun: type, kinds: tuple[str, ...]) -> list[Source]:
     """Return the newest version of every record of a noun from some kinds of connection."""
     rows = connection.execute(
-        """
-        SELECT s.connection_key, s.source_epoch, s.object, s.source_ref, s.version, s.is_deleted,
-               s.source_at, s.recorded_at, s.correlation_id, s.data, c.kind
-        FROM source_version s
-        JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
-        WHERE s.noun = %s AND s.is_newest AND c.kind = ANY (%s)
-        ORDER BY s.connection_key, s.object, length(s.source_ref), s.source_ref
-        """,
-        (noun.__name__, list(kinds)),
+        _NEWEST + " AND c.kind = ANY (%(kinds)s)"
+        " ORDER BY s.connection_key, s.object, length(s.source_ref), s.source_ref",
+        {"noun": noun.__name__, "kinds": list(kinds)},
     ).fetchall()
-    return [
-        Source(
-            identity=SourceIdentity(
-                connection_key=row["connection_key"],
-                source_epoch=row["source_epoch"],
-                object=row["object"],
-                source_ref=row["source_ref"],
-            ),
-            kind=row["kind"],
-            version=row["version"],
-            is_deleted=row["is_deleted"],
-            source_at=row["source_at"],
-            recorded_at=row["recorded_at"],
-            correlation_id=row["correlation_id"],
-            data=row["data"],
-        )
-        for row in rows
-    ]
+    return [_source(row) for row in rows]
+
+
+def find_newest(
+    connection: Connection[Row], *, noun: type, identity: SourceIdentity
+) -> Source | None:
+    """Return the newest version of one record, or None when nothing of it was read."""
+    row = connection.execute(
+        _NEWEST + " AND (s.connection_key, s.source_epoch, s.object, s.source_ref)"
+        " = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)",
+        {
+            "noun": noun.__name__,
+            "connection_key": identity.connection_key,
+            "source_epoch": identity.source_epoch,
+            "object": identity.object,
+            "source_ref": identity.source_ref,
+        },
+    ).fetchone()
+    return None if row is None else _source(row)
+
+
+def _source(row: Row) -> Source:
+    return Source(
+        identity=SourceIdentity(
+            connection_key=row["connection_key"],
+            source_epoch=row["source_epoch"],
+            object=row["object"],
+            source_ref=row["source_ref"],
+        ),
+        kind=row["kind"],
+        version=row["version"],
+        is_deleted=row["is_deleted"],
+        source_at=row["source_at"],
+        recorded_at=row["recorded_at"],
+        correlation_id=row["correlation_id"],
+        data=row["data"],
+    )
 
 
 def as_client(source: Source) -> Client:
@@ -107,9 +129,7 @@ def as_opportunity(source: Source) -> Opportunity:
 
 def _line(data: Mapping[str, Any]) -> OpportunityLine:
     numbers = {name: _number(data[name]) for name in ("hours", "rate_amount", "amount")}
-    return OpportunityLine(
-        **{**data, **numbers, "rate_starts_on": _day(data["rate_starts_on"])}
-    )
+    return OpportunityLine(**{**data, **numbers, "rate_starts_on": _day(data["rate_starts_on"])})
 
 
 def _day(text: str | None) -> date | None:

@@ -74,8 +74,7 @@ def close(
 ) -> int:
     """End what is known of a key, or of all keys that begin with it; return how many rows."""
     statement = sql.SQL(
-        "UPDATE {} SET superseded_at = greatest(%s, recorded_at)"
-        " WHERE {} AND superseded_at IS NULL"
+        "UPDATE {} SET superseded_at = greatest(%s, recorded_at) WHERE {} AND superseded_at IS NULL"
     ).format(sql.Identifier(table.name), _where(key))
     return connection.execute(statement, (now, *key.values())).rowcount
 

@@ -195,9 +195,7 @@ def decide_same_client(
         chosen = _create(connection, as_client(source), now=now)
     else:
         chosen = current_client_id(connection, client_id=client_id)
-    done = link(
-        connection, wanted=_link(source, chosen), because=f"steward:{decided_by}", now=now
-    )
+    done = link(connection, wanted=_link(source, chosen), because=f"steward:{decided_by}", now=now)
     if isinstance(done, LinkTaken):
         return SameClientRefused(
             reason="client.already_linked",
@@ -429,9 +427,7 @@ def _link_what_we_wrote(
             ledger.links.setdefault(_key(source), client_id)
 
 
-def _only_clients(
-    connection: Connection[Row], sources: list[Source]
-) -> tuple[list[Source], int]:
+def _only_clients(connection: Connection[Row], sources: list[Source]) -> tuple[list[Source], int]:
     """Leave out an ERP's parties that are its employees, its own companies, or nobody we bill."""
     people = {
         (person.connection_key, (person.data.get("extras") or {}).get("party_code"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -93,7 +94,7 @@ class Declaring:
         try:
             steps.run("contract", self._contract)
             for code in steps.run("projects", self._project_refs):
-                steps.run(f"project {code}", lambda code=code: self._project(code))
+                steps.run(f"project {code}", partial(self._project, code))
             steps.run("people", self._people)
         except TryAgain as error:
             return Again(due_in_seconds=error.retry_after_seconds or 1)
@@ -293,9 +294,7 @@ class Declaring:
 def _link(connection: Connection[Row], wanted: Link, now: datetime) -> None:
     answer = link(connection, wanted=wanted, because=_BECAUSE, now=now)
     if isinstance(answer, LinkTaken):
-        raise UserMistake(
-            f"{wanted.noun} {wanted.source_ref} is linked to something else already"
-        )
+        raise UserMistake(f"{wanted.noun} {wanted.source_ref} is linked to something else already")
 
 
 def _target(connection: Connection[Row], entity_code: str) -> str:

@@ -227,9 +227,7 @@ def _find_or_create(
     entity_code: str | None,
     employee_code: str | None,
 ) -> UUID | None:
-    found = matches(
-        run.roster, email=email, entity_code=entity_code, employee_code=employee_code
-    )
+    found = matches(run.roster, email=email, entity_code=entity_code, employee_code=employee_code)
     if len(found) > 1:
         run.complain(
             PERSON_AMBIGUOUS, kind="person", key=key, entity=entity_code,
@@ -472,7 +470,7 @@ def _standing(
 ) -> list[Row]:
     where = " AND ".join(f"{name} = %s" for name in scope)
     statement = f"SELECT * FROM {table.name} WHERE {where} AND superseded_at IS NULL"
-    return connection.execute(statement, tuple(scope.values())).fetchall()  # type: ignore[arg-type]
+    return connection.execute(statement, tuple(scope.values())).fetchall()
 
 
 def _without_overlaps(

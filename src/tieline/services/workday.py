@@ -74,7 +74,7 @@ class Workday:
         now = self.system.clock.now()
         clients = sync_clients(self.system.database, now=now, correlation_id=correlation_id)
         people = sync_people(self.system.database, now=now, correlation_id=correlation_id)
-        plans = plan_deals(self.system.database, now=now, correlation_id=correlation_id)
+        plans = plan_deals(self.system.database, now=now)
         with self.system.database.transaction() as connection:
             for requests in (clients.cases, people.cases, plans.cases):
                 self._keep_cases(connection, requests, correlation_id)

@@ -122,7 +122,7 @@ def _check_counts(connection: Connection[Row]) -> None:
 
 def _run(cursor: ClientCursor[Row], script: str, values: Row) -> None:
     for statement in script.split("-- then\n"):
-        cursor.execute(statement, values)  # type: ignore[arg-type]
+        cursor.execute(statement, values)
 
 
 def _result(connection: Connection[Row]) -> Judged:

@@ -72,9 +72,9 @@ def judging_statement(
     context = _CONTEXT.replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
     head = f"WITH judging_subject AS ({subject}), {context}"
     checks = sql.SQL(", ").join(_check(rule) for rule in rules)
-    return sql.SQL("{} SELECT context.*, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context").format(
-        sql.SQL(head), checks  # type: ignore[arg-type]
-    )
+    return sql.SQL(
+        "{} SELECT context.*, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context"
+    ).format(sql.SQL(head), checks)
 
 
 def _check(rule: Rule) -> sql.Composed:
@@ -84,4 +84,4 @@ def _check(rule: Rule) -> sql.Composed:
         f"CASE WHEN ({who}) AND NOT is_posted_unchanged AND ({rule.applies_when})"
         f" AND ({rule.predicate}) IS NOT TRUE THEN {{}} END"
     )
-    return sql.SQL(text.replace("%", "%%")).format(sql.Literal(rule.code))  # type: ignore[arg-type]
+    return sql.SQL(text.replace("%", "%%")).format(sql.Literal(rule.code))

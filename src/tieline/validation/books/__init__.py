@@ -33,9 +33,7 @@ def shipped_rules() -> tuple[ShippedRule, ...]:
     :raises UserMistake: a predicate uses something that is not allowed.
     """
     book = _book("time")
-    return tuple(
-        _shipped(position, table) for position, table in enumerate(book["rule"], start=1)
-    )
+    return tuple(_shipped(position, table) for position, table in enumerate(book["rule"], start=1))
 
 
 def common_context() -> Mapping[str, Any]:

@@ -1,0 +1,411 @@
+"""Business service: a won deal becomes a contract, a project and tasks in every system, or a case.
+
+Pattern: planned as a set after every read of deals; each ready plan is one durable saga. Target:
+active within minutes of the win. Vendor calls: one write and one read-back per step of the plan.
+
+    deals -> plan (every blocker at once) -> ERP, read back -> time tool -> active -> CRM
+                  \\-> cases                 \\-> refused: taken back in reverse order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tieline.canonical import Opportunity
+from tieline.kernel.cases import CaseMember, CaseRequest
+from tieline.kernel.clock import Clock
+from tieline.kernel.errors import TryAgain
+from tieline.kernel.failpoints import failpoint
+from tieline.kernel.keys import SourceIdentity
+from tieline.register import as_opportunity, find_newest, find_theirs
+from tieline.runtime.database import Database, Row
+from tieline.runtime.outbox import publish
+from tieline.runtime.work import Again, Done, Outcome, Steps
+from tieline.services.provisioning_checks import Blocker, Judged, judge_deal
+from tieline.services.provisioning_facts import DealFacts, load_deals
+from tieline.services.provisioning_plan import ACTIVATE, TIME, Plan, build_plan
+from tieline.services.provisioning_register import end_contract, set_project, store_contract
+from tieline.services.provisioning_steps import FAILED, WAITING, Job, Posts, run_step, undo_step
+from tieline.validation import mark_reference_change
+
+PROVISION = "provision"
+STUCK = "project.provisioning.stuck"
+_DEAL = "deals"
+_RETRY_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlansResult:
+    """Plans that may run now, and what stands in the way of the others."""
+
+    ready: tuple[UUID, ...]
+    blocked: int
+    cases: tuple[CaseRequest, ...]
+
+
+def plan_deals(database: Database, *, now: datetime) -> PlansResult:
+    """Plan every won deal anew that is not under way, listing every blocker at once."""
+    with database.transaction() as connection:
+        severities = _severities(connection)
+        standing = _standing(connection)
+        cases: list[CaseRequest] = []
+        for facts in load_deals(connection, now=now):
+            if not facts.deal.is_won:
+                continue
+            row = standing.get((facts.source.connection_key, facts.source.source_ref))
+            if row is not None and row["state"] in ("running", "active", "compensating"):
+                continue
+            judged = judge_deal(facts, severities=severities)
+            _store_plan(connection, facts, judged, row, now=now)
+            cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
+        cases += _stuck(connection)
+        rows = connection.execute(
+            "SELECT plan_id, state FROM provisioning_plan ORDER BY planned_at, plan_id"
+        ).fetchall()
+    return PlansResult(
+        ready=tuple(
+            row["plan_id"] for row in rows if row["state"] in ("ready", "running", "compensating")
+        ),
+        blocked=sum(row["state"] == "blocked" for row in rows),
+        cases=tuple(cases),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioning:
+    """The saga of a plan: forward step by step, or back in reverse order."""
+
+    database: Database
+    poster: Posts
+    clock: Clock
+
+    def provision(self, steps: Steps, subject: str) -> Outcome:
+        """Bring a plan about; a lost run is continued from its row."""
+        plan_id = UUID(subject)
+        state = steps.run("begin", lambda: self._begin(plan_id))
+        try:
+            if state == "compensating":
+                return self._take_back(steps, plan_id)
+            if state == "running":
+                return self._go_forward(steps, plan_id)
+        except TryAgain as error:
+            return Again(due_in_seconds=error.retry_after_seconds or _RETRY_SECONDS)
+        return Done()
+
+    def _go_forward(self, steps: Steps, plan_id: UUID) -> Outcome:
+        for step in self._job(plan_id).plan["steps"]:
+            failpoint(f"provision.{step['id'].partition(':')[0]}")
+            answer = steps.run(step["id"], partial(self._one, plan_id, step))
+            if answer["state"] == WAITING:
+                return Again(due_in_seconds=answer["due_in_seconds"])
+            if answer["state"] == FAILED:
+                steps.run("give up", partial(self._give_up, plan_id, answer))
+                return self._take_back(steps, plan_id)
+        return Done()
+
+    def _one(self, plan_id: UUID, step: dict[str, Any]) -> dict[str, Any]:
+        job = self._job(plan_id)
+        if step["id"] in job.done:
+            return {"state": "done"}
+        if step["id"] == ACTIVATE:
+            self._activate(job)
+            return {"state": "done"}
+        return run_step(
+            database=self.database, poster=self.poster, job=job, step=step, now=self.clock.now()
+        )
+
+    def _take_back(self, steps: Steps, plan_id: UUID) -> Outcome:
+        done = self._job(plan_id).done
+        residue: list[str] = []
+        for step_id in sorted(done, key=lambda name: int(done[name]["order"]), reverse=True):
+            failpoint("provision.undo")
+            answer = steps.run(f"undo {step_id}", partial(self._undo_one, plan_id, step_id))
+            if answer["state"] == WAITING:
+                return Again(due_in_seconds=answer["due_in_seconds"])
+            if answer["state"] == FAILED:
+                residue.append(f"{step_id} {done[step_id]['target_code']}: {answer['reason']}")
+        steps.run("taken back", lambda: self._taken_back(plan_id, residue))
+        return Done()
+
+    def _undo_one(self, plan_id: UUID, step_id: str) -> dict[str, Any]:
+        job = self._job(plan_id)
+        if step_id not in job.done:
+            return {"state": "done"}
+        return undo_step(
+            database=self.database,
+            poster=self.poster,
+            job=job,
+            step_id=step_id,
+            now=self.clock.now(),
+        )
+
+    # -- one transaction each ------------------------------------------------------------------------
+
+    def _begin(self, plan_id: UUID) -> str:
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            row = _lock(connection, plan_id)
+            if row["state"] != "ready":
+                return str(row["state"])
+            job = _job(connection, row)
+            contract_id, project_id = store_contract(
+                connection, plan_row=row, deal=job.deal, now=now
+            )
+            connection.execute(
+                "UPDATE provisioning_plan SET state = 'running', contract_id = %s, project_id = %s"
+                " WHERE plan_id = %s",
+                (contract_id, project_id, plan_id),
+            )
+        return "running"
+
+    def _activate(self, job: Job) -> None:
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            row = _lock(connection, job.plan_id)
+            if row["active_at"] is not None:
+                return
+            set_project(
+                connection,
+                project_id=row["project_id"],
+                status="active",
+                accepts_time=True,
+                now=now,
+            )
+            connection.execute(
+                "UPDATE provisioning_plan SET state = 'active', active_at = %s WHERE plan_id = %s",
+                (now, job.plan_id),
+            )
+            publish(
+                connection,
+                type="project.active",
+                subject_kind="project",
+                subject_id=str(row["project_id"]),
+                entity_code=row["entity_code"],
+                occurred_at=now,
+                recorded_at=now,
+                correlation_id=row["correlation_id"],
+                data={"plan_id": row["plan_id"], "contract_id": row["contract_id"]},
+            )
+            _wake_hours(connection, job, now=now)
+
+    def _give_up(self, plan_id: UUID, answer: dict[str, Any]) -> str:
+        with self.database.transaction() as connection:
+            connection.execute(
+                """
+                UPDATE provisioning_plan SET state = 'compensating',
+                    plan = jsonb_set(plan, '{failure}', %s) WHERE plan_id = %s
+                """,
+                (Jsonb({"reason": answer["reason"], "message": answer["message"]}), plan_id),
+            )
+        return "compensating"
+
+    def _taken_back(self, plan_id: UUID, residue: Sequence[str]) -> str:
+        now = self.clock.now()
+        state = "stuck" if residue else "compensated"
+        with self.database.transaction() as connection:
+            row = _lock(connection, plan_id)
+            set_project(
+                connection,
+                project_id=row["project_id"],
+                status="compensated",
+                accepts_time=False,
+                now=now,
+            )
+            end_contract(connection, contract_id=row["contract_id"], now=now)
+            connection.execute(
+                """
+                UPDATE provisioning_plan SET state = %s, plan = jsonb_set(plan, '{residue}', %s)
+                WHERE plan_id = %s
+                """,
+                (state, Jsonb(list(residue)), plan_id),
+            )
+        return state
+
+    def _job(self, plan_id: UUID) -> Job:
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT * FROM provisioning_plan WHERE plan_id = %s", (plan_id,)
+            ).fetchone()
+            assert row is not None
+            return _job(connection, row)
+
+
+def _job(connection: Connection[Row], row: Row) -> Job:
+    identity = SourceIdentity(
+        connection_key=row["connection_key"],
+        source_epoch=row["source_epoch"],
+        object=_DEAL,
+        source_ref=row["deal_ref"],
+    )
+    source = find_newest(connection, noun=Opportunity, identity=identity)
+    if source is None:
+        raise LookupError(
+            f"deal {row['deal_ref']} of {row['connection_key']} is not known any more"
+        )
+    return Job(row=row, deal=as_opportunity(source), deal_object=source.identity.object)
+
+
+def _lock(connection: Connection[Row], plan_id: UUID) -> Row:
+    row = connection.execute(
+        "SELECT * FROM provisioning_plan WHERE plan_id = %s FOR UPDATE", (plan_id,)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"no plan has the id {plan_id}")
+    return row
+
+
+def _severities(connection: Connection[Row]) -> dict[str, str]:
+    rows = connection.execute(
+        """
+        SELECT o.code, o.severity FROM severity_override o JOIN release r USING (release_id)
+        WHERE r.state = 'current' AND o.code LIKE 'deal.%%' AND o.contract_id IS NULL
+        """
+    ).fetchall()
+    return {row["code"]: row["severity"] for row in rows}
+
+
+def _standing(connection: Connection[Row]) -> dict[tuple[str, str], Row]:
+    rows = connection.execute("SELECT * FROM provisioning_plan").fetchall()
+    return {(row["connection_key"], row["deal_ref"]): row for row in rows}
+
+
+def _store_plan(
+    connection: Connection[Row],
+    facts: DealFacts,
+    judged: Judged,
+    row: Row | None,
+    *,
+    now: datetime,
+) -> None:
+    plan = build_plan(facts, judged)
+    if row is not None and row["plan"].get("inputs") == plan["inputs"]:
+        return
+    source = facts.source
+    blockers = [_as_json(found) for found in judged.blockers]
+    state = "blocked" if judged.blockers else "ready"
+    connection.execute(
+        """
+        INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state, entity_code, plan,
+            blockers, won_at, planned_at, known_at, correlation_id)
+        VALUES (%(connection_key)s, %(source_epoch)s, %(deal_ref)s, %(state)s, %(entity_code)s, %(plan)s,
+            %(blockers)s, %(won_at)s, %(now)s, %(now)s, %(correlation_id)s)
+        ON CONFLICT (connection_key, source_epoch, deal_ref, project_group) DO UPDATE
+        SET state = excluded.state, entity_code = excluded.entity_code, plan = excluded.plan,
+            blockers = excluded.blockers, planned_at = excluded.planned_at, known_at = excluded.known_at
+        """,
+        {
+            "connection_key": source.connection_key,
+            "source_epoch": source.identity.source_epoch,
+            "deal_ref": source.source_ref,
+            "state": state,
+            "entity_code": facts.deal.entity_code,
+            "plan": Jsonb(_kept(plan, row)),
+            "blockers": Jsonb(blockers),
+            "won_at": source.source_at or now,
+            "now": now,
+            "correlation_id": source.correlation_id,
+        },
+    )
+    if row is None:
+        publish(
+            connection,
+            type="deal.won",
+            subject_kind="deal",
+            subject_id=f"{source.connection_key}:{source.source_ref}",
+            entity_code=facts.deal.entity_code,
+            occurred_at=source.source_at or now,
+            recorded_at=now,
+            correlation_id=source.correlation_id,
+            data={"amount": facts.deal.amount, "currency": facts.deal.currency},
+        )
+
+
+def _kept(plan: Plan, row: Row | None) -> Plan:
+    # What earlier attempts left standing stays known, so that it is found and not made again.
+    if row is None or "done" not in row["plan"]:
+        return plan
+    return {**plan, "done": row["plan"]["done"]}
+
+
+def _as_json(found: Blocker) -> dict[str, Any]:
+    return {
+        "code": found.code,
+        "owner_queue": found.owner_queue,
+        "message": found.message,
+        "fix": found.fix_hint,
+        "things": list(found.things),
+    }
+
+
+def _case(facts: DealFacts, found: Blocker) -> CaseRequest:
+    key = f"{facts.source.connection_key}:{facts.source.source_ref}"
+    return CaseRequest(
+        reason=found.code,
+        owner_queue=found.owner_queue,
+        thing_kind="deal",
+        thing_key=key,
+        entity_code=facts.deal.entity_code,
+        members=(_member(key, facts.deal.amount, facts.deal.currency),),
+        details={
+            "message": found.message,
+            "fix": found.fix_hint,
+            "things": ", ".join(found.things),
+        },
+    )
+
+
+def _member(key: str, amount: Decimal | None, currency: str | None) -> CaseMember:
+    return CaseMember(kind="deal", key=key, amount=amount if currency else None, currency=currency)
+
+
+def _stuck(connection: Connection[Row]) -> list[CaseRequest]:
+    rows = connection.execute(
+        "SELECT connection_key, deal_ref, entity_code, state, plan FROM provisioning_plan"
+        " WHERE state IN ('stuck', 'compensated')"
+    ).fetchall()
+    return [
+        CaseRequest(
+            reason=STUCK if row["state"] == "stuck" else "project.provisioning.compensated",
+            owner_queue="integration",
+            thing_kind="deal",
+            thing_key=f"{row['connection_key']}:{row['deal_ref']}",
+            entity_code=row["entity_code"],
+            members=(_member(f"{row['connection_key']}:{row['deal_ref']}", None, None),),
+            details={
+                "message": row["plan"].get("failure", {}).get("message", ""),
+                "residue": "; ".join(row["plan"].get("residue", [])),
+            },
+        )
+        for row in rows
+    ]
+
+
+def _wake_hours(connection: Connection[Row], job: Job, *, now: datetime) -> None:
+    keys = []
+    for step in job.plan["steps"]:
+        if step["system"] != TIME or step["noun"] != "project":
+            continue
+        source_ref = find_theirs(
+            connection,
+            connection_key=step["target"],
+            noun="project",
+            our_id=job.row["project_id"],
+        )
+        if source_ref is not None:
+            keys.append(f"project:{step['target']}:{source_ref}")
+    mark_reference_change(
+        connection,
+        keys=keys,
+        because="project.active",
+        correlation_id=job.row["correlation_id"],
+        now=now,
+    )

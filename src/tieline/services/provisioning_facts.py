@@ -1,0 +1,379 @@
+"""Everything a provisioning check may look at, loaded once for all deals."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.canonical import Opportunity, Person, StaffingFact
+from tieline.register import (
+    Source,
+    all_links,
+    as_opportunity,
+    as_person,
+    as_staffing_fact,
+    email_key,
+    newest,
+)
+from tieline.runtime.database import Row
+from tieline.services.client_sync import Unclear, find_unclear
+
+ACT = "act"
+_FOREVER = date.max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityFacts:
+    """A legal entity and the ERP that keeps its books."""
+
+    entity_code: str
+    currency: str
+    erp_connection_key: str | None
+    erp_mode: str | None
+    labor_categories: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientFacts:
+    """The golden client of a deal as it stands."""
+
+    client_id: UUID
+    vat_number: str | None
+    street: str | None
+    postal_code: str | None
+    city: str | None
+    country_code: str | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staffed:
+    """Somebody whom the staffing file puts on the deal's project."""
+
+    person_id: UUID | None
+    part: str
+    labor_category: str | None
+    starts_on: date | None
+    ends_on: date | None
+    home_entity_code: str | None
+    employee_code: str | None
+    has_record_here: bool
+    home_record_ref: str | None
+    is_agreed: bool
+    is_time_user: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedLine:
+    """One sold role on one task for as long as its rate holds."""
+
+    line_ref: str
+    task_name: str
+    labor_category: str
+    hours: Decimal
+    rate_amount: Decimal
+    starts_on: date
+    ends_on: date | None
+
+    @property
+    def part(self) -> str:
+        return f"{self.task_name}|{self.labor_category}|{self.starts_on.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealFacts:
+    """One deal and everything around it, as known at one instant."""
+
+    source: Source
+    deal: Opportunity
+    today: date
+    owner: Person | None
+    client: ClientFacts | None
+    client_trouble: str | None
+    entity: EntityFacts | None
+    time_connections: tuple[tuple[str, str], ...]
+    period_state: str | None
+    is_code_taken: bool
+    is_provisioned_elsewhere: bool
+    staff: tuple[Staffed, ...]
+    lines: tuple[PricedLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Surroundings:
+    """What all deals share."""
+
+    owners: Mapping[tuple[str, str], Person]
+    client_of: Mapping[tuple[str, str], UUID]
+    clients: Mapping[UUID, ClientFacts]
+    unclear: Unclear
+    entities: Mapping[str, EntityFacts]
+    time_connections: tuple[tuple[str, str], ...]
+    periods: Sequence[Row]
+    codes: Mapping[str, UUID]
+    plans: Sequence[Row]
+    staff: Mapping[str, Sequence[StaffingFact]]
+    people: Mapping[str, UUID]
+    homes: Mapping[UUID, tuple[str, str]]
+    links: Mapping[tuple[str, str, UUID, str], str]
+    agreements: Sequence[Row]
+
+
+def load_deals(connection: Connection[Row], *, now: datetime) -> list[DealFacts]:
+    """Return the facts of every deal that any CRM told us of."""
+    around = _load_surroundings(connection)
+    return [
+        _facts(source, around, now)
+        for source in newest(connection, noun=Opportunity, kinds=("crm",))
+    ]
+
+
+def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
+    """Cut the lines of a task and category where the next rate begins; incomplete ones are left out."""
+    complete = [
+        (line.task_name, line.labor_category, line.rate_starts_on or deal.starts_on, line)
+        for line in deal.lines
+        if line.task_name and line.labor_category and line.rate_amount is not None
+        and (line.rate_starts_on or deal.starts_on) is not None
+    ]  # fmt: skip
+    found = []
+    for task, category, starts_on, line in complete:
+        assert starts_on is not None
+        later = [
+            other for name, role, other, _ in complete
+            if (name, role) == (task, category) and other is not None and other > starts_on
+        ]  # fmt: skip
+        found.append(
+            PricedLine(
+                line_ref=line.line_ref,
+                task_name=task,
+                labor_category=category,
+                hours=line.hours or Decimal(0),
+                rate_amount=line.rate_amount or Decimal(0),
+                starts_on=starts_on,
+                ends_on=min(later, default=deal.ends_on),
+            )
+        )
+    return tuple(
+        sorted(found, key=lambda line: (line.task_name, line.labor_category, line.starts_on))
+    )
+
+
+def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
+    links = all_links(connection, nouns=("client", "person", "employee"))
+    staff: dict[str, list[StaffingFact]] = {}
+    for source in newest(connection, noun=StaffingFact, kinds=("hr",)):
+        fact = as_staffing_fact(source)
+        if fact.fact == "assignment" and fact.project_code and not source.is_deleted:
+            staff.setdefault(fact.project_code, []).append(fact)
+    return _Surroundings(
+        owners={
+            (source.connection_key, source.source_ref): as_person(source)
+            for source in newest(connection, noun=Person, kinds=("crm",))
+            if not source.is_deleted
+        },
+        client_of={
+            (found.connection_key, found.source_ref): found.our_id
+            for found in links
+            if found.noun == "client"
+        },
+        clients=_clients(connection),
+        unclear=find_unclear(connection),
+        entities=_entities(connection),
+        time_connections=tuple(
+            (row["connection_key"], row["mode"])
+            for row in connection.execute(
+                "SELECT connection_key, mode FROM connection WHERE kind = 'time' AND NOT paused ORDER BY 1"
+            ).fetchall()
+        ),
+        periods=connection.execute(
+            "SELECT entity_code, starts_on, ends_on, state FROM fiscal_period"
+        ).fetchall(),
+        codes={
+            row["project_code"]: row["project_id"]
+            for row in connection.execute("SELECT project_code, project_id FROM project").fetchall()
+        },
+        plans=connection.execute(
+            "SELECT connection_key, source_epoch, deal_ref, project_id, state FROM provisioning_plan"
+        ).fetchall(),
+        staff=staff,
+        people=_people_by_email(connection),
+        homes=_homes(connection),
+        links={
+            (found.connection_key, found.noun, found.our_id, found.scope): found.source_ref
+            for found in links
+        },
+        agreements=connection.execute(
+            "SELECT * FROM intercompany_agreement WHERE superseded_at IS NULL"
+        ).fetchall(),
+    )
+
+
+def _facts(source: Source, around: _Surroundings, now: datetime) -> DealFacts:
+    deal = as_opportunity(source)
+    company = (source.connection_key, deal.client_ref or "")
+    client_id = around.client_of.get(company)
+    entity = around.entities.get(deal.entity_code or "")
+    own = (source.identity.connection_key, source.identity.source_epoch, source.source_ref)
+    return DealFacts(
+        source=source,
+        deal=deal,
+        today=now.date(),
+        owner=around.owners.get((source.connection_key, deal.owner_ref or "")),
+        client=None if client_id is None else around.clients.get(client_id),
+        client_trouble=_client_trouble(around.unclear, company, client_id),
+        entity=entity,
+        time_connections=around.time_connections,
+        period_state=_period_state(around.periods, deal),
+        is_code_taken=_is_code_taken(around, deal, own),
+        is_provisioned_elsewhere=any(
+            plan["connection_key"] == own[0]
+            and plan["deal_ref"] == own[2]
+            and plan["source_epoch"] != own[1]
+            and plan["state"] in ("running", "active")
+            for plan in around.plans
+        ),
+        staff=_staffed(around, deal, entity),
+        lines=priced_lines(deal),
+    )
+
+
+def _client_trouble(
+    unclear: Unclear, company: tuple[str, str], client_id: UUID | None
+) -> str | None:
+    if company in unclear.reasons:
+        return unclear.reasons[company]
+    return "client.same_client_unclear" if client_id in unclear.client_ids else None
+
+
+def _is_code_taken(around: _Surroundings, deal: Opportunity, own: tuple[str, int, str]) -> bool:
+    holder = around.codes.get(deal.project_code or "")
+    if holder is None:
+        return False
+    mine = {
+        plan["project_id"]
+        for plan in around.plans
+        if (plan["connection_key"], plan["source_epoch"], plan["deal_ref"]) == own
+    }
+    return holder not in mine
+
+
+def _period_state(periods: Sequence[Row], deal: Opportunity) -> str | None:
+    for period in periods:
+        if (
+            period["entity_code"] == deal.entity_code
+            and deal.starts_on is not None
+            and period["starts_on"] <= deal.starts_on < period["ends_on"]
+        ):
+            return str(period["state"])
+    return None
+
+
+def _staffed(
+    around: _Surroundings, deal: Opportunity, entity: EntityFacts | None
+) -> tuple[Staffed, ...]:
+    facts = around.staff.get(deal.project_code or "", ())
+    return tuple(_one_staffed(around, fact, entity) for fact in facts)
+
+
+def _one_staffed(around: _Surroundings, fact: StaffingFact, entity: EntityFacts | None) -> Staffed:
+    address = email_key(fact.person_email) or ""
+    person_id = around.people.get(address)
+    home, code = around.homes.get(person_id, (None, None)) if person_id else (None, None)
+    erp = entity.erp_connection_key if entity else None
+    here = entity.entity_code if entity else ""
+    time_key = around.time_connections[0][0] if len(around.time_connections) == 1 else ""
+    return Staffed(
+        person_id=person_id,
+        part=code or hashlib.sha256(address.encode()).hexdigest()[:16],
+        labor_category=fact.labor_category,
+        starts_on=fact.starts_on,
+        ends_on=fact.ends_on,
+        home_entity_code=home,
+        employee_code=code,
+        has_record_here=_has(around, erp, "employee", person_id, here),
+        home_record_ref=None
+        if person_id is None or erp is None
+        else around.links.get((erp, "employee", person_id, home or "")),
+        is_agreed=_is_agreed(around.agreements, home, here, fact),
+        is_time_user=_has(around, time_key, "person", person_id, ""),
+    )
+
+
+def _has(
+    around: _Surroundings, key: str | None, noun: str, person_id: UUID | None, scope: str
+) -> bool:
+    return (
+        key is not None and person_id is not None and (key, noun, person_id, scope) in around.links
+    )
+
+
+def _is_agreed(agreements: Sequence[Row], home: str | None, here: str, fact: StaffingFact) -> bool:
+    return any(
+        row["home_entity_code"] == home
+        and row["project_entity_code"] == here
+        and fact.starts_on is not None
+        and row["starts_on"] <= fact.starts_on
+        and (fact.ends_on or _FOREVER) <= (row["ends_on"] or _FOREVER)
+        for row in agreements
+    )
+
+
+def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
+    rows = connection.execute(
+        """
+        SELECT client_id, vat_number, street, postal_code, city, country_code, is_active
+        FROM client_version WHERE superseded_at IS NULL
+        """
+    ).fetchall()
+    return {row["client_id"]: ClientFacts(**row) for row in rows}
+
+
+def _entities(connection: Connection[Row]) -> dict[str, EntityFacts]:
+    rows = connection.execute(
+        """
+        SELECT l.entity_code, l.currency, l.erp_connection_key, c.mode, c.config
+        FROM legal_entity l LEFT JOIN connection c ON c.connection_key = l.erp_connection_key
+        """
+    ).fetchall()
+    return {row["entity_code"]: _entity(row) for row in rows}
+
+
+def _entity(row: Row) -> EntityFacts:
+    config: Mapping[str, Any] = row["config"] or {}
+    return EntityFacts(
+        entity_code=row["entity_code"],
+        currency=row["currency"],
+        erp_connection_key=row["erp_connection_key"] if row["mode"] else None,
+        erp_mode=row["mode"],
+        labor_categories=config.get("labor_categories", {}),
+    )
+
+
+def _people_by_email(connection: Connection[Row]) -> dict[str, UUID]:
+    rows = connection.execute(
+        """
+        SELECT lower(s.email) AS email, min(p.person_id::text)::uuid AS person_id
+        FROM subject s JOIN person p ON p.person_id = s.subject_id AND p.redirect_to IS NULL
+        WHERE s.kind = 'person' AND s.email IS NOT NULL
+        GROUP BY 1 HAVING count(*) = 1
+        """
+    ).fetchall()
+    return {row["email"]: row["person_id"] for row in rows}
+
+
+def _homes(connection: Connection[Row]) -> dict[UUID, tuple[str, str]]:
+    rows = connection.execute(
+        """
+        SELECT person_id, entity_code, employee_code FROM employment
+        WHERE is_home AND superseded_at IS NULL ORDER BY starts_on
+        """
+    ).fetchall()
+    return {row["person_id"]: (row["entity_code"], row["employee_code"]) for row in rows}

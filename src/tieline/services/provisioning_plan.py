@@ -1,0 +1,133 @@
+"""What each system will get of a won deal, as plain JSON: ids, codes and numbers, no names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tieline.services.provisioning_checks import Blocker, Judged
+from tieline.services.provisioning_facts import DealFacts, PricedLine, Staffed
+
+ERP, TIME, CRM, OURS = "erp", "time", "crm", "ours"
+ACTIVATE = "activate"
+CRM_STATUS = "crm.status"
+PEOPLE_STEPS = ("erp.employee", "time.assignment")
+
+Plan = dict[str, Any]
+Step = dict[str, Any]
+
+
+def build_plan(facts: DealFacts, judged: Judged) -> Plan:
+    """Return the plan of a deal; a blocked one lists the steps as far as they can be known."""
+    deal = facts.deal
+    plan: Plan = {
+        "client_id": None if facts.client is None else str(facts.client.client_id),
+        "client_ref": deal.client_ref,
+        "entity_code": deal.entity_code,
+        "currency": deal.currency,
+        "billing_method": deal.billing_method,
+        "project_code": deal.project_code,
+        "starts_on": _day(deal.starts_on),
+        "ends_on": _day(deal.ends_on),
+        "version": facts.source.version,
+        "lines": [_line(line) for line in facts.lines],
+        "steps": steps_of(facts),
+        "warnings": [as_row(found) for found in judged.warnings],
+        "not_checked": list(judged.not_checked),
+    }
+    plan["inputs"] = _fingerprint(plan, [as_row(found) for found in judged.blockers])
+    return plan
+
+
+def steps_of(facts: DealFacts) -> list[Step]:
+    """Return every step in order: all of the ERP is read back before the time tool hears of it."""
+    erp = facts.entity.erp_connection_key if facts.entity else None
+    time_tool = facts.time_connections[0][0] if len(facts.time_connections) == 1 else None
+    steps: list[Step] = []
+    if erp is not None:
+        steps += [_step(ERP, erp, noun) for noun in ("client", "contract", "project")]
+        steps += [_step(ERP, erp, "task", part=line.part) for line in facts.lines]
+        steps += [_employee(erp, one) for one in facts.staff if _is_lent(one)]
+    if time_tool is not None:
+        steps += [_step(TIME, time_tool, noun) for noun in ("client", "project")]
+        names = dict.fromkeys(line.task_name for line in facts.lines)
+        steps += [_step(TIME, time_tool, "task", part=name) for name in names]
+        steps += [_assignment(time_tool, one) for one in facts.staff if _may_book(one)]
+    steps.append({"id": ACTIVATE, "system": OURS, "target": None, "noun": "project", "part": ""})
+    steps.append(_step(CRM, facts.source.connection_key, "status", part="active"))
+    return _distinct(steps)
+
+
+def as_row(blocker: Blocker) -> dict[str, Any]:
+    """Return a blocker as JSON."""
+    row = asdict(blocker)
+    row.pop("opens_case")
+    row["things"] = list(blocker.things)
+    return row
+
+
+def kind_of(step: Mapping[str, Any]) -> str:
+    """Return the step's kind, such as ``erp.task``."""
+    return str(step["id"]).partition(":")[0]
+
+
+def _step(system: str, target: str, noun: str, *, part: str = "") -> Step:
+    kind = f"{system}.{noun}"
+    return {
+        "id": f"{kind}:{part}" if part and noun != "status" else kind,
+        "system": system,
+        "target": target,
+        "noun": noun,
+        "part": part,
+    }
+
+
+def _employee(erp: str, one: Staffed) -> Step:
+    step = _step(ERP, erp, "employee", part=one.part)
+    return {
+        **step,
+        "person_id": str(one.person_id),
+        "home_entity_code": one.home_entity_code,
+        "starts_on": _day(one.starts_on),
+        "ends_on": _day(one.ends_on),
+    }
+
+
+def _assignment(time_tool: str, one: Staffed) -> Step:
+    return {**_step(TIME, time_tool, "assignment", part=one.part), "person_id": str(one.person_id)}
+
+
+def _is_lent(one: Staffed) -> bool:
+    return one.is_agreed and not one.has_record_here and one.home_record_ref is not None
+
+
+def _may_book(one: Staffed) -> bool:
+    return one.person_id is not None and one.is_time_user
+
+
+def _distinct(steps: list[Step]) -> list[Step]:
+    # One person may be assigned twice, with different dates or categories.
+    return list({step["id"]: step for step in steps}.values())
+
+
+def _line(line: PricedLine) -> dict[str, Any]:
+    return {
+        "task_name": line.task_name,
+        "labor_category": line.labor_category,
+        "hours": format(line.hours, "f"),
+        "rate_amount": format(line.rate_amount, "f"),
+        "starts_on": line.starts_on.isoformat(),
+        "ends_on": _day(line.ends_on),
+    }
+
+
+def _fingerprint(plan: Mapping[str, Any], blockers: list[dict[str, Any]]) -> str:
+    text = json.dumps([plan, blockers], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _day(day: Any) -> str | None:
+    return None if day is None else day.isoformat()

@@ -1,0 +1,196 @@
+"""Our own rows of a deal: contract, lines, project, tasks; and the states a project goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.canonical import Opportunity
+from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, close, upsert
+from tieline.runtime.database import Row
+from tieline.services.provisioning_plan import Plan
+
+_SECONDS_PER_HOUR = 3600
+
+
+def store_contract(
+    connection: Connection[Row],
+    *,
+    plan_row: Row,
+    deal: Opportunity,
+    now: datetime,
+) -> tuple[UUID, UUID]:
+    """Write down contract and project, not yet accepting time; return their ids."""
+    plan: Plan = plan_row["plan"]
+    contract_id = plan_row["contract_id"] or _new_contract(connection, plan, now)
+    project_id = plan_row["project_id"] or _new_project(connection, plan, contract_id, now)
+    upsert(
+        connection,
+        table=CONTRACT,
+        key={"contract_id": contract_id},
+        values=_terms(plan, deal),
+        now=now,
+    )
+    _store_lines(connection, contract_id, plan, now)
+    _store_tasks(connection, project_id, plan, now)
+    set_project(
+        connection, project_id=project_id, status="provisioning", accepts_time=False, now=now,
+        more={"name": deal.name, "starts_on": deal.starts_on, "ends_on": deal.ends_on},
+    )  # fmt: skip
+    return contract_id, project_id
+
+
+def set_project(
+    connection: Connection[Row],
+    *,
+    project_id: UUID,
+    status: str,
+    accepts_time: bool,
+    now: datetime,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Move a project to a state; the row before is closed."""
+    values = {"status": status, "accepts_time": accepts_time, **(more or {})}
+    upsert(connection, table=PROJECT, key={"project_id": project_id}, values=values, now=now)
+
+
+def end_contract(connection: Connection[Row], *, contract_id: UUID, now: datetime) -> None:
+    """Let a contract rest whose project was taken back."""
+    key = {"contract_id": contract_id}
+    upsert(connection, table=CONTRACT, key=key, values={"is_active": False}, now=now)
+
+
+def find_line(connection: Connection[Row], *, contract_id: UUID, part: str) -> Row:
+    """Return the contract line of a part ``task|category|starts_on``.
+
+    :raises LookupError: the contract has no such line.
+    """
+    row = connection.execute(
+        """
+        SELECT * FROM contract_line
+        WHERE contract_id = %s AND task_name || '|' || labor_category || '|' || starts_on::text = %s
+          AND superseded_at IS NULL
+        """,
+        (contract_id, part),
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"contract {contract_id} has no line {part}")
+    return row
+
+
+def find_task_id(connection: Connection[Row], *, project_id: UUID, task_name: str) -> UUID:
+    """Return the task of a project by its name.
+
+    :raises LookupError: the project has no such task.
+    """
+    row = connection.execute(
+        "SELECT task_id FROM task WHERE project_id = %s AND task_name = %s", (project_id, task_name)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"project {project_id} has no task {task_name}")
+    task_id: UUID = row["task_id"]
+    return task_id
+
+
+def _new_contract(connection: Connection[Row], plan: Plan, now: datetime) -> UUID:
+    row = connection.execute(
+        """
+        INSERT INTO contract (client_id, entity_code, contract_code, recorded_at)
+        VALUES (%s, %s, %s, %s) RETURNING contract_id
+        """,
+        (UUID(plan["client_id"]), plan["entity_code"], plan["project_code"], now),
+    ).fetchone()
+    assert row is not None
+    contract_id: UUID = row["contract_id"]
+    return contract_id
+
+
+def _new_project(connection: Connection[Row], plan: Plan, contract_id: UUID, now: datetime) -> UUID:
+    row = connection.execute(
+        """
+        INSERT INTO project (contract_id, entity_code, project_code, recorded_at)
+        VALUES (%s, %s, %s, %s) RETURNING project_id
+        """,
+        (contract_id, plan["entity_code"], plan["project_code"], now),
+    ).fetchone()
+    assert row is not None
+    project_id: UUID = row["project_id"]
+    return project_id
+
+
+def _terms(plan: Plan, deal: Opportunity) -> dict[str, Any]:
+    sold = sum(
+        (Decimal(line["hours"]) * Decimal(line["rate_amount"]) for line in plan["lines"]),
+        Decimal(0),
+    )
+    return {
+        "name": deal.name,
+        "billing_method": deal.billing_method,
+        "currency": deal.currency,
+        "value_amount": sold if deal.amount is None else deal.amount,
+        "cap_amount": deal.cap_amount,
+        "purchase_order": deal.purchase_order,
+        "is_purchase_order_required": deal.is_purchase_order_required is True,
+        "practice": deal.practice,
+        "tax_treatment": deal.tax_treatment,
+        "rate_card": deal.rate_card,
+        "allows_unassigned_time": False,
+        "is_active": True,
+        "starts_on": deal.starts_on,
+        "ends_on": deal.ends_on,
+    }
+
+
+def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now: datetime) -> None:
+    wanted = {_line_key(line): line for line in plan["lines"]}
+    standing = connection.execute(
+        "SELECT * FROM contract_line WHERE contract_id = %s AND superseded_at IS NULL",
+        (contract_id,),
+    ).fetchall()
+    for row in standing:
+        own = (row["task_name"], row["labor_category"], row["starts_on"])
+        line = wanted.get(own)
+        if line is None or _line_values(line, plan) != {
+            name: row[name] for name in ("rate_amount", "currency", "sold_seconds", "ends_on")
+        }:
+            key = {"contract_line_id": row["contract_line_id"]}
+            close(connection, table=CONTRACT_LINE, key=key, now=now)
+    for (task_name, category, starts_on), line in wanted.items():
+        key = {
+            "contract_id": contract_id,
+            "task_name": task_name,
+            "labor_category": category,
+            "starts_on": starts_on,
+        }
+        upsert(connection, table=CONTRACT_LINE, key=key, values=_line_values(line, plan), now=now)
+
+
+def _line_key(line: Mapping[str, Any]) -> tuple[str, str, date]:
+    return (line["task_name"], line["labor_category"], date.fromisoformat(line["starts_on"]))
+
+
+def _line_values(line: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    return {
+        "rate_amount": Decimal(line["rate_amount"]),
+        "currency": plan["currency"],
+        "sold_seconds": int(Decimal(line["hours"]) * _SECONDS_PER_HOUR),
+        "ends_on": None if line["ends_on"] is None else date.fromisoformat(line["ends_on"]),
+    }
+
+
+def _store_tasks(connection: Connection[Row], project_id: UUID, plan: Plan, now: datetime) -> None:
+    for name in dict.fromkeys(line["task_name"] for line in plan["lines"]):
+        connection.execute(
+            """
+            INSERT INTO task (project_id, task_name, is_billable, starts_on, ends_on, recorded_at)
+            VALUES (%s, %s, true, %s, %s, %s)
+            ON CONFLICT (project_id, task_name) DO UPDATE
+            SET starts_on = excluded.starts_on, ends_on = excluded.ends_on, superseded_at = NULL
+            """,
+            (project_id, name, plan["starts_on"], plan["ends_on"], now),
+        )

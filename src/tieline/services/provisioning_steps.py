@@ -1,0 +1,574 @@
+"""One step of a plan: build the command, post it, link what came of it, or take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tieline.canonical import (
+    AssignmentCommand,
+    ClientCommand,
+    Command,
+    ContractCommand,
+    EmployeeCommand,
+    Opportunity,
+    ProjectCommand,
+    StatusCommand,
+    TaskCommand,
+)
+from tieline.canonical.commands import ContractLine
+from tieline.kernel.keys import SourceIdentity
+from tieline.kernel.money import SECONDS_PER_HOUR
+from tieline.posting.outcomes import (
+    Confirmed,
+    Conflicted,
+    EffectRequest,
+    PostResult,
+    Rejected,
+    Undone,
+    Waiting,
+)
+from tieline.register import CLIENT, Link, LinkTaken, find_current, find_theirs, link, unlink
+from tieline.runtime.database import Database, Row
+from tieline.runtime.work import PROVISIONING
+from tieline.services.provisioning_plan import Plan, Step
+from tieline.services.provisioning_register import find_line, find_task_id
+
+DONE, WAITING, FAILED = "done", "waiting", "failed"
+_OTHERS_SECONDS = 2
+
+Answer = dict[str, Any]
+Build = Callable[[UUID], Command]
+
+
+class Posts(Protocol):
+    """Post and undo single records, as the posting room does."""
+
+    def post(self, *, request: EffectRequest, build: Build) -> PostResult: ...
+
+    def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A plan's row with its deal, read for one step."""
+
+    row: Row
+    deal: Opportunity
+    deal_object: str
+
+    @property
+    def plan(self) -> Plan:
+        plan: Plan = self.row["plan"]
+        return plan
+
+    @property
+    def plan_id(self) -> UUID:
+        plan_id: UUID = self.row["plan_id"]
+        return plan_id
+
+    @property
+    def client_id(self) -> UUID:
+        return UUID(self.plan["client_id"])
+
+    @property
+    def done(self) -> Mapping[str, Any]:
+        done: Mapping[str, Any] = self.plan.get("done", {})
+        return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A step that may be posted: what to ask, how to build it, what to link afterwards."""
+
+    build: Build
+    noun: str | None
+    our_id: UUID | None
+    scope: str = ""
+    source: SourceIdentity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stands:
+    """The target has it already, by somebody else's step."""
+
+    target_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Others:
+    """Another plan is about to make the same thing: look again in a moment."""
+
+
+def run_step(*, database: Database, poster: Posts, job: Job, step: Step, now: datetime) -> Answer:
+    """Bring one step about; safe to call again."""
+    with database.transaction() as connection:
+        prepared = _prepare(connection, job, step)
+    match prepared:
+        case _Others():
+            return {"state": WAITING, "due_in_seconds": _OTHERS_SECONDS}
+        case _Stands(target_code=code):
+            with database.transaction() as connection:
+                _note_done(connection, job, step, {"target_code": code, "business_key": None})
+            return {"state": DONE}
+        case _Ready():
+            result = poster.post(request=_request(job, step, prepared), build=prepared.build)
+            return _settle(database, job, step, prepared, result, now)
+
+
+def undo_step(
+    *, database: Database, poster: Posts, job: Job, step_id: str, now: datetime
+) -> Answer:
+    """Take one done step back, or say why it stays."""
+    done = job.done[step_id]
+    if done["business_key"] is None:
+        with database.transaction() as connection:
+            _forget(connection, job, step_id)
+        return {"state": DONE}
+    if step_id.endswith(".client"):
+        with database.transaction() as connection:
+            if _client_is_used(connection, job):
+                _forget(connection, job, step_id)
+                return {"state": DONE}
+    result = poster.undo(business_key=UUID(done["business_key"]))
+    match result:
+        case Waiting(due_in_seconds=seconds):
+            return {"state": WAITING, "due_in_seconds": max(1, seconds)}
+        case Rejected(reason=reason, message=message):
+            return {"state": FAILED, "reason": reason, "message": message}
+        case Undone():
+            with database.transaction() as connection:
+                _unlink(connection, done, now=now)
+                _forget(connection, job, step_id)
+            return {"state": DONE}
+
+
+# -- before the call -------------------------------------------------------------------------------
+
+
+def _prepare(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands | _Others:
+    match step["noun"]:
+        case "client":
+            return _client(connection, job, step)
+        case "contract":
+            return _contract(connection, job, step)
+        case "project":
+            return _project(connection, job, step)
+        case "task":
+            return _task(connection, job, step)
+        case "employee":
+            return _employee(connection, job, step)
+        case "assignment":
+            return _assignment(connection, job, step)
+        case "status":
+            return _status(job)
+        case noun:
+            raise LookupError(f"no plan has a step for a {noun}")
+
+
+def _client(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands | _Others:
+    standing = _theirs(connection, step, "client", job.client_id)
+    if _is_being_made(connection, job, step, is_linked=standing is not None):
+        return _Others()
+    if standing is not None:
+        return _Stands(target_code=standing)
+    client = find_current(connection, table=CLIENT, key={"client_id": job.client_id})
+    if client is None:
+        raise LookupError(f"client {job.client_id} has no present version")
+    parent = client["parent_client_id"]
+    parent_code = None if parent is None else _theirs(connection, step, "client", parent)
+
+    def build(key: UUID) -> ClientCommand:
+        return ClientCommand(
+            business_key=key,
+            entity_code=job.row["entity_code"],
+            name=client["name"],
+            vat_number=client["vat_number"],
+            street=client["street"],
+            postal_code=client["postal_code"],
+            city=client["city"],
+            country_code=client["country_code"],
+            parent_code=parent_code,
+        )
+
+    # Two deals of one client ask for the same record: the company is the event, not the deal.
+    source = SourceIdentity(
+        connection_key=job.row["connection_key"],
+        source_epoch=job.row["source_epoch"],
+        object="companies",
+        source_ref=job.plan["client_ref"],
+    )
+    return _Ready(build=build, noun="client", our_id=job.client_id, source=source)
+
+
+def _is_being_made(connection: Connection[Row], job: Job, step: Step, *, is_linked: bool) -> bool:
+    """Say whether another plan makes, or takes back, the same client at this moment."""
+    row = connection.execute(
+        """
+        SELECT 1 FROM provisioning_plan o
+        WHERE o.plan ->> 'client_id' = %(client_id)s AND o.plan_id <> %(plan_id)s
+          AND ((o.state = 'compensating' AND jsonb_exists(o.plan -> 'done', %(step_id)s))
+               OR (NOT %(is_linked)s AND o.state = 'running'
+                   AND (o.planned_at, o.plan_id) < (%(planned_at)s, %(plan_id)s)))
+        LIMIT 1
+        """,
+        {
+            "client_id": job.plan["client_id"],
+            "plan_id": job.plan_id,
+            "planned_at": job.row["planned_at"],
+            "step_id": step["id"],
+            "is_linked": is_linked,
+        },
+    ).fetchone()
+    return row is not None
+
+
+def _contract(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
+    contract_id: UUID = job.row["contract_id"]
+    client_code = _needed(connection, step, "client", job.client_id)
+    categories = _labor_categories(connection, step)
+    lines = tuple(
+        ContractLine(
+            task_name=row["task_name"],
+            labor_category=categories.get(row["labor_category"], row["labor_category"]),
+            hours=_hours(row["sold_seconds"]),
+            rate_amount=row["rate_amount"],
+        )
+        for row in _lines(connection, contract_id)
+    )
+
+    def build(key: UUID) -> ContractCommand:
+        return ContractCommand(
+            business_key=key,
+            entity_code=job.row["entity_code"],
+            client_code=client_code,
+            name=job.deal.name,
+            currency=job.plan["currency"],
+            billing_method=job.plan["billing_method"],
+            signed_on=job.deal.closed_on or date.fromisoformat(job.plan["starts_on"]),
+            purchase_order=job.deal.purchase_order,
+            lines=lines,
+        )
+
+    return _Ready(build=build, noun="contract", our_id=contract_id)
+
+
+def _project(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
+    project_id: UUID = job.row["project_id"]
+    client_code = _needed(connection, step, "client", job.client_id)
+    contract_code = _theirs(connection, step, "contract", job.row["contract_id"])
+
+    def build(key: UUID) -> ProjectCommand:
+        return ProjectCommand(
+            business_key=key,
+            entity_code=job.row["entity_code"],
+            client_code=client_code,
+            contract_code=contract_code,
+            code=job.plan["project_code"],
+            name=job.deal.name,
+            billing_method=job.plan["billing_method"],
+            starts_on=date.fromisoformat(job.plan["starts_on"]),
+            ends_on=_day(job.plan["ends_on"]),
+        )
+
+    return _Ready(build=build, noun="project", our_id=project_id)
+
+
+def _task(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
+    project_code = _needed(connection, step, "project", job.row["project_id"])
+    if step["system"] == "erp":
+        line = find_line(connection, contract_id=job.row["contract_id"], part=step["part"])
+        categories = _labor_categories(connection, step)
+        terms = {
+            "name": line["task_name"],
+            "labor_category": categories.get(line["labor_category"], line["labor_category"]),
+            "rate_amount": line["rate_amount"],
+            "starts_on": line["starts_on"],
+            "ends_on": line["ends_on"],
+        }
+        noun, our_id = "erp_task", line["contract_line_id"]
+    else:
+        rates = {
+            row["rate_amount"]
+            for row in _lines(connection, job.row["contract_id"])
+            if row["task_name"] == step["part"]
+        }
+        # A time tool prices a task once: several rates stay where they belong, in the ERP.
+        terms = {
+            "name": step["part"],
+            "labor_category": None,
+            "rate_amount": rates.pop() if len(rates) == 1 else None,
+            "starts_on": date.fromisoformat(job.plan["starts_on"]),
+            "ends_on": _day(job.plan["ends_on"]),
+        }
+        project_id = job.row["project_id"]
+        noun = "task"
+        our_id = find_task_id(connection, project_id=project_id, task_name=step["part"])
+
+    def build(key: UUID) -> TaskCommand:
+        return TaskCommand(
+            business_key=key,
+            entity_code=job.row["entity_code"],
+            project_code=project_code,
+            currency=job.plan["currency"],
+            is_billable=True,
+            **terms,
+        )
+
+    return _Ready(build=build, noun=noun, our_id=our_id)
+
+
+def _employee(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
+    person_id, entity_code = UUID(step["person_id"]), job.row["entity_code"]
+    standing = find_theirs(
+        connection, connection_key=step["target"], noun="employee", our_id=person_id, scope=entity_code
+    )  # fmt: skip
+    if standing is not None:
+        return _Stands(target_code=standing)
+    home = connection.execute(
+        """
+        SELECT s.connection_key, s.source_epoch, s.object, s.source_ref,
+               s.data -> 'extras' ->> 'party_code' AS party_code
+        FROM crosswalk x JOIN source_version s ON s.connection_key = x.connection_key
+             AND s.source_ref = x.source_ref AND s.noun = 'Person' AND s.is_newest
+        WHERE x.connection_key = %s AND x.noun = 'employee' AND x.our_id = %s AND x.scope = %s
+          AND x.superseded_at IS NULL
+        """,
+        (step["target"], person_id, step["home_entity_code"]),
+    ).fetchone()
+    if home is None or home["party_code"] is None:
+        raise LookupError(f"person {person_id} has no employee record at home")
+    lent = connection.execute(
+        """
+        SELECT employee_code, starts_on, ends_on FROM employment
+        WHERE person_id = %s AND entity_code = %s AND superseded_at IS NULL
+        ORDER BY starts_on LIMIT 1
+        """,
+        (person_id, entity_code),
+    ).fetchone() or {"employee_code": step["part"], **_dates(step)}
+
+    def build(key: UUID) -> EmployeeCommand:
+        return EmployeeCommand(
+            business_key=key,
+            entity_code=entity_code,
+            party_code=home["party_code"],
+            employee_code=lent["employee_code"],
+            starts_on=lent["starts_on"],
+            ends_on=lent["ends_on"],
+            cost_rate=None,
+        )
+
+    # The person's record at home is the event: every project that borrows asks for the same one.
+    source = SourceIdentity(
+        connection_key=home["connection_key"],
+        source_epoch=home["source_epoch"],
+        object=home["object"],
+        source_ref=home["source_ref"],
+    )
+    return _Ready(build=build, noun="employee", our_id=person_id, scope=entity_code, source=source)
+
+
+def _assignment(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
+    project_code = _needed(connection, step, "project", job.row["project_id"])
+    person_code = _needed(connection, step, "person", UUID(step["person_id"]))
+
+    def build(key: UUID) -> AssignmentCommand:
+        return AssignmentCommand(
+            business_key=key,
+            entity_code=job.row["entity_code"],
+            project_code=project_code,
+            person_code=person_code,
+        )
+
+    return _Ready(build=build, noun=None, our_id=None)
+
+
+def _status(job: Job) -> _Ready:
+    def build(key: UUID) -> StatusCommand:
+        return StatusCommand(
+            business_key=key,
+            entity_code=job.row["entity_code"],
+            object="deals",
+            record_code=job.row["deal_ref"],
+            values={"project_status": "active", "project_ref": job.plan["project_code"]},
+        )
+
+    return _Ready(build=build, noun=None, our_id=None)
+
+
+# -- after the call --------------------------------------------------------------------------------
+
+
+def _settle(
+    database: Database, job: Job, step: Step, ready: _Ready, result: PostResult, now: datetime
+) -> Answer:
+    match result:
+        case Waiting(due_in_seconds=seconds):
+            return {"state": WAITING, "due_in_seconds": max(1, seconds)}
+        case Rejected(reason=reason, message=message):
+            return {"state": FAILED, "reason": reason, "message": message}
+        case Conflicted(message=message):
+            return {"state": FAILED, "reason": "posted.conflict", "message": message}
+        case Confirmed(business_key=key, target_code=code):
+            with database.transaction() as connection:
+                taken = _link(connection, step, ready, job, code, now)
+                if taken is None:
+                    _note_done(
+                        connection, job, step,
+                        {
+                            "target_code": code,
+                            "business_key": str(key),
+                            "target": step["target"],
+                            "noun": ready.noun,
+                            "our_id": None if ready.our_id is None else str(ready.our_id),
+                            "scope": ready.scope,
+                        },
+                    )  # fmt: skip
+            if taken is not None:
+                message = f"{step['target']} {code} is already linked to {taken.standing.our_id}"
+                return {"state": FAILED, "reason": "register.link_taken", "message": message}
+            return {"state": DONE}
+
+
+def _link(
+    connection: Connection[Row],
+    step: Step,
+    ready: _Ready,
+    job: Job,
+    target_code: str,
+    now: datetime,
+) -> LinkTaken | None:
+    if ready.noun is None or ready.our_id is None:
+        return None
+    wanted = Link(
+        connection_key=step["target"],
+        noun=ready.noun,
+        source_ref=_source_ref(connection, step, job, target_code),
+        our_id=ready.our_id,
+        scope=ready.scope,
+    )
+    done = link(connection, wanted=wanted, because=f"plan:{job.plan_id}", now=now)
+    return done if isinstance(done, LinkTaken) else None
+
+
+def _source_ref(connection: Connection[Row], step: Step, job: Job, target_code: str) -> str:
+    if step["system"] != "time" or step["noun"] != "task" or "/" in target_code:
+        return target_code
+    # A time tool's task is bookable on one project only: hours name both.
+    return f"{_needed(connection, step, 'project', job.row['project_id'])}/{target_code}"
+
+
+def _note_done(connection: Connection[Row], job: Job, step: Step, note: Mapping[str, Any]) -> None:
+    connection.execute(
+        """
+        UPDATE provisioning_plan SET plan = jsonb_set(
+            jsonb_set(plan, '{done}', coalesce(plan -> 'done', '{}')), %s, %s)
+        WHERE plan_id = %s
+        """,
+        (["done", step["id"]], Jsonb({**note, "order": len(job.done)}), job.plan_id),
+    )
+
+
+def _forget(connection: Connection[Row], job: Job, step_id: str) -> None:
+    connection.execute(
+        "UPDATE provisioning_plan SET plan = plan #- %s WHERE plan_id = %s",
+        (["done", step_id], job.plan_id),
+    )
+
+
+def _unlink(connection: Connection[Row], done: Mapping[str, Any], *, now: datetime) -> None:
+    if done["noun"] is not None:
+        unlink(
+            connection,
+            connection_key=done["target"],
+            noun=done["noun"],
+            our_id=UUID(done["our_id"]),
+            scope=done["scope"],
+            now=now,
+        )
+
+
+def _client_is_used(connection: Connection[Row], job: Job) -> bool:
+    # A client that another deal builds on is not ours alone to take back.
+    row = connection.execute(
+        """
+        SELECT 1 FROM provisioning_plan WHERE plan ->> 'client_id' = %s AND plan_id <> %s
+          AND state IN ('running', 'active') LIMIT 1
+        """,
+        (job.plan["client_id"], job.plan_id),
+    ).fetchone()
+    return row is not None
+
+
+def _request(job: Job, step: Step, ready: _Ready) -> EffectRequest:
+    own = SourceIdentity(
+        connection_key=job.row["connection_key"],
+        source_epoch=job.row["source_epoch"],
+        object=job.deal_object,
+        source_ref=job.row["deal_ref"],
+    )
+    is_shared = ready.source is not None
+    return EffectRequest(
+        source=ready.source or own,
+        target_connection=step["target"],
+        noun=step["noun"],
+        part=ready.scope if is_shared else step["part"],
+        entity_code=job.row["entity_code"],
+        work_class=PROVISIONING,
+        deadline_at=None,
+        release_id=job.row["release_id"],
+        correlation_id=job.row["correlation_id"],
+        project_id=None if is_shared else job.row["project_id"],
+    )
+
+
+# -- looking up ------------------------------------------------------------------------------------
+
+
+def _theirs(connection: Connection[Row], step: Step, noun: str, our_id: UUID) -> str | None:
+    return find_theirs(connection, connection_key=step["target"], noun=noun, our_id=our_id)
+
+
+def _needed(connection: Connection[Row], step: Step, noun: str, our_id: UUID) -> str:
+    code = _theirs(connection, step, noun, our_id)
+    if code is None:
+        raise LookupError(f"{step['target']} has no {noun} for {our_id} yet")
+    return code
+
+
+def _lines(connection: Connection[Row], contract_id: UUID) -> list[Row]:
+    return connection.execute(
+        """
+        SELECT * FROM contract_line WHERE contract_id = %s AND superseded_at IS NULL
+        ORDER BY task_name, labor_category, starts_on
+        """,
+        (contract_id,),
+    ).fetchall()
+
+
+def _labor_categories(connection: Connection[Row], step: Step) -> Mapping[str, str]:
+    """Return how the target calls the labor categories it calls otherwise."""
+    row = connection.execute(
+        "SELECT config -> 'labor_categories' AS names FROM connection WHERE connection_key = %s",
+        (step["target"],),
+    ).fetchone()
+    return (row and row["names"]) or {}
+
+
+def _hours(seconds: int | None) -> Decimal:
+    return Decimal(seconds or 0) / SECONDS_PER_HOUR
+
+
+def _dates(step: Step) -> dict[str, Any]:
+    return {"starts_on": date.fromisoformat(step["starts_on"]), "ends_on": _day(step["ends_on"])}
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
