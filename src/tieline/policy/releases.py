@@ -133,7 +133,9 @@ def approve_release(
     if row is None or row["state"] != "draft":
         raise UserMistake(f"release {release_id} is not a draft")
     if row["proposed_by"] == approved_by:
-        raise UserMistake(f"release {release_id} was proposed by {approved_by}: somebody else approves")
+        raise UserMistake(
+            f"release {release_id} was proposed by {approved_by}: somebody else approves"
+        )
     connection.execute("UPDATE release SET state = 'superseded' WHERE state = 'current'")
     connection.execute(
         "UPDATE release SET state = 'current', approved_by = %s, approved_at = %s WHERE release_id = %s",

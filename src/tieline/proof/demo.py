@@ -23,6 +23,7 @@ from tieline.proof.figures import collect_figures
 from tieline.proof.story import Story
 from tieline.proof.town import Town, build_town
 from tieline.sandbox.firm import Firm
+from tieline.sandbox.firm_model import LABOR_CATEGORIES
 from tieline.services.installation import (
     ConnectionSetup,
     EntitySetup,
@@ -142,6 +143,13 @@ class Demo:
             )
             approve_release(connection, release_id=release_id, approved_by="controller", now=now)
         self._add_people(system)
+        self._prepare_crm(system)
+
+    def _prepare_crm(self, system: System) -> None:
+        # What `tieline connect hubspot` offers, and the person says yes to.
+        crm = system.connectors.get(connection_key="hubspot")
+        created = crm.create_properties(crm.missing_properties())
+        self.progress(f"  {len(created)} properties created in the CRM")
 
     def _add_people(self, system: System) -> None:
         entities = [entity.code for entity in self.firm.entities]
@@ -356,6 +364,7 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
                 "database": "erp",
                 "companies": {code: {"login": login} for code, login in logins.items()},
                 "streams": ["parties", "employees"],
+                "labor_categories": {name: code for code, name in LABOR_CATEGORIES.items()},
                 "poll_seconds": 5,
                 "batch_lines_max": _BATCH_LINES,
             },

@@ -34,7 +34,15 @@ from tieline.services.provisioning_checks import Blocker, Judged, judge_deal
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_plan import ACTIVATE, TIME, Plan, build_plan
 from tieline.services.provisioning_register import end_contract, set_project, store_contract
-from tieline.services.provisioning_steps import FAILED, WAITING, Job, Posts, run_step, undo_step
+from tieline.services.provisioning_steps import (
+    FAILED,
+    WAITING,
+    Job,
+    Posts,
+    note_done,
+    run_step,
+    undo_step,
+)
 from tieline.validation import mark_reference_change
 
 PROVISION = "provision"
@@ -107,6 +115,9 @@ class Provisioning:
             answer = steps.run(step["id"], partial(self._one, plan_id, step))
             if answer["state"] == WAITING:
                 return Again(due_in_seconds=answer["due_in_seconds"])
+            if answer["state"] == FAILED and ACTIVATE in self._job(plan_id).done:
+                # People book on an active project; a report that was refused is its own case.
+                continue
             if answer["state"] == FAILED:
                 steps.run("give up", partial(self._give_up, plan_id, answer))
                 return self._take_back(steps, plan_id)
@@ -184,6 +195,7 @@ class Provisioning:
                 "UPDATE provisioning_plan SET state = 'active', active_at = %s WHERE plan_id = %s",
                 (now, job.plan_id),
             )
+            note_done(connection, job, step_id=ACTIVATE)
             publish(
                 connection,
                 type="project.active",

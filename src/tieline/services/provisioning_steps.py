@@ -465,6 +465,11 @@ def _source_ref(connection: Connection[Row], step: Step, job: Job, target_code: 
     return f"{_needed(connection, step, 'project', job.row['project_id'])}/{target_code}"
 
 
+def note_done(connection: Connection[Row], job: Job, *, step_id: str) -> None:
+    """Note a step of ours, which no target holds."""
+    _note_done(connection, job, {"id": step_id}, {"target_code": None, "business_key": None})
+
+
 def _note_done(connection: Connection[Row], job: Job, step: Step, note: Mapping[str, Any]) -> None:
     connection.execute(
         """
