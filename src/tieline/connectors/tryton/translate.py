@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import groupby
@@ -362,18 +362,56 @@ def translate(*, record: RawRecord) -> Translated | Untranslatable:
             message=f"Tryton's {record.object} has no canonical form here",
         )
     try:
-        return Translated(noun=maker(wire.decode(record.body)))
+        noun = maker(wire.decode(record.body))
+    except UnknownWord as word:
+        return Untranslatable(
+            reason="source.word_unknown",
+            message=f"{record.object} {record.source_ref} has a {word}",
+            field=word.field,
+        )
     except KeyError as error:
         return Untranslatable(
             reason="source.field_missing",
             message=f"{record.object} {record.source_ref} has no field {error.args[0]}",
             field=str(error.args[0]),
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         return Untranslatable(
             reason="source.field_unreadable",
             message=f"{record.object} {record.source_ref} cannot be read: {type(error).__name__}",
         )
+    misshapen = _misshapen(noun)
+    if misshapen:
+        return Untranslatable(
+            reason="source.field_unreadable",
+            message=f"{record.object} {record.source_ref} has no plain {misshapen}",
+            field=misshapen,
+        )
+    return Translated(noun=noun)
+
+
+class UnknownWord(Exception):
+    """A word of the vendor that this connector was not taught."""
+
+    def __init__(self, *, field: str, word: str) -> None:
+        super().__init__(f"{field} that is not known: {word}")
+        self.field = field
+
+
+def _known(row: Row, field: str, words: frozenset[str]) -> str:
+    word = row[field]
+    if word not in words:
+        raise UnknownWord(field=field, word=str(word)[:40])
+    return str(word)
+
+
+def _misshapen(noun: object) -> str:
+    """Name a field that holds a structure where a plain value belongs, or ''."""
+    for each in fields(noun):  # type: ignore[arg-type]
+        value = getattr(noun, each.name)
+        if each.name != "extras" and isinstance(value, dict | list):
+            return each.name
+    return ""
 
 
 def _client(row: Row) -> Client:
@@ -394,6 +432,9 @@ def _client(row: Row) -> Client:
     )
 
 
+_WORK_TYPES = frozenset({"project", "task"})
+_PERIOD_STATES = frozenset({"open", "closed", "locked"})
+_INVOICE_STATES = frozenset({"draft", "validated", "posted", "paid", "cancelled"})
 _TAX_TYPES = frozenset({"eu_vat", *_IDENTIFIER_TYPES.values(), None})
 
 
@@ -423,7 +464,7 @@ def _person(row: Row) -> Person:
 def _work_item(row: Row) -> WorkItem:
     status = row["status."] or {}
     return WorkItem(
-        kind=row["type"],
+        kind=_known(row, "type", _WORK_TYPES),
         name=row["name"],
         code=row["number"],
         parent_ref=_reference(row["parent"]),
@@ -474,7 +515,7 @@ def _period(row: Row) -> WorkItem:
         code=row["name"],
         parent_ref=_reference(row["fiscalyear"]),
         client_ref=None,
-        is_active=row["state"] == "open",
+        is_active=_known(row, "state", _PERIOD_STATES) == "open",
         extras={
             "entity_code": row["company."]["party."]["code"],
             "starts_on": _iso(row["start_date"]),
@@ -491,7 +532,7 @@ def _invoice(row: Row) -> WorkItem:
         code=row["number"],
         parent_ref=None,
         client_ref=_reference(row["party"]),
-        is_active=row["state"] != "cancelled",
+        is_active=_known(row, "state", _INVOICE_STATES) != "cancelled",
         extras={
             "entity_code": row["company."]["party."]["code"],
             "state": row["state"],

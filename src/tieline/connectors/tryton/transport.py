@@ -24,7 +24,7 @@ from tieline.kernel.errors import (
     TryAgain,
 )
 from tieline.sdk import Connection
-from tieline.sdk.http import HttpClient, NotFound
+from tieline.sdk.http import HttpClient, NotFound, as_stream_error
 from tieline.sdk.http import Reply as HttpReply
 from tieline.sdk.slices import NotJson
 
@@ -212,7 +212,9 @@ def _post(client: HttpClient, path: str, call: Call, method: str, params: list[A
     except NotFound as error:
         raise AskPerson(f"{error}: Tryton does not know this address or database") from error
     except Refused as error:
-        raise MendTieline(f"Tryton did not understand {method}: {error}") from error
+        if call is Call.READ:
+            raise as_stream_error(error) from error
+        raise
     except (NotJson, TypeError) as error:
         raise MendTieline(f"{method}: {error}") from error
 

@@ -24,13 +24,16 @@ class Rehearsal:
     """What a connector's ``rehearsal.py`` says of itself under the name ``REHEARSAL``.
 
     ``commands`` holds one command of every noun it writes; ``is_http`` is False where no call is
-    made. ``secrets`` are shapes with ``{canary}`` where a secret needs one.
+    made. ``secrets`` are shapes with ``{canary}`` where a secret needs one. ``questions`` are what
+    a write asks first where asking is a POST too: words of the question and the vendor's answer,
+    so that the write itself is what meets the bad day.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, str] | None = None
     commands: tuple[Command, ...] = ()
     is_http: bool = True
+    questions: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,7 +300,8 @@ def _wire(
 
 
 def _write_wire(subject: Subject, command: Command, behavior: Misbehavior, wanted: Any) -> Problems:
-    with misbehaving(behavior) as vendor:
+    questions = () if subject.rehearsal is None else subject.rehearsal.questions
+    with misbehaving(behavior, questions=questions) as vendor:
         error = _write_error(subject, vendor.url, command)
         is_sent = any(method != "GET" for method in vendor.methods)
     # A write that first looks around and cannot has surely not happened.

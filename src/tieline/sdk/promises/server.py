@@ -52,14 +52,16 @@ class MisbehavingServer:
 
 
 @contextlib.contextmanager
-def misbehaving(behavior: Misbehavior) -> Iterator[MisbehavingServer]:
-    """Serve until the block ends."""
+def misbehaving(
+    behavior: Misbehavior, *, questions: tuple[tuple[bytes, bytes], ...] = ()
+) -> Iterator[MisbehavingServer]:
+    """Serve until the block ends; a question that is known is answered well and not counted."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.05)
     server = MisbehavingServer(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
     stopped = threading.Event()
     thread = threading.Thread(
-        target=_serve, args=(listener, behavior, server, stopped), daemon=True
+        target=_serve, args=(listener, behavior, questions, server, stopped), daemon=True
     )
     thread.start()
     try:
@@ -79,6 +81,7 @@ def closed_port() -> str:
 def _serve(
     listener: socket.socket,
     behavior: Misbehavior,
+    questions: tuple[tuple[bytes, bytes], ...],
     server: MisbehavingServer,
     stopped: threading.Event,
 ) -> None:
@@ -89,18 +92,21 @@ def _serve(
             continue
         with peer:
             peer.settimeout(2)
-            method = _take_request(peer)
-            if method:
+            method, body = _take_request(peer)
+            known = [answer for words, answer in questions if words in body]
+            if known:
+                peer.sendall(_http("200 OK", body=known[0]))
+            elif method:
                 server.methods.append(method)
                 peer.sendall(behavior.answer[: behavior.cut])
 
 
-def _take_request(peer: socket.socket) -> str:
+def _take_request(peer: socket.socket) -> tuple[str, bytes]:
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = peer.recv(_READ_BYTES)
         if not chunk:
-            return ""
+            return "", b""
         received += chunk
     head, _, body = received.partition(b"\r\n\r\n")
     length = 0
@@ -110,4 +116,4 @@ def _take_request(peer: socket.socket) -> str:
             length = int(value)
     while len(body) < length:
         body += peer.recv(_READ_BYTES)
-    return head.split(b" ", 1)[0].decode("ascii", "replace")
+    return head.split(b" ", 1)[0].decode("ascii", "replace"), body
