@@ -14,6 +14,7 @@ from tests.flows.readiness_erp import Erp, OneErp
 from tests.rooms.casework.hand_made_firm import NOW, Firm
 
 from tieline.casework import list_cases
+from tieline.governance import open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
@@ -342,6 +343,43 @@ class TestRelease:
 
         with pytest.raises(UserMistake, match="is not due"):
             scene.release()
+
+    def test_is_done_from_a_page_by_who_sees_the_entity_only(
+        self, scene: Scene, database: Dsns
+    ) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        web = Database(database.web, pool_max=1, application_name="test").open()
+
+        def release(entity_code: str) -> Any:
+            return release_contract(
+                web,
+                contract_id=scene.project["contract_id"],
+                period_id=scene.period_id,
+                by="ada",
+                carry_reason="the rest next month",
+                now=NOW,
+                entities=[entity_code],
+            )
+
+        with pytest.raises(UserMistake, match="nothing to release"):
+            release("UK")
+        release("DE")
+        with open_web_transaction(web, entities=["DE"]) as connection:
+            (seen,) = list_readiness(connection)
+            withdraw_release(
+                connection,
+                contract_id=scene.project["contract_id"],
+                by="ada",
+                reason="an hour came late",
+                now=NOW,
+            )
+        with open_web_transaction(web, entities=["UK"]) as connection:
+            unseen = list_readiness(connection)
+        web.close()
+
+        assert seen.state == "released"
+        assert unseen == ()
 
 
 class TestDraft:

@@ -7,9 +7,9 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-
 from tests.support.scene import DAY, NOW, Scene, build_scene, complete_scene
 from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
+
 from tieline.canonical import Approval, TimeEntry
 from tieline.casework import list_cases, sync_time_cases
 from tieline.intake import LandingPage, confirm_deletes, land

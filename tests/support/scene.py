@@ -183,9 +183,7 @@ def complete_scene(connection: Connection[dict[str, Any]], scene: Scene) -> None
             " VALUES ('harvest', %s, %s, %s, 'a test', %s)",
             (noun, ref, our_id, NOW),
         )
-    connection.execute(
-        "INSERT INTO connection_go_live VALUES ('harvest', 'HR-DE', '2026-09-01')"
-    )
+    connection.execute("INSERT INTO connection_go_live VALUES ('harvest', 'HR-DE', '2026-09-01')")
     connection.execute(
         "INSERT INTO employment (person_id, entity_code, employee_code, is_home, cost_rate, starts_on,"
         " recorded_at) VALUES (%s, 'HR-DE', '77', true, 80, %s, %s)",

@@ -1,7 +1,8 @@
 -- Open, join, leave and close in one statement, for everything that upkeep brings in.
 -- A member that a person dismissed stays dismissed until its record changes.
+-- NOT IN over rows without NULL is hashed whatever the planner expects; an anti join may go quadratic here.
 WITH wanted AS MATERIALIZED (
-    SELECT w.* FROM case_wanted w
+    SELECT w.* FROM case_wanted_rows() w
     WHERE w.entry_id IS NOT NULL OR NOT EXISTS (
         SELECT FROM case_member m JOIN case_file c USING (case_id)
         WHERE c.state = 'dismissed' AND c.reason = w.reason
@@ -43,21 +44,19 @@ WITH wanted AS MATERIALIZED (
     UPDATE case_member m SET left_at = %(now)s
     FROM case_file c
     WHERE c.case_id = m.case_id AND c.state = 'open' AND m.is_synced AND m.left_at IS NULL
-      AND NOT EXISTS (
-          SELECT FROM asked a
-          WHERE (a.case_id, a.member_kind, a.member_key) = (m.case_id, m.member_kind, m.member_key))
+      AND (m.case_id, m.member_kind, m.member_key) NOT IN (
+          SELECT a.case_id, a.member_kind, a.member_key FROM asked a)
     RETURNING m.case_id, m.member_kind, m.member_key
 ), closed AS (
     UPDATE case_file c SET state = 'closed', closed_at = %(now)s, closed_because = 'healed'
     WHERE c.state = 'open'
-      AND EXISTS (SELECT FROM gone g WHERE g.case_id = c.case_id)
-      AND NOT EXISTS (SELECT FROM asked a WHERE a.case_id = c.case_id)
-      AND NOT EXISTS (
-          SELECT FROM case_member m
-          WHERE m.case_id = c.case_id AND m.left_at IS NULL
-            AND NOT EXISTS (SELECT FROM gone g
-                            WHERE (g.case_id, g.member_kind, g.member_key)
-                                = (m.case_id, m.member_kind, m.member_key)))
+      AND c.case_id IN (SELECT g.case_id FROM gone g)
+      AND c.case_id NOT IN (SELECT a.case_id FROM asked a)
+      AND c.case_id NOT IN (
+          SELECT m.case_id FROM case_member m
+          WHERE m.left_at IS NULL
+            AND (m.case_id, m.member_kind, m.member_key) NOT IN (
+                SELECT g.case_id, g.member_kind, g.member_key FROM gone g))
     RETURNING c.case_id
 )
 SELECT (SELECT count(*) FROM opened)::int AS opened, (SELECT count(*) FROM joined)::int AS joined,

@@ -383,7 +383,8 @@ def _keys(rows: Sequence[Row]) -> list[UUID]:
 
 
 def _is_same(row: Row, standing: dict[UUID | None, StoredLine]) -> bool:
-    return content_hash(standing[row["business_key"]].content()) == row["payload_hash"]
+    payload_hash: str = row["payload_hash"]
+    return content_hash(standing[row["business_key"]].content()) == payload_hash
 
 
 def _move(

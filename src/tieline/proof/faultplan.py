@@ -45,10 +45,10 @@ CRM: Sequence[Rule] = (
 )  # fmt: skip
 # While posted hours exist: pages that skip or repeat, and answers from before.
 TIME_TOOL_WHILE_READING: Sequence[Rule] = (
-    {"name": "page-skipped", "kind": "skipped_page", "method": "GET", "path": r"/time_entries",
-     "occurrences": [2, 9]},
-    {"name": "page-twice", "kind": "duplicate_page", "method": "GET", "path": r"/time_entries",
-     "occurrences": [5, 14]},
     {"name": "read-stale", "kind": "stale_read", "method": "GET", "path": r"/time_entries",
-     "occurrences": [7, 16]},
+     "occurrences": [1, 4, 8]},
+    {"name": "page-skipped", "kind": "skipped_page", "method": "GET", "path": r"/time_entries",
+     "occurrences": [2, 5]},
+    {"name": "page-twice", "kind": "duplicate_page", "method": "GET", "path": r"/time_entries",
+     "occurrences": [3, 6]},
 )  # fmt: skip

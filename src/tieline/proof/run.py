@@ -43,6 +43,8 @@ def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSyste
     firm = Firm.generate(options.seed, options.today)
     settings = replace(settings, business_now=firm.now)
     settings.prepare_folders()
+    # Every run begins in the same business instant, also in a home that has seen one.
+    (settings.run_directory / "clock.json").unlink(missing_ok=True)
     with demo_environment(settings, firm):
         demo = Demo(
             settings=settings,

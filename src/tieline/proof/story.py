@@ -79,8 +79,12 @@ class Story:
     def faults_injected(self) -> dict[str, int]:
         """Return how often each vendor failed in each way."""
         return {
-            f"{vendor.name}.{kind}": count
-            for vendor in (self.town.tryton, self.town.harvest, self.town.hubspot)
+            f"{name}.{kind}": count
+            for name, vendor in (
+                ("tryton", self.town.tryton),
+                ("harvest", self.town.harvest),
+                ("hubspot", self.town.hubspot),
+            )
             for kind, count in vendor.ask("faults").items()
         }
 

@@ -225,7 +225,7 @@ def _proxy(*, settings: Settings, upstream: str, control: str) -> Vendor:
     log.unlink(missing_ok=True)
     return _vendor(
         settings=settings,
-        name="proxy",
+        name="tryton-front",
         module="tieline.sandbox.front",
         arguments=["--upstream", upstream, "--log", str(log), "--name", "tryton"],
         secret_words={CONTROL: control},

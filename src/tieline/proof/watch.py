@@ -42,7 +42,7 @@ def wait_for(
 def count(database: Database, statement: str, *values: Any) -> int:
     """Return the one number a statement asks for."""
     with database.transaction() as connection:
-        row = connection.execute(statement, values).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(statement, values).fetchone()
     assert row is not None
     return int(next(iter(row.values())) or 0)
 

@@ -192,6 +192,8 @@ def _checked(form: str, value: Any) -> str | None:
             case "bool":
                 if text not in ("true", "false"):
                     raise ValueError(text)
+            case _:
+                pass
     except (ValueError, InvalidOperation) as error:
         raise Invalid(f"Property values were not valid: {text} was not a valid {form}") from error
     return text
@@ -250,9 +252,9 @@ def _passes(record: Record, test: Mapping[str, Any]) -> bool:
     value = record["properties"].get(test["propertyName"])
     operator = test["operator"]
     if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
-        return (value is not None) == (operator == "HAS_PROPERTY")
+        return bool((value is not None) == (operator == "HAS_PROPERTY"))
     if value is None:
-        return operator in ("NEQ", "NOT_IN")
+        return bool(operator in ("NEQ", "NOT_IN"))
     if operator not in _OPERATORS:
         raise Invalid(f"{operator} is not a filter operator")
     return _OPERATORS[operator](comparable(value), test)

@@ -24,8 +24,10 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 REPAIRS: Mapping[str, tuple[str, ...]] = {
     "harvest": (
         "status codes are numbers in the file and must be texts",
-        "three schemas say type: null, which OpenAPI 3.0 does not know: the choice is dropped,"
-        " the value stays nullable as the description says beside it",
+        (
+            "three schemas say type: null, which OpenAPI 3.0 does not know: the choice is dropped,"
+            " the value stays nullable as the description says beside it"
+        ),
         "format: url and format: float mean nothing to a validator and are left alone",
     ),
     "hubspot": (
@@ -123,7 +125,7 @@ class _Asked:
     """A request as the validator wants it, as if sent to the vendor's own address."""
 
     def __init__(self, request: httpx.Request, *, host: str, path: str) -> None:
-        self.host_url, _, prefix = host.partition("/v2")
+        self.host_url, _, _prefix = host.partition("/v2")
         self.path = f"/v2{path}" if host.endswith("/v2") else path
         self.full_url_pattern = f"{self.host_url}{self.path}"
         self.method = request.method.lower()

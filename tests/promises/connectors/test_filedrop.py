@@ -10,7 +10,7 @@ import tomllib
 import tracemalloc
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -205,7 +205,9 @@ class TestARow:
 
 
 class TestASecondFile:
-    JOIN = {"dates": {"pattern": "dates*.csv", "key": {"task": "code"}}}
+    JOIN: ClassVar[dict[str, object]] = {
+        "dates": {"pattern": "dates*.csv", "key": {"task": "code"}}
+    }
 
     def test_is_joined_by_key_and_equal_rows_collapse(self, tmp_path: Path) -> None:
         (tmp_path / "time.csv").write_text(HEADER + ROW.format(id=1))

@@ -10,9 +10,9 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+
 from tests.promises.connectors.guard import GuardedTransport, NotDescribed
 from tests.promises.connectors.vendors import Vendor, running_harvest
-
 from tieline.canonical import (
     Approval,
     AssignmentCommand,

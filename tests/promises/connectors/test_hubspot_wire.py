@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from tests.promises.connectors.guard import GuardedTransport
 from tests.promises.connectors.vendors import Vendor, running_hubspot
-
 from tieline.canonical import Client, Opportunity, StatusCommand
 from tieline.connectors import hubspot
 from tieline.connectors.hubspot.webhook import SignatureRefused

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from tieline.runtime.migrations.statements import run_statements
 
 revision = "0003_validation"
 down_revision = "0002_core"
@@ -14,8 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Run before the code that uses it; forward only."""
-    statements = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().connection.driver_connection.execute(statements)
+    run_statements(__file__)
 
 
 def downgrade() -> None:
