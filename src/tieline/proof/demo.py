@@ -41,7 +41,7 @@ _POST_SECONDS_MAX = 300
 _CHANGE_SECONDS_MAX = 180
 _INVOICE_SECONDS_MAX = 120
 _SETTLE_SECONDS = 3
-_BATCH_LINES = 24
+_BATCH_LINES = 20
 _PERIODS_BEFORE = 2
 _PERIODS_AFTER = 3
 
@@ -59,6 +59,41 @@ class Login:
 
 
 @dataclass(slots=True, kw_only=True)
+class Workers:
+    """The worker processes of a run, and when it began."""
+
+    settings: Settings
+    started: float = field(default_factory=time.monotonic)
+    _running: list[processes.Popen] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start the workers."""
+        for number in range(1, _WORKERS + 1):
+            name = f"worker-{number}"
+            worker = processes.spawn(
+                name=name,
+                module="tieline.app",
+                arguments=["worker"],
+                log_file=self.settings.log_directory / f"{name}.log",
+                environment=worker_environment(self.settings),
+            )
+            processes.remember(self.settings.run_directory, name=name, pid=worker.pid)
+            self._running.append(worker)
+
+    def stop(self) -> None:
+        """Ask the workers to end."""
+        for worker in self._running:
+            worker.terminate()
+        for worker in self._running:
+            worker.wait(timeout=30)
+
+    @property
+    def seconds(self) -> int:
+        """Return the whole seconds since the run began."""
+        return round(time.monotonic() - self.started)
+
+
+@dataclass(slots=True, kw_only=True)
 class Demo:
     """One run of the demo in one home."""
 
@@ -67,9 +102,8 @@ class Demo:
     lock: Path
     open_system: OpenSystem
     progress: Progress
-    started: float = field(default_factory=time.monotonic)
+    workers: Workers
     logins: list[Login] = field(default_factory=list)
-    _workers: list[processes.Popen] = field(default_factory=list)
 
     def run(self) -> tuple[Town, System, Story, dict[str, Any]]:
         """Run the story to its end and return the figures.
@@ -90,7 +124,7 @@ class Demo:
         story = Story(firm=self.firm, town=town, drop_directory=self.settings.home / "drop")
         story.prepare()
         self._step("installation", lambda: self._install(town, system, story))
-        self._start_workers()
+        self.workers.start()
         self._step("people and clients", lambda: self._staff(system, story))
         self._step("deals", lambda: self._win(system, story))
         self._step("hours", lambda: self._book(system, story))
@@ -99,20 +133,10 @@ class Demo:
         self._settle(system, "calm")
         self._step("invoices", lambda: self._invoice(system))
         self._settle(system, "end")
-        figures = collect_figures(system=system, town=town, story=story, seconds_total=self.seconds)
+        figures = collect_figures(
+            system=system, town=town, story=story, seconds_total=self.workers.seconds
+        )
         return town, system, story, figures
-
-    @property
-    def seconds(self) -> int:
-        """Return the whole seconds since the demo began."""
-        return round(time.monotonic() - self.started)
-
-    def stop_workers(self) -> None:
-        """Ask the workers to end."""
-        for worker in self._workers:
-            worker.terminate()
-        for worker in self._workers:
-            worker.wait(timeout=30)
 
     # -- the steps -------------------------------------------------------------------------------
 
@@ -170,22 +194,6 @@ class Demo:
                     now=system.clock.now(),
                 )
                 self.logins.append(Login(login=login, password=password, does=does))
-
-    def _start_workers(self) -> None:
-        for number in range(1, _WORKERS + 1):
-            self._workers.append(self._start_worker(number))
-
-    def _start_worker(self, number: int) -> processes.Popen:
-        name = f"worker-{number}"
-        worker = processes.spawn(
-            name=name,
-            module="tieline.app",
-            arguments=["worker"],
-            log_file=self.settings.log_directory / f"{name}.log",
-            environment=worker_environment(self.settings),
-        )
-        processes.remember(self.settings.run_directory, name=name, pid=worker.pid)
-        return worker
 
     def _staff(self, system: System, story: Story) -> None:
         story.drop_staffing()
@@ -332,7 +340,10 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
                 "streams": ["companies", "deals", "owners"],
                 "poll_seconds": 3,
             },
-            secrets={"access_token": town.hubspot_token, "client_secret": town.hubspot_secret},
+            secrets={
+                "access_token": town.saas.hubspot_token,
+                "client_secret": town.saas.hubspot_secret,
+            },
             settle_seconds=2,
             go_live=go_live,
         ),
@@ -349,7 +360,10 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
                 "full_read_seconds": 12,
                 "reads_from": _months_before(firm.month, 2).isoformat(),
             },
-            secrets={"access_token": town.harvest_token, "account_id": town.harvest_account},
+            secrets={
+                "access_token": town.saas.harvest_token,
+                "account_id": town.saas.harvest_account,
+            },
             settle_seconds=2,
             go_live=go_live,
         ),

@@ -12,14 +12,14 @@ _CREATE_LINES = r"model\.timesheet\.line\.create"
 # Lost answers and late commits hit batches of hours on their way to the ERP.
 ERP_WHILE_POSTING: Sequence[Rule] = (
     {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
-     "occurrences": [2, 7, 12, 17]},
+     "occurrences": [2, 9, 16, 23]},
     {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
-     "occurrences": [4, 9, 14, 19], "delay_ms": 1500, "hold_ms": 200},
+     "occurrences": [4, 11, 18, 25], "delay_ms": 1500, "hold_ms": 200},
     {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
-     "occurrences": [5, 10, 15]},
+     "occurrences": [6, 13, 20]},
     {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
-     "occurrences": [3, 8, 13], "retry_after_seconds": 1},
-    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [6, 16]},
+     "occurrences": [7, 14, 21], "retry_after_seconds": 1},
+    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [8, 22]},
 )  # fmt: skip
 ERP_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost",

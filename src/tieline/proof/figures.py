@@ -35,7 +35,7 @@ def collect_figures(
         "deals_won": len(story.firm.deals),
         "projects_active": watch.plan_states(system.database).get("active", 0),
         "orphan_projects": len(truth.orphan_projects) + _unknown_projects(system, truth),
-        "time_entries": _time_entries(system),
+        "time_entries": count_entries(system),
         "conservation_gap_seconds": sum(each.gap_seconds for each in differences),
         "erp_duplicate_lines": hours.duplicate_lines,
         "erp_missing_lines": hours.missing_lines,
@@ -104,7 +104,8 @@ def conservation_differences(system: System) -> list[Difference]:
     return differences
 
 
-def _time_entries(system: System) -> dict[str, int]:
+def count_entries(system: System) -> dict[str, int]:
+    """Count entries by place, and the events that moved them."""
     with system.database.transaction() as connection:
         entries, _ = read_places(connection)
     counted = {place: entries.get(place, 0) for place in _PLACES}

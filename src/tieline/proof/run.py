@@ -10,7 +10,8 @@ from typing import Any
 
 from tieline.kernel.errors import UserMistake
 from tieline.proof import processes
-from tieline.proof.demo import Demo, OpenSystem, demo_environment, write_report
+from tieline.proof.demo import Demo, OpenSystem, Workers, demo_environment, write_report
+from tieline.proof.records import RecordsDemo
 from tieline.sandbox.firm import Firm
 from tieline.settings import Settings
 
@@ -22,6 +23,12 @@ _MUST_BE_ZERO = (
     "reversals_without_cause",
     "cases_without_mistake",
     "invoice_total_mismatch",
+)
+_MUST_BE_ZERO_OF_RECORDS = (
+    "orphan_projects",
+    "conservation_gap_seconds",
+    "erp_duplicate_lines",
+    "erp_missing_lines",
 )
 _POSTED_MIN = 500
 
@@ -40,28 +47,68 @@ class DemoOptions:
 
 def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSystem) -> int:
     """Run the demo; 0 only when every promise held."""
+    if options.input_directory is not None and options.mapping is not None:
+        return _run_records(
+            options.input_directory, options.mapping, options, settings, open_system
+        )
     firm = Firm.generate(options.seed, options.today)
-    settings = replace(settings, business_now=firm.now)
-    settings.prepare_folders()
-    # Every run begins in the same business instant, also in a home that has seen one.
-    (settings.run_directory / "clock.json").unlink(missing_ok=True)
+    settings = _fresh(replace(settings, business_now=firm.now))
     with demo_environment(settings, firm):
+        workers = Workers(settings=settings)
         demo = Demo(
             settings=settings,
             firm=firm,
             lock=find_lock(),
             open_system=open_system,
             progress=tell,
+            workers=workers,
         )
         try:
             *_, figures = demo.run()
         finally:
-            demo.stop_workers()
+            workers.stop()
             if options.is_once:
                 processes.clear(settings.run_directory)
         if options.json_file is not None:
             write_report(figures, options.json_file)
-        return _verdict(figures)
+        return _verdict(figures, _MUST_BE_ZERO, posted_min=_POSTED_MIN)
+
+
+def _run_records(
+    directory: Path,
+    mapping: Path,
+    options: DemoOptions,
+    settings: Settings,
+    open_system: OpenSystem,
+) -> int:
+    settings = _fresh(settings)
+    workers = Workers(settings=settings)
+    demo = RecordsDemo(
+        settings=settings,
+        directory=directory,
+        mapping=mapping,
+        lock=find_lock(),
+        open_system=open_system,
+        progress=tell,
+        workers=workers,
+    )
+    try:
+        figures = demo.run()
+    finally:
+        workers.stop()
+        processes.clear(settings.run_directory)
+    if options.json_file is not None:
+        write_report(figures, options.json_file)
+    for reason, entries in figures["held_by_reason"].items():
+        tell(f"  held by {reason}: {entries}")
+    return _verdict(figures, _MUST_BE_ZERO_OF_RECORDS, posted_min=1)
+
+
+def _fresh(settings: Settings) -> Settings:
+    settings.prepare_folders()
+    # Every run begins in the same business instant, also in a home that has seen one.
+    (settings.run_directory / "clock.json").unlink(missing_ok=True)
+    return settings
 
 
 def tell(sentence: str) -> None:
@@ -80,9 +127,9 @@ def find_lock() -> Path:
     return lock
 
 
-def _verdict(figures: dict[str, Any]) -> int:
-    broken = [name for name in _MUST_BE_ZERO if figures.get(name) != 0]
-    if figures["time_entries"]["posted"] < _POSTED_MIN:
+def _verdict(figures: dict[str, Any], must_be_zero: tuple[str, ...], *, posted_min: int) -> int:
+    broken = [name for name in must_be_zero if figures.get(name) != 0]
+    if figures["time_entries"]["posted"] < posted_min:
         broken.append("time_entries.posted")
     for name in broken:
         tell(f"not as promised: {name} = {figures.get(name, 'not measured')}")

@@ -71,6 +71,18 @@ class Vendor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vendors:
+    """The time tool and the CRM, with the secrets to enter them."""
+
+    harvest: Vendor
+    hubspot: Vendor
+    harvest_token: str = field(repr=False)
+    harvest_account: str
+    hubspot_token: str = field(repr=False)
+    hubspot_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Town:
     """Everything that runs, and the secrets to enter it."""
 
@@ -78,12 +90,25 @@ class Town:
     cluster: EmbeddedCluster
     erp: erp.RunningErp
     tryton: Vendor
-    harvest: Vendor
-    hubspot: Vendor
-    harvest_token: str = field(repr=False)
-    harvest_account: str
-    hubspot_token: str = field(repr=False)
-    hubspot_secret: str = field(repr=False)
+    vendors: Vendors | None
+
+    @property
+    def harvest(self) -> Vendor:
+        return self.saas.harvest
+
+    @property
+    def hubspot(self) -> Vendor:
+        return self.saas.hubspot
+
+    @property
+    def saas(self) -> Vendors:
+        """Return the simulated vendors.
+
+        :raises MendTieline: this town has none.
+        """
+        if self.vendors is None:
+            raise MendTieline("this town has an ERP alone")
+        return self.vendors
 
 
 def build_town(
@@ -116,13 +141,32 @@ def build_town(
         cluster=cluster,
         erp=running,
         tryton=tryton,
-        harvest=harvest,
-        hubspot=hubspot,
-        harvest_token=tokens[3],
-        harvest_account=HARVEST_ACCOUNT,
-        hubspot_token=tokens[0],
-        hubspot_secret=tokens[1],
+        vendors=Vendors(
+            harvest=harvest,
+            hubspot=hubspot,
+            harvest_token=tokens[3],
+            harvest_account=HARVEST_ACCOUNT,
+            hubspot_token=tokens[0],
+            hubspot_secret=tokens[1],
+        ),
     )
+
+
+def build_erp_town(
+    *, settings: Settings, lock: Path, firm_seed: Mapping[str, Any], progress: Progress
+) -> Town:
+    """Start our database and the ERP alone, for hours that come as files."""
+    for name in processes.clear(settings.run_directory):
+        progress(f"cleared {name}, left behind by an earlier run")
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="town") as pool:
+        erp_ready: Future[erp.RunningErp] = pool.submit(
+            _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
+        )
+        cluster, dsns = _own_database(settings=settings, progress=progress)
+        running = erp_ready.result()
+    control = secrets.token_urlsafe(18)
+    tryton = _proxy(settings=settings, upstream=running.server.url, control=control)
+    return Town(dsns=dsns, cluster=cluster, erp=running, tryton=tryton, vendors=None)
 
 
 def _own_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedCluster, Dsns]:

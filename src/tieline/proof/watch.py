@@ -39,6 +39,11 @@ def wait_for(
         time.sleep(_POLL_SECONDS)
 
 
+def pause(seconds: int) -> None:
+    """Let some time pass."""
+    time.sleep(seconds)
+
+
 def count(database: Database, statement: str, *values: Any) -> int:
     """Return the one number a statement asks for."""
     with database.transaction() as connection:

@@ -23,7 +23,7 @@ SELECT t.entry_id, t.connection_key, v.entity_code, v.project_id, v.contract_id,
            WHEN v.outcome = 'held' THEN 'held'
            WHEN v.outcome = 'parked' THEN 'pending'
            WHEN r.entry_id IS NOT NULL THEN 'held'
-           WHEN s.state = 'CONFIRMED' AND s.posting_hash = v.posting_hash THEN 'posted'
+           WHEN s.state = 'CONFIRMED' AND s.posting_hash IS NOT DISTINCT FROM v.posting_hash THEN 'posted'
            ELSE 'pending'
        END AS place
 FROM time_entry t
