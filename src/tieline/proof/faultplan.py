@@ -12,20 +12,24 @@ _CREATE_LINES = r"model\.timesheet\.line\.create"
 # Lost answers and late commits hit batches of hours on their way to the ERP.
 ERP_WHILE_POSTING: Sequence[Rule] = (
     {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
-     "occurrences": [2, 9, 16, 23]},
+     "occurrences": [2, 6, 11, 17]},
     {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
-     "occurrences": [4, 11, 18, 25], "delay_ms": 1500, "hold_ms": 200},
+     "occurrences": [4, 8, 13, 19], "delay_ms": 1500, "hold_ms": 200},
     {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
-     "occurrences": [6, 13, 20]},
+     "occurrences": [10, 21]},
     {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
-     "occurrences": [7, 14, 21], "retry_after_seconds": 1},
-    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [8, 22]},
+     "occurrences": [5, 14, 20], "retry_after_seconds": 1},
+    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [15]},
 )  # fmt: skip
 ERP_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost",
      "body": r"model\.project\.work\.create", "occurrences": [2, 9]},
     {"name": "project-late", "kind": "late_commit",
-     "body": r"model\.project\.work\.create", "occurrences": [5], "delay_ms": 1500, "hold_ms": 200},
+     "body": r"model\.project\.work\.create", "occurrences": [5, 11], "delay_ms": 1500, "hold_ms": 200},
+    {"name": "project-refused", "kind": "refuse_503_before",
+     "body": r"model\.project\.work\.create", "occurrences": [4, 12, 16]},
+    {"name": "project-busy", "kind": "rate_limit_429",
+     "body": r"model\.project\.work\.create", "occurrences": [7, 14], "retry_after_seconds": 1},
     {"name": "contract-refused", "kind": "refuse_503_before",
      "body": r"model\.sale\.sale\.create", "occurrences": [1, 3]},
 )  # fmt: skip
@@ -34,7 +38,7 @@ TIME_TOOL_WHILE_PROVISIONING: Sequence[Rule] = (
      "occurrences": [3, 11]},
     {"name": "project-late", "kind": "late_commit", "method": "POST", "path": r"/projects",
      "occurrences": [7], "delay_ms": 800, "hold_ms": 200},
-    {"name": "refused", "kind": "refuse_503_before", "path": r"/v2/", "occurrences": [4, 9, 15, 22, 31]},
+    {"name": "refused", "kind": "refuse_503_before", "path": r"/v2/", "occurrences": [4, 9, 15, 22, 31, 45]},
     {"name": "busy", "kind": "rate_limit_429", "path": r"/v2/", "occurrences": [6, 18, 27],
      "retry_after_seconds": 1},
 )  # fmt: skip

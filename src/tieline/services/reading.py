@@ -94,7 +94,14 @@ class Reading:
             _log.info("reading.deletes_wait", connection_key=connection_key, why=str(error))
             return
         with self.database.transaction() as connection:
-            if found.incident is not None:
+            if found.incident is None:
+                _close_healed(
+                    connection,
+                    reason="intake.too_many_missing",
+                    key=f"{connection_key}:{_TIME_OBJECT}",
+                    now=self.clock.now(),
+                )
+            else:
                 open_case(
                     connection,
                     request=found.incident,
@@ -122,7 +129,7 @@ class Reading:
                     correlation_id=key,
                 )
             elif not result.problem:
-                _close_refused(connection, key, now)
+                _close_healed(connection, reason="connection.refused", key=key, now=now)
 
     def _streams(self, connection_key: str) -> list[str]:
         with self.database.transaction() as connection:
@@ -184,7 +191,7 @@ def _refused(key: str, problem: str) -> CaseRequest:
     )
 
 
-def _close_refused(connection: Connection[Row], key: str, now: datetime) -> None:
-    for case in list_cases(connection, reason="connection.refused"):
+def _close_healed(connection: Connection[Row], *, reason: str, key: str, now: datetime) -> None:
+    for case in list_cases(connection, reason=reason):
         if case.thing_key == key:
             close_case(connection, case_id=case.case_id, because="healed", now=now)

@@ -1,0 +1,23 @@
+"""Let pages show where hours are, within the caller's legal entities."""
+
+from __future__ import annotations
+
+from tieline.runtime.migrations.statements import run_statements
+
+revision = "0005_pages"
+down_revision = "0004_readiness"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run before the code that uses it; forward only."""
+    run_statements(__file__)
+
+
+def downgrade() -> None:
+    """Refuse: migrations only go forward.
+
+    :raises NotImplementedError: always.
+    """
+    raise NotImplementedError("migrations only go forward")
