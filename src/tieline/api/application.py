@@ -1,7 +1,5 @@
 """The routes of /v1; each is one transaction."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
