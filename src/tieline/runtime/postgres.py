@@ -330,7 +330,7 @@ def _server_user() -> _ServerUser | None:
     """Return the user that runs the server when we are root, else None: ourselves."""
     if os.geteuid() != 0:
         return None
-    entry = _find_user(SERVER_USER) or _create_user() or _find_user("nobody")
+    entry = _find_user(SERVER_USER) or _create_user_once() or _find_user("nobody")
     if entry is None:
         raise UserMistake(
             f"PostgreSQL refuses to run as root: create a user for it (useradd -r {SERVER_USER})"
@@ -343,6 +343,14 @@ def _find_user(name: str) -> pwd.struct_passwd | None:
         return pwd.getpwnam(name)
     except KeyError:
         return None
+
+
+def _create_user_once() -> pwd.struct_passwd | None:
+    # Two clusters start at once on a fresh machine, and useradd itself lets both make the user.
+    SYSTEM_DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (SYSTEM_DIRECTORY / "user.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _find_user(SERVER_USER) or _create_user()
 
 
 def _create_user() -> pwd.struct_passwd | None:
