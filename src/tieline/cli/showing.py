@@ -1,0 +1,72 @@
+"""What commands print: tables for people, one JSON object for machines, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_NUMBERS = frozenset({"Entries", "Hours", "Amount", "Cases"})
+
+
+def hours(seconds: int) -> str:
+    """Return seconds as hours with two digits."""
+    return f"{Decimal(seconds) / 3600:.2f}"
+
+
+def show_table(*, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table for people; its cells are text, never markup."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="right" if column in _NUMBERS else "left")
+    for row in rows:
+        table.add_row(*(_cell(text) for text in row))
+    Console(file=sys.stdout, width=_width()).print(table)
+
+
+def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print named facts: one JSON object, or a line each."""
+    if as_json:
+        show_json(facts)
+        return
+    for name, value in plain(facts).items():
+        click.echo(f"{name}: {json.dumps(value, default=str, ensure_ascii=False)}")
+
+
+def show_json(facts: Mapping[str, Any]) -> None:
+    """Print exactly one JSON object; money and instants are text."""
+    click.echo(json.dumps(plain(facts), default=str, ensure_ascii=False))
+
+
+def tell(sentence: str) -> None:
+    """Say something to whoever watches, on standard error."""
+    click.echo(sentence, err=True)
+
+
+def plain(value: Any) -> Any:
+    """Return dataclasses and containers as plain JSON containers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return value
+
+
+def _cell(text: str) -> str:
+    return escape("".join(mark if mark.isprintable() else " " for mark in text))
+
+
+def _width() -> int:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else 120
