@@ -86,6 +86,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
         master_key=master_key,
         pepper=master_key.derive(purpose="pepper"),
         connectors=connectors,
+        systems=InstalledSystems(),
         budgets=budgets,
         reader=reader,
         poster=Poster(database=database, connectors=connectors, budgets=budgets, clock=clock),
@@ -168,7 +169,7 @@ class ConfiguredConnectors:
     def _build(
         self, connection_key: str, row: Mapping[str, Any], secret_words: Mapping[str, str]
     ) -> tuple[str, Any, Capabilities]:
-        module = importlib.import_module(connector_packages()[row["system"]] + ".connector")
+        module = _module(row["system"])
         capabilities: Capabilities = module.MANIFEST
         if capabilities.rate_limit_calls:
             self.budgets.configure(
@@ -182,16 +183,51 @@ class ConfiguredConnectors:
         return row["state"], module.build(connection), capabilities
 
 
+@dataclass(frozen=True, slots=True)
+class InstalledSystems:
+    """Know every connector package that is installed, whether a connection uses it or not."""
+
+    def names(self) -> Sequence[str]:
+        return sorted(connector_packages())
+
+    def manifest(self, *, system: str) -> Capabilities:
+        manifest: Capabilities = _module(system).MANIFEST
+        return manifest
+
+    def build(
+        self,
+        *,
+        system: str,
+        connection_key: str,
+        config: Mapping[str, Any],
+        secrets: Mapping[str, str],
+    ) -> Any:
+        connection = as_connection(connection_key, config=config, secrets=secrets, budgets=None)
+        return _module(system).build(connection)
+
+
+def _module(system: str) -> Any:
+    packages = connector_packages()
+    if system not in packages:
+        raise LookupError(f"{system} is no installed system: {', '.join(sorted(packages))}")
+    return importlib.import_module(packages[system] + ".connector")
+
+
 def as_connection(
     connection_key: str,
     *,
     config: Mapping[str, Any],
     secrets: Mapping[str, str],
-    budgets: Budgets,
+    budgets: Budgets | None,
 ) -> Connection:
-    """Return what a connector is given; only the host of its own address is allowed."""
+    """Return what a connector is given; only the host of its own address is allowed.
+
+    Without budgets it is not paced: a check before saving has no row to count in.
+    """
 
     def pace() -> None:
+        if budgets is None:
+            return
         try:
             budgets.wait(connection_key=connection_key, work_class=_work_class.get())
         except TryAgain as error:

@@ -1,50 +1,114 @@
-"""The one gate that every body passes: a size cap while it streams, a depth cap, no NUL."""
+"""The one gate that every call passes: caps while a body streams, its form, and no NUL anywhere."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tieline.api.problems import problem_response
+from tieline.runtime.telemetry import correlated, new_correlation_id
 
 BODY_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 20
+_DIGITS_MAX = 40
+_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+
+
+class Refused(Exception):
+    """Why a call does not pass the gate."""
+
+    def __init__(self, *, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
 
 
 class BodyGate:
-    """Read a body whole within its cap, look at it, and hand it on."""
+    """Begin the call's story, read its body whole within the caps, look at it, and hand it on."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            if len(body) > BODY_BYTES_MAX:
+        with correlated(new_correlation_id()):
+            try:
+                check_address(scope)
+                if scope["method"] not in _WITHOUT_BODY:
+                    body = await read_body(receive)
+                    if body is None:
+                        return
+                    check_body(scope, body)
+                    receive = _replayed(body)
+            except Refused as error:
                 response = problem_response(
-                    status=413,
-                    code="request.too_large",
-                    detail=f"a body has at most {BODY_BYTES_MAX} bytes",
+                    status=error.status, code=error.code, detail=error.detail
                 )
                 await response(scope, receive, send)
                 return
-            if not message.get("more_body", False):
-                break
-        if is_too_deep(bytes(body)) or b"\x00" in body or b"\\u0000" in body:
-            response = problem_response(
-                status=400,
-                code="request.invalid",
-                detail=f"a body nests at most {DEPTH_MAX} levels and holds no NUL",
+            await self._app(scope, receive, send)
+
+
+def check_address(scope: Scope) -> None:
+    """Let no NUL into a path or query.
+
+    :raises Refused: there is one.
+    """
+    query = scope.get("query_string", b"")
+    if "\x00" in scope["path"] or b"\x00" in query or b"%00" in query:
+        raise Refused(status=400, code="request.invalid", detail="an address holds no NUL")
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """Return the whole body, None when the caller went away.
+
+    :raises Refused: it is too large.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            raise Refused(
+                status=413,
+                code="request.too_large",
+                detail=f"a body has at most {BODY_BYTES_MAX} bytes",
             )
-            await response(scope, receive, send)
-            return
-        await self._app(scope, _replayed(bytes(body)), send)
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def check_body(scope: Scope, body: bytes) -> None:
+    """Let nothing pass but JSON within its caps, whose numbers are finite and sane.
+
+    :raises Refused: it is something else.
+    """
+    if not body:
+        return
+    kind = dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise Refused(
+            status=415, code="request.media_type", detail="a body is sent as application/json"
+        )
+    if is_too_deep(body) or b"\x00" in body or b"\\u0000" in body:
+        raise Refused(
+            status=400,
+            code="request.invalid",
+            detail=f"a body nests at most {DEPTH_MAX} levels and holds no NUL",
+        )
+    try:
+        json.loads(body, parse_constant=_refuse_number, parse_int=_whole)
+    except ValueError as error:
+        raise Refused(
+            status=400,
+            code="request.invalid",
+            detail="a body is JSON in UTF-8, and its numbers are finite and of sane length",
+        ) from error
 
 
 def is_too_deep(body: bytes) -> bool:
@@ -65,6 +129,16 @@ def is_too_deep(body: bytes) -> bool:
         elif character in "]}":
             depth -= 1
     return False
+
+
+def _refuse_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS_MAX:
+        raise ValueError("a number is too long")
+    return int(digits)
 
 
 def _replayed(body: bytes) -> Receive:

@@ -63,8 +63,18 @@ def plain(value: Any) -> Any:
     return value
 
 
+def as_text(value: Any) -> str:
+    """Return a value as one line of text without control marks."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    return "".join(mark if mark.isprintable() else " " for mark in text)
+
+
 def _cell(text: str) -> str:
-    return escape("".join(mark if mark.isprintable() else " " for mark in text))
+    return escape(_printable(text))
 
 
 def _width() -> int:

@@ -23,10 +23,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCaller:
-    """Who calls, what they may do, and for which legal entities."""
+    """Who calls, what they may do, and for which legal entities.
+
+    A key acts for the person who issued it: nobody agrees to their own proposal through a key.
+    """
 
     key_id: UUID
     name: str
+    issued_by: str
     scopes: frozenset[str]
     entities: tuple[str, ...]
 
@@ -100,35 +104,23 @@ def verify_api_key(
     """Return the caller a secret belongs to, or None when it opens nothing."""
     row = connection.execute(
         """
-        SELECT key_id, name, scopes, entities FROM api_key
+        SELECT key_id, name, created_by, scopes, entities FROM api_key
         WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %s)
         """,
         (token_hash(secret, pepper=pepper), now),
     ).fetchone()
     if row is None:
         return None
-    return ApiCaller(
-        key_id=row["key_id"],
-        name=row["name"],
-        scopes=frozenset(row["scopes"]),
-        entities=tuple(row["entities"]),
-    )
+    return _caller(row)
 
 
 def list_api_keys(connection: Connection[Row]) -> tuple[ApiCaller, ...]:
     """List the keys in use, without secrets."""
     rows = connection.execute(
-        "SELECT key_id, name, scopes, entities FROM api_key WHERE revoked_at IS NULL ORDER BY name"
+        "SELECT key_id, name, created_by, scopes, entities FROM api_key"
+        " WHERE revoked_at IS NULL ORDER BY name"
     ).fetchall()
-    return tuple(
-        ApiCaller(
-            key_id=row["key_id"],
-            name=row["name"],
-            scopes=frozenset(row["scopes"]),
-            entities=tuple(row["entities"]),
-        )
-        for row in rows
-    )
+    return tuple(_caller(row) for row in rows)
 
 
 def revoke_api_key(
@@ -153,4 +145,14 @@ def revoke_api_key(
         object=f"api_key:{row['key_id']}",
         entity_code=None,
         reason=reason,
+    )
+
+
+def _caller(row: Row) -> ApiCaller:
+    return ApiCaller(
+        key_id=row["key_id"],
+        name=row["name"],
+        issued_by=row["created_by"],
+        scopes=frozenset(row["scopes"]),
+        entities=tuple(row["entities"]),
     )

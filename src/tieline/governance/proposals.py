@@ -52,8 +52,9 @@ def propose(
     by: str,
     reason: str,
     now: datetime,
+    through: str = "",
 ) -> Proposal:
-    """Ask for something that a second person must agree to.
+    """Ask for something that a second person must agree to; ``through`` names a key they used.
 
     :raises UserMistake: no reason is given.
     """
@@ -69,12 +70,20 @@ def propose(
     ).fetchone()
     assert row is not None
     proposal = get_proposal(connection, proposal_id=row["proposal_id"])
-    _audit(connection, proposal, action="proposed", actor=by, reason=reason, now=now)
+    _audit(
+        connection, proposal, action="proposed", actor=by, reason=reason, through=through, now=now
+    )
     return proposal
 
 
 def approve(
-    connection: Connection[Row], *, proposal_id: UUID, by: str, reason: str = "", now: datetime
+    connection: Connection[Row],
+    *,
+    proposal_id: UUID,
+    by: str,
+    reason: str = "",
+    now: datetime,
+    through: str = "",
 ) -> Proposal:
     """Agree to a proposal; the caller carries it out in the same transaction.
 
@@ -89,12 +98,20 @@ def approve(
         " decided_at = %s, decision_reason = %s WHERE proposal_id = %s",
         (by, by, now, reason, proposal_id),
     )
-    _audit(connection, proposal, action="approved", actor=by, reason=reason, now=now)
+    _audit(
+        connection, proposal, action="approved", actor=by, reason=reason, through=through, now=now
+    )
     return get_proposal(connection, proposal_id=proposal_id)
 
 
 def reject(
-    connection: Connection[Row], *, proposal_id: UUID, by: str, reason: str, now: datetime
+    connection: Connection[Row],
+    *,
+    proposal_id: UUID,
+    by: str,
+    reason: str,
+    now: datetime,
+    through: str = "",
 ) -> Proposal:
     """Turn a proposal down, or take one's own back.
 
@@ -107,7 +124,9 @@ def reject(
         " decision_reason = %s WHERE proposal_id = %s",
         (by, now, reason, proposal_id),
     )
-    _audit(connection, proposal, action="rejected", actor=by, reason=reason, now=now)
+    _audit(
+        connection, proposal, action="rejected", actor=by, reason=reason, through=through, now=now
+    )
     return get_proposal(connection, proposal_id=proposal_id)
 
 
@@ -156,8 +175,10 @@ def _audit(
     action: str,
     actor: str,
     reason: str,
+    through: str,
     now: datetime,
 ) -> None:
+    data = {"proposal_id": str(proposal.proposal_id), "kind": proposal.kind}
     record_audit(
         connection,
         now=now,
@@ -166,5 +187,5 @@ def _audit(
         object=proposal.object,
         entity_code=proposal.entity_code,
         reason=reason,
-        data={"proposal_id": str(proposal.proposal_id), "kind": proposal.kind},
+        data=data | ({"key": through} if through else {}),
     )

@@ -5,6 +5,7 @@ Law: stored byte for byte before it is understood; only a change of a material f
 """
 
 from tieline.intake.deletes import DeletesFound, confirm_deletes
+from tieline.intake.hints import take_hints
 from tieline.intake.landing import Landed, LandingPage, land
 from tieline.intake.reader import Reader, ReadResult
 
@@ -16,4 +17,5 @@ __all__ = [
     "Reader",
     "confirm_deletes",
     "land",
+    "take_hints",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tieline.sdk.capabilities import Capabilities
@@ -21,5 +22,34 @@ class Connectors(Protocol):
         """Return the manifest of the connection's system.
 
         :raises LookupError: no such connection.
+        """
+        ...
+
+
+class Systems(Protocol):
+    """Give what is installed: a connector for a connection that is not saved yet, and manifests."""
+
+    def names(self) -> Sequence[str]:
+        """Return the systems that Tieline can connect, in order."""
+        ...
+
+    def manifest(self, *, system: str) -> Capabilities:
+        """Return what a system's connector declares.
+
+        :raises LookupError: no such system is installed.
+        """
+        ...
+
+    def build(
+        self,
+        *,
+        system: str,
+        connection_key: str,
+        config: Mapping[str, Any],
+        secrets: Mapping[str, str],
+    ) -> Any:
+        """Make a connector to be checked before anything is saved.
+
+        :raises LookupError: no such system is installed.
         """
         ...

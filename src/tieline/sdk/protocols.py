@@ -202,6 +202,47 @@ class LineTotal:
     lines: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """A record that may have changed; ``event_id`` tells repetitions."""
+
+    object: str
+    source_ref: str
+    event_id: str
+
+
+class TakesWebhooks(Protocol):
+    def read_webhook(
+        self, *, method: str, url: str, body: bytes, headers: Mapping[str, str], now: datetime
+    ) -> Sequence[Hint]:
+        """Return the hints of a call that proves where it comes from.
+
+        :raises AskPerson: it does not.
+        :raises UserMistake: it does, and cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingField:
+    """A field that a mapping names and the system does not have."""
+
+    object: str
+    name: str
+
+
+class OffersFields(Protocol):
+    """A system in which Tieline can create the fields that a mapping names, once a person agrees."""
+
+    def missing_properties(self) -> Sequence[MissingField]:
+        """Return every named field that is not there."""
+        ...
+
+    def create_properties(self, missing: Sequence[MissingField]) -> Sequence[str]:
+        """Create them; return their names."""
+        ...
+
+
 class WritesTimeLines(Protocol):
     def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
         """Send a batch as one atomic call; receipts in the order of the lines."""

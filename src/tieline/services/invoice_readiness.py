@@ -52,6 +52,7 @@ __all__ = [
     "draft_invoice",
     "list_readiness",
     "release_contract",
+    "release_in",
     "withdraw_release",
 ]
 
@@ -188,28 +189,51 @@ def release_contract(
             connection.execute(
                 "SELECT set_config('tieline.entities', %s, true)", (",".join(sorted(entities)),)
             )
-        readiness = _get(connection, contract_id=contract_id, period_id=period_id)
-        _may_release(readiness, carry_reason=carry_reason)
-        lock_id = _lock(
-            connection, readiness=readiness, by=by, reason=carry_reason or "complete", now=now
-        )
-        seconds, amount = _carry(
-            connection, readiness=readiness, lock_id=lock_id, by=by, reason=carry_reason, now=now
-        )
-        connection.execute(
-            "UPDATE readiness SET state = 'released' WHERE (contract_id, period_id) = (%s, %s)",
-            (contract_id, period_id),
-        )
-        record_audit(
+        return release_in(
             connection,
+            contract_id=contract_id,
+            period_id=period_id,
+            by=by,
+            carry_reason=carry_reason,
             now=now,
-            actor=by,
-            action="contract.released",
-            object=f"contract:{contract_id}",
-            entity_code=readiness["entity_code"],
-            reason=carry_reason or "complete",
-            data={"period_id": str(period_id), "carried_seconds": seconds},
         )
+
+
+def release_in(
+    connection: Connection[Row],
+    *,
+    contract_id: UUID,
+    period_id: UUID,
+    by: str,
+    carry_reason: str | None,
+    now: datetime,
+) -> Released:
+    """Do what ``release_contract`` does, in the caller's transaction.
+
+    :raises UserMistake: not due, already released or invoiced, or incomplete without a reason.
+    """
+    readiness = _get(connection, contract_id=contract_id, period_id=period_id)
+    _may_release(readiness, carry_reason=carry_reason)
+    lock_id = _lock(
+        connection, readiness=readiness, by=by, reason=carry_reason or "complete", now=now
+    )
+    seconds, amount = _carry(
+        connection, readiness=readiness, lock_id=lock_id, by=by, reason=carry_reason, now=now
+    )
+    connection.execute(
+        "UPDATE readiness SET state = 'released' WHERE (contract_id, period_id) = (%s, %s)",
+        (contract_id, period_id),
+    )
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="contract.released",
+        object=f"contract:{contract_id}",
+        entity_code=readiness["entity_code"],
+        reason=carry_reason or "complete",
+        data={"period_id": str(period_id), "carried_seconds": seconds},
+    )
     return Released(
         lock_id=lock_id,
         contract_id=contract_id,

@@ -63,7 +63,7 @@ class PlansResult:
 def plan_deals(database: Database, *, now: datetime) -> PlansResult:
     """Plan every won deal anew that is not under way, listing every blocker at once."""
     with database.transaction() as connection:
-        severities = _severities(connection)
+        severities = read_severities(connection)
         standing = _standing(connection)
         cases: list[CaseRequest] = []
         for facts in load_deals(connection, now=now):
@@ -275,7 +275,8 @@ def _lock(connection: Connection[Row], plan_id: UUID) -> Row:
     return row
 
 
-def _severities(connection: Connection[Row]) -> dict[str, str]:
+def read_severities(connection: Connection[Row]) -> dict[str, str]:
+    """Return what the current release says about the severity of checks."""
     rows = connection.execute(
         """
         SELECT o.code, o.severity FROM severity_override o JOIN release r USING (release_id)

@@ -10,7 +10,7 @@ from tieline.posting import Poster
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.secrets import MasterKey
-from tieline.sdk.directory import Connectors
+from tieline.sdk.directory import Connectors, Systems
 from tieline.services.time_validation import TimeValidation
 from tieline.settings import Settings
 
@@ -27,6 +27,7 @@ class System:
     master_key: MasterKey
     pepper: bytes = field(repr=False)
     connectors: Connectors
+    systems: Systems
     budgets: Budgets
     reader: Reader
     poster: Poster

@@ -15,6 +15,7 @@ from tieline.runtime.work import BILLING, PROVISIONING, Handler, schedule
 from tieline.runtime.worker import Job
 from tieline.services.client_sync import sync_clients
 from tieline.services.invoice_readiness import compute_readiness
+from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
 from tieline.services.project_provisioning import PROVISION, Provisioning, plan_deals
 from tieline.services.reading import Reading
 from tieline.services.resource_assignment import sync_people
@@ -25,6 +26,7 @@ CLASSES: Mapping[str, int] = {
     JUDGE_BATCH: BILLING,
     JUDGE_WAITING: BILLING,
     POST_LINES: BILLING,
+    DRAFT_INVOICE: BILLING,
     PROVISION: PROVISIONING,
 }
 
@@ -44,6 +46,7 @@ class Workday:
             JUDGE_BATCH: time_validation.judge_batch,
             JUDGE_WAITING: time_validation.judge_waiting,
             POST_LINES: time_validation.post_lines,
+            DRAFT_INVOICE: self._invoicing().draft,
             PROVISION: self._provisioning().provision,
         }
 
@@ -99,6 +102,13 @@ class Workday:
     def _provisioning(self) -> Provisioning:
         return Provisioning(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def _invoicing(self) -> Invoicing:
+        return Invoicing(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            clock=self.system.clock,
         )
 
     def _keep_cases(

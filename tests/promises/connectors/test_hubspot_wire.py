@@ -21,7 +21,7 @@ from tieline.canonical import Client, Opportunity, StatusCommand
 from tieline.connectors import hubspot
 from tieline.connectors.hubspot.webhook import SignatureRefused
 from tieline.kernel.errors import OutcomeUnknown, Refused, StreamBroken
-from tieline.sdk import Translated, Untranslatable
+from tieline.sdk import Hint, Translated, Untranslatable
 
 SECRETS = {"access_token": "token", "client_secret": "hook"}
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -258,7 +258,7 @@ class TestWebhooks:
 
         hints = _verify(body, _headers(body))
 
-        assert hints == [hubspot.Hint(object="deals", source_ref="7", event_id="1")]
+        assert hints == [Hint(object="deals", source_ref="7", event_id="1")]
 
     @pytest.mark.parametrize("age_seconds", [-301, 301, 86_400])
     def test_an_old_or_early_one_is_refused(self, age_seconds: int) -> None:
@@ -281,7 +281,7 @@ class TestWebhooks:
             _verify(b"[]", {**_headers(b"[]"), "x-hubspot-signature-v3": "ü"})
 
 
-def _verify(body: bytes, headers: dict[str, str]) -> list[hubspot.Hint]:
+def _verify(body: bytes, headers: dict[str, str]) -> list[Hint]:
     return hubspot.verify_webhook(
         method="POST", url=URL, body=body, headers=headers, secret="hook", now=NOW
     )

@@ -5,6 +5,6 @@ Law: commercial terms come from named properties only; back go status values, no
 """
 
 from tieline.connectors.hubspot.connector import MANIFEST, HubSpotConnector, build
-from tieline.connectors.hubspot.webhook import Hint, verify_webhook
+from tieline.connectors.hubspot.webhook import verify_webhook
 
-__all__ = ["MANIFEST", "Hint", "HubSpotConnector", "build", "verify_webhook"]
+__all__ = ["MANIFEST", "HubSpotConnector", "build", "verify_webhook"]

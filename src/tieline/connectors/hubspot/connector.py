@@ -15,7 +15,8 @@ import httpx
 from tieline.canonical import Command, StatusCommand
 from tieline.connectors.hubspot import properties as names
 from tieline.connectors.hubspot import translate as words
-from tieline.connectors.hubspot.properties import Mapped, MissingProperty
+from tieline.connectors.hubspot.properties import Mapped
+from tieline.connectors.hubspot.webhook import verify_webhook
 from tieline.kernel.errors import (
     AskPerson,
     MendTieline,
@@ -28,6 +29,8 @@ from tieline.sdk import (
     CheckItem,
     CheckReport,
     Connection,
+    Hint,
+    MissingField,
     Page,
     RawRecord,
     Receipt,
@@ -145,7 +148,7 @@ class HubSpotConnector:
         ]
         return CheckReport(items=tuple(items))
 
-    def missing_properties(self) -> tuple[MissingProperty, ...]:
+    def missing_properties(self) -> tuple[MissingField, ...]:
         """Return every property that the mapping names and the portal does not have."""
         missing = []
         for object_name, place in _PLACES.items():
@@ -154,19 +157,34 @@ class HubSpotConnector:
             if object_name == "deals":
                 wanted |= set(self.mapping.status.values())
             missing += [
-                MissingProperty(object=object_name, name=name) for name in sorted(wanted - known)
+                MissingField(object=object_name, name=name) for name in sorted(wanted - known)
             ]
         return tuple(missing)
 
-    def create_properties(self, missing: Sequence[MissingProperty]) -> tuple[str, ...]:
+    def create_properties(self, missing: Sequence[MissingField]) -> tuple[str, ...]:
         """Create what a person agreed to create; return their names."""
         for one in missing:
             self.http.write_json(
                 method="POST",
                 path=f"/crm/v3/properties/{_PLACES[one.object]}",
-                content=one.definition(),
+                content=names.definition_of(object_name=one.object, name=one.name),
             )
         return tuple(one.name for one in missing)
+
+    def read_webhook(
+        self, *, method: str, url: str, body: bytes, headers: Mapping[str, str], now: datetime
+    ) -> Sequence[Hint]:
+        """Return the hints of a call with a fresh signature; behind a proxy its own address counts."""
+        if "client_secret" not in self.connection.secrets:
+            raise AskPerson("no client_secret is stored to know webhooks by")
+        return verify_webhook(
+            method=method,
+            url=str(self.connection.config.get("webhook_url", url)),
+            body=body,
+            headers=headers,
+            secret=self.connection.secrets["client_secret"],
+            now=now,
+        )
 
     # -- reading -----------------------------------------------------------------------------------
 

@@ -79,36 +79,6 @@ _GROUPS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissingProperty:
-    """A property that the mapping names and the portal does not have."""
-
-    object: str
-    name: str
-
-    def definition(self) -> dict[str, Any]:
-        """Return the request that creates it."""
-        kind, field_type = _form(self.name)
-        definition: dict[str, Any] = {
-            "name": self.name,
-            "label": self.name.removeprefix("tieline_").replace("_", " ").capitalize(),
-            "type": kind,
-            "fieldType": field_type,
-            "groupName": _GROUPS[self.object],
-        }
-        if self.name in _CHOICES:
-            definition["options"] = [
-                {
-                    "label": word.replace("_", " ").capitalize(),
-                    "value": word,
-                    "displayOrder": order,
-                    "hidden": False,
-                }
-                for order, word in enumerate(_CHOICES[self.name])
-            ]
-        return definition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
     """The connection's own mapping, on top of the defaults."""
 
@@ -163,6 +133,29 @@ def mapping_mistakes(config: Mapping[str, Any]) -> list[str]:
         if name not in DEFAULT_STATUS
     ]
     return mistakes
+
+
+def definition_of(*, object_name: str, name: str) -> dict[str, Any]:
+    """Return the request that creates a property."""
+    kind, field_type = _form(name)
+    definition: dict[str, Any] = {
+        "name": name,
+        "label": name.removeprefix("tieline_").replace("_", " ").capitalize(),
+        "type": kind,
+        "fieldType": field_type,
+        "groupName": _GROUPS[object_name],
+    }
+    if name in _CHOICES:
+        definition["options"] = [
+            {
+                "label": word.replace("_", " ").capitalize(),
+                "value": word,
+                "displayOrder": order,
+                "hidden": False,
+            }
+            for order, word in enumerate(_CHOICES[name])
+        ]
+    return definition
 
 
 def _form(name: str) -> tuple[str, str]:

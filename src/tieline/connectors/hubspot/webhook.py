@@ -7,12 +7,12 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
 from tieline.kernel.errors import AskPerson, UserMistake
+from tieline.sdk import Hint
 from tieline.sdk.slices import NotJson, decode_exact
 
 REPLAY_WINDOW_SECONDS = 300
@@ -29,15 +29,6 @@ _OBJECTS = {
     "0-3": "deals",
     "0-8": "line_items",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
-    """A record that may have changed; ``event_id`` tells repetitions."""
-
-    object: str
-    source_ref: str
-    event_id: str
 
 
 class SignatureRefused(AskPerson):

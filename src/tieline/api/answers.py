@@ -1,0 +1,167 @@
+"""What callers get: described words; money, rates and instants are text, durations whole seconds."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from tieline.casework import CaseSummary
+from tieline.governance import Proposal
+from tieline.services.deals import DealPlan
+from tieline.services.deciding import DraftRelease
+from tieline.services.invoice_readiness import Readiness
+from tieline.services.revenue_status import RevenueStatus
+
+
+class Health(BaseModel):
+    status: str
+    version: str
+
+
+class RuleBroken(BaseModel):
+    code: str
+    severity: str
+    message: str
+    fix: str
+
+
+class VerdictOnEntry(BaseModel):
+    source_ref: str
+    outcome: str
+    amount: str | None = None
+    currency: str | None = None
+    reasons: list[RuleBroken]
+
+
+class Verdicts(BaseModel):
+    verdicts: list[VerdictOnEntry]
+
+
+class Cases(BaseModel):
+    cases: tuple[CaseSummary, ...]
+
+
+class CaseAssigned(BaseModel):
+    case_id: UUID
+    assigned_to: str
+
+
+class CaseReplayed(BaseModel):
+    case_id: UUID
+    replayed: int
+
+
+class CaseDismissed(BaseModel):
+    case_id: UUID
+    state: str
+
+
+class TieOut(BaseModel):
+    """Approved = posted + pending + held + excluded + handed over, in seconds."""
+
+    entity_code: str
+    period_code: str
+    period_state: str
+    cut_off_at: datetime
+    entries: int
+    approved_seconds: int
+    posted_seconds: int
+    pending_seconds: int
+    held_seconds: int
+    excluded_seconds: int
+    handed_over_seconds: int
+
+
+class Close(BaseModel):
+    periods: list[TieOut]
+
+
+class ContractsReadiness(BaseModel):
+    contracts: tuple[Readiness, ...]
+
+
+class ContractReleased(BaseModel):
+    contract_id: UUID
+    period_code: str
+    lock_id: UUID
+    carried_seconds: int
+    carried_amount: str
+
+
+class InvoiceAsked(BaseModel):
+    contract_id: UUID
+    period_code: str
+    state: str
+
+
+class Revenue(BaseModel):
+    projects: tuple[RevenueStatus, ...]
+
+
+class Deals(BaseModel):
+    deals: tuple[DealPlan, ...]
+
+
+class DealAsked(BaseModel):
+    plan_id: UUID
+    state: str
+
+
+class WayStep(BaseModel):
+    at: datetime | None
+    system: str
+    what: str
+    facts: dict[str, Any]
+    link: str | None
+
+
+class Way(BaseModel):
+    kind: str
+    ref: str
+    steps: list[WayStep]
+
+
+class ConnectionStatus(BaseModel):
+    connection_key: str
+    system: str
+    kind: str
+    mode: str
+    paused: bool
+    read_at: datetime | None
+    last_error: str | None
+    breaker: str | None
+
+
+class Connections(BaseModel):
+    connections: list[ConnectionStatus]
+
+
+class ConnectionPaused(BaseModel):
+    connection_key: str
+    paused: bool
+
+
+class Proposals(BaseModel):
+    proposals: tuple[Proposal, ...]
+    releases: tuple[DraftRelease, ...]
+
+
+class ProposalDecided(BaseModel):
+    proposal_id: UUID
+    state: str
+    things: int
+
+
+class ReleaseDecided(BaseModel):
+    release_id: int
+    state: str
+
+
+class ClientDecided(BaseModel):
+    client_id: UUID
+    is_new_client: bool
+
+
+class HintsTaken(BaseModel):
+    marked: int

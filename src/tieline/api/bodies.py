@@ -1,0 +1,69 @@
+"""What callers send: described words and nothing else, strict in their types."""
+
+from datetime import date
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ENTRIES_MAX = 100
+TEXT_MAX = 200
+REASON_MAX = 2000
+SECONDS_MAX = 366 * 24 * 3600
+
+Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
+Reason = Annotated[str, Field(min_length=1, max_length=REASON_MAX, pattern=r"\S")]
+
+
+class StrictModel(BaseModel):
+    """Take what is described and nothing else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class EntryToValidate(StrictModel):
+    """An hour as it would be booked, in the words of its connection."""
+
+    connection_key: Text
+    source_ref: Text
+    person_ref: Text
+    project_ref: Text | None
+    task_ref: Text | None
+    labor_category: Text | None = None
+    work_date: Annotated[date, Field(strict=False)] | None
+    seconds: Annotated[int, Field(ge=-SECONDS_MAX, le=SECONDS_MAX)]
+    is_billable: bool | None
+    is_approved: bool
+    narrative_length: Annotated[int, Field(ge=0, le=100_000)]
+
+
+class EntriesToValidate(StrictModel):
+    """Up to a hundred hours."""
+
+    entries: Annotated[list[EntryToValidate], Field(min_length=1, max_length=ENTRIES_MAX)]
+
+
+class Assignment(StrictModel):
+    """Who takes care of a case."""
+
+    assigned_to: Text
+
+
+class Because(StrictModel):
+    """Why it is done."""
+
+    reason: Reason
+
+
+class Release(StrictModel):
+    """Release a contract's period; an incomplete one says what is carried to the next and why."""
+
+    carry_reason: Reason | None = None
+
+
+class SameClient(StrictModel):
+    """Which client a company of the CRM or a party of the ERP is; null says it is a new one."""
+
+    connection_key: Text
+    source_ref: Text
+    client_id: Annotated[UUID, Field(strict=False)] | None

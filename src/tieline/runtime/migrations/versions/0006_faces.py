@@ -1,0 +1,23 @@
+"""Repeat answers by key, take hints, and let pages show connections and releases."""
+
+from __future__ import annotations
+
+from tieline.runtime.migrations.statements import run_statements
+
+revision = "0006_faces"
+down_revision = "0005_pages"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run before the code that uses it; forward only."""
+    run_statements(__file__)
+
+
+def downgrade() -> None:
+    """Refuse: migrations only go forward.
+
+    :raises NotImplementedError: always.
+    """
+    raise NotImplementedError("migrations only go forward")

@@ -1,0 +1,181 @@
+"""Look at the plan of a deal with everything that stands in its way, and ask that it be carried out.
+
+Pattern: one transaction; the saga itself is durable work. Vendor calls: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.work import PROVISIONING, schedule
+from tieline.services.project_provisioning import PROVISION, read_severities
+from tieline.services.provisioning_checks import judge_deal
+from tieline.services.provisioning_facts import load_deals
+from tieline.services.provisioning_plan import as_row, build_plan
+
+PLANS_PAGE_MAX = 500
+NOT_PLANNED = "not_planned"
+_COLUMNS = (
+    "plan_id, connection_key, deal_ref, project_group, state, entity_code, contract_id, project_id,"
+    " won_at, planned_at, active_at, correlation_id, blockers"
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealPlan:
+    """Where one deal stands on its way to a project; every blocker at once."""
+
+    plan_id: UUID
+    connection_key: str
+    deal_ref: str
+    project_group: str
+    state: str
+    entity_code: str | None
+    contract_id: UUID | None
+    project_id: UUID | None
+    won_at: datetime | None
+    planned_at: datetime
+    active_at: datetime | None
+    correlation_id: str
+    blockers: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealPlanDetail:
+    """A deal's plan field by field; ``plan_id`` is None before it was stored.
+
+    ``plan`` holds what each system will get, what is done, warnings, and what nobody could check.
+    """
+
+    plan_id: UUID | None
+    connection_key: str
+    deal_ref: str
+    state: str
+    is_won: bool
+    entity_code: str | None
+    blockers: tuple[Mapping[str, Any], ...]
+    plan: Mapping[str, Any]
+
+
+def list_deal_plans(
+    connection: Connection[Row], *, state: str | None = None, limit: int = 100, offset: int = 0
+) -> tuple[DealPlan, ...]:
+    """List the plans in sight, the newest first."""
+    rows = connection.execute(
+        "SELECT " + _COLUMNS + " FROM provisioning_plan"
+        " WHERE (%(state)s::text IS NULL OR state = %(state)s)"
+        " ORDER BY planned_at DESC, plan_id LIMIT %(limit)s OFFSET %(offset)s",
+        {"state": state, "limit": min(limit, PLANS_PAGE_MAX), "offset": offset},
+    ).fetchall()
+    return tuple(DealPlan(**{**row, "blockers": tuple(row["blockers"])}) for row in rows)
+
+
+def get_deal_plan(connection: Connection[Row], *, plan_id: UUID) -> DealPlanDetail:
+    """Return one stored plan.
+
+    :raises LookupError: there is none in sight.
+    """
+    row = connection.execute(
+        "SELECT * FROM provisioning_plan WHERE plan_id = %s", (plan_id,)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"there is no plan {plan_id}")
+    return DealPlanDetail(
+        plan_id=row["plan_id"],
+        connection_key=row["connection_key"],
+        deal_ref=row["deal_ref"],
+        state=row["state"],
+        is_won=True,
+        entity_code=row["entity_code"],
+        blockers=tuple(row["blockers"]),
+        plan=row["plan"],
+    )
+
+
+def find_plan_id(connection: Connection[Row], *, ref: str) -> UUID | None:
+    """Return the plan of a deal, named connection:deal or by our id; None where none is stored."""
+    connection_key, _, deal_ref = ref.partition(":")
+    row = connection.execute(
+        "SELECT plan_id FROM provisioning_plan WHERE (connection_key, deal_ref) = (%s, %s)"
+        " OR plan_id::text = %s ORDER BY plan_id LIMIT 1",
+        (connection_key, deal_ref, ref),
+    ).fetchone()
+    return None if row is None else row["plan_id"]
+
+
+def preview_deal(connection: Connection[Row], *, ref: str, now: datetime) -> DealPlanDetail:
+    """Plan a deal as it stands now without storing anything; it need not be won yet.
+
+    What is already under way is told as it is stored.
+
+    :raises UserMistake: no deal is known under the reference.
+    """
+    plan_id = find_plan_id(connection, ref=ref)
+    stored = get_deal_plan(connection, plan_id=plan_id) if plan_id else None
+    if stored and stored.state in ("running", "active", "compensating"):
+        return stored
+    name = f"{stored.connection_key}:{stored.deal_ref}" if stored else ref
+    for facts in load_deals(connection, now=now):
+        if f"{facts.source.connection_key}:{facts.source.source_ref}" != name:
+            continue
+        judged = judge_deal(facts, severities=read_severities(connection))
+        return DealPlanDetail(
+            plan_id=plan_id,
+            connection_key=facts.source.connection_key,
+            deal_ref=facts.source.source_ref,
+            state="blocked" if judged.blockers else (stored.state if stored else NOT_PLANNED),
+            is_won=facts.deal.is_won,
+            entity_code=facts.deal.entity_code,
+            blockers=tuple(as_row(found) for found in judged.blockers),
+            plan=build_plan(facts, judged),
+        )
+    raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
+
+
+def ask_for_project(
+    connection: Connection[Row], *, plan_id: UUID, correlation_id: str
+) -> DealPlanDetail:
+    """Have a plan carried out; one that was taken back is tried again from the beginning.
+
+    :raises LookupError: there is none in sight.
+    :raises UserMistake: something stands in its way; the sentence names it.
+    """
+    connection.execute("SELECT 1 FROM provisioning_plan WHERE plan_id = %s FOR UPDATE", (plan_id,))
+    found = get_deal_plan(connection, plan_id=plan_id)
+    match found.state:
+        case "active" | "running":
+            return found
+        case "blocked":
+            codes = ", ".join(str(blocker["code"]) for blocker in found.blockers)
+            raise UserMistake(f"{found.deal_ref} cannot become a project yet: {codes}")
+        case "compensating":
+            raise UserMistake(f"{found.deal_ref} is being taken back: ask again afterwards")
+        case "compensated" | "stuck":
+            connection.execute(
+                "UPDATE provisioning_plan SET state = 'ready' WHERE plan_id = %s", (plan_id,)
+            )
+        case _:
+            # It is ready.
+            pass
+    # Deals share clients and tasks by name, so one goes at a time; the workers take the next.
+    others = connection.execute(
+        "SELECT 1 AS one FROM provisioning_plan WHERE state IN ('running', 'compensating') LIMIT 1"
+    ).fetchone()
+    if others is None:
+        schedule(
+            connection,
+            kind=PROVISION,
+            subject=str(plan_id),
+            work_class=PROVISIONING,
+            correlation_id=correlation_id,
+        )
+    return get_deal_plan(connection, plan_id=plan_id)

@@ -1,0 +1,270 @@
+"""What people decide: who takes a case, whether it needs nothing, what is left out, which rules hold.
+
+Pattern: one transaction per decision, with its audit row. What moves money is proposed by one person
+and carried out by the approval of another. Vendor calls: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.casework import assign, dismiss, fix_and_replay, get_case, leave_out
+from tieline.governance import Proposal, approve, list_proposals, propose, record_audit
+from tieline.kernel.errors import UserMistake
+from tieline.policy import approve_release
+from tieline.services.installation import entity_codes
+
+LEAVE_OUT = "case.leave_out"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decider:
+    """Who decides; ``through`` names the key of a machine that acts for them."""
+
+    login: str
+    through: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """A proposal that was agreed to and carried out; ``things`` counts what it touched."""
+
+    proposal: Proposal
+    things: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftRelease:
+    """A release of rules that waits for a second person."""
+
+    release_id: int
+    title: str
+    proposed_by: str
+    proposed_at: datetime
+    reason: str
+    rules: int
+
+
+# -- cases -----------------------------------------------------------------------------------------
+
+
+def assign_case(
+    connection: Connection[Row], *, case_id: UUID, to: str, by: Decider, now: datetime
+) -> None:
+    """Give a case to somebody.
+
+    :raises LookupError: there is no such case in sight.
+    :raises UserMistake: it is not open.
+    """
+    entity_code = get_case(connection, case_id=case_id).case.entity_code
+    assign(connection, case_id=case_id, to=to)
+    _audit(connection, case_id, "case.assigned", entity_code, by=by, reason=to, now=now)
+
+
+def replay_case(
+    connection: Connection[Row], *, case_id: UUID, reason: str, by: Decider, now: datetime
+) -> int:
+    """Judge, read or send the members of a case again; return how many.
+
+    :raises LookupError: there is no such case in sight.
+    :raises UserMistake: it is not open.
+    """
+    entity_code = get_case(connection, case_id=case_id).case.entity_code
+    replayed = fix_and_replay(connection, case_id=case_id, by=by.login, reason=reason, now=now)
+    _audit(connection, case_id, "case.replayed", entity_code, by=by, reason=reason, now=now)
+    return replayed
+
+
+def dismiss_case(
+    connection: Connection[Row], *, case_id: UUID, reason: str, by: Decider, now: datetime
+) -> None:
+    """Close a case that needs nothing.
+
+    :raises LookupError: there is no such case in sight.
+    :raises UserMistake: it is not open, or hours wait for it.
+    """
+    entity_code = get_case(connection, case_id=case_id).case.entity_code
+    dismiss(connection, case_id=case_id, reason=reason, by=by.login, now=now)
+    _audit(connection, case_id, "case.dismissed", entity_code, by=by, reason=reason, now=now)
+
+
+def propose_leave_out(
+    connection: Connection[Row], *, case_id: UUID, reason: str, by: Decider, now: datetime
+) -> Proposal:
+    """Ask that the hours of a case be left out for good; a second person decides.
+
+    :raises LookupError: there is no such case in sight.
+    :raises UserMistake: it is not open, holds no hours, or was proposed already.
+    """
+    detail = get_case(connection, case_id=case_id)
+    if detail.case.state != "open":
+        raise UserMistake(f"case {case_id} is {detail.case.state}")
+    if not any(member.entry_id and member.left_at is None for member in detail.members):
+        raise UserMistake(f"no hours wait for case {case_id}: dismiss it instead")
+    subject = f"case:{case_id}"
+    for waiting in list_proposals(connection, kind=LEAVE_OUT):
+        if waiting.object == subject:
+            raise UserMistake(f"{waiting.proposed_by} has proposed it already")
+    return propose(
+        connection,
+        kind=LEAVE_OUT,
+        object=subject,
+        entity_code=detail.case.entity_code,
+        payload={"case_id": str(case_id)},
+        by=by.login,
+        reason=reason,
+        now=now,
+        through=by.through,
+    )
+
+
+# -- proposals -------------------------------------------------------------------------------------
+
+
+def approve_and_carry_out(
+    connection: Connection[Row], *, proposal_id: UUID, reason: str, by: Decider, now: datetime
+) -> Approved:
+    """Agree to a proposal as the second person, and do what it asks for.
+
+    :raises LookupError: there is none in sight.
+    :raises UserMistake: it is decided, proposed by the same person, or cannot be carried out now.
+    """
+    proposal = approve(
+        connection,
+        proposal_id=proposal_id,
+        by=by.login,
+        reason=reason,
+        now=now,
+        through=by.through,
+    )
+    if proposal.kind not in _CARRIED_OUT:
+        raise UserMistake(f"a proposal of the kind {proposal.kind} cannot be carried out here")
+    things = _CARRIED_OUT[proposal.kind](connection, proposal, now)
+    return Approved(proposal=proposal, things=things)
+
+
+def _leave_out(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:
+    assert proposal.approved_by is not None
+    return leave_out(
+        connection,
+        case_id=UUID(proposal.payload["case_id"]),
+        reason=proposal.reason,
+        proposed_by=proposal.proposed_by,
+        approved_by=proposal.approved_by,
+        now=now,
+    )
+
+
+_CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]] = {
+    LEAVE_OUT: _leave_out
+}
+
+
+# -- releases of rules -----------------------------------------------------------------------------
+
+
+def list_draft_releases(connection: Connection[Row]) -> tuple[DraftRelease, ...]:
+    """List the releases that wait for a second person, the oldest first."""
+    rows = connection.execute(
+        """
+        SELECT r.release_id, r.title, r.proposed_by, r.proposed_at, r.reason,
+               (SELECT count(*) FROM rule u WHERE u.release_id = r.release_id) AS rules
+        FROM release r WHERE r.state = 'draft' ORDER BY r.release_id
+        """
+    ).fetchall()
+    return tuple(DraftRelease(**row) for row in rows)
+
+
+def approve_draft_release(
+    connection: Connection[Row],
+    *,
+    release_id: int,
+    by: Decider,
+    entities: Collection[str],
+    now: datetime,
+) -> None:
+    """Let a release decide from now on; it decides for every legal entity.
+
+    :raises LookupError: the person may not act for every legal entity.
+    :raises UserMistake: it is not a draft, or the same person proposed it.
+    """
+    if not set(entity_codes(connection)) <= set(entities):
+        raise LookupError(f"there is no release {release_id}")
+    approve_release(connection, release_id=release_id, approved_by=by.login, now=now)
+    _audit_release(connection, release_id, "release.approved", by=by, reason="", now=now)
+
+
+def reject_draft_release(
+    connection: Connection[Row],
+    *,
+    release_id: int,
+    reason: str,
+    by: Decider,
+    entities: Collection[str],
+    now: datetime,
+) -> None:
+    """Turn a draft release down, or take one's own back.
+
+    :raises LookupError: the person may not act for every legal entity.
+    :raises UserMistake: it is not a draft.
+    """
+    if not set(entity_codes(connection)) <= set(entities):
+        raise LookupError(f"there is no release {release_id}")
+    changed = connection.execute(
+        "UPDATE release SET state = 'rejected' WHERE release_id = %s AND state = 'draft'",
+        (release_id,),
+    )
+    if changed.rowcount != 1:
+        raise UserMistake(f"release {release_id} is not a draft")
+    _audit_release(connection, release_id, "release.rejected", by=by, reason=reason, now=now)
+
+
+def _audit(
+    connection: Connection[Row],
+    case_id: UUID,
+    action: str,
+    entity_code: str | None,
+    *,
+    by: Decider,
+    reason: str,
+    now: datetime,
+) -> None:
+    record_audit(
+        connection,
+        now=now,
+        actor=by.login,
+        action=action,
+        object=f"case:{case_id}",
+        entity_code=entity_code,
+        reason=reason,
+        data={"key": by.through} if by.through else None,
+    )
+
+
+def _audit_release(
+    connection: Connection[Row],
+    release_id: int,
+    action: str,
+    *,
+    by: Decider,
+    reason: str,
+    now: datetime,
+) -> None:
+    record_audit(
+        connection,
+        now=now,
+        actor=by.login,
+        action=action,
+        object=f"release:{release_id}",
+        entity_code=None,
+        reason=reason,
+        data={"key": by.through} if by.through else None,
+    )
