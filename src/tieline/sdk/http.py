@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -198,6 +200,7 @@ class HttpClient:
             self._client.append(
                 _Closing(
                     transport=self.transport,
+                    verify=trusted_authorities(),
                     follow_redirects=False,
                     trust_env=False,
                     headers={"Accept-Encoding": "identity", **self.headers},
@@ -207,6 +210,12 @@ class HttpClient:
                 )
             )
         return self._client[0]
+
+
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """Return whom every call trusts; reading them takes longer than most calls, so once."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class _Closing(httpx.Client):

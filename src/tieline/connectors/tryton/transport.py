@@ -24,7 +24,7 @@ from tieline.kernel.errors import (
     TryAgain,
 )
 from tieline.sdk import Connection
-from tieline.sdk.http import HttpClient, NotFound, as_stream_error
+from tieline.sdk.http import HttpClient, NotFound, as_stream_error, trusted_authorities
 from tieline.sdk.http import Reply as HttpReply
 from tieline.sdk.slices import NotJson
 
@@ -133,7 +133,9 @@ class Sessions:
     """Hold the sessions of a connection, one per legal entity."""
 
     def __init__(self, *, connection: Connection, transport: httpx.BaseTransport | None) -> None:
-        plain = PlainReplies(transport or httpx.HTTPTransport(trust_env=False))
+        plain = PlainReplies(
+            transport or httpx.HTTPTransport(trust_env=False, verify=trusted_authorities())
+        )
         database = _required(connection.config, "database")
         path = f"/{quote(database, safe='')}/rpc/"
         self._sessions = {

@@ -16,7 +16,7 @@ from tieline.sdk.capabilities import Capabilities, load_manifest
 from tieline.sdk.protocols import Connection, RawRecord
 
 CANARY = "canary-5e7d21c0-"  # Stands in every secret; must never be seen in an error.
-TIMEOUT_SECONDS = 1
+TIMEOUT_SECONDS = 10  # No misbehavior is silence: only a starved machine takes so long.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _READ_BYTES = 65_536
+_PEER_SECONDS_MAX = 10
+_STOP_SECONDS_MAX = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +23,9 @@ class Misbehavior:
 
 
 def _http(status: str, *headers: str, body: bytes = b"{}") -> bytes:
-    head = [f"HTTP/1.1 {status}", "Content-Type: application/json", *headers]
+    # A caller that is not told would now and then ask again on a connection that is closing, and
+    # blame its loss on the misbehavior.
+    head = [f"HTTP/1.1 {status}", "Content-Type: application/json", "Connection: close", *headers]
     head.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*head, "", ""]).encode() + body
 
@@ -56,20 +60,21 @@ def misbehaving(
     behavior: Misbehavior, *, questions: tuple[tuple[bytes, bytes], ...] = ()
 ) -> Iterator[MisbehavingServer]:
     """Serve until the block ends; a question that is known is answered well and not counted."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(0.05)
-    server = MisbehavingServer(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
-    stopped = threading.Event()
-    thread = threading.Thread(
-        target=_serve, args=(listener, behavior, questions, server, stopped), daemon=True
-    )
-    thread.start()
-    try:
-        yield server
-    finally:
-        stopped.set()
-        thread.join(timeout=5)
-        listener.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        server = MisbehavingServer(url=f"http://127.0.0.1:{address[1]}")
+        stopped = threading.Event()
+        thread = threading.Thread(
+            target=_serve, args=(listener, behavior, questions, server, stopped), daemon=True
+        )
+        thread.start()
+        try:
+            yield server
+        finally:
+            stopped.set()
+            # Nothing but a caller wakes who waits for one.
+            socket.create_connection(address).close()
+            thread.join(timeout=_STOP_SECONDS_MAX)
 
 
 def closed_port() -> str:
@@ -86,12 +91,10 @@ def _serve(
     stopped: threading.Event,
 ) -> None:
     while not stopped.is_set():
-        try:
-            peer, _ = listener.accept()
-        except TimeoutError:
-            continue
-        with peer:
-            peer.settimeout(2)
+        peer, _ = listener.accept()
+        # Whoever goes away in the middle is no reason to stop serving the next.
+        with peer, contextlib.suppress(OSError):
+            peer.settimeout(_PEER_SECONDS_MAX)
             method, body = _take_request(peer)
             known = [answer for words, answer in questions if words in body]
             if known:
@@ -102,6 +105,7 @@ def _serve(
 
 
 def _take_request(peer: socket.socket) -> tuple[str, bytes]:
+    """Return method and body, or an empty method when the caller left before it had asked."""
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = peer.recv(_READ_BYTES)
@@ -115,5 +119,8 @@ def _take_request(peer: socket.socket) -> tuple[str, bytes]:
         if name.lower() == b"content-length":
             length = int(value)
     while len(body) < length:
-        body += peer.recv(_READ_BYTES)
+        chunk = peer.recv(_READ_BYTES)
+        if not chunk:
+            return "", b""
+        body += chunk
     return head.split(b" ", 1)[0].decode("ascii", "replace"), body
