@@ -15,6 +15,10 @@ DSN_VARIABLE = "TIELINE_DSN"
 CACHE_VARIABLE = "TIELINE_CACHE"
 BUSINESS_NOW_VARIABLE = "TIELINE_BUSINESS_NOW"
 LOG_LEVEL_VARIABLE = "TIELINE_LOG_LEVEL"
+# Read where a person would be asked; never kept with the settings, never taken from a command line.
+PASSWORD_VARIABLE = "TIELINE_PASSWORD"  # noqa: S105 - the variable's name
+NEW_PASSWORD_VARIABLE = "TIELINE_NEW_PASSWORD"  # noqa: S105 - the variable's name
+SECRET_VARIABLE_PREFIX = "TIELINE_SECRET_"  # noqa: S105 - the beginning of a variable's name
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _OPEN_FOLDER = 0o755

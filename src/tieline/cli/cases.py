@@ -1,40 +1,237 @@
-"""What needs a person."""
+"""What needs a person: list, show, take, replay, dismiss, propose to leave out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
 import click
+from psycopg import Connection
 
-from tieline.cli.showing import show_json, show_table
-from tieline.cli.tools import Tools, json_option, pass_tools
+from tieline.casework import CaseSummary
+from tieline.cli.showing import as_text, hours, show_facts, show_json, show_table
+from tieline.cli.tools import (
+    Tools,
+    as_id,
+    by_option,
+    json_option,
+    pass_tools,
+    reason_option,
+    signed,
+)
+from tieline.governance import Person, open_web_transaction
+from tieline.kernel.errors import UserMistake
+from tieline.services.deciding import Decider
+from tieline.services.system import System
+
+_CASE = "case"
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--reason", help="Only cases with this reason.")
 @json_option
+@click.pass_context
+def cases(context: click.Context, reason: str | None, as_json: bool) -> int:
+    """What needs a person, most money first."""
+    if context.invoked_subcommand is not None:
+        return 0
+    return _list(context.find_object(Tools), reason, None, "open", as_json)
+
+
+@cases.command("list")
+@click.option("--reason", help="Only cases with this reason.")
+@click.option("--queue", help="Only cases of this owner queue.")
+@click.option(
+    "--state",
+    type=click.Choice(["open", "closed", "dismissed"]),
+    default="open",
+    show_default=True,
+)
+@json_option
 @pass_tools
-def cases(tools: Tools, reason: str | None, as_json: bool) -> int:
-    """List what needs a person, most money first."""
-    from tieline.casework import list_cases
+def list_them(
+    tools: Tools, reason: str | None, queue: str | None, state: str, as_json: bool
+) -> int:
+    """List what needs a person, incidents first, then by deadline and money."""
+    return _list(tools, reason, queue, state, as_json)
+
+
+@cases.command("show")
+@click.argument("case_id", metavar="CASE")
+@json_option
+@pass_tools
+def show(tools: Tools, case_id: str, as_json: bool) -> int:
+    """Show one case with its members."""
+    from tieline.casework import get_case
 
     system = tools.system()
+    with system.database.transaction() as connection, _known():
+        detail = get_case(connection, case_id=as_id(case_id, what=_CASE))
+    if as_json:
+        show_json({"case": detail.case, "members": detail.members})
+        return 0
+    show_facts({"case": detail.case}, as_json=False)
+    show_table(
+        title="Members",
+        columns=("Kind", "Record", "Hours", "Amount", "Left"),
+        rows=[
+            (
+                member.kind,
+                member.key,
+                hours(member.seconds or 0),
+                f"{member.amount} {member.currency}" if member.amount is not None else "",
+                as_text(member.left_at) if member.left_at else "",
+            )
+            for member in detail.members
+        ],
+    )
+    return 0
+
+
+@cases.command("assign")
+@click.argument("case_id", metavar="CASE")
+@click.argument("to")
+@by_option
+@json_option
+@pass_tools
+def assign(tools: Tools, case_id: str, to: str, login: str, as_json: bool) -> int:
+    """Give a case to somebody."""
+    from tieline.services.deciding import assign_case
+
+    with _deciding(tools, login) as desk:
+        assign_case(
+            desk.connection, case_id=as_id(case_id, what=_CASE), to=to, by=desk.by,
+            now=desk.system.clock.now(),
+        )  # fmt: skip
+    show_facts({"case_id": case_id, "assigned_to": to}, as_json=as_json)
+    return 0
+
+
+@cases.command("replay")
+@click.argument("case_id", metavar="CASE")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def replay(tools: Tools, case_id: str, reason: str, login: str, as_json: bool) -> int:
+    """Judge, read or send the members of a case again, after its cause was fixed."""
+    from tieline.services.deciding import replay_case
+
+    with _deciding(tools, login) as desk:
+        replayed = replay_case(
+            desk.connection, case_id=as_id(case_id, what=_CASE), reason=reason, by=desk.by,
+            now=desk.system.clock.now(),
+        )  # fmt: skip
+    show_facts({"case_id": case_id, "replayed": replayed}, as_json=as_json)
+    return 0
+
+
+@cases.command("dismiss")
+@click.argument("case_id", metavar="CASE")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def dismiss(tools: Tools, case_id: str, reason: str, login: str, as_json: bool) -> int:
+    """Close a case that needs nothing; refused while hours wait for it."""
+    from tieline.services.deciding import dismiss_case
+
+    with _deciding(tools, login) as desk:
+        dismiss_case(
+            desk.connection, case_id=as_id(case_id, what=_CASE), reason=reason, by=desk.by,
+            now=desk.system.clock.now(),
+        )  # fmt: skip
+    show_facts({"case_id": case_id, "state": "dismissed"}, as_json=as_json)
+    return 0
+
+
+@cases.command("leave-out")
+@click.argument("case_id", metavar="CASE")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def leave_out(tools: Tools, case_id: str, reason: str, login: str, as_json: bool) -> int:
+    """Propose that the hours of a case be left out for good; a second person decides."""
+    from tieline.services.deciding import propose_leave_out
+
+    with _deciding(tools, login) as desk:
+        proposal = propose_leave_out(
+            desk.connection, case_id=as_id(case_id, what=_CASE), reason=reason, by=desk.by,
+            now=desk.system.clock.now(),
+        )  # fmt: skip
+    show_facts(
+        {"case_id": case_id, "proposal_id": proposal.proposal_id, "state": proposal.state},
+        as_json=as_json,
+    )
+    return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Desk:
+    connection: Connection[dict[str, Any]]
+    system: System
+    person: Person
+
+    @property
+    def by(self) -> Decider:
+        return Decider(login=self.person.login)
+
+
+@contextmanager
+def _deciding(tools: Tools, login: str) -> Iterator[_Desk]:
+    system = tools.system()
+    person = signed(system, login)
+    with (
+        open_web_transaction(system.web_database, entities=person.entities) as connection,
+        _known(),
+    ):
+        yield _Desk(connection=connection, system=system, person=person)
+
+
+@contextmanager
+def _known() -> Iterator[None]:
+    try:
+        yield
+    except LookupError as error:
+        if type(error) is not LookupError:
+            raise
+        raise UserMistake(str(error)) from error
+
+
+def _list(
+    tools: Tools | None, reason: str | None, queue: str | None, state: str, as_json: bool
+) -> int:
+    from tieline.casework import list_cases
+
+    assert tools is not None
+    system = tools.system()
     with system.database.transaction() as connection:
-        found = list_cases(connection, reason=reason)
+        found = list_cases(connection, reason=reason, owner_queue=queue, state=state)
     if as_json:
         show_json({"cases": found})
         return 0
-    rows = [
-        (
-            case.reason,
-            case.owner_queue,
-            f"{case.thing_kind} {case.thing_key}",
-            case.entity_code or "",
-        )
-        for case in found
-    ]
     show_table(
-        title="Needs attention", columns=("Reason", "Queue", "Thing to fix", "Entity"), rows=rows
+        title="Needs attention",
+        columns=("Case", "Reason", "Queue", "Thing to fix", "Entity", "Hours", "Amount", "Due"),
+        rows=[_row(case) for case in found],
     )
     return 0
+
+
+def _row(case: CaseSummary) -> tuple[str, ...]:
+    return (
+        str(case.case_id),
+        case.reason,
+        case.owner_queue,
+        f"{case.thing_kind} {case.thing_key}",
+        case.entity_code or "",
+        hours(case.seconds),
+        ", ".join(f"{money.amount} {money.currency}" for money in case.amounts),
+        f"{case.due_at:%Y-%m-%d %H:%M}" if case.due_at else "",
+    )
 
 
 COMMANDS: tuple[click.Command, ...] = (cases,)

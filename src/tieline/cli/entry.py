@@ -10,7 +10,16 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from tieline import __version__
-from tieline.cli import cases, connections, explaining, hours, operating
+from tieline.cli import (
+    cases,
+    closing,
+    connections,
+    explaining,
+    hours,
+    operating,
+    provisioning,
+    rights,
+)
 from tieline.cli.tools import CANNOT, GOAL_MISSED, OpenSystem, RunWorker, Tools
 from tieline.kernel.errors import MendTieline, TielineError, UserMistake
 
@@ -21,7 +30,16 @@ def main() -> None:
     """Connectivity for professional-services firms."""
 
 
-for _module in (operating, connections, hours, cases, explaining):
+for _module in (
+    operating,
+    connections,
+    provisioning,
+    hours,
+    cases,
+    closing,
+    explaining,
+    rights,
+):
     for _command in _module.COMMANDS:
         main.add_command(_command)
 

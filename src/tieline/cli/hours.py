@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from tieline.cli.showing import hours, show_json, show_table
+from tieline.cli.showing import hours, show_facts, show_json, show_table
 from tieline.cli.tools import Tools, json_option, pass_tools
 
 _PLACES = {
@@ -47,8 +47,9 @@ def places(tools: Tools, as_json: bool) -> int:
 
 @time.command("rejudge")
 @click.argument("neighbor_keys", nargs=-1, required=True)
+@json_option
 @pass_tools
-def rejudge(tools: Tools, neighbor_keys: Sequence[str]) -> int:
+def rejudge(tools: Tools, neighbor_keys: Sequence[str], as_json: bool) -> int:
     """Judge the hours near these keys again, such as entry:ID or contract:ID."""
     from tieline.validation import mark_reference_change
 
@@ -61,6 +62,7 @@ def rejudge(tools: Tools, neighbor_keys: Sequence[str]) -> int:
             correlation_id="command-line",
             now=system.clock.now(),
         )
+    show_facts({"marked": list(neighbor_keys)}, as_json=as_json)
     return 0
 
 

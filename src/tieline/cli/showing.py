@@ -24,7 +24,10 @@ def hours(seconds: int) -> str:
 
 
 def show_table(*, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table for people; its cells are text, never markup."""
+    """Print a table for people, or that there is nothing; its cells are text, never markup."""
+    if not rows:
+        click.echo(f"{title}: none")
+        return
     table = Table(title=title)
     for column in columns:
         table.add_column(column, justify="right" if column in _NUMBERS else "left")
@@ -65,8 +68,9 @@ def plain(value: Any) -> Any:
 
 def as_text(value: Any) -> str:
     """Return a value as one line of text without control marks."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return _printable(text)
+    if isinstance(value, (bool, dict, list)) or value is None:
+        return _printable(json.dumps(value, default=str, ensure_ascii=False))
+    return _printable(str(value))
 
 
 def _printable(text: str) -> str:

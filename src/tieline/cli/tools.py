@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
 
 import click
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
+from tieline.governance import Person, authenticate
+from tieline.kernel.errors import UserMistake
+from tieline.services.deciding import Decider
 from tieline.services.system import System
-from tieline.settings import Settings, read_settings
+from tieline.settings import DSN_VARIABLE, PASSWORD_VARIABLE, Settings, read_settings
 
 OpenSystem = Callable[[Settings], System]
 RunWorker = Callable[[Settings], int]
 GOAL_MISSED = 1
 CANNOT = 2
+_FILE_BYTES_MAX = 1024 * 1024
+_Understood = TypeVar("_Understood")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +39,136 @@ class Tools:
     def system(self) -> System:
         """Open the installation that the settings name.
 
-        :raises UserMistake: the settings cannot be understood.
+        :raises UserMistake: there is none, or the settings cannot be understood.
         """
-        return self.open_system(read_settings())
+        return self.open(installed_settings())
+
+    def open(self, settings: Settings) -> System:
+        """Open, or make, an installation.
+
+        :raises UserMistake: the database's address or its role is of no use.
+        """
+        _check_dsn(settings)
+        try:
+            return self.open_system(settings)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise UserMistake(
+                f"the role of {DSN_VARIABLE} may not create roles and databases"
+            ) from error
+
+
+def installed_settings() -> Settings:
+    """Return the settings of an installation that was begun.
+
+    :raises UserMistake: there is none.
+    """
+    settings = read_settings()
+    if not (settings.secrets_directory / "master.key").exists():
+        raise UserMistake(f"nothing is installed in {settings.home}: run `tieline init` first")
+    return settings
+
+
+def signed(system: System, login: str) -> Person:
+    """Return the person who acts, by their password from the environment or the terminal.
+
+    :raises UserMistake: it is not theirs.
+    """
+    password = os.environ.get(PASSWORD_VARIABLE) or ask_secret(
+        f"Password of {login}", variable=PASSWORD_VARIABLE
+    )
+    with system.web_database.transaction() as connection:
+        person = authenticate(connection, login=login, password=password, now=system.clock.now())
+    if person is None:
+        raise UserMistake(f"{login} and this password open nothing")
+    return person
+
+
+def decider(person: Person, *, role: str | None = None) -> Decider:
+    """Return who decides.
+
+    :raises UserMistake: the person has not the role it takes.
+    """
+    if role is not None and not person.has_role(role):
+        raise UserMistake(f"{person.login} is no {role}")
+    return Decider(login=person.login)
+
+
+def ask_secret(question: str, *, variable: str) -> str:
+    """Ask for a secret at the terminal; it never stands on a command line.
+
+    :raises UserMistake: nobody is there to answer.
+    """
+    if not sys.stdin.isatty():
+        raise UserMistake(f"{question}: set {variable}, for nobody is at a terminal to ask")
+    answer: str = click.prompt(question, hide_input=True, err=True)
+    return answer
+
+
+def shell_user() -> str:
+    """Return who sits at the shell, for the audit of what needs no login."""
+    try:
+        return f"shell:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "shell"
+
+
+def in_file(path: Path, understand: Callable[[str], _Understood]) -> _Understood:
+    """Return what a file says; a mistake in it is told with the file's name.
+
+    :raises UserMistake: it cannot be read or understood.
+    """
+    text = read_text(path)
+    try:
+        return understand(text)
+    except UserMistake as error:
+        raise UserMistake(f"{path}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a small text file.
+
+    :raises UserMistake: it is missing, no text, or too large.
+    """
+    try:
+        if path.stat().st_size > _FILE_BYTES_MAX:
+            raise UserMistake(f"{path} is larger than {_FILE_BYTES_MAX} bytes")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserMistake(f"{path} is not text in UTF-8") from error
+
+
+def as_id(text: str, *, what: str) -> UUID:
+    """Return an id that a person wrote.
+
+    :raises UserMistake: it is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise UserMistake(f"{text} is no id of a {what}") from error
+
+
+def _check_dsn(settings: Settings) -> None:
+    if settings.dsn is None:
+        return
+    try:
+        conninfo_to_dict(settings.dsn)
+    except psycopg.ProgrammingError as error:
+        # Not chained and not quoted: it may hold a password.
+        raise UserMistake(f"{DSN_VARIABLE} is no connection string of PostgreSQL") from error
 
 
 pass_tools = click.make_pass_decorator(Tools)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )
+by_option = click.option(
+    "--by",
+    "login",
+    required=True,
+    metavar="LOGIN",
+    help=f"Who does it; the password comes from {PASSWORD_VARIABLE} or the terminal.",
+)
+reason_option = click.option("--reason", required=True, help="Why; it is kept with the decision.")

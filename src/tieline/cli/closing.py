@@ -1,0 +1,254 @@
+"""The close: the line that adds up, what stands before each invoice, releasing and drafting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import click
+from psycopg import Connection
+
+from tieline.cli.showing import hours, show_facts, show_json, show_table, tell
+from tieline.cli.tools import (
+    GOAL_MISSED,
+    Tools,
+    by_option,
+    decider,
+    json_option,
+    pass_tools,
+    signed,
+)
+from tieline.governance import open_web_transaction
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.telemetry import new_correlation_id
+from tieline.services.invoice_readiness import Readiness
+from tieline.services.system import System
+
+CONTROLLER = "controller"
+_PLACES = (
+    "posted_seconds",
+    "pending_seconds",
+    "held_seconds",
+    "excluded_seconds",
+    "handed_over_seconds",
+)
+_LOOK_SECONDS = 1
+_WAIT_SECONDS_MAX = 3600
+
+Row = dict[str, Any]
+
+
+@click.group(invoke_without_command=True)
+@click.option("--period", help="Only this period, such as 2026-10.")
+@click.option("--entity", help="Only this legal entity.")
+@json_option
+@click.pass_context
+def close(context: click.Context, period: str | None, entity: str | None, as_json: bool) -> int:
+    """Per legal entity the line that adds up, and what stands before each invoice.
+
+    Exit 0 when every line adds up.
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    tools = context.find_object(Tools)
+    assert tools is not None
+    return _show_close(tools, period, entity, as_json=as_json)
+
+
+@close.command("release")
+@click.argument("contract")
+@click.option("--period", required=True, help="Which period, such as 2026-10.")
+@click.option("--carry-reason", help="What is carried to the next cycle and why, if incomplete.")
+@by_option
+@json_option
+@pass_tools
+def release(
+    tools: Tools,
+    contract: str,
+    period: str,
+    carry_reason: str | None,
+    login: str,
+    as_json: bool,
+) -> int:
+    """Freeze the hours of a contract, named by code or id, for its invoice."""
+    from tieline.services.invoice_readiness import release_in
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    with open_web_transaction(system.web_database, entities=person.entities) as connection:
+        contract_id, period_id = _find(connection, contract, period)
+        released = release_in(
+            connection,
+            contract_id=contract_id,
+            period_id=period_id,
+            by=by.login,
+            carry_reason=carry_reason,
+            now=system.clock.now(),
+        )
+    show_facts(
+        {
+            "contract": contract,
+            "period": period,
+            "carried_seconds": released.carried_seconds,
+            "carried_amount": str(released.carried_amount),
+        },
+        as_json=as_json,
+    )
+    return 0
+
+
+@close.command("draft")
+@click.argument("contract")
+@click.option("--period", required=True, help="Which period, such as 2026-10.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.IntRange(0, _WAIT_SECONDS_MAX),
+    default=0,
+    help="Wait up to so many seconds for the invoice; then exit 0 means that it stands.",
+)
+@by_option
+@json_option
+@pass_tools
+def draft(
+    tools: Tools, contract: str, period: str, wait_seconds: int, login: str, as_json: bool
+) -> int:
+    """Have the ERP draft the invoice of a released contract; a worker brings it about."""
+    from tieline.services.invoicing import ask_for_invoice
+
+    system = tools.system()
+    person = signed(system, login)
+    decider(person, role=CONTROLLER)
+    with open_web_transaction(system.web_database, entities=person.entities) as connection:
+        contract_id, period_id = _find(connection, contract, period)
+        ask_for_invoice(
+            connection,
+            contract_id=contract_id,
+            period_id=period_id,
+            correlation_id=new_correlation_id(),
+        )
+    invoices = _await_invoices(system, contract_id, period_id, seconds=wait_seconds)
+    show_facts(
+        {
+            "contract": contract,
+            "period": period,
+            "state": "drafted" if invoices else "asked",
+            "invoices": invoices,
+        },
+        as_json=as_json,
+    )
+    return GOAL_MISSED if wait_seconds and not invoices else 0
+
+
+def _show_close(tools: Tools, period: str | None, entity: str | None, *, as_json: bool) -> int:
+    from tieline.services.invoice_readiness import list_readiness
+    from tieline.services.overview import read_tie_out
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        lines = [
+            line
+            for line in read_tie_out(connection)
+            if (period is None or line["period_code"] == period)
+            and (entity is None or line["entity_code"] == entity)
+        ]
+        contracts = list_readiness(connection, period_code=period, entity_code=entity)
+    unaccounted = [
+        line["approved_seconds"] - sum(line[place] for place in _PLACES) for line in lines
+    ]
+    if as_json:
+        show_json(
+            {
+                "periods": [
+                    {**line, "unaccounted_seconds": gap}
+                    for line, gap in zip(lines, unaccounted, strict=True)
+                ],
+                "contracts": contracts,
+            }
+        )
+    else:
+        _show_lines(lines, unaccounted)
+        _show_contracts(contracts)
+    return GOAL_MISSED if any(unaccounted) else 0
+
+
+def _show_lines(lines: Sequence[Mapping[str, Any]], unaccounted: Sequence[int]) -> None:
+    show_table(
+        title="Approved = in the ERP + waiting + needs attention + left out + given to finance",
+        columns=(
+            "Entity",
+            "Period",
+            "Approved",
+            "In the ERP",
+            "Waiting",
+            "Needs attention",
+            "Left out",
+            "Given to finance",
+            "Unaccounted",
+        ),
+        rows=[
+            (
+                line["entity_code"] or "not known yet",
+                line["period_code"] or "",
+                hours(line["approved_seconds"]),
+                *(hours(line[place]) for place in _PLACES),
+                hours(gap),
+            )
+            for line, gap in zip(lines, unaccounted, strict=True)
+        ],
+    )
+
+
+def _show_contracts(contracts: Sequence[Readiness]) -> None:
+    show_table(
+        title="Contracts",
+        columns=("Contract", "Period", "Entity", "State", "Hours", "Amount", "Blockers", "Due"),
+        rows=[
+            (
+                each.contract_code,
+                each.period_code,
+                each.entity_code,
+                each.state,
+                hours(each.seconds),
+                f"{each.expected_amount} {each.currency}",
+                ", ".join(str(blocker["code"]) for blocker in each.blockers),
+                f"{each.deadline_at:%Y-%m-%d %H:%M}",
+            )
+            for each in contracts
+        ],
+    )
+    not_checked = sorted({str(each["code"]) for one in contracts for each in one.not_checked})
+    if not_checked:
+        tell(f"not checked for want of data: {', '.join(not_checked)}")
+
+
+def _find(connection: Connection[Row], contract: str, period: str) -> tuple[UUID, UUID]:
+    from tieline.services.invoicing import find_contract_period
+
+    found = find_contract_period(connection, contract=contract, period_code=period)
+    if found is None:
+        raise UserMistake(f"no contract {contract} with a period {period} is in your sight")
+    return found
+
+
+def _await_invoices(
+    system: System, contract_id: UUID, period_id: UUID, *, seconds: int
+) -> list[Row]:
+    deadline = time.monotonic() + seconds
+    while True:
+        with system.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT target_connection, target_code, number, state, currency, untaxed_amount,"
+                " mismatch_amount FROM invoice_record WHERE (contract_id, period_id) = (%s, %s)"
+                " ORDER BY recorded_at",
+                (contract_id, period_id),
+            ).fetchall()
+        if rows or time.monotonic() >= deadline:
+            return rows
+        time.sleep(_LOOK_SECONDS)
+
+
+COMMANDS: tuple[click.Command, ...] = (close,)

@@ -1,0 +1,373 @@
+"""Who may do what: people, keys of machines, and what waits for a second person."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from tieline.cli.showing import show_facts, show_json, show_table, tell
+from tieline.cli.tools import (
+    Tools,
+    as_id,
+    ask_secret,
+    by_option,
+    decider,
+    json_option,
+    pass_tools,
+    reason_option,
+    shell_user,
+    signed,
+)
+from tieline.governance import SCOPES, open_web_transaction
+from tieline.kernel.errors import UserMistake
+from tieline.services.system import System
+from tieline.settings import NEW_PASSWORD_VARIABLE
+
+CONTROLLER = "controller"
+ADMIN = "admin"
+_PASSWORD_BYTES = 12
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_RELEASE = "release:"
+_DAYS_MAX = 3660
+
+
+@click.group()
+def people() -> None:
+    """People who may log in."""
+
+
+@people.command("add")
+@click.argument("login")
+@click.option("--name", "display_name", help="How pages call them; else the login.")
+@click.option("--role", "roles", multiple=True, required=True, help="Such as controller or admin.")
+@click.option("--entity", "entities", multiple=True, help="A legal entity they see; repeat it.")
+@click.option("--all-entities", is_flag=True, help="Every legal entity there is now.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password; else it is made up.")
+@json_option
+@pass_tools
+def people_add(
+    tools: Tools,
+    login: str,
+    display_name: str | None,
+    roles: Sequence[str],
+    entities: Sequence[str],
+    all_entities: bool,
+    ask_password: bool,
+    as_json: bool,
+) -> int:
+    """Let somebody log in; a password that is made up is shown once."""
+    from tieline.governance import add_person
+
+    login = login_of(login)
+    password = chosen_password(login, is_asked=ask_password)
+    system = tools.system()
+    seen = _entities(system, entities, all_entities=all_entities)
+    with system.database.transaction() as connection:
+        person = add_person(
+            connection,
+            login=login,
+            display_name=display_name or login,
+            password=password,
+            roles=roles,
+            entities=seen,
+            by=shell_user(),
+            now=system.clock.now(),
+        )
+    facts = {"login": person.login, "roles": person.roles, "entities": person.entities}
+    show_facts(facts if ask_password else {**facts, "password": password}, as_json=as_json)
+    return 0
+
+
+@people.command("list")
+@json_option
+@pass_tools
+def people_list(tools: Tools, as_json: bool) -> int:
+    """List who may log in."""
+    from tieline.governance import list_people
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        found = list_people(connection)
+    if as_json:
+        show_json({"people": found})
+        return 0
+    show_table(
+        title="People",
+        columns=("Login", "Name", "Roles", "Entities"),
+        rows=[
+            (each.login, each.display_name, ", ".join(each.roles), ", ".join(each.entities))
+            for each in found
+        ],
+    )
+    return 0
+
+
+@click.group()
+def keys() -> None:
+    """Keys of machines; each acts for the person who issued it."""
+
+
+@keys.command("issue")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(sorted(SCOPES)))
+@click.option("--entity", "entities", multiple=True, help="A legal entity it sees; repeat it.")
+@click.option("--days", type=click.IntRange(1, _DAYS_MAX), help="It ends after so many days.")
+@by_option
+@json_option
+@pass_tools
+def keys_issue(
+    tools: Tools,
+    name: str,
+    scopes: Sequence[str],
+    entities: Sequence[str],
+    days: int | None,
+    login: str,
+    as_json: bool,
+) -> int:
+    """Issue a key; its secret is shown once and kept nowhere."""
+    from tieline.governance import issue_api_key
+
+    system = tools.system()
+    person = signed(system, login)
+    decider(person, role=ADMIN)
+    beyond = sorted(set(entities) - set(person.entities))
+    if beyond:
+        raise UserMistake(f"{login} does not see {', '.join(beyond)}")
+    now = system.clock.now()
+    with system.database.transaction() as connection:
+        issued = issue_api_key(
+            connection,
+            pepper=system.pepper,
+            name=name,
+            scopes=scopes,
+            entities=entities or person.entities,
+            by=person.login,
+            now=now,
+            expires_at=_expiry(now, days),
+        )
+    show_facts(
+        {"name": issued.name, "key_id": issued.key_id, "key": issued.secret}, as_json=as_json
+    )
+    return 0
+
+
+@keys.command("list")
+@json_option
+@pass_tools
+def keys_list(tools: Tools, as_json: bool) -> int:
+    """List the keys in use, without their secrets."""
+    from tieline.governance import list_api_keys
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        found = list_api_keys(connection)
+    if as_json:
+        show_json({"keys": found})
+        return 0
+    show_table(
+        title="Keys",
+        columns=("Name", "Scopes", "Entities", "Acts for"),
+        rows=[
+            (each.name, ", ".join(sorted(each.scopes)), ", ".join(each.entities), each.issued_by)
+            for each in found
+        ],
+    )
+    return 0
+
+
+@keys.command("revoke")
+@click.argument("name")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def keys_revoke(tools: Tools, name: str, reason: str, login: str, as_json: bool) -> int:
+    """Close a key at once."""
+    from tieline.governance import revoke_api_key
+
+    system = tools.system()
+    by = decider(signed(system, login), role=ADMIN)
+    with system.database.transaction() as connection:
+        revoke_api_key(connection, name=name, by=by.login, reason=reason, now=system.clock.now())
+    show_facts({"name": name, "state": "revoked"}, as_json=as_json)
+    return 0
+
+
+@click.group()
+def proposals() -> None:
+    """What one person asked for and another decides."""
+
+
+@proposals.command("list")
+@json_option
+@pass_tools
+def proposals_list(tools: Tools, as_json: bool) -> int:
+    """List what waits for a second person; a release of rules is named release:NUMBER."""
+    from tieline.governance import list_proposals
+    from tieline.services.deciding import list_draft_releases
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        found = list_proposals(connection)
+        releases = list_draft_releases(connection)
+    if as_json:
+        show_json({"proposals": found, "releases": releases})
+        return 0
+    rows = [
+        (
+            f"{_RELEASE}{each.release_id}",
+            "release of rules",
+            each.title,
+            each.proposed_by,
+            each.reason,
+        )
+        for each in releases
+    ]
+    rows += [
+        (str(each.proposal_id), each.kind, each.object, each.proposed_by, each.reason)
+        for each in found
+    ]
+    show_table(
+        title="Waits for a second person",
+        columns=("Proposal", "Kind", "What", "Proposed by", "Why"),
+        rows=rows,
+    )
+    return 0
+
+
+@proposals.command("approve")
+@click.argument("proposal")
+@click.option("--reason", default="", help="Why; it is kept with the decision.")
+@by_option
+@json_option
+@pass_tools
+def proposals_approve(tools: Tools, proposal: str, reason: str, login: str, as_json: bool) -> int:
+    """Agree as the second person, and have it carried out."""
+    from tieline.services.deciding import approve_and_carry_out, approve_draft_release
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    now = system.clock.now()
+    try:
+        if proposal.startswith(_RELEASE):
+            with system.database.transaction() as connection:
+                approve_draft_release(
+                    connection,
+                    release_id=_release_id(proposal),
+                    by=by,
+                    entities=person.entities,
+                    now=now,
+                )
+            show_facts({"proposal": proposal, "state": "current"}, as_json=as_json)
+            return 0
+        with open_web_transaction(system.web_database, entities=person.entities) as connection:
+            done = approve_and_carry_out(
+                connection,
+                proposal_id=as_id(proposal, what="proposal"),
+                reason=reason,
+                by=by,
+                now=now,
+            )
+    except LookupError as error:
+        raise UserMistake(f"no proposal {proposal} is in {login}'s sight") from error
+    show_facts(
+        {"proposal": proposal, "state": done.proposal.state, "things": done.things},
+        as_json=as_json,
+    )
+    return 0
+
+
+@proposals.command("reject")
+@click.argument("proposal")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def proposals_reject(tools: Tools, proposal: str, reason: str, login: str, as_json: bool) -> int:
+    """Turn a proposal down, or take one's own back."""
+    from tieline.governance import reject
+    from tieline.services.deciding import reject_draft_release
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    now = system.clock.now()
+    try:
+        if proposal.startswith(_RELEASE):
+            with system.database.transaction() as connection:
+                reject_draft_release(
+                    connection,
+                    release_id=_release_id(proposal),
+                    reason=reason,
+                    by=by,
+                    entities=person.entities,
+                    now=now,
+                )
+        else:
+            with open_web_transaction(system.web_database, entities=person.entities) as connection:
+                reject(
+                    connection,
+                    proposal_id=as_id(proposal, what="proposal"),
+                    by=by.login,
+                    reason=reason,
+                    now=now,
+                )
+    except LookupError as error:
+        raise UserMistake(f"no proposal {proposal} is in {login}'s sight") from error
+    show_facts({"proposal": proposal, "state": "rejected"}, as_json=as_json)
+    return 0
+
+
+def login_of(text: str) -> str:
+    """Return a login as it is kept.
+
+    :raises UserMistake: it can be none.
+    """
+    if not _LOGIN.fullmatch(text.lower()):
+        raise UserMistake(f"{text} is no login: letters, digits, . _ @ and -, at most 64")
+    return text.lower()
+
+
+def chosen_password(login: str, *, is_asked: bool) -> str:
+    """Return a password that is asked for, or one that is made up.
+
+    :raises UserMistake: it should be asked for, and nobody is there.
+    """
+    if not is_asked:
+        return secrets.token_urlsafe(_PASSWORD_BYTES)
+    return os.environ.get(NEW_PASSWORD_VARIABLE) or ask_secret(
+        f"New password of {login}", variable=NEW_PASSWORD_VARIABLE
+    )
+
+
+def _entities(system: System, given: Sequence[str], *, all_entities: bool) -> Sequence[str]:
+    from tieline.services.installation import entity_codes
+
+    with system.database.transaction() as connection:
+        known = entity_codes(connection)
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise UserMistake(f"nobody declared {', '.join(unknown)}: {', '.join(known)}")
+    if not all_entities and not given:
+        tell("no legal entity is given: the person will see none")
+    return known if all_entities else given
+
+
+def _expiry(now: datetime, days: int | None) -> datetime | None:
+    return None if days is None else now + timedelta(days=days)
+
+
+def _release_id(text: str) -> int:
+    number = text.removeprefix(_RELEASE)
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
+        raise UserMistake(f"{text} is no release: write release:NUMBER")
+    return int(number)
+
+
+COMMANDS: tuple[click.Command, ...] = (people, keys, proposals)

@@ -1,0 +1,129 @@
+"""Keep the processes of an installation alive in the foreground until somebody says stop."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tieline.kernel.errors import UserMistake
+from tieline.proof import processes
+
+LOOK_SECONDS = 0.5
+_BACK_OFF_SECONDS_MAX = 30
+# A process that lived this long has started well: its next death is the first again.
+_STEADY_SECONDS = 60
+_STOP_SECONDS = 30
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """One process that is started again whenever it dies, slower each time."""
+
+    name: str
+    words: Sequence[str]
+    process: processes.Popen | None = None
+    started: float = 0
+    deaths: int = 0
+    start_again_at: float = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Supervisor:
+    """Start processes, start them again when they die, and end them in the end.
+
+    ``look_after`` is called with every look, for what is kept alive in another way.
+    """
+
+    run_directory: Path
+    log_directory: Path
+    environment: Mapping[str, str]
+    look_after: Callable[[], None]
+    tell: Tell
+    kept: list[Kept] = field(default_factory=list)
+
+    def add(self, *, name: str, words: Sequence[str]) -> None:
+        """Keep ``tieline`` with these words running."""
+        self.kept.append(Kept(name=name, words=words))
+
+    def run(self, stop: threading.Event) -> None:
+        """Look after everything until told to stop, then end it."""
+        try:
+            while not stop.is_set():
+                self.look_after()
+                for each in self.kept:
+                    self._look(each, now=time.monotonic())
+                stop.wait(LOOK_SECONDS)
+        finally:
+            self._end()
+
+    def _look(self, each: Kept, *, now: float) -> None:
+        if each.process is not None and each.process.poll() is None:
+            return
+        if each.process is not None:
+            lived = now - each.started
+            each.deaths = 1 if lived >= _STEADY_SECONDS else each.deaths + 1
+            wait = min(_BACK_OFF_SECONDS_MAX, 2 ** (each.deaths - 1) - 1)
+            each.start_again_at = now + wait
+            self.tell(
+                f"{each.name} ended with {each.process.returncode} and is started again in {wait} s;"
+                f" see {self._log(each)}"
+            )
+            each.process = None
+        if now >= each.start_again_at:
+            self._start(each, now=now)
+
+    def _start(self, each: Kept, *, now: float) -> None:
+        each.process = processes.spawn(
+            name=each.name,
+            module="tieline.app",
+            arguments=each.words,
+            log_file=self._log(each),
+            environment=self.environment,
+        )
+        each.started = now
+        processes.remember(self.run_directory, name=each.name, pid=each.process.pid)
+
+    def _end(self) -> None:
+        running = [each for each in self.kept if each.process and each.process.poll() is None]
+        for each in running:
+            assert each.process is not None
+            each.process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for each in running:
+            assert each.process is not None
+            while each.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if each.process.poll() is None:
+                self.tell(f"{each.name} did not end in time and is killed")
+                each.process.kill()
+                each.process.wait()
+        for each in self.kept:
+            (self.run_directory / f"{each.name}.json").unlink(missing_ok=True)
+
+    def _log(self, each: Kept) -> Path:
+        return self.log_directory / f"{each.name}.log"
+
+
+@contextmanager
+def alone(run_directory: Path) -> Iterator[None]:
+    """Hold an installation for one supervisor; a killed one gives it up by dying.
+
+    :raises UserMistake: another supervisor has it.
+    """
+    descriptor = os.open(run_directory / "up.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserMistake(f"`tieline up` runs already; see {run_directory}") from error
+        yield
+    finally:
+        os.close(descriptor)

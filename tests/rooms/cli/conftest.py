@@ -1,0 +1,78 @@
+"""The command line on a database of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tieline import app, cli
+from tieline.runtime.migrate import Dsns
+from tieline.services.system import System
+from tieline.settings import Settings
+
+PASSWORD = "a password of twelve"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        (line,) = self.out.strip().splitlines()
+        facts: dict[str, Any] = json.loads(line)
+        return facts
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run_bare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Run:
+    """Run commands in a home of their own, as a shell would; nothing is installed."""
+    monkeypatch.setenv("TIELINE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TIELINE_DSN", raising=False)
+    monkeypatch.setattr("sys.stdin", open("/dev/null", encoding="utf-8"))  # noqa: SIM115
+
+    def run(*words: str) -> Ran:
+        capfd.readouterr()
+        code = cli.run(open_system=app.open_system, run_worker=app.run_worker, words=words)
+        told = capfd.readouterr()
+        return Ran(code=code, out=told.out, err=told.err)
+
+    return run
+
+
+@pytest.fixture
+def run(run_bare: Run, database: Dsns, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run commands on an installation that was begun."""
+    opened: list[System] = []
+    open_system = app.open_system
+
+    def remember(settings: Settings) -> System:
+        system = open_system(settings)
+        opened.append(system)
+        return system
+
+    monkeypatch.setattr(app, "_dsns", lambda _settings: database)
+    monkeypatch.setattr(app, "open_system", remember)
+    monkeypatch.setenv("TIELINE_NEW_PASSWORD", PASSWORD)
+    monkeypatch.setenv("TIELINE_PASSWORD", PASSWORD)
+    firm = Path(__file__).parents[3] / "examples" / "firm.toml"
+    begun = run_bare("init", "--firm", str(firm), "--ask-passwords", "--json")
+    assert begun.code == 0, begun.err
+    yield run_bare
+    for system in opened:
+        for each in (system.database, system.web_database, system.judge_database):
+            each.close()

@@ -1,0 +1,284 @@
+"""Every command: one JSON object on stdout, exit 0 only when the goal holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+from tests.promises.connectors.vendors import Vendor, running_hubspot
+from tests.rooms.casework.hand_made_firm import NOW
+
+from tieline.runtime.database import Database
+
+from .conftest import Run
+
+_BY = ("--by", "finance")
+
+
+class TestBeginning:
+    def test_a_second_time_changes_nothing(self, run: Run) -> None:
+        firm = str(Path(__file__).parents[3] / "examples" / "firm.toml")
+
+        again = run("init", "--firm", firm, "--json").json
+
+        assert (again["people"], again["entities"], again["periods_opened"]) == ({}, [], 0)
+        assert again["draft_release"] == "release:1"
+
+    def test_made_up_passwords_are_shown_once(self, run: Run) -> None:
+        people = run("init", "--person", "ann", "--person", "ben", "--json").json["people"]
+
+        assert set(people) == {"ann", "ben"}
+        assert all(len(password) >= 12 for password in people.values())
+
+    def test_rules_wait_for_a_second_person(self, run: Run) -> None:
+        own = run("proposals", "approve", "release:1", "--by", "controller")
+        other = run("proposals", "approve", "release:1", *_BY, "--json")
+
+        assert (own.code, other.code) == (2, 0)
+        assert other.json == {"proposal": "release:1", "state": "current"}
+        assert run("proposals", "list", "--json").json == {"proposals": [], "releases": []}
+
+    def test_people_see_what_they_are_given(self, run: Run) -> None:
+        added = run(
+            "people", "add", "Gil", "--role", "controller", "--entity", "HR-UK", "--json"
+        ).json
+
+        assert (added["login"], added["entities"]) == ("gil", ["HR-UK"])
+        assert len(added["password"]) >= 12
+        logins = [each["login"] for each in run("people", "list", "--json").json["people"]]
+        assert logins == ["controller", "finance", "gil"]
+
+
+class TestKeys:
+    def test_are_issued_listed_and_revoked(self, run: Run) -> None:
+        issued = run("keys", "issue", "monitor", "--scope", "time:read", *_BY, "--json").json
+        listed = run("keys", "list", "--json").json["keys"]
+        revoked = run("keys", "revoke", "monitor", "--reason", "unused", *_BY, "--json")
+
+        assert issued["key"].startswith("tl_")
+        assert [(each["name"], each["issued_by"]) for each in listed] == [("monitor", "finance")]
+        assert "key" not in listed[0]
+        assert revoked.code == 0
+        assert run("keys", "list", "--json").json == {"keys": []}
+
+    def test_take_an_administrator(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        added = run("people", "add", "gil", "--role", "controller", "--all-entities", "--json").json
+        monkeypatch.setenv("TIELINE_PASSWORD", added["password"])
+
+        ran = run("keys", "issue", "monitor", "--scope", "time:read", "--by", "gil")
+
+        assert (ran.code, ran.err) == (2, "gil is no admin\n")
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("status",),
+            ("cases",),
+            ("cases", "list"),
+            ("close",),
+            ("time", "places"),
+            ("people", "list"),
+            ("keys", "list"),
+            ("proposals", "list"),
+        ],
+    )
+    def test_prints_exactly_one_object_or_a_table(self, run: Run, words: tuple[str, ...]) -> None:
+        as_json = run(*words, "--json")
+        as_table = run(*words)
+
+        assert as_json.code == as_table.code == 0
+        assert isinstance(as_json.json, dict)
+        assert as_table.out.strip()
+        assert not as_table.out.startswith("{")
+
+
+class TestConnecting:
+    @pytest.fixture
+    def drop(self, tmp_path: Path) -> Path:
+        text = (Path(__file__).parents[3] / "examples" / "staffing.toml").read_text("utf-8")
+        file = tmp_path / "staffing.toml"
+        file.write_text(
+            text.replace("/srv/tieline/staffing", str(tmp_path)).replace('"observe"', '"act"'),
+            "utf-8",
+        )
+        return file
+
+    def test_a_new_connection_observes(self, run: Run, drop: Path) -> None:
+        first = run("connect", "filedrop", "--file", str(drop), "--json")
+        second = run("connect", "filedrop", "--file", str(drop), "--json")
+
+        assert (first.code, first.json["saved"], first.json["mode"]) == (0, True, "observe")
+        assert second.json["mode"] == "act"
+        (shown,) = run("status", "--json").json["connections"]
+        assert (shown["connection_key"], shown["kind"]) == ("staffing", "hr")
+
+    def test_what_does_not_pass_its_check_is_not_saved(self, run: Run, drop: Path) -> None:
+        drop.write_text(drop.read_text("utf-8").replace(str(drop.parent), "/nowhere"), "utf-8")
+
+        ran = run("connect", "filedrop", "--file", str(drop), "--json")
+
+        assert (ran.code, ran.json["saved"]) == (1, False)
+        assert run("status", "--json").json["connections"] == []
+
+    def test_it_is_read_at_once_when_asked(self, run: Run, drop: Path) -> None:
+        run("connect", "filedrop", "--file", str(drop))
+
+        ran = run("sync", "staffing", "--json")
+
+        assert (ran.code, ran.json["connection_key"]) == (0, "staffing")
+
+
+class TestConnectingHubspot:
+    @pytest.fixture
+    def vendor(self, tmp_path: Path) -> Iterator[Vendor]:
+        with running_hubspot(tmp_path) as vendor:
+            yield vendor
+
+    @pytest.fixture
+    def portal(self, vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("TIELINE_SECRET_HUBSPOT_ACCESS_TOKEN", "token")
+        monkeypatch.setenv("TIELINE_SECRET_HUBSPOT_CLIENT_SECRET", "hook")
+        text = (Path(__file__).parents[3] / "examples" / "hubspot.toml").read_text("utf-8")
+        file = tmp_path / "hubspot.toml"
+        file.write_text(
+            text.replace("https://api.hubapi.com", vendor.url).replace(
+                '["api.hubapi.com:443"]', "[]"
+            ),
+            "utf-8",
+        )
+        return file
+
+    def test_missing_properties_are_named_and_not_made_unasked(
+        self, run: Run, portal: Path
+    ) -> None:
+        ran = run("connect", "hubspot", "--file", str(portal), "--json")
+
+        assert (ran.code, ran.json["saved"]) == (1, False)
+        assert "deals have no tieline_billing_method" in ran.err
+        assert any(check["name"] == "property" for check in ran.json["checks"])
+
+    def test_agreed_properties_are_made_and_the_connection_saved(
+        self, run: Run, portal: Path
+    ) -> None:
+        ran = run("connect", "hubspot", "--file", str(portal), "--create-fields", "--json")
+
+        assert (ran.code, ran.json["saved"], ran.json["mode"]) == (0, True, "observe"), ran.err
+        assert all(check["is_good"] for check in ran.json["checks"])
+
+    def test_stored_secrets_are_used_again(
+        self, run: Run, portal: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run("connect", "hubspot", "--file", str(portal), "--create-fields")
+        monkeypatch.delenv("TIELINE_SECRET_HUBSPOT_ACCESS_TOKEN")
+        monkeypatch.delenv("TIELINE_SECRET_HUBSPOT_CLIENT_SECRET")
+
+        assert run("connect", "hubspot", "--file", str(portal)).code == 0
+
+
+class TestDeciding:
+    @pytest.fixture
+    def case_id(self, run: Run, worker_database: Database) -> str:
+        with worker_database.transaction() as connection:
+            row = connection.execute(
+                "INSERT INTO case_file (reason, owner_queue, thing_kind, thing_key, entity_code,"
+                " opened_at, correlation_id) VALUES ('deal.amount_missing', 'sales_operations',"
+                " 'deal', 'hubspot:7', 'HR-DE', %s, 'c') RETURNING case_id",
+                (NOW,),
+            ).fetchone()
+        assert row is not None
+        return str(row["case_id"])
+
+    def test_a_case_is_shown_taken_and_dismissed(self, run: Run, case_id: str) -> None:
+        shown = run("cases", "show", case_id, "--json").json
+        taken = run("cases", "assign", case_id, "gil", *_BY, "--json")
+        replayed = run("cases", "replay", case_id, "--reason", "mended", *_BY, "--json")
+        dismissed = run("cases", "dismiss", case_id, "--reason", "it is fine", *_BY, "--json")
+
+        assert shown["case"]["thing_key"] == "hubspot:7"
+        assert (taken.code, replayed.json["replayed"], dismissed.code) == (0, 0, 0)
+        assert run("cases", "list", "--state", "dismissed", "--json").json["cases"]
+        explained = run("explain", "case", case_id, "--json").json
+        decisions = [
+            step["facts"]["action"] for step in explained["steps"] if step["what"] == "decided"
+        ]
+        assert decisions == ["case.assigned", "case.replayed", "case.dismissed"]
+
+    def test_a_case_out_of_sight_does_not_exist(
+        self, run: Run, case_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        added = run(
+            "people", "add", "gil", "--role", "controller", "--entity", "HR-UK", "--json"
+        ).json
+        monkeypatch.setenv("TIELINE_PASSWORD", added["password"])
+
+        ran = run("cases", "assign", case_id, "gil", "--by", "gil")
+
+        assert (ran.code, ran.err) == (2, f"there is no case {case_id}\n")
+
+
+class TestProvisioning:
+    @pytest.fixture
+    def deal(self, run: Run, worker_database: Database) -> str:
+        data: dict[str, Any] = {
+            "name": "Deal", "stage": "closedwon", "is_won": False,
+            "amount": "1500", "currency": "EUR", "closed_on": None, "client_ref": None,
+            "owner_ref": None, "entity_code": "HR-DE", "practice": None,
+            "billing_method": None, "purchase_order": None, "is_purchase_order_required": None,
+            "rate_card": None, "tax_treatment": None, "starts_on": None, "ends_on": None,
+            "project_code": None, "cap_amount": None, "lines": [], "extras": {},
+        }  # fmt: skip
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO connection (connection_key, system, kind, mode)"
+                " VALUES ('sales', 'hubspot', 'crm', 'act')"
+            )
+            connection.execute(
+                "INSERT INTO source_version (connection_key, source_epoch, object, source_ref,"
+                " version, is_newest, noun, data, is_deleted, material_hash, material_version,"
+                " recorded_at, raw_id, correlation_id) VALUES ('sales', 0, 'deals', '7', 1, true,"
+                " 'Opportunity', %s, false, 'h', 1, %s, 1, 'c')",
+                (Jsonb(data), NOW),
+            )
+        return "sales:7"
+
+    def test_the_plan_lists_every_blocker_and_starts_nothing(
+        self, run: Run, deal: str, worker_database: Database
+    ) -> None:
+        ran = run("provision", deal, "--plan", "--json")
+
+        assert ran.code == 1
+        codes = {blocker["code"] for blocker in ran.json["deal"]["blockers"]}
+        assert len(codes) >= 5
+        with worker_database.transaction() as connection:
+            assert connection.execute("SELECT 1 FROM work_item").fetchone() is None
+
+    def test_the_plan_is_a_table_for_people(self, run: Run, deal: str) -> None:
+        ran = run("provision", deal, "--plan")
+
+        assert "Blockers" in ran.out
+        assert "What each system gets" in ran.out
+
+    def test_a_deal_is_explained_before_it_is_won(self, run: Run, deal: str) -> None:
+        (received,) = run("explain", "deal", deal, "--json").json["steps"]
+
+        assert (received["system"], received["facts"]["stage"]) == ("sales", "closedwon")
+
+    def test_a_ready_plan_is_started(self, run: Run, worker_database: Database) -> None:
+        plan_id = uuid.uuid4()
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO provisioning_plan (plan_id, connection_key, source_epoch, deal_ref, state,"
+                " entity_code, plan, planned_at, known_at, correlation_id) VALUES (%s, 'sales', 0, '9',"
+                " 'running', 'HR-DE', '{\"steps\": []}', %s, %s, 'c')",
+                (plan_id, NOW, NOW),
+            )
+
+        ran = run("provision", str(plan_id), "--json")
+
+        assert (ran.code, ran.json["deal"]["state"]) == (0, "running")
