@@ -47,7 +47,13 @@ _work_class: ContextVar[int] = ContextVar("work_class", default=REFERENCE)
 
 def main() -> None:
     """Run the command line; the exit code is 0 only when the goal of the command holds."""
-    sys.exit(cli.run(open_system=open_system, run_worker=run_worker))
+    sys.exit(
+        cli.run(
+            open_system=open_system,
+            run_worker=run_worker,
+            connector_packages=connector_packages,
+        )
+    )
 
 
 def open_system(settings: Settings, *, pool_max: int = 8) -> System:

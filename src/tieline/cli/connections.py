@@ -1,4 +1,4 @@
-"""Connections: connect a system, read it now; write new connectors and grade them."""
+"""Connections: connect a system, read it now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tieline.cli.showing import show_facts, show_json, show_table, tell
+from tieline.cli.showing import show_json, show_table, tell
 from tieline.cli.tools import (
     GOAL_MISSED,
     Tools,
@@ -192,34 +192,4 @@ def _show_connected(tried: Connected, *, as_json: bool) -> None:
     tell(f"saved, mode {tried.mode}" if tried.is_saved else "nothing is saved")
 
 
-@click.group()
-def connector() -> None:
-    """Write and grade connectors."""
-
-
-@connector.command("new")
-@click.argument("name")
-@click.option("--kind", type=click.Choice(["crm", "erp", "time"]), required=True)
-@click.option("--directory", type=click.Path(path_type=Path), default=Path())
-def connector_new(name: str, kind: str, directory: Path) -> int:
-    """Write the folder of a new connector."""
-    from tieline.sdk.scaffold import new_connector
-
-    click.echo(str(new_connector(name=name, kind=kind, directory=directory)))
-    return 0
-
-
-@connector.command("test")
-@click.argument("name")
-@json_option
-def connector_test(name: str, as_json: bool) -> int:
-    """Run the promise tests of a connector on its fixtures and print its quality scale."""
-    from tieline.cli.showing import plain
-    from tieline.sdk.quality import grade
-
-    report = grade(name)
-    show_facts(plain(report), as_json=as_json)
-    return 0 if report.is_good else GOAL_MISSED
-
-
-COMMANDS: tuple[click.Command, ...] = (connect, sync, connector)
+COMMANDS: tuple[click.Command, ...] = (connect, sync)

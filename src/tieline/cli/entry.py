@@ -14,13 +14,21 @@ from tieline.cli import (
     cases,
     closing,
     connections,
+    connectors,
     explaining,
     hours,
     operating,
     provisioning,
     rights,
 )
-from tieline.cli.tools import CANNOT, GOAL_MISSED, OpenSystem, RunWorker, Tools
+from tieline.cli.tools import (
+    CANNOT,
+    GOAL_MISSED,
+    ConnectorPackages,
+    OpenSystem,
+    RunWorker,
+    Tools,
+)
 from tieline.kernel.errors import MendTieline, TielineError, UserMistake
 
 
@@ -33,6 +41,7 @@ def main() -> None:
 for _module in (
     operating,
     connections,
+    connectors,
     provisioning,
     hours,
     cases,
@@ -45,7 +54,11 @@ for _module in (
 
 
 def run(
-    *, open_system: OpenSystem, run_worker: RunWorker, words: Sequence[str] | None = None
+    *,
+    open_system: OpenSystem,
+    run_worker: RunWorker,
+    connector_packages: ConnectorPackages,
+    words: Sequence[str] | None = None,
 ) -> int:
     """Run one command; a user's mistake is one sentence on standard error."""
     given = list(sys.argv[1:] if words is None else words)
@@ -54,7 +67,11 @@ def run(
         answer = main.main(
             args=given,
             prog_name="tieline",
-            obj=Tools(open_system=open_system, run_worker=run_worker),
+            obj=Tools(
+                open_system=open_system,
+                run_worker=run_worker,
+                connector_packages=connector_packages,
+            ),
             standalone_mode=False,
         )
     except click.ClickException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from tieline.settings import DSN_VARIABLE, PASSWORD_VARIABLE, Settings, read_set
 
 OpenSystem = Callable[[Settings], System]
 RunWorker = Callable[[Settings], int]
+ConnectorPackages = Callable[[], Mapping[str, str]]
 GOAL_MISSED = 1
 CANNOT = 2
 _FILE_BYTES_MAX = 1024 * 1024
@@ -35,6 +36,7 @@ class Tools:
 
     open_system: OpenSystem
     run_worker: RunWorker
+    connector_packages: ConnectorPackages
 
     def system(self) -> System:
         """Open the installation that the settings name.

@@ -9,40 +9,42 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any
 
-from tieline.sdk.promises import load_subject, problems_of
+from tieline.kernel.errors import UserMistake
+from tieline.sdk.promises import CHECKS, Subject, load_subject, problems_of
 
-RULES: Mapping[str, tuple[str, ...]] = {
-    "bronze": (
-        "folder_shape",
-        "check_before_saving",
-        "stream_fixtures",
-        "pure_translate",
-        "required_by_index",
-        "permissions_listed",
-    ),
-    "silver": (
-        "rate_limit_honored",
-        "credentials_refused_once",
-        "logs_once",
-        "unknown_words_become_cases",
-        "resumes_from_cursor",
-        "secrets_stay_out",
-    ),
-    "gold": (
-        "writes_made_safe",
-        "lost_answer_leaves_one",
-        "reconciliation_query",
-        "compensation_for_writes",
-        "deletes_and_reapprovals",
-        "sandbox_recipe",
-    ),
-    "platinum": (
-        "contract_test_scheduled",
-        "cursor_order_asserted",
-        "bulk_measured",
-        "strict_raw_types",
-        "documented",
-    ),
+# Each tier with its rules, each rule with what a connector that keeps it does.
+RULES: Mapping[str, Mapping[str, str]] = {
+    "bronze": {
+        "folder_shape": "the folder holds every file of a connector, and its manifest names owners",
+        "check_before_saving": "check() says no when the vendor refuses the credentials",
+        "stream_fixtures": "every stream has a recorded, scrubbed fixture that is understood",
+        "pure_translate": "translate.py has no clock, no calls, no floats, and repeats itself",
+        "required_by_index": "a record without a required field fails by itself and raises nothing",
+        "permissions_listed": "the manifest lists the least rights that are enough",
+    },
+    "silver": {
+        "rate_limit_honored": "the manifest declares a limit, and Retry-After is carried on",
+        "credentials_refused_once": "refused credentials ask for a person after a single call",
+        "logs_once": "a vendor that is down is logged once, and once more when it is back",
+        "unknown_words_become_cases": "a fixture <stream>.unknown_<what>.json is not guessed at",
+        "resumes_from_cursor": "a read that breaks never moves the cursor past what was not read",
+        "secrets_stay_out": "no secret stands in an error or a repr",
+    },
+    "gold": {
+        "writes_made_safe": "what was surely not done is told apart from what was refused",
+        "lost_answer_leaves_one": "a lost answer leaves the outcome unknown and is never sent again",
+        "reconciliation_query": "the system can be asked for its own figures of a period",
+        "compensation_for_writes": "every write can be taken back",
+        "deletes_and_reapprovals": "deleted and approved-again records are told",
+        "sandbox_recipe": "README.md says under Sandbox how to get an account to try it on",
+    },
+    "platinum": {
+        "contract_test_scheduled": "a contract test runs on a schedule against a sandbox",
+        "cursor_order_asserted": "the order in which the vendor sorts is asserted while reading",
+        "bulk_measured": "the bulk path is measured at 100,000 records",
+        "strict_raw_types": "raw records have types of their own",
+        "documented": "limits, permissions, known gaps and removal are documented",
+    },
 }
 
 
@@ -57,11 +59,16 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
-    """One rule of one connector; ``problems`` are sentences, ``reason`` that of an exemption."""
+    """One rule of one connector; ``problems`` are sentences, ``reason`` that of an exemption.
+
+    ``is_tested`` is False where the connector's word has to do.
+    """
 
     tier: str
     rule: str
+    meaning: str
     standing: Standing
+    is_tested: bool = False
     problems: tuple[str, ...] = ()
     reason: str = ""
 
@@ -100,11 +107,16 @@ class QualityReport:
 def grade(package: str) -> QualityReport:
     """Run the promises on a connector's package and compare with what its quality.toml says.
 
-    :raises ImportError: the package cannot be imported.
-    :raises ValueError: its quality.toml cannot be read.
+    :raises UserMistake: its files cannot be read or imported.
     """
-    subject = load_subject(package)
-    answers = read_answers(package)
+    try:
+        subject = load_subject(package)
+        answers = read_answers(package)
+    except Exception as error:
+        # Whatever a stranger's module raises while it is imported is theirs to mend.
+        raise UserMistake(
+            f"{package} cannot be loaded: {type(error).__name__}: {_one_line(error)}"
+        ) from error
     results = tuple(
         _result(tier, rule, answers.get(tier, {}).get(rule), subject)
         for tier, rules in RULES.items()
@@ -134,17 +146,32 @@ def read_answers(package: str) -> Mapping[str, Mapping[str, Any]]:
     return answers
 
 
-def _result(tier: str, rule: str, answer: Any, subject: Any) -> RuleResult:
+def _result(tier: str, rule: str, answer: Any, subject: Subject) -> RuleResult:
+    meaning = RULES[tier][rule]
     if answer is None:
-        return RuleResult(tier=tier, rule=rule, standing=Standing.OPEN)
+        return RuleResult(tier=tier, rule=rule, meaning=meaning, standing=Standing.OPEN)
     if isinstance(answer, dict):
         return RuleResult(
-            tier=tier, rule=rule, standing=Standing.EXEMPT, reason=str(answer["exempt"])
+            tier=tier,
+            rule=rule,
+            meaning=meaning,
+            standing=Standing.EXEMPT,
+            reason=str(answer["exempt"]),
         )
     problems = tuple(problems_of(rule=rule, subject=subject))
-    standing = Standing.BROKEN if problems else Standing.DONE
-    return RuleResult(tier=tier, rule=rule, standing=standing, problems=problems)
+    return RuleResult(
+        tier=tier,
+        rule=rule,
+        meaning=meaning,
+        standing=Standing.BROKEN if problems else Standing.DONE,
+        is_tested=rule in CHECKS,
+        problems=problems,
+    )
 
 
 def _is_kept(result: RuleResult) -> bool:
     return result.standing in (Standing.DONE, Standing.EXEMPT)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

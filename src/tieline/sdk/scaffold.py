@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
+import sys
 from pathlib import Path
 
 from tieline.kernel.errors import UserMistake
@@ -16,17 +19,24 @@ def new_connector(*, name: str, kind: str, directory: Path) -> Path:
 
     :raises UserMistake: the name or kind cannot be used, or the folder is there already.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise UserMistake(f"{name} is not a name: lower case letters, digits and underscores")
+    if name in sys.stdlib_module_names or importlib.util.find_spec(name) is not None:
+        raise UserMistake(f"{name} is the name of a Python package that is installed already")
     if kind not in KINDS:
         raise UserMistake(f"{kind} is none of {', '.join(KINDS)}")
     folder = directory / name
     if folder.exists():
         raise UserMistake(f"{folder} is there already")
+    if not directory.is_dir():
+        raise UserMistake(f"{directory} is no folder")
     noun, stream = KINDS[kind]
     words = {"NAME": name, "KIND": kind, "NOUN": noun, "STREAM": stream, "TITLE": name.title()}
     fixtures = folder / "fixtures"
-    fixtures.mkdir(parents=True)
+    try:
+        fixtures.mkdir(parents=True)
+    except OSError as error:
+        raise UserMistake(f"{folder} cannot be made: {error.strerror}") from error
     for file_name, text in {**_FILES, "translate.py": _TRANSLATES[noun]}.items():
         (folder / _filled(file_name, words)).write_text(_filled(text, words), encoding="utf-8")
     (fixtures / f"{stream}.json").write_text(_FIXTURE, encoding="utf-8")

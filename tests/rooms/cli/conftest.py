@@ -47,7 +47,12 @@ def run_bare(
 
     def run(*words: str) -> Ran:
         capfd.readouterr()
-        code = cli.run(open_system=app.open_system, run_worker=app.run_worker, words=words)
+        code = cli.run(
+            open_system=app.open_system,
+            run_worker=app.run_worker,
+            connector_packages=app.connector_packages,
+            words=words,
+        )
         told = capfd.readouterr()
         return Ran(code=code, out=told.out, err=told.err)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +17,6 @@ from tieline.kernel.errors import (
     NotExecuted,
     OutcomeUnknown,
     Refused,
-    TielineError,
     TryAgain,
 )
 from tieline.sdk.capabilities import Strategy, Undo
@@ -31,13 +32,20 @@ _IMPURE = frozenset(
     {"httpx", "socket", "random", "time", "os", "pathlib", "subprocess", "requests"}
 )
 _CLOCKS = frozenset({"now", "utcnow", "today"})
+_CHATTY = ("httpx", "httpcore")
+_RECONCILIATION = {"erp": "line_totals", "time": "window_pages"}
 _MONEY_NOUNS = frozenset({"time_line", "journal", "invoice", "contract"})
 
 
 def problems_of(*, rule: str, subject: Subject) -> Problems:
     """Return what is wrong with a connector under a rule; a rule without a check has none."""
     check = CHECKS.get(rule)
-    return [] if check is None else check(subject)
+    if check is None:
+        return []
+    try:
+        return check(subject)
+    except Exception as error:  # noqa: BLE001 (a connector that breaks its rehearsal is the finding)
+        return [f"the rehearsal broke off with {type(error).__name__}: {error}"]
 
 
 def _folder_shape(subject: Subject) -> Problems:
@@ -188,6 +196,35 @@ def _credentials_refused_once(subject: Subject) -> Problems:
     return problems
 
 
+def _logs_once(subject: Subject) -> Problems:
+    """Read three times while the vendor is down: telling it once is enough, telling it never is fine."""
+    if subject.rehearsal is None or not subject.rehearsal.is_http:
+        return []
+    stream = subject.manifest.streams[0].name
+    with misbehaving(bad.BUSY) as vendor, _heard() as lines:
+        connector = subject.build(base_url=vendor.url)
+        for _ in range(3):
+            _error_of(lambda: list(connector.pages(stream=stream, cursor=None, is_full=True)))
+    return [f"{stream} down for three reads is logged {len(lines)} times"] if len(lines) > 1 else []
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    lines: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not record.name.startswith(_CHATTY):
+                lines.append(record.getMessage())
+
+    ear, root = Ear(), logging.getLogger()
+    root.addHandler(ear)
+    try:
+        yield lines
+    finally:
+        root.removeHandler(ear)
+
+
 def _unknown_words(subject: Subject) -> Problems:
     connector = subject.build(base_url=_NOWHERE)
     problems, seen = [], 0
@@ -274,6 +311,23 @@ def _lost_answer(subject: Subject) -> Problems:
     return problems
 
 
+def _reconciliation_query(subject: Subject) -> Problems:
+    query = _RECONCILIATION.get(subject.manifest.kind)
+    if query is None:
+        return [f"a {subject.manifest.kind} holds nothing to reconcile: exempt it with the reason"]
+    if hasattr(subject.build(base_url=_NOWHERE), query):
+        return []
+    return [f"the connector has no {query}()"]
+
+
+def _sandbox_recipe(subject: Subject) -> Problems:
+    readme = subject.folder.joinpath("README.md")
+    if not readme.is_file():
+        return ["README.md is missing"]
+    lines = readme.read_text(encoding="utf-8").splitlines()
+    return [] if "## Sandbox" in lines else ["README.md has no part ## Sandbox"]
+
+
 def _compensation(subject: Subject) -> Problems:
     return [
         f"{write.noun} cannot be taken back: exempt it with the reason"
@@ -312,18 +366,18 @@ def _write_wire(subject: Subject, command: Command, behavior: Misbehavior, wante
 
 
 def _read_error(subject: Subject, url: str, stream: str) -> BaseException | None:
-    try:
-        list(subject.build(base_url=url).pages(stream=stream, cursor=None, is_full=True))
-    except TielineError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 (an error of another kind is the finding)
-        return error
-    return None
+    connector = subject.build(base_url=url)
+    return _error_of(lambda: list(connector.pages(stream=stream, cursor=None, is_full=True)))
 
 
 def _write_error(subject: Subject, url: str, command: Command) -> BaseException | None:
+    connector = subject.build(base_url=url)
+    return _error_of(lambda: connector.write(command=command))
+
+
+def _error_of(call: Callable[[], object]) -> BaseException | None:
     try:
-        subject.build(base_url=url).write(command=command)
+        call()
     except Exception as error:  # noqa: BLE001 (an error of another kind is the finding)
         return error
     return None
@@ -346,10 +400,13 @@ CHECKS: Mapping[str, Callable[[Subject], Problems]] = {
     "permissions_listed": _permissions_listed,
     "rate_limit_honored": _rate_limit_honored,
     "credentials_refused_once": _credentials_refused_once,
+    "logs_once": _logs_once,
     "unknown_words_become_cases": _unknown_words,
     "resumes_from_cursor": _resumes_from_cursor,
     "secrets_stay_out": _secrets_stay_out,
     "writes_made_safe": _writes_made_safe,
     "lost_answer_leaves_one": _lost_answer,
+    "reconciliation_query": _reconciliation_query,
     "compensation_for_writes": _compensation,
+    "sandbox_recipe": _sandbox_recipe,
 }
