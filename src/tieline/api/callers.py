@@ -113,6 +113,7 @@ class Doors:
         ) -> ApiCaller:
             return self._let_in(given, scope)
 
+        caller.scope = scope  # type: ignore[attr-defined] - told by the description
         return caller
 
     def may_change(self, scope: str) -> Callable[..., Change]:
@@ -146,6 +147,7 @@ class Doors:
                 database=self.system.web_database,
             )
 
+        change.scope = scope  # type: ignore[attr-defined] - told by the description
         return change
 
     @contextmanager

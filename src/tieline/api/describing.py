@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from tieline.api.problems import MEDIA_TYPE, ProblemDocument
 
@@ -46,6 +47,10 @@ def _described(api: FastAPI) -> dict[str, Any]:
     description = get_openapi(
         title=api.title, version=api.version, routes=api.routes, description=api.description
     )
+    for route in api.routes:
+        if isinstance(route, APIRoute):
+            for method in route.methods:
+                _tell_scope(description["paths"][route.path][method.lower()], route)
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -59,6 +64,13 @@ def _described(api: FastAPI) -> dict[str, Any]:
                 answers.update({str(status): _problem(status) for status in (413, 415)})
             operation["responses"] = dict(sorted(answers.items()))
     return description
+
+
+def _tell_scope(operation: dict[str, Any], route: APIRoute) -> None:
+    for dependency in route.dependant.dependencies:
+        scope = getattr(dependency.call, "scope", None)
+        if scope is not None:
+            operation["x-scope"] = scope
 
 
 def _problem(status: int) -> dict[str, Any]:

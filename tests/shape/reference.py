@@ -1,0 +1,289 @@
+"""Write docs/reference from the code: settings, commands, endpoints, reasons, connectors, events."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import click
+
+from tieline.api import create_api
+from tieline.app import BUILT_IN
+from tieline.cli import main
+from tieline.sdk import Capabilities, load_manifest
+from tieline.sdk.quality import RULES, read_answers
+from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
+from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
+from tieline.services.readiness_checks import NOT_CHECKED
+from tieline.services.system import System
+from tieline.validation import builtin_rules, builtin_values
+
+FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+_WRITTEN = "<!-- Written by script/reference; change the code, or words.toml, and run it. -->"
+
+
+def pages() -> dict[str, str]:
+    """Return every page of the reference by its file name."""
+    return {
+        name: "\n".join([_WRITTEN, *write()]).rstrip() + "\n"
+        for name, write in sorted(_PAGES.items())
+    }
+
+
+def words() -> dict[str, dict[str, str]]:
+    """Return the sentences for what the code names without explaining."""
+    return tomllib.loads((FOLDER / "words.toml").read_text(encoding="utf-8"))
+
+
+def _settings() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield "Everything is read once from the environment."
+    yield ""
+    yield from _table(("Variable", "What it says"), sorted(words()["settings"].items()))
+
+
+def _commands() -> Iterator[str]:
+    yield "# Commands"
+    yield ""
+    yield "With `--json` a command prints exactly one JSON object on standard output; everything else"
+    yield "goes to standard error. Exit 0: the goal holds; 1: it does not; 2: it cannot be done as asked."
+    yield from _command(main, "tieline", None)
+
+
+def _command(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=parent)
+    if parent is not None:
+        usage = " ".join(command.collect_usage_pieces(context))
+        yield ""
+        yield f"## {context.command_path}"
+        yield ""
+        yield f"`{context.command_path} {usage}`".replace(" `", "`")
+        yield ""
+        yield _paragraphs(command.help or "")
+        options = [
+            record
+            for parameter in command.params
+            if (record := parameter.get_help_record(context)) is not None
+        ]
+        if options:
+            yield ""
+            yield from _table(
+                ("Option", "What it does"), [(f"`{name}`", text) for name, text in options]
+            )
+    if isinstance(command, click.Group):
+        for child in sorted(command.commands):
+            yield from _command(command.commands[child], child, context)
+
+
+def _endpoints() -> Iterator[str]:
+    yield "# Endpoints"
+    yield ""
+    yield "The whole description is `GET /v1/openapi.json`, OpenAPI 3.1. A key goes along as a bearer"
+    yield "token. A call that changes something carries the header `Idempotency-Key`. Errors are problem"
+    yield "documents (RFC 9457) whose `code` is one of [the reasons](reasons.md)."
+    yield ""
+    rows = []
+    for path, methods in _description()["paths"].items():
+        for method, operation in methods.items():
+            statuses = ", ".join(operation["responses"])
+            sentence = " ".join(operation.get("description", "").split())
+            scope = operation.get("x-scope", "-")
+            rows.append((f"`{method.upper()} {path}`", sentence, scope, statuses))
+    yield from _table(("Address", "What it does", "Scope", "Answers"), sorted(rows))
+
+
+def _description() -> dict[str, Any]:
+    return create_api(cast(System, SimpleNamespace(database=None, web_database=None))).openapi()
+
+
+def _reasons() -> Iterator[str]:
+    yield "# Reasons and rules"
+    yield ""
+    yield "Codes are for ever: they are added, never renamed and never used again for something else."
+    yield ""
+    yield "## Rules about hours"
+    yield ""
+    yield "Each is a row of a release; severity, and the values below, may differ per release."
+    yield ""
+    yield from _table(
+        ("Code", "Severity", "Queue", "What is wrong", "What to do", "Must be true", "Source"),
+        [
+            (
+                f"`{rule.code}`",
+                rule.severity,
+                rule.owner_queue,
+                rule.message,
+                rule.fix_hint,
+                f"`{rule.predicate}`" + _unless_always(rule.applies_when),
+                rule.source,
+            )
+            for rule in builtin_rules()
+        ],
+    )
+    yield ""
+    yield "### Values that rules compare with"
+    yield ""
+    yield from _table(
+        ("Value", "Shipped as"), [(f"`{each.name}`", each.value) for each in builtin_values()]
+    )
+    yield ""
+    yield "## Checks of a won deal"
+    yield ""
+    yield from _table(
+        ("Code", "Severity", "Queue", "What is wrong", "What to do"),
+        [
+            (f"`{each.code}`", each.severity, each.owner_queue, each.message, each.fix_hint)
+            for each in PROVISIONING_CHECKS
+        ],
+    )
+    yield ""
+    yield "## Checks before an invoice"
+    yield ""
+    yield from _table(
+        ("Code", "Weight", "Queue", "What to do"),
+        [(f"`{each.code}`", each.weight, each.owner_queue, each.fix) for each in READINESS_CHECKS],
+    )
+    yield ""
+    yield "Not checked for want of data, and counted:"
+    yield ""
+    yield from _table(("Code", "Why"), [(f"`{code}`", text) for code, text in NOT_CHECKED])
+    yield ""
+    yield "## Other reasons and problem codes"
+    yield ""
+    others = words()["reasons"] | words()["composed"]
+    yield from _table(
+        ("Code", "What it says"), [(f"`{code}`", text) for code, text in sorted(others.items())]
+    )
+
+
+def _unless_always(applies_when: str) -> str:
+    return "" if applies_when.lower() == "true" else f" where `{applies_when}`"
+
+
+def _connectors() -> Iterator[str]:
+    yield "# Connectors"
+    yield ""
+    yield "How a write is made safe: (a) the target's own idempotency key, (b) upsert on a unique id,"
+    yield "(c) a unique business field, (d) asked for before it is tried again, (e) an import batch,"
+    yield "(f) once, then a case."
+    for system, package in sorted(BUILT_IN.items()):
+        yield ""
+        yield f"## {system}"
+        yield ""
+        yield from _connector(load_manifest(package), read_answers(package))
+
+
+def _connector(manifest: Capabilities, answers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    yield from _table(
+        ("Declares", ""),
+        [
+            ("Kind", manifest.kind),
+            ("Claims", manifest.tier),
+            ("Owners", ", ".join(manifest.owners)),
+            ("Permissions", "; ".join(manifest.permissions)),
+            (
+                "Rate limit",
+                f"{manifest.rate_limit_calls} calls in {manifest.rate_limit_window_seconds} s",
+            ),
+            ("Settles within", f"{manifest.settle_seconds} s"),
+            ("Settings of a connection", ", ".join(f"`{key}`" for key in manifest.config_keys)),
+            ("Secrets", ", ".join(f"`{name}`" for name in manifest.secret_names) or "none"),
+        ],
+    )
+    yield ""
+    yield from _table(
+        ("Stream", "Noun", "Announces deletes", "Tells its total", "Overlap", "Link"),
+        [
+            (
+                f"`{stream.name}`",
+                stream.noun,
+                "yes" if stream.announces_deletes else "no",
+                "yes" if stream.has_total else "no",
+                f"{stream.overlap_seconds} s",
+                f"`{manifest.record_urls[stream.name]}`"
+                if stream.name in manifest.record_urls
+                else "",
+            )
+            for stream in manifest.streams
+        ],
+    )
+    if manifest.writes:
+        yield ""
+        yield from _table(
+            ("Writes", "Made safe by", "Undone by", "Lines in a batch"),
+            [
+                (write.noun, f"({write.strategy})", str(write.undo), str(write.batch_lines_max))
+                for write in manifest.writes
+            ],
+        )
+    yield ""
+    yield from _table(
+        ("Quality", *RULES),
+        [("kept", *(_kept(answers.get(tier, {}), RULES[tier]) for tier in RULES))],
+    )
+
+
+def _kept(answers: Mapping[str, Any], rules: Sequence[str]) -> str:
+    parts = []
+    for rule in rules:
+        answer = answers.get(rule)
+        if answer is None:
+            parts.append(f"{rule}: open")
+        elif isinstance(answer, dict):
+            parts.append(f"{rule}: exempt, {answer['exempt']}")
+        else:
+            parts.append(f"{rule}: {answer}")
+    return "<br>".join(parts)
+
+
+def _events() -> Iterator[str]:
+    yield "# Events and the audit"
+    yield ""
+    yield "Events are CloudEvents in the outbox; they are kept for ever and hold ids, numbers and codes,"
+    yield "never names or texts."
+    yield ""
+    yield from _table(
+        ("Event", "What it says"), [(f"`{n}`", t) for n, t in sorted(words()["events"].items())]
+    )
+    yield ""
+    yield "## Actions in the audit"
+    yield ""
+    yield "The audit only gains rows: who did what to which thing, when and why."
+    yield ""
+    yield from _table(
+        ("Action", "What happened"), [(f"`{n}`", t) for n, t in sorted(words()["actions"].items())]
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    for row in rows:
+        yield f"| {' | '.join(_cell(cell) for cell in row)} |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _paragraphs(text: str) -> str:
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+_PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "commands.md": _commands,
+    "connectors.md": _connectors,
+    "endpoints.md": _endpoints,
+    "events.md": _events,
+    "reasons.md": _reasons,
+    "settings.md": _settings,
+}
+
+
+if __name__ == "__main__":
+    for file_name, text in pages().items():
+        (FOLDER / file_name).write_text(text, encoding="utf-8")
