@@ -19,6 +19,17 @@ from tieline.api.routes.open import open_routes
 from tieline.api.routes.proposals import proposal_routes
 from tieline.services.system import System
 
+_ROUTES = (
+    open_routes,
+    hours_routes,
+    deal_routes,
+    case_routes,
+    proposal_routes,
+    close_routes,
+    explaining_routes,
+    connection_routes,
+    webhook_routes,
+)
 _DESCRIPTION = (
     "Every object outside the key's legal entities answers as if it did not exist. Money and rates"
     " are text, durations whole seconds. What calls a vendor is scheduled and answered with 202."
@@ -38,17 +49,8 @@ def create_api(system: System) -> FastAPI:
     api.add_middleware(BodyGate)
     answer_in_problems(api)
     doors = Doors(system)
-    for routes in (
-        open_routes,
-        hours_routes,
-        deal_routes,
-        case_routes,
-        proposal_routes,
-        close_routes,
-        explaining_routes,
-        connection_routes,
-        webhook_routes,
-    ):
-        api.include_router(routes(doors))
-    describe(api)
+    routers = [routes(doors) for routes in _ROUTES]
+    for router in routers:
+        api.include_router(router)
+    describe(api, routers)
     return api

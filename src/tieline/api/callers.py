@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse
@@ -26,6 +26,7 @@ _KEY_CHARACTERS_MAX = 200
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key of `tieline keys`.")
 
+_Door = TypeVar("_Door", bound=Callable[..., object])
 Work = Callable[[Connection[Row]], BaseModel]
 
 
@@ -113,8 +114,7 @@ class Doors:
         ) -> ApiCaller:
             return self._let_in(given, scope)
 
-        caller.scope = scope  # type: ignore[attr-defined] - told by the description
-        return caller
+        return _with_scope(caller, scope)
 
     def may_change(self, scope: str) -> Callable[..., Change]:
         """Return the dependency of a call that changes something; it carries a key of its own."""
@@ -147,8 +147,7 @@ class Doors:
                 database=self.system.web_database,
             )
 
-        change.scope = scope  # type: ignore[attr-defined] - told by the description
-        return change
+        return _with_scope(change, scope)
 
     @contextmanager
     def sight(self, caller: ApiCaller) -> Iterator[Connection[Row]]:
@@ -173,3 +172,9 @@ class Doors:
                 status=403, code="key.scope_missing", detail=f"the key has no scope {scope}"
             )
         return found
+
+
+def _with_scope(door: _Door, scope: str | None) -> _Door:
+    # The description of the API reads it from the dependency.
+    vars(door)["scope"] = scope
+    return door

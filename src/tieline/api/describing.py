@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -32,24 +33,24 @@ def problems(*statuses: int) -> Responses:
     return {status: _problem(status) for status in statuses}
 
 
-def describe(api: FastAPI) -> None:
+def describe(api: FastAPI, routers: Sequence[APIRouter]) -> None:
     """Let an application describe itself with problem documents instead of the framework's own."""
 
     def openapi() -> dict[str, Any]:
         if api.openapi_schema is None:
-            api.openapi_schema = _described(api)
+            api.openapi_schema = _described(api, routers)
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]
 
 
-def _described(api: FastAPI) -> dict[str, Any]:
+def _described(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     description = get_openapi(
         title=api.title, version=api.version, routes=api.routes, description=api.description
     )
-    for route in api.routes:
+    for route in (each for router in routers for each in router.routes):
         if isinstance(route, APIRoute):
-            for method in route.methods:
+            for method in route.methods or ():
                 _tell_scope(description["paths"][route.path][method.lower()], route)
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
