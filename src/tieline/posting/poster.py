@@ -38,6 +38,7 @@ from tieline.sdk.directory import Connectors
 
 _SAFE_TO_RESEND = {Strategy.NATIVE_KEY, Strategy.UPSERT, Strategy.UNIQUE_FIELD}
 _RETRY_SECONDS = 2
+_SHARED_SECONDS = 1
 
 Row = dict[str, Any]
 
@@ -97,7 +98,8 @@ class Poster:
 
     def _send(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
         key = command.business_key
-        self._reserve(command)
+        if not self._reserve(command, request):
+            return Waiting(business_key=key, due_in_seconds=_SHARED_SECONDS, state=states.PLANNED)
         failpoint(f"post.{command.noun}.after_intent")
         try:
             receipt = writer.write(command=command)
@@ -120,9 +122,21 @@ class Poster:
         self.budgets.note_answer(connection_key=request.target_connection)
         return self._read_back(writer, command, request, target_code=receipt.target_code)
 
-    def _reserve(self, command: Command) -> None:
+    def _reserve(self, command: Command, request: EffectRequest) -> bool:
+        """Commit to send; False while another write of the same shared record is open."""
         content = command.content()
+        capabilities = self.connectors.capabilities(connection_key=request.target_connection)
+        shared_field = capabilities.write_of(request.noun).shared_field
         with self.database.transaction() as connection:
+            if shared_field is not None and states.is_being_written(
+                connection,
+                business_key=command.business_key,
+                target_connection=request.target_connection,
+                noun=request.noun,
+                field=shared_field,
+                value=str(content[shared_field]),
+            ):
+                return False
             states.to_intent(
                 connection,
                 business_key=command.business_key,
@@ -133,6 +147,7 @@ class Poster:
                 " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
                 (command.business_key, Jsonb(dict(content))),
             )
+        return True
 
     def _read_back(
         self, writer: Writes, command: Command, request: EffectRequest, *, target_code: str

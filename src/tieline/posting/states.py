@@ -171,6 +171,35 @@ def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: 
     )
 
 
+def is_being_written(
+    connection: Connection[Row],
+    *,
+    business_key: UUID,
+    target_connection: str,
+    noun: str,
+    field: str,
+    value: str,
+) -> bool:
+    """Say whether another effect is writing a record with this value, which both would share.
+
+    Holds the value until the transaction ends, so that of two that ask at once one waits.
+    """
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+        ("|".join((target_connection, noun, value)),),
+    )
+    row = connection.execute(
+        """
+        SELECT 1 FROM effect e JOIN effect_payload p USING (business_key)
+        WHERE e.target_connection = %s AND e.noun = %s AND e.business_key <> %s
+          AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'ABSENT') AND p.content ->> %s = %s
+        LIMIT 1
+        """,
+        (target_connection, noun, business_key, field, value),
+    ).fetchone()
+    return row is not None
+
+
 def move(
     connection: Connection[Row],
     *,

@@ -104,6 +104,7 @@ class Demo:
     progress: Progress
     workers: Workers
     logins: list[Login] = field(default_factory=list)
+    _first_money_seconds: int | None = None
 
     def run(self) -> tuple[Town, System, Story, dict[str, Any]]:
         """Run the story to its end and return the figures.
@@ -118,16 +119,14 @@ class Demo:
                 firm_seed=self.firm.erp_seed(),
                 now=self.firm.now,
                 progress=self.progress,
+                on_database=self.workers.start,
             ),
         )
         system = self.open_system(self.settings)
         story = Story(firm=self.firm, town=town, drop_directory=self.settings.home / "drop")
         story.prepare()
         self._step("installation", lambda: self._install(town, system, story))
-        self.workers.start()
-        self._step("people and clients", lambda: self._staff(system, story))
-        self._step("deals", lambda: self._win(system, story))
-        self._step("hours", lambda: self._book(system, story))
+        self._step("deals and hours", lambda: self._work(system, story))
         self._step("changes", lambda: self._change(system, story))
         story.calm_down()
         self._settle(system, "calm")
@@ -136,6 +135,7 @@ class Demo:
         figures = collect_figures(
             system=system, town=town, story=story, seconds_total=self.workers.seconds
         )
+        figures["seconds_to_first_money"] = self._first_money_seconds
         return town, system, story, figures
 
     # -- the steps -------------------------------------------------------------------------------
@@ -195,48 +195,47 @@ class Demo:
                 )
                 self.logins.append(Login(login=login, password=password, does=does))
 
-    def _staff(self, system: System, story: Story) -> None:
+    def _work(self, system: System, story: Story) -> None:
+        """Staff the firm, win a deal, then the others; who can book books at once."""
         story.drop_staffing()
+        story.win_first_deal()
+        deals, entries = 0, 0
+
+        def is_through() -> bool:
+            nonlocal deals, entries
+            active = _active_projects(system)
+            entries += story.book_time(project_codes=active, at=system.clock.now())
+            self._note_first_money(system)
+            if active and not deals:
+                deals = story.win_deals()
+                self.progress(f"  {deals} deals won in the CRM")
+            return (
+                _settled_plans(system) == deals > 0
+                and watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
+                and watch.is_quiet(system.database)
+            )
+
         watch.wait_for(
-            "staffing",
-            lambda: (
-                watch.count(system.database, "SELECT count(*) FROM employment")
-                >= len(self.firm.people)
-            ),
-            seconds_max=_PROVISION_SECONDS_MAX,
+            "deals and hours",
+            is_through,
+            seconds_max=_PROVISION_SECONDS_MAX + _POST_SECONDS_MAX,
             progress=self.progress,
             tell=lambda: (
-                f"{watch.count(system.database, 'SELECT count(*) FROM employment')} of "
-                f"{len(self.firm.people)} people"
+                f"deals {watch.in_words(watch.plan_states(system.database))};"
+                f" hours {watch.in_words(watch.place_counts(system.database))}"
             ),
-        )
-
-    def _win(self, system: System, story: Story) -> None:
-        deals = story.win_deals()
-        self.progress(f"  {deals} deals won in the CRM")
-        watch.wait_for(
-            "provisioning",
-            lambda: _settled_plans(system) == deals and watch.is_quiet(system.database),
-            seconds_max=_PROVISION_SECONDS_MAX,
-            progress=self.progress,
-            tell=lambda: watch.in_words(watch.plan_states(system.database)),
         )
         self.progress(f"  {watch.in_words(watch.plan_states(system.database))}")
-
-    def _book(self, system: System, story: Story) -> None:
-        entries = story.book_time()
-        self.progress(f"  {entries} entries handed in")
-        watch.wait_for(
-            "posting",
-            lambda: (
-                watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
-                and watch.is_quiet(system.database)
-            ),
-            seconds_max=_POST_SECONDS_MAX,
-            progress=self.progress,
-            tell=lambda: watch.in_words(watch.place_counts(system.database)),
+        self.progress(
+            f"  {entries} entries handed in: {watch.in_words(watch.place_counts(system.database))}"
         )
-        self.progress(f"  {watch.in_words(watch.place_counts(system.database))}")
+
+    def _note_first_money(self, system: System) -> None:
+        if self._first_money_seconds is None and watch.count(
+            system.database, "SELECT count(*) FROM ledger_line"
+        ):
+            self._first_money_seconds = self.workers.seconds
+            self.progress(f"  first money moved after {self._first_money_seconds} s")
 
     def _change(self, system: System, story: Story) -> None:
         changes = story.change_minds(at=system.clock.now())
@@ -338,7 +337,7 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
                 "allowed_hosts": [],
                 "timeout_seconds": 3,
                 "streams": ["companies", "deals", "owners"],
-                "poll_seconds": 3,
+                "poll_seconds": 2,
             },
             secrets={
                 "access_token": town.saas.hubspot_token,
@@ -356,8 +355,8 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
                 "base_url": town.harvest.url,
                 "timeout_seconds": 3,
                 "streams": ["users", "time_entries"],
-                "poll_seconds": 3,
-                "full_read_seconds": 12,
+                "poll_seconds": 2,
+                "full_read_seconds": 6,
                 "reads_from": _months_before(firm.month, 2).isoformat(),
             },
             secrets={
@@ -411,6 +410,15 @@ def example_config(name: str) -> dict[str, Any]:
     for word in ("connection_key", "system", "mode"):
         config.pop(word, None)
     return config
+
+
+def _active_projects(system: System) -> list[str]:
+    with system.database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT p.project_code FROM provisioning_plan n JOIN project p USING (project_id)"
+            " WHERE n.state = 'active' ORDER BY n.active_at"
+        ).fetchall()
+    return [row["project_code"] for row in rows]
 
 
 def _settled_plans(system: System) -> int:

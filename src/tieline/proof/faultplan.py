@@ -9,6 +9,7 @@ Rule = Mapping[str, Any]
 
 _CREATE_LINES = r"model\.timesheet\.line\.create"
 
+# The first deal and the first batch pass, so that money moves at once; later ones meet faults.
 # Lost answers and late commits hit batches of hours on their way to the ERP.
 ERP_WHILE_POSTING: Sequence[Rule] = (
     {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
@@ -23,28 +24,28 @@ ERP_WHILE_POSTING: Sequence[Rule] = (
 )  # fmt: skip
 ERP_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost",
-     "body": r"model\.project\.work\.create", "occurrences": [2, 9]},
+     "body": r"model\.project\.work\.create", "occurrences": [9, 16]},
     {"name": "project-late", "kind": "late_commit",
-     "body": r"model\.project\.work\.create", "occurrences": [5, 11], "delay_ms": 1500, "hold_ms": 200},
+     "body": r"model\.project\.work\.create", "occurrences": [12, 19], "delay_ms": 1500, "hold_ms": 200},
     {"name": "project-refused", "kind": "refuse_503_before",
-     "body": r"model\.project\.work\.create", "occurrences": [4, 12, 16]},
+     "body": r"model\.project\.work\.create", "occurrences": [8, 14, 22]},
     {"name": "project-busy", "kind": "rate_limit_429",
-     "body": r"model\.project\.work\.create", "occurrences": [7, 14], "retry_after_seconds": 1},
+     "body": r"model\.project\.work\.create", "occurrences": [11, 20], "retry_after_seconds": 1},
     {"name": "contract-refused", "kind": "refuse_503_before",
-     "body": r"model\.sale\.sale\.create", "occurrences": [1, 3]},
+     "body": r"model\.sale\.sale\.create", "occurrences": [2, 4]},
 )  # fmt: skip
 TIME_TOOL_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost", "method": "POST", "path": r"/projects",
-     "occurrences": [3, 11]},
+     "occurrences": [12, 24]},
     {"name": "project-late", "kind": "late_commit", "method": "POST", "path": r"/projects",
-     "occurrences": [7], "delay_ms": 800, "hold_ms": 200},
-    {"name": "refused", "kind": "refuse_503_before", "path": r"/v2/", "occurrences": [4, 9, 15, 22, 31, 45]},
-    {"name": "busy", "kind": "rate_limit_429", "path": r"/v2/", "occurrences": [6, 18, 27],
+     "occurrences": [18], "delay_ms": 800, "hold_ms": 200},
+    {"name": "refused", "kind": "refuse_503_before", "path": r"/v2/", "occurrences": [40, 49, 58, 67, 76, 90]},
+    {"name": "busy", "kind": "rate_limit_429", "path": r"/v2/", "occurrences": [44, 62, 81],
      "retry_after_seconds": 1},
 )  # fmt: skip
 CRM: Sequence[Rule] = (
-    {"name": "refused", "kind": "refuse_503_before", "path": r"/crm/", "occurrences": [5, 12, 21, 30]},
-    {"name": "busy", "kind": "rate_limit_429", "path": r"/crm/", "occurrences": [8, 17, 26],
+    {"name": "refused", "kind": "refuse_503_before", "path": r"/crm/", "occurrences": [24, 36, 49, 63]},
+    {"name": "busy", "kind": "rate_limit_429", "path": r"/crm/", "occurrences": [30, 43, 57],
      "retry_after_seconds": 1},
 )  # fmt: skip
 # While posted hours exist: pages that skip or repeat, and answers from before.

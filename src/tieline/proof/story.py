@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ class Story:
     town: Town
     drop_directory: Path
     _deal_refs: dict[str, str] = field(default_factory=dict)
+    _won: set[str] = field(default_factory=set)
+    _booked: set[str] = field(default_factory=set)
     changes_made: list[Mapping[str, Any]] = field(default_factory=list)
 
     def prepare(self) -> None:
@@ -37,24 +39,42 @@ class Story:
         draft.write_text(self.firm.staffing_csv(), encoding="utf-8")
         draft.rename(self.drop_directory / "staffing.csv")
 
-    def win_deals(self) -> int:
-        """Win every deal now; return how many."""
+    def win_first_deal(self) -> None:
+        """Win the smallest deal that nothing stands in the way of."""
         self._break(self.town.hubspot, faultplan.CRM)
         self._break(self.town.harvest, faultplan.TIME_TOOL_WHILE_PROVISIONING)
         self._break(self.town.tryton, faultplan.ERP_WHILE_PROVISIONING)
-        wins = self.firm.wins()
-        for win in wins:
-            self.town.hubspot.act("win", {"deal_id": win["deal_id"]})
-        return len(wins)
-
-    def book_time(self) -> int:
-        """Let everybody hand in the month, approved as far as it is; return how many entries."""
         self._break(self.town.tryton, faultplan.ERP_WHILE_POSTING)
+        deal = min(
+            (deal for deal in self.firm.deals if deal.blocker is None), key=lambda d: len(d.lines)
+        )
+        self._win(deal.key)
+
+    def win_deals(self) -> int:
+        """Win every deal that is not won yet; return how many are won in all."""
+        for deal in self.firm.deals:
+            if deal.key not in self._won:
+                self._win(deal.key)
+        return len(self._won)
+
+    def _win(self, deal_key: str) -> None:
+        self.town.hubspot.act("win", {"deal_id": deal_key})
+        self._won.add(deal_key)
+
+    def book_time(self, *, project_codes: Collection[str], at: datetime) -> int:
+        """Let everybody hand in the month on these projects, once; return how many entries."""
+        wanted = set(project_codes) - self._booked
+        if not wanted:
+            return 0
         ids = harvest_ids(self._journal())
         payload = self.firm.time_entries(
-            project_ids=ids.project_ids, task_ids=ids.task_ids, user_ids=ids.user_ids
+            project_ids={code: ids.project_ids[code] for code in wanted},
+            task_ids=ids.task_ids,
+            user_ids=ids.user_ids,
+            handed_in_at=at,
         )
         self.town.harvest.act("entries", payload)
+        self._booked |= wanted
         return len(payload["entries"])
 
     def change_minds(self, *, at: datetime) -> int:

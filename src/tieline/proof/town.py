@@ -118,8 +118,12 @@ def build_town(
     firm_seed: Mapping[str, Any],
     now: datetime,
     progress: Progress,
+    on_database: Callable[[], None],
 ) -> Town:
-    """Start every system of a fresh firm; what a killed demo left behind is cleared first."""
+    """Start every system of a fresh firm; what a killed demo left behind is cleared first.
+
+    ``on_database`` is called as soon as our database stands, while the ERP still comes up.
+    """
     for name in processes.clear(settings.run_directory):
         progress(f"cleared {name}, left behind by an earlier run")
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="town") as pool:
@@ -127,6 +131,7 @@ def build_town(
             _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
         )
         cluster, dsns = _own_database(settings=settings, progress=progress)
+        on_database()
         tokens = [secrets.token_urlsafe(18) for _ in range(5)]
         hubspot = _hubspot(settings=settings, token=tokens[0], secret=tokens[1], control=tokens[2])
         harvest = _harvest(settings=settings, token=tokens[3], control=tokens[2])

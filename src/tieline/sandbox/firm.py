@@ -265,11 +265,14 @@ class Firm:
         project_ids: Mapping[str, int],
         task_ids: Mapping[tuple[str, str], int],
         user_ids: Mapping[str, int],
+        handed_in_at: datetime | None = None,
     ) -> dict[str, Any]:
         """Return the month's time for the time tool's control endpoint.
 
         ``task_ids`` are by (project code, task name), or ("", task name) for tasks of the whole
-        account; ``user_ids`` are by e-mail.
+        account; ``user_ids`` are by e-mail. ``project_ids`` may be some of the projects: time on
+        the others is left out. ``handed_in_at`` is when it is handed in and approved, in place of
+        the week after the work.
         """
         emails = {person.key: person.email for person in self.people}
         return {
@@ -284,10 +287,11 @@ class Firm:
                     "notes": entry.narrative,
                     "is_locked": entry.is_locked,
                     "locked_reason": entry.locked_reason,
-                    "at": self._approved_at(entry).isoformat(),
+                    "at": (handed_in_at or self._approved_at(entry)).isoformat(),
                     "entered_at": entry.entered_at.isoformat(),
                 }
                 for entry in self.entries
+                if entry.project_code in project_ids
             ]
         }
 

@@ -33,13 +33,18 @@ class Undo(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NounWrite:
-    """Declare one written noun. ``quantum_seconds`` is the smallest time the target can hold."""
+    """Declare one written noun. ``quantum_seconds`` is the smallest time the target can hold.
+
+    ``shared_field`` names the field by which several of ours share one record of the target, such
+    as a task's name in a tool that knows no keys: only one write of a value is open at a time.
+    """
 
     noun: str
     strategy: Strategy
     undo: Undo
     batch_lines_max: int
     quantum_seconds: int
+    shared_field: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,4 +143,5 @@ def _write(noun: str, table: Mapping[str, Any]) -> NounWrite:
         undo=Undo(table["undo"]),
         batch_lines_max=table.get("batch_lines_max", 1),
         quantum_seconds=table.get("quantum_seconds", 1),
+        shared_field=table.get("shared_field"),
     )

@@ -81,9 +81,7 @@ class Workday:
         with self.system.database.transaction() as connection:
             for requests in (clients.cases, people.cases, plans.cases):
                 self._keep_cases(connection, requests, correlation_id)
-            # One at a time: deals share clients and tasks by name in tools that know no keys, and two
-            # that look and then create would make a name twice.
-            for plan_id in plans.ready[:1]:
+            for plan_id in plans.ready:
                 schedule(
                     connection,
                     kind=PROVISION,
