@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tieline.kernel.errors import UserMistake
-from tieline.proof import processes
 from tieline.proof.demo import Demo, OpenSystem, Workers, demo_environment, write_report
 from tieline.proof.records import RecordsDemo
+from tieline.proof.town import close_town
 from tieline.sandbox.firm import Firm
 from tieline.settings import Settings
 
@@ -68,7 +68,7 @@ def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSyste
         finally:
             workers.stop()
             if options.is_once:
-                processes.clear(settings.run_directory)
+                close_town(settings)
         if options.json_file is not None:
             write_report(figures, options.json_file)
         return _verdict(figures, _MUST_BE_ZERO, posted_min=_POSTED_MIN)
@@ -96,7 +96,7 @@ def _run_records(
         figures = demo.run()
     finally:
         workers.stop()
-        processes.clear(settings.run_directory)
+        close_town(settings)
     if options.json_file is not None:
         write_report(figures, options.json_file)
     for reason, entries in figures["held_by_reason"].items():

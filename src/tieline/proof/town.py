@@ -174,6 +174,17 @@ def build_erp_town(
     return Town(dsns=dsns, cluster=cluster, erp=running, tryton=tryton, vendors=None)
 
 
+def close_town(settings: Settings) -> None:
+    """End every process of a town and its two database servers; their data stay."""
+    processes.clear(settings.run_directory)
+    for directory in (settings.postgres_directory, _erp_cluster_directory(settings)):
+        EmbeddedCluster(directory).stop()
+
+
+def _erp_cluster_directory(settings: Settings) -> Path:
+    return settings.home / "erp" / "pg"
+
+
 def _own_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedCluster, Dsns]:
     started = time.monotonic()
     cluster = EmbeddedCluster(settings.postgres_directory)
@@ -191,7 +202,7 @@ def _erp(
     *, settings: Settings, lock: Path, firm_seed: Mapping[str, Any], progress: Progress
 ) -> erp.RunningErp:
     started = time.monotonic()
-    cluster = EmbeddedCluster(settings.home / "erp" / "pg")
+    cluster = EmbeddedCluster(_erp_cluster_directory(settings))
     cluster.ensure_running()
     facts = conninfo_to_dict(cluster.superuser_dsn)
     running = erp.bring_up(

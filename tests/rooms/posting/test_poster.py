@@ -1,0 +1,309 @@
+"""One record of master data reaches the target once, whatever becomes of the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.support.scene import NOW, build_scene
+from tests.support.target import FixedClock, OpenBudgets
+
+from tieline.canonical import TaskCommand
+from tieline.kernel.errors import NotExecuted, OutcomeUnknown, Refused
+from tieline.kernel.keys import SourceIdentity
+from tieline.posting import Poster
+from tieline.posting.outcomes import (
+    Confirmed,
+    Conflicted,
+    EffectRequest,
+    PostResult,
+    Rejected,
+    Undone,
+    Waiting,
+)
+from tieline.runtime.database import Database
+from tieline.sdk import Capabilities, NounWrite, Receipt, Stored, Strategy, Undo
+
+_PATIENCE_SECONDS = 15
+
+pytestmark = pytest.mark.sql
+
+
+@dataclass(slots=True)
+class Forgetful:
+    """A target without keys: it finds a task by project and name and would store it twice."""
+
+    records: list[Mapping[str, str]] = field(default_factory=list)
+    moods: list[type[Exception] | str] = field(default_factory=list)
+    late: list[Mapping[str, str]] = field(default_factory=list)
+    writes: int = 0
+
+    def write(self, *, command: TaskCommand) -> Receipt:
+        self.writes += 1
+        mood = self.moods.pop(0) if self.moods else ""
+        if mood is NotExecuted:
+            raise NotExecuted("the target is not reachable")
+        if mood is Refused:
+            raise Refused("the target does not take it", reason="fake.refused")
+        if mood == "late":
+            self.late.append(command.content())
+            raise OutcomeUnknown("the answer did not come in time")
+        self.records.append(command.content())
+        if mood == "lost":
+            raise OutcomeUnknown("the answer was lost")
+        return Receipt(target_code=str(len(self.records)))
+
+    def commit_late(self) -> None:
+        self.records += self.late
+        self.late.clear()
+
+    def probe(self, *, command: TaskCommand) -> Sequence[Stored]:
+        wanted = command.content()
+        return [
+            Stored(target_code=str(number), content=record)
+            for number, record in enumerate(self.records, start=1)
+            if (record["project_code"], record["name"]) == (wanted["project_code"], wanted["name"])
+        ]
+
+    def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
+        self.records[int(target_code) - 1] = {"project_code": "", "name": ""}
+        return "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory with this one target in it."""
+
+    connector: Any
+
+    def get(self, *, connection_key: str) -> Any:
+        return self.connector
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        return Capabilities(
+            system="fake",
+            kind="time",
+            tier="gold",
+            owners=("tests",),
+            permissions=(),
+            streams=(),
+            writes=(
+                NounWrite(
+                    noun="task",
+                    strategy=Strategy.PROBE_BEFORE_RETRY,
+                    undo=Undo.VOID_BY_KEY,
+                    batch_lines_max=1,
+                    quantum_seconds=1,
+                    shared_field="name",
+                ),
+            ),
+            rate_limit_calls=100,
+            rate_limit_window_seconds=1,
+            settle_seconds=1,
+            record_urls={},
+            config_keys=(),
+            secret_names=(),
+        )
+
+
+@pytest.fixture
+def target(owner_database: Database) -> Forgetful:
+    with owner_database.transaction() as connection:
+        build_scene(connection)
+        connection.execute("UPDATE connection SET settle_seconds = 1")
+    return Forgetful()
+
+
+@pytest.fixture
+def poster(worker_database: Database, target: Forgetful) -> Poster:
+    return Poster(
+        database=worker_database,
+        connectors=Directory(target),
+        budgets=OpenBudgets(),  # type: ignore[arg-type]
+        clock=FixedClock(NOW),
+    )
+
+
+def _request(*, deal: str = "1") -> EffectRequest:
+    return EffectRequest(
+        source=SourceIdentity(
+            connection_key="hubspot", source_epoch=1, object="deals", source_ref=deal
+        ),
+        target_connection="tryton",
+        noun="task",
+        part="Design",
+        entity_code="HR-DE",
+        work_class=2,
+        deadline_at=None,
+        release_id=None,
+        correlation_id="test",
+    )
+
+
+def _command(key: UUID, *, project: str = "P1", rate: str = "150") -> TaskCommand:
+    return TaskCommand(
+        business_key=key,
+        entity_code="HR-DE",
+        project_code=project,
+        name="Design",
+        labor_category=None,
+        rate_amount=Decimal(rate),
+        currency="EUR",
+        is_billable=True,
+        starts_on=date(2026, 10, 1),
+        ends_on=None,
+    )
+
+
+def _post(poster: Poster, *, deal: str = "1", project: str = "P1") -> PostResult:
+    return poster.post(
+        request=_request(deal=deal), build=lambda key: _command(key, project=project)
+    )
+
+
+def _post_until_settled(poster: Poster) -> PostResult:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while isinstance(result := _post(poster), Waiting):
+        assert time.monotonic() < deadline, result
+        time.sleep(0.2)
+    return result
+
+
+def _state(database: Database) -> str:
+    with database.transaction() as connection:
+        row = connection.execute("SELECT state FROM effect WHERE noun = 'task'").fetchone()
+    assert row is not None
+    return str(row["state"])
+
+
+class TestOneRecord:
+    def test_is_confirmed_after_it_was_read_back(self, poster: Poster, target: Forgetful) -> None:
+        result = _post(poster)
+
+        assert isinstance(result, Confirmed)
+        assert (result.target_code, result.is_new) == ("1", True)
+
+    def test_is_not_written_again_when_asked_for_again(
+        self, poster: Poster, target: Forgetful
+    ) -> None:
+        _post(poster)
+
+        result = _post(poster)
+
+        assert isinstance(result, Confirmed)
+        assert target.writes == 1
+
+    def test_is_found_and_not_sent_again_when_its_answer_was_lost(
+        self, poster: Poster, target: Forgetful
+    ) -> None:
+        target.moods = ["lost"]
+
+        result = _post_until_settled(poster)
+
+        assert isinstance(result, Confirmed)
+        assert (target.writes, len(target.records)) == (1, 1)
+
+    def test_stays_unknown_until_a_late_commit_can_no_longer_come(
+        self, poster: Poster, target: Forgetful, worker_database: Database
+    ) -> None:
+        target.moods = ["late"]
+
+        first = _post(poster)
+        second = _post(poster)
+        target.commit_late()
+        last = _post_until_settled(poster)
+
+        assert isinstance(first, Waiting)
+        assert isinstance(second, Waiting)
+        assert isinstance(last, Confirmed)
+        assert (target.writes, len(target.records)) == (1, 1)
+
+    def test_is_sent_again_when_it_surely_never_left(
+        self, poster: Poster, target: Forgetful
+    ) -> None:
+        target.moods = [NotExecuted]
+
+        result = _post_until_settled(poster)
+
+        assert isinstance(result, Confirmed)
+        assert len(target.records) == 1
+
+    def test_is_sent_again_only_after_the_target_said_that_it_is_absent(
+        self, poster: Poster, target: Forgetful
+    ) -> None:
+        target.moods = ["late"]
+
+        result = _post_until_settled(poster)
+
+        assert isinstance(result, Confirmed)
+        assert target.writes == 2
+
+    def test_is_rejected_with_the_reason_of_the_target(
+        self, poster: Poster, target: Forgetful, worker_database: Database
+    ) -> None:
+        target.moods = [Refused]
+
+        result = _post(poster)
+
+        assert isinstance(result, Rejected)
+        assert result.reason == "fake.refused"
+        assert _state(worker_database) == "REJECTED"
+
+    def test_is_a_conflict_when_something_else_stands_there(
+        self, poster: Poster, target: Forgetful, worker_database: Database
+    ) -> None:
+        target.moods = ["lost"]
+        _post(poster)
+        target.records[0] = {**target.records[0], "rate_amount": "999"}
+
+        result = _post_until_settled(poster)
+
+        assert isinstance(result, Conflicted)
+        assert "rate_amount" in result.message
+        assert _state(worker_database) == "CONFLICT"
+
+    def test_can_be_taken_back_and_made_anew_under_the_next_number(
+        self, poster: Poster, target: Forgetful
+    ) -> None:
+        made = _post(poster)
+        assert isinstance(made, Confirmed)
+
+        undone = poster.undo(business_key=made.business_key)
+        again = _post(poster)
+
+        assert isinstance(undone, Undone)
+        assert isinstance(again, Confirmed)
+        assert again.business_key != made.business_key
+
+
+class TestSharedName:
+    """Two deals share one task by its name where the target knows no keys."""
+
+    def test_waits_while_another_write_of_the_name_is_open(
+        self, poster: Poster, target: Forgetful
+    ) -> None:
+        target.moods = ["late"]
+        _post(poster, deal="1")
+
+        result = _post(poster, deal="2", project="P2")
+
+        assert isinstance(result, Waiting)
+        assert result.state == "PLANNED"
+        assert target.writes == 1
+
+    def test_goes_on_when_the_other_is_through(self, poster: Poster, target: Forgetful) -> None:
+        target.moods = ["lost"]
+        _post(poster, deal="1")
+        _post(poster, deal="2", project="P2")
+        _post_until_settled(poster)
+
+        result = _post(poster, deal="2", project="P2")
+
+        assert isinstance(result, Confirmed)
+        assert len(target.records) == 2
