@@ -77,12 +77,19 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
             cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
         cases += _stuck(connection)
         rows = connection.execute(
-            "SELECT plan_id, state FROM provisioning_plan ORDER BY planned_at, plan_id"
+            """
+            SELECT p.plan_id, p.state,
+                   p.state IN ('ready', 'running', 'compensating') OR EXISTS (
+                       SELECT FROM effect e
+                       WHERE (e.connection_key, e.source_epoch, e.source_ref)
+                             = (p.connection_key, p.source_epoch, p.deal_ref)
+                         AND e.kind = 'write' AND e.state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')
+                         AND p.state = 'active') AS has_open_steps
+            FROM provisioning_plan p ORDER BY p.planned_at, p.plan_id
+            """
         ).fetchall()
     return PlansResult(
-        ready=tuple(
-            row["plan_id"] for row in rows if row["state"] in ("ready", "running", "compensating")
-        ),
+        ready=tuple(row["plan_id"] for row in rows if row["has_open_steps"]),
         blocked=sum(row["state"] == "blocked" for row in rows),
         cases=tuple(cases),
     )
@@ -103,7 +110,8 @@ class Provisioning:
         try:
             if state == "compensating":
                 return self._take_back(steps, plan_id)
-            if state == "running":
+            if state in ("running", "active"):
+                # What follows an activation, such as the report to the CRM, may still be open.
                 return self._go_forward(steps, plan_id)
         except TryAgain as error:
             return Again(due_in_seconds=error.retry_after_seconds or _RETRY_SECONDS)
