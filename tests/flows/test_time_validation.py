@@ -8,21 +8,27 @@ from typing import Any
 
 import pytest
 from tests.support.scene import DAY, NOW, Scene, build_scene, complete_scene
-from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
+from tests.support.target import (
+    REFUSED_CONNECTION,
+    FixedClock,
+    LineTarget,
+    OneConnector,
+    OpenBudgets,
+)
 
 from tieline.canonical import Approval, TimeEntry
-from tieline.casework import list_cases, sync_time_cases
+from tieline.casework import CaseSummary, list_cases, sync_time_cases
 from tieline.intake import LandingPage, confirm_deletes, land
+from tieline.kernel.errors import UserMistake
 from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.runtime.work import Done
 from tieline.sdk import RawRecord, Translated
+from tieline.services.period_close import PeriodBusy, PeriodClosed, close_period, reopen_period
 from tieline.services.time_validation import TimeValidation
 from tieline.validation.books import builtin_rules, builtin_values
-
-pytestmark = pytest.mark.sql
 
 
 class DirectSteps:
@@ -43,15 +49,16 @@ class World:
             complete_scene(connection, self.scene)
             connection.execute("UPDATE release SET state = 'superseded'")
         self._approve_rules(owner)
+        self.clock = FixedClock(NOW)
         self.flow = TimeValidation(
             database=worker,
             line_poster=LinePoster(
                 database=worker,
                 connectors=OneConnector(self.target),
                 budgets=OpenBudgets(),  # type: ignore[arg-type]
-                clock=FixedClock(NOW),
+                clock=self.clock,
             ),
-            clock=FixedClock(NOW),
+            clock=self.clock,
         )
         self._minute = 0
 
@@ -73,6 +80,10 @@ class World:
 
     def book(self, source_ref: str, seconds: int, **changed: Any) -> None:
         """Land one hour and let everything follow."""
+        self._follow(self.land(source_ref, seconds, **changed))
+
+    def land(self, source_ref: str, seconds: int, **changed: Any) -> int:
+        """Land one hour and nothing more; return its batch."""
         self._minute += 1
         entry = TimeEntry(
             **{
@@ -115,9 +126,9 @@ class World:
             ),
             translate=lambda _: Translated(noun=entry),
             material_key=b"key",
-            now=NOW,
+            now=self.clock.now(),
         )
-        self._follow(landed.batch_id)
+        return landed.batch_id
 
     def delete(self, source_ref: str, *, others: set[str]) -> None:
         """Let a record vanish from a complete read."""
@@ -142,8 +153,9 @@ class World:
     def post(self) -> None:
         """Judge what waits and post until nothing is left."""
         for _ in range(20):
-            self.flow.judge_waiting(DirectSteps(), "all")
             self.flow.schedule_waiting()
+            self._judge_batches()
+            self.flow.judge_waiting(DirectSteps(), "all")
             with self.worker.transaction() as connection:
                 scopes = connection.execute(
                     "DELETE FROM work_item WHERE kind = 'post_lines' RETURNING subject"
@@ -151,7 +163,87 @@ class World:
             if not scopes:
                 return
             for row in scopes:
-                assert isinstance(self.flow.post_lines(DirectSteps(), row["subject"]), Done)
+                done = self.flow.post_lines(DirectSteps(), row["subject"])
+                assert isinstance(done, Done) or self.target.plan
+
+    def _judge_batches(self) -> None:
+        with self.worker.transaction() as connection:
+            batches = connection.execute(
+                "DELETE FROM work_item WHERE kind = 'judge_batch' RETURNING subject"
+            ).fetchall()
+        for row in batches:
+            self.flow.judge_batch(DirectSteps(), row["subject"])
+
+    def say(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Run one statement as the worker."""
+        with self.worker.transaction() as connection:
+            cursor = connection.execute(statement, values)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def case(self, reason: str) -> CaseSummary:
+        """Return the one open case of a reason."""
+        with self.worker.transaction() as connection:
+            sync_time_cases(connection, now=self.clock.now(), correlation_id="c")
+            (found,) = list_cases(connection, reason=reason)
+        return found
+
+    def close(self, leave_reason: str | None = None) -> PeriodClosed | PeriodBusy:
+        """Close October."""
+        with self.worker.transaction() as connection:
+            return close_period(
+                connection,
+                period_id=self.scene.period_id,
+                by="ann",
+                leave_reason=leave_reason,
+                now=self.clock.now(),
+            )
+
+    def reopen(self, approved_by: str = "bob") -> None:
+        """Open October again."""
+        with self.worker.transaction() as connection:
+            reopen_period(
+                connection,
+                period_id=self.scene.period_id,
+                proposed_by="ann",
+                approved_by=approved_by,
+                reason="a late correction",
+                now=self.clock.now(),
+            )
+
+    def add_person(self) -> None:
+        """Staff a second person like the first."""
+        self.say(
+            """
+            WITH new AS (INSERT INTO person (recorded_at) VALUES (%(now)s) RETURNING person_id),
+            job AS (INSERT INTO employment (person_id, entity_code, employee_code, is_home, cost_rate, starts_on,
+                        recorded_at)
+                    SELECT person_id, 'HR-DE', '78', true, 80, '2026-01-01', %(now)s FROM new),
+            duty AS (INSERT INTO assignment (person_id, project_id, labor_category, starts_on, recorded_at)
+                     SELECT person_id, %(project)s, 'Consultant', '2026-01-01', %(now)s FROM new)
+            INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, recorded_at)
+            SELECT k, n, r, person_id, s, 'a test', %(now)s FROM new,
+                (VALUES ('harvest', 'person', 'u2', ''), ('tryton', 'employee', '78', 'HR-DE')) x (k, n, r, s)
+            """.replace("%(now)s", f"'{NOW.isoformat()}'").replace(
+                "%(project)s", f"'{self.scene.project_id}'::uuid"
+            )
+        )
+
+    def invoice(self) -> None:
+        """Put everything that is posted on an invoice, there and here."""
+        self.target.invoiced |= set(self.target.lines)
+        self.say(
+            """
+            WITH made AS (
+                INSERT INTO invoice_record (contract_id, period_id, project_id, entity_code, business_key,
+                    target_connection, target_code, number, state, currency, untaxed_amount, total_amount,
+                    expected_amount, ledger_amount, recorded_at, correlation_id)
+                SELECT contract_id, period_id, project_id, entity_code, business_key, target_connection, 'inv-1',
+                    'INV/1', 'draft', 'EUR', 150, 150, 150, 150, booked_at, 'c' FROM ledger_line LIMIT 1
+                RETURNING invoice_id)
+            INSERT INTO invoice_ledger_line (business_key, invoice_id)
+            SELECT business_key, invoice_id FROM ledger_line, made
+            """
+        )
 
     def places(self) -> dict[str, int]:
         with self.worker.transaction() as connection:
@@ -162,7 +254,7 @@ class World:
 
     def reasons(self) -> set[str]:
         with self.worker.transaction() as connection:
-            sync_time_cases(connection, now=NOW, correlation_id="c")
+            sync_time_cases(connection, now=self.clock.now(), correlation_id="c")
             return {case.reason for case in list_cases(connection)}
 
 
@@ -173,6 +265,7 @@ def world(database: Dsns, worker_database: Database) -> Any:
     owner.close()
 
 
+@pytest.mark.sql
 class TestTheFlow:
     def test_posts_an_approved_hour_once(self, world: World) -> None:
         world.book("1", 3600)
@@ -246,3 +339,203 @@ class TestTheFlow:
         world.book("1", 3600, project_ref="p9", work_date=date(2026, 10, 6))
 
         assert world.reasons() == {"time.project_unknown"}
+
+
+class TestChangeAfterPost:
+    def test_moves_an_hour_to_another_person(self, world: World) -> None:
+        world.add_person()
+        world.book("1", 3600)
+
+        world.book("1", 3600, person_ref="u2")
+
+        assert [line.person_code for line in world.target.lines.values()] == ["78"]
+        assert world.places() == {"posted": 1}
+
+    def test_holds_an_hour_moved_to_a_project_that_takes_none_and_keeps_what_stands(
+        self, world: World
+    ) -> None:
+        world.book("1", 3600)
+
+        world.book("1", 3600, project_ref="p9")
+
+        assert world.posted() == [3600]
+        assert world.places() == {"held": 1}
+        case = world.case("time.project_unknown")
+        assert (case.seconds, str(case.amounts[0].amount)) == (3600, "150.00")
+
+    @pytest.mark.parametrize("change", ["edit", "delete", "withdraw", "move"])
+    def test_never_touches_an_invoiced_line_and_proposes_credit_and_rebill(
+        self, world: World, change: str
+    ) -> None:
+        world.add_person()
+        world.book("1", 3600)
+        world.invoice()
+        calls = world.target.calls
+
+        _change(world, change)
+
+        assert world.target.calls == calls
+        assert world.posted() == [3600]
+        case = world.case("posted.invoiced")
+        assert (case.owner_queue, case.thing_key) == ("finance", "tryton:inv-1")
+        assert case.details["credit"] == "150.00 EUR"
+        rebill = {"edit": "75.00", "move": "150.00"}.get(change, "0")
+        assert case.details["rebill"] == f"{rebill} EUR"
+        assert world.reasons() == {"posted.invoiced"}
+
+    def test_an_invoice_made_elsewhere_ends_in_the_same_case(self, world: World) -> None:
+        world.book("1", 3600)
+        world.target.invoiced |= set(world.target.lines)
+
+        world.book("1", 1800)
+
+        assert world.posted() == [3600]
+        assert world.case("posted.invoiced").details["difference"] == "-75.00 EUR"
+        assert world.reasons() == {"posted.invoiced"}
+
+    def test_closes_the_case_when_the_change_is_taken_back(self, world: World) -> None:
+        world.book("1", 3600)
+        world.invoice()
+        world.book("1", 1800)
+        assert world.reasons() == {"posted.invoiced"}
+
+        world.book("1", 3600)
+
+        assert world.reasons() == set()
+        assert world.places() == {"posted": 1}
+
+    @pytest.mark.parametrize("change", ["edit", "delete", "withdraw", "move"])
+    def test_changes_nothing_in_a_closed_period_until_it_is_opened_again(
+        self, world: World, change: str
+    ) -> None:
+        world.add_person()
+        world.book("1", 3600)
+        assert isinstance(world.close(), PeriodClosed)
+
+        _change(world, change)
+
+        assert world.posted() == [3600]
+        case = world.case("time.period_closed")
+        assert (case.seconds, str(case.amounts[0].amount)) == (3600, "150.00")
+        world.reopen()
+        world.post()
+        assert world.posted() == {"edit": [1800], "move": [3600]}.get(change, [])
+        assert world.reasons() == set()
+
+
+def _change(world: World, change: str) -> None:
+    match change:
+        case "edit":
+            world.book("1", 1800)
+        case "delete":
+            world.delete("1", others=set())
+        case "withdraw":
+            world.book("1", 3600, approval=Approval.NOT_APPROVED)
+        case "move":
+            world.book("1", 3600, person_ref="u2")
+
+
+class TestThePeriod:
+    def test_does_not_close_over_a_write_that_nobody_confirmed(self, world: World) -> None:
+        world.target.plan = [REFUSED_CONNECTION] * 30
+        world.book("1", 3600)
+        world.say("UPDATE effect SET state = 'INTENT', payload_hash = 'x' WHERE state = 'PLANNED'")
+
+        busy = world.close(leave_reason="it is late")
+
+        assert isinstance(busy, PeriodBusy)
+        assert [(each.what, each.seconds) for each in busy.in_flight] == [("unconfirmed", 3600)]
+
+    def test_says_what_it_leaves_behind_and_holds_it(self, world: World) -> None:
+        world.target.plan = [REFUSED_CONNECTION] * 30
+        world.book("1", 3600)
+        assert isinstance(world.close(), PeriodBusy)
+
+        closed = world.close(leave_reason="the target is down")
+        world.target.plan.clear()
+        world.post()
+
+        assert isinstance(closed, PeriodClosed)
+        assert [(each.what, each.items) for each in closed.left_behind] == [("pending", 1)]
+        assert world.posted() == []
+        assert world.reasons() == {"time.period_closed"}
+
+    def test_takes_two_people_to_open_again_and_is_audited(self, world: World) -> None:
+        world.close()
+
+        with pytest.raises(UserMistake):
+            world.reopen(approved_by="Ann")
+
+        world.reopen()
+        audited = world.say("SELECT action, actor FROM audit ORDER BY audit_id")
+        assert [row["action"] for row in audited] == ["period.closed", "period.reopened"]
+
+
+class TestWhatWaits:
+    def test_is_judged_again_as_soon_as_its_person_is_linked(self, world: World) -> None:
+        world.book("1", 3600, person_ref="u3")
+        assert world.reasons() == {"time.person_unknown"}
+
+        world.say(
+            "UPDATE crosswalk SET source_ref = 'u3'"
+            " WHERE connection_key = 'harvest' AND noun = 'person'"
+        )
+        world.post()
+
+        assert world.posted() == [3600]
+        assert world.reasons() == set()
+
+    def test_is_held_when_it_is_parked_too_long_and_heals(self, world: World) -> None:
+        world.say("UPDATE crosswalk SET source_ref = '0' WHERE noun = 'erp_task'")
+        world.say("UPDATE crosswalk SET noun = 'gone' WHERE noun = 'erp_task'")
+        world.book("1", 3600)
+        assert world.places() == {"pending": 1}
+        assert world.say("SELECT owner_queue, due_at FROM entry_place") == [
+            {"owner_queue": "integration", "due_at": NOW + timedelta(hours=1)}
+        ]
+
+        world.clock.instant = NOW + timedelta(hours=2)
+        world.post()
+        assert world.places() == {"held": 1}
+        assert world.reasons() == {"time.erp_link_missing"}
+
+        world.say("UPDATE crosswalk SET noun = 'erp_task' WHERE noun = 'gone'")
+        world.post()
+        assert world.posted() == [3600]
+        assert world.reasons() == set()
+
+    def test_is_held_when_the_target_does_not_take_it_for_a_day(self, world: World) -> None:
+        world.target.plan = [REFUSED_CONNECTION] * 30
+        world.book("1", 3600)
+        assert world.reasons() == set()
+        assert world.places() == {"pending": 1}
+
+        world.clock.instant = NOW + timedelta(hours=25)
+
+        assert world.reasons() == {"time.waiting_too_long"}
+        assert world.places() == {"held": 1}
+        world.target.plan.clear()
+        world.say("UPDATE effect SET due_at = NULL")
+        world.post()
+        assert world.posted() == [3600]
+        assert world.reasons() == set()
+        assert world.places() == {"posted": 1}
+
+    def test_is_taken_up_when_a_process_died_after_landing(self, world: World) -> None:
+        world.land("1", 3600)
+
+        world.post()
+
+        assert world.posted() == [3600]
+
+    def test_says_why_it_is_shown_apart(self, world: World) -> None:
+        world.book("1", 3600, approval=Approval.NOT_APPROVED)
+        world.book("2", 3600, work_date=date(2026, 8, 31))
+
+        rows = world.say("SELECT place, because FROM entry_place ORDER BY because")
+
+        assert [(row["place"], row["because"]) for row in rows] == [
+            ("outside", "before_go_live"),
+            ("outside", "not_approved"),
+        ]
+        assert world.posted() == []

@@ -59,7 +59,7 @@ class LineTarget:
 
     def void_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> None:
         if self.invoiced & set(keys):
-            raise Refused("a line is invoiced", reason="posted.invoiced")
+            raise Refused("a line is invoiced", reason="target.invoiced")
         for key in keys:
             self.lines.pop(key, None)
 
@@ -133,9 +133,9 @@ class OpenBudgets:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FixedClock:
-    """Business time that stands still."""
+    """Business time that stands still until a test moves it."""
 
     instant: datetime
 

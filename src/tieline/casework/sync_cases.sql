@@ -2,7 +2,7 @@
 -- A member that a person dismissed stays dismissed until its record changes.
 -- NOT IN over rows without NULL is hashed whatever the planner expects; an anti join may go quadratic here.
 WITH wanted AS MATERIALIZED (
-    SELECT w.* FROM case_wanted_rows() w
+    SELECT w.* FROM case_wanted_rows(%(now)s) w
     WHERE w.entry_id IS NOT NULL OR NOT EXISTS (
         SELECT FROM case_member m JOIN case_file c USING (case_id)
         WHERE c.state = 'dismissed' AND c.reason = w.reason
@@ -23,6 +23,13 @@ WITH wanted AS MATERIALIZED (
             = (k.reason, k.owner_queue, k.thing_kind, k.thing_key) AND c.state = 'open')
     ON CONFLICT DO NOTHING
     RETURNING case_id, reason, owner_queue, thing_kind, thing_key
+), told AS (
+    -- What a case says follows its members.
+    UPDATE case_file c SET details = c.details || k.details
+    FROM keys k
+    WHERE (c.reason, c.owner_queue, c.thing_kind, c.thing_key)
+        = (k.reason, k.owner_queue, k.thing_kind, k.thing_key)
+      AND c.state = 'open' AND NOT c.details @> k.details
 ), standing AS (
     SELECT case_id, reason, owner_queue, thing_kind, thing_key FROM case_file WHERE state = 'open'
     UNION ALL SELECT case_id, reason, owner_queue, thing_kind, thing_key FROM opened

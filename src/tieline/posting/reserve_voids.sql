@@ -1,4 +1,5 @@
--- Take planned take-backs to INTENT; the period must be open, and what they undo must be confirmed.
+-- Take planned take-backs to INTENT; the period must be open, and what they undo must be confirmed and on no
+-- invoice of ours.
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
@@ -11,6 +12,7 @@ WITH period AS (
       AND e.noun = 'time_line' AND e.kind = 'void' AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
       AND NOT tieline.contract_is_locked(l.contract_id, l.work_date)
+      AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.undoes_key)
       AND (e.state = 'ABSENT' OR t.verdict_id = e.verdict_id)
     ORDER BY e.business_key LIMIT %(limit)s
     FOR UPDATE OF e, t SKIP LOCKED

@@ -10,7 +10,7 @@ lost at any moment and started again:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -31,6 +31,7 @@ _BILLING = 1
 _IDLE_SECONDS = 3
 _ROUNDS_MAX = 20
 _REJUDGE_KEYS_MAX = 2000
+_BATCHES_MAX = 200
 
 Row = dict[str, Any]
 
@@ -80,7 +81,9 @@ class TimeValidation:
 
     def schedule_waiting(self) -> None:
         """Start judging and posting for everything that waits, as a safety net under events."""
+        self._take_up_batches()
         with self.database.transaction() as connection:
+            _wake_parked(connection, now=self.clock.now())
             waits = connection.execute("SELECT 1 FROM rejudge LIMIT 1").fetchone()
             if waits:
                 schedule(
@@ -95,6 +98,22 @@ class TimeValidation:
             )
             self._schedule_open(connection)
             sync_time_cases(connection, now=self.clock.now(), correlation_id="cases")
+
+    def _take_up_batches(self) -> None:
+        # A process may die between the commit of a batch and what follows it.
+        with self.database.transaction() as connection:
+            batches = connection.execute(
+                """
+                SELECT b.batch_id, b.correlation_id FROM intake_batch b
+                WHERE b.state = 'landed' AND NOT EXISTS (
+                    SELECT FROM work_item w WHERE w.kind = %s AND w.subject = b.batch_id::text
+                      AND w.state IN ('waiting', 'running'))
+                ORDER BY b.batch_id LIMIT %s
+                """,
+                (JUDGE_BATCH, _BATCHES_MAX),
+            ).fetchall()
+            for batch in batches:
+                self.batch_landed(connection, batch["batch_id"], batch["correlation_id"])
 
     def _judge(self, *, batch_id: int) -> int:
         now = self.clock.now()
@@ -172,6 +191,21 @@ class TimeValidation:
         ).fetchall()
         for row in rows:
             _schedule_scope(connection, Scope(**row))
+
+
+def _wake_parked(connection: Connection[Row], *, now: datetime) -> None:
+    """Judge again what was parked until now: either it goes on, or it is held."""
+    connection.execute(
+        """
+        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
+        SELECT 'entry:' || v.entry_id, 'time.parked_until', v.correlation_id, %(now)s
+        FROM verdict v JOIN time_entry t ON t.verdict_id = v.verdict_id
+        WHERE v.outcome = 'parked' AND v.parked_until <= %(now)s
+          AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = 'entry:' || v.entry_id)
+        ORDER BY v.parked_until LIMIT %(limit)s
+        """,
+        {"now": now, "limit": _REJUDGE_KEYS_MAX},
+    )
 
 
 def _schedule_scope(connection: Connection[Row], scope: Scope) -> None:

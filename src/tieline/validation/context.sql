@@ -170,7 +170,9 @@ considered AS (
            (array_agg(e.period_id ORDER BY e.effect_no DESC))[1] AS standing_period_id,
            (array_agg(e.project_id ORDER BY e.effect_no DESC))[1] AS standing_project_id,
            (array_agg(e.entity_code ORDER BY e.effect_no DESC))[1] AS standing_entity_code,
-           coalesce(sum(e.amount), 0) AS standing_amount
+           coalesce(sum(e.amount), 0) AS standing_amount,
+           bool_or(EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.business_key))
+               AS is_standing_invoiced
     FROM effect e
     WHERE e.entry_id IN (SELECT entry_id FROM considered) AND e.noun = 'time_line' AND e.kind = 'book'
       AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT')
@@ -201,6 +203,7 @@ considered AS (
            w.period_id, w.state AS period_state,
            coalesce(st.standing_count, 0) AS standing_count, st.standing_hash, st.standing_period_id,
            st.standing_amount, st.standing_project_id, st.standing_entity_code,
+           coalesce(st.is_standing_invoiced, false) AS is_standing_invoiced,
            x.entry_id IS NOT NULL AS is_excluded,
            coalesce(s.work_date < coalesce(g.go_live_on, CASE WHEN s.entity_code IS NULL THEN g1.go_live_on END),
                     false) AS is_before_go_live,
@@ -225,7 +228,10 @@ considered AS (
 ), counted AS (
     SELECT p.*, NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
                 AS is_counted,
-           p.standing_count = 1 AND p.standing_hash = p.posting_hash AS is_posted_unchanged
+           -- What leaves the population has changed, whatever its fields say.
+           p.standing_count = 1 AND p.standing_hash = p.posting_hash
+               AND NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
+               AS is_posted_unchanged
     FROM priced p
 ), person_day AS (
     SELECT DISTINCT person_key, person_id, connection_key, person_ref, work_date FROM counted
@@ -346,6 +352,7 @@ considered AS (
              + coalesce(q.before_amount, 0) END AS cap_used_amount,
         c.period_id, c.period_state, sp.state AS standing_period_state, c.standing_period_id,
         c.standing_project_id, c.standing_entity_code, c.standing_count, c.is_posted_unchanged, c.standing_hash,
+        c.is_standing_invoiced,
         c.work_date, c.today_on, c.created_on, c.seconds, c.started_at, c.ended_at, c.narrative_length,
         m.day_seconds, m.day_count, m.duplicate_count, m.duplicate_rank,
         coalesce(v.overlap_count, 0) AS overlap_count,

@@ -11,6 +11,8 @@ from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 
 _CONTEXT = load("tieline.validation", "context")
+# What leaves the population is only asked whether it may still be taken back.
+ASKED_WHEN_LEAVING = ("time.already_invoiced", "time.period_closed")
 _NEWEST = "v.is_newest"
 _NEWEST_THEN = (
     "v.version = (SELECT max(x.version) FROM time_entry_version x"
@@ -78,8 +80,7 @@ def judging_statement(
 
 
 def _check(rule: Rule) -> sql.Composed:
-    # What leaves the population is only asked whether its period still allows taking it back.
-    who = "is_counted OR is_leaving" if rule.code == "time.period_closed" else "is_counted"
+    who = "is_counted OR is_leaving" if rule.code in ASKED_WHEN_LEAVING else "is_counted"
     text = (
         f"CASE WHEN ({who}) AND NOT is_posted_unchanged AND ({rule.applies_when})"
         f" AND ({rule.predicate}) IS NOT TRUE THEN {{}} END"

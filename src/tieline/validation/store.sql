@@ -25,7 +25,7 @@ SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d
        d.is_billable, d.rate_amount, d.currency, CASE WHEN d.is_leaving THEN 0 ELSE d.amount END AS amount,
        CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END AS posting_hash, d.neighbor_keys,
        d.correlation_id,
-       CASE WHEN d.outcome = 'parked' THEN %(now)s::timestamptz
+       CASE WHEN d.outcome = 'parked' THEN greatest(d.recorded_at, d.project_recorded_at)
             + make_interval(secs => coalesce(d.policy_park_seconds, 3600)) END AS parked_until
 FROM decided d
 JOIN time_entry t ON t.entry_id = d.entry_id

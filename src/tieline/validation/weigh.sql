@@ -1,6 +1,11 @@
 -- How much each violation weighs: the narrowest override that holds on the work date, else the rule.
+-- What was parked longer than it may be is held: nothing waits without an end.
 CREATE TEMP TABLE weighed ON COMMIT DROP AS
-SELECT j.entry_id, x.code, coalesce(o.severity, r.severity) AS severity
+SELECT j.entry_id, x.code,
+       CASE WHEN coalesce(o.severity, r.severity) = 'park' AND %(now)s::timestamptz >=
+                 greatest(j.recorded_at, j.project_recorded_at)
+                 + make_interval(secs => coalesce(j.policy_park_seconds, 3600))
+            THEN 'error' ELSE coalesce(o.severity, r.severity) END AS severity
 FROM judged j
 CROSS JOIN LATERAL unnest(j.violations) AS x (code)
 JOIN rule r ON r.release_id = %(release_id)s AND r.book = 'time' AND r.code = x.code

@@ -160,7 +160,7 @@ class TestPosting:
 
         assert [line.seconds for line in target.lines.values()] == [3600]
         void = _rows(owner_database, "SELECT state, reason FROM effect WHERE kind = 'void'")[0]
-        assert (void["state"], void["reason"]) == ("REJECTED", "posted.invoiced")
+        assert (void["state"], void["reason"]) == ("REJECTED", "target.invoiced")
 
     def test_withdraws_a_plan_that_a_newer_version_overtook(
         self,

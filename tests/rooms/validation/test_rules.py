@@ -94,6 +94,97 @@ class TestShippedRules:
         assert wrong == []
 
 
+# What may be unknown without harm: open ends, what only some entries have, and what only explains.
+MAY_BE_UNKNOWN = {
+    "cost_rate": "a warning only: the hour is billed all the same",
+    "created_on": "a source without an instant of entry cannot be late",
+    "today_on": "read from the clock, never from a source",
+    "period_id": "its state is asked for",
+    "person_ref": "only compared with an approver",
+    "project_ref": "its link is counted",
+    "task_ref": "its link is counted",
+    "person_id": "its link is counted",
+    "project_id": "its link is counted",
+    "task_name": "a word for people",
+    "amount": "computed from rate and seconds, which are asked for",
+    "contract_line_id": "found with the rate, which is counted",
+    "contract_id": "every project has one, by a foreign key",
+    "client_id": "every contract has one, by a foreign key",
+    "entity_code": "every project has one, by a foreign key",
+    "home_entity_code": "found with the home, which is counted",
+    "task_count": "a count is never unknown",
+    "leave_count": "a count is never unknown",
+    "linked_task_count": "a count is never unknown",
+    "employment_count": "a count is never unknown",
+    "day_count": "a count is never unknown",
+    "is_deleted": "never unknown, by the table",
+    "is_excluded": "never unknown, by the statement",
+    "is_before_go_live": "never unknown, by the statement",
+    "is_counted": "never unknown, by the statement",
+    "is_leaving": "never unknown, by the statement",
+    "is_posted_unchanged": "never unknown, by the statement",
+    "has_line_for_every_task": "never unknown, by the statement",
+    "has_line_for_every_category": "never unknown, by the statement",
+    "is_intercompany_agreed": "asked for only between companies",
+    "standing_count": "a count is never unknown",
+    "is_standing_invoiced": "asked for only when something stands",
+    "duplicate_count": "a count is never unknown",
+    "duplicate_rank": "asked for only among duplicates",
+    "overlap_count": "asked for only where times are known",
+    "allows_unassigned_time": "unknown asks for the assignment, as false does",
+    "policy_day_seconds_max": "a value has a default",
+    "policy_entry_seconds_max": "a value has a default",
+    "policy_late_entry_days": "a value has a default",
+    "policy_future_days_max": "a value has a default",
+    "policy_narrative_length_min": "a value has a default",
+    "policy_target_quantum_seconds": "a value has a default",
+}
+
+
+class TestWhatNobodyKnows:
+    """Missing data holds; it never clears."""
+
+    def test_any_other_column_that_is_unknown_keeps_the_hour_back(
+        self, typed_context: Database
+    ) -> None:
+        cleared = [
+            column
+            for column in common_context()
+            if column not in MAY_BE_UNKNOWN and not _keeps_back(typed_context, {column: "null"})
+        ]
+
+        assert cleared == []
+
+    def test_the_common_context_is_cleared_and_excuses_name_its_columns(
+        self, typed_context: Database
+    ) -> None:
+        assert set(MAY_BE_UNKNOWN) <= set(common_context())
+        assert not _keeps_back(typed_context, {})
+
+
+def _keeps_back(database: Database, changed: dict[str, Any]) -> list[str]:
+    """Return the codes that hold or park the common context with these changes."""
+    row = {**common_context(), **changed}
+    checks = ", ".join(
+        f"CASE WHEN ({shipped.rule.applies_when}) AND ({shipped.rule.predicate}) IS NOT TRUE"
+        f" THEN '{shipped.rule.code}' END"
+        for shipped in RULES
+        if shipped.rule.severity in ("error", "park")
+    )
+    statement = (
+        f"SELECT array_remove(ARRAY[{checks}], NULL) AS codes"
+        " FROM jsonb_populate_record(NULL::typed_context, %s)"
+    )
+    with database.transaction() as connection:
+        found = connection.execute(
+            statement.replace(" % ", " %% "),  # type: ignore[arg-type]
+            (Jsonb({name: None if value == "null" else value for name, value in row.items()}),),
+        ).fetchone()
+    assert found is not None
+    codes: list[str] = found["codes"]
+    return codes
+
+
 class TestPredicates:
     @pytest.mark.parametrize(
         "text",
