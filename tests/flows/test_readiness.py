@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from tests.flows.readiness_erp import Erp, OneErp
 from tests.rooms.casework.hand_made_firm import NOW, Firm
@@ -36,11 +35,6 @@ OCTOBER_7 = date(2026, 10, 7)
 @pytest.fixture
 def firm_database(database: Dsns, worker_database: Database) -> Database:
     """Found a firm and commit it."""
-    with psycopg.connect(database.owner) as owner:
-        row = owner.execute("SELECT to_regclass('tieline.entry_place')").fetchone()
-        assert row is not None
-        if row[0] is None:
-            owner.execute(_PLACES)
     return worker_database
 
 
@@ -61,10 +55,17 @@ class Scene:
     def arrange(self, build: Callable[[Firm], Any], **terms: Any) -> None:
         with self.database.transaction() as connection:
             firm = Firm(connection).found()
+            self.firm = firm
             self.project = firm.project("P1", **terms)
             build(firm)
             self.periods = firm.periods
             self.erp.take_over(connection)
+
+    def arrange_more(self, build: Callable[[Firm], Any]) -> None:
+        """Let something happen later."""
+        with self.database.transaction() as connection:
+            self.firm.connection = connection
+            build(self.firm)
 
     def compute(self, *, now: Any = NOW) -> Readiness:
         with self.database.transaction() as connection:
@@ -85,6 +86,16 @@ class Scene:
             carry_reason=reason,
             now=NOW,
         )
+
+    def withdraw(self) -> None:
+        with self.database.transaction() as connection:
+            withdraw_release(
+                connection,
+                contract_id=self.project["contract_id"],
+                by="ada",
+                reason="an hour came late",
+                now=NOW,
+            )
 
     def draft(self) -> Drafted | NotDrafted:
         return draft_invoice(
@@ -253,6 +264,31 @@ class TestChecks:
 
         assert "readiness.late_hours_open" in scene.codes(october)
 
+    def test_a_deleted_hour_that_still_stands_is_not_billed(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        with scene.database.transaction() as connection:
+            connection.execute("UPDATE time_entry_version SET is_deleted = true")
+
+        found = scene.compute()
+
+        assert found.state == "blocked"
+        (blocker,) = [b for b in found.blockers if b["code"] == "readiness.hours_leaving"]
+        assert (blocker["seconds"], blocker["amount"]) == (3600, "150.00")
+
+    def test_a_held_hour_without_a_date_blocks(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            verdict = firm.judge(
+                firm.entry("e2"), "held", "time.work_date_missing", project=firm.last
+            )
+            firm.connection.execute(
+                "UPDATE verdict SET period_id = NULL WHERE verdict_id = %s", (verdict,)
+            )
+
+        scene.arrange(build)
+
+        assert "readiness.late_hours_open" in scene.codes(scene.compute())
+
     def test_the_firm_may_weigh_a_check_differently(self, scene: Scene) -> None:
         def build(firm: Firm) -> None:
             firm.hour("e1", project=firm.last)
@@ -319,6 +355,21 @@ class TestRelease:
         assert isinstance(outcome, Drafted)
         assert outcome.untaxed_amount == Decimal("150.00")
 
+    def test_a_withdrawn_release_carried_nothing(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.judge(firm.entry("e2"), "held", "time.day_exceeded", project=firm.last)
+
+        scene.arrange(build)
+        for _ in range(2):
+            scene.compute()
+            scene.release("the client waits")
+            scene.withdraw()
+
+        assert scene.compute().carried_seconds == 0
+        scene.release("the client waits")
+        assert scene.compute().carried_seconds == 3600
+
     def test_is_refused_twice_and_may_be_withdrawn(self, scene: Scene) -> None:
         scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
         scene.compute()
@@ -326,14 +377,7 @@ class TestRelease:
 
         with pytest.raises(UserMistake, match="already released"):
             scene.release()
-        with scene.database.transaction() as connection:
-            withdraw_release(
-                connection,
-                contract_id=scene.project["contract_id"],
-                by="ada",
-                reason="an hour came late",
-                now=NOW,
-            )
+        scene.withdraw()
 
         assert scene.compute().state == "ready"
 
@@ -511,13 +555,22 @@ class TestDraft:
         assert outcome.untaxed_amount == Decimal("12000.00")
         assert scene.compute().state == "invoiced"
 
+    def test_hours_that_come_after_the_invoice_are_billed_with_the_next_period(
+        self, scene: Scene
+    ) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.period("DE", "2026-11", date(2026, 11, 1), date(2026, 12, 1))
+            firm.connection.execute("UPDATE contract_version SET ends_on = '2026-11-01'")
 
-_PLACES = """
-CREATE VIEW tieline.entry_place AS
-SELECT t.entry_id, t.connection_key, v.entity_code, v.contract_id, v.project_id, v.period_id, v.seconds,
-       CASE WHEN v.outcome = 'held' THEN 'held'
-            WHEN EXISTS (SELECT FROM tieline.ledger_line l WHERE l.entry_id = t.entry_id) THEN 'posted'
-            ELSE 'pending' END AS place
-FROM tieline.time_entry t JOIN tieline.verdict v USING (verdict_id);
-GRANT SELECT ON tieline.entry_place TO tieline_worker;
-"""
+        scene.arrange(build)
+        scene.compute()
+        scene.release()
+        assert isinstance(scene.draft(), Drafted)
+
+        scene.arrange_more(lambda firm: firm.hour("late", project=scene.project, seconds=7200))
+
+        with scene.database.transaction() as connection:
+            compute_readiness(connection, connectors=scene.connectors, now=NOW + timedelta(days=30))
+            (november,) = list_readiness(connection, period_code="2026-11", entity_code="DE")
+        assert (november.seconds, november.expected_amount) == (7200, Decimal("300.00"))

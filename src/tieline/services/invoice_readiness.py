@@ -56,6 +56,15 @@ __all__ = [
     "withdraw_release",
 ]
 
+# Hours that an incomplete release leaves for the next cycle; each is counted by one check.
+CARRIED_CODES = (
+    "readiness.hours_held",
+    "readiness.hours_waiting",
+    "readiness.hours_not_approved",
+    "readiness.late_hours_open",
+    "readiness.handed_over_unmatched",
+)
+
 Row = dict[str, Any]
 
 
@@ -290,7 +299,8 @@ def _judge(
 ) -> dict[str, Any]:
     expected, ledger = _price(row, sums=sums, connectors=connectors)
     facts = {**row, "expected_amount": expected, "ledger_amount": ledger, "now": now}
-    blockers = _weighed(failed(facts), entity_code=row["entity_code"], weights=weights)
+    found = failed(facts)
+    blockers = _weighed(found, entity_code=row["entity_code"], weights=weights)
     return {
         "contract_id": str(row["contract_id"]),
         "period_id": str(row["period_id"]),
@@ -308,7 +318,7 @@ def _judge(
         "held_amount": str(row["held_amount"]),
         "carried_seconds": row["carried_seconds"],
         "carried_amount": str(row["carried_amount"]),
-        "checks_passed": len(CHECKS) - len(blockers),
+        "checks_passed": len(CHECKS) - len(found),
         "blockers": [blocker.as_json() for blocker in blockers],
         "not_checked": [{"code": code, "message": message} for code, message in NOT_CHECKED],
     }
@@ -339,7 +349,10 @@ def _state(facts: Mapping[str, Any], blockers: Sequence[Blocker]) -> str:
         return "not_due"
     weights = {blocker.weight for blocker in blockers}
     if not facts["expected_amount"] and not (
-        facts["held_seconds"] or facts["waiting_seconds"] or facts["unapproved_seconds"]
+        facts["held_seconds"]
+        or facts["waiting_seconds"]
+        or facts["late_seconds"]
+        or facts["unapproved_seconds"]
     ):
         return "not_due"
     if "block" in weights:
@@ -448,8 +461,9 @@ def _carry(
     now: datetime,
 ) -> tuple[int, Decimal]:
     open_blockers = [each for each in readiness["blockers"] if each["weight"] != "warn"]
-    seconds = readiness["held_seconds"] + readiness["waiting_seconds"]
-    amount = readiness["held_amount"] + readiness["waiting_amount"]
+    carried = [each for each in open_blockers if each["code"] in CARRIED_CODES]
+    seconds = sum(each["seconds"] for each in carried)
+    amount = sum((Decimal(each["amount"]) for each in carried), Decimal(0))
     if reason is None or not open_blockers:
         return 0, Decimal(0)
     connection.execute(

@@ -250,10 +250,20 @@ CHECKS: tuple[Check, ...] = (
         code="readiness.late_hours_open",
         weight="block",
         owner_queue="delivery",
-        fix="Hours of earlier periods are not in the ERP: fix their cases, or carry them on.",
+        fix="Hours of earlier periods, or without a date, are not in the ERP: fix their cases, or"
+        " carry them on.",
         fails=_is("late_seconds"),
         amount=_money("late_amount"),
         seconds=_count("late_seconds"),
+    ),
+    Check(
+        code="readiness.hours_leaving",
+        weight="block",
+        owner_queue="integration",
+        fix="Hours that were deleted or lost their approval are being taken back from the ERP.",
+        fails=_is("leaving_seconds"),
+        amount=_money("leaving_amount"),
+        seconds=_count("leaving_seconds"),
     ),
     Check(
         code="readiness.people_without_time",

@@ -49,7 +49,12 @@ WITH terms AS (
       AND (k.is_open OR i.invoices IS NOT NULL OR (p.state = 'open' AND (
            daterange(t.contract_starts_on, t.contract_ends_on) && daterange(p.starts_on, p.ends_on)
            OR EXISTS (SELECT FROM unbilled u WHERE u.contract_id = t.contract_id
-                      AND u.worked_from = p.starts_on))))
+                      AND (u.worked_from = p.starts_on
+                           -- Hours that came after their period's invoice are billed with the next one.
+                           OR (u.worked_from < p.starts_on AND EXISTS (
+                               SELECT FROM fiscal_period w JOIN invoiced b ON b.period_id = w.period_id
+                               WHERE w.entity_code = t.entity_code AND w.starts_on = u.worked_from
+                                 AND b.contract_id = t.contract_id)))))))
 ), lines AS (
     SELECT s.contract_id, s.period_id,
            coalesce(sum(u.seconds) FILTER (WHERE u.is_billable), 0) AS seconds,
@@ -78,16 +83,28 @@ WITH terms AS (
         coalesce(sum(v.amount) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_amount,
         coalesce(sum(e.seconds) FILTER (WHERE e.place = 'held' AND e.period_id = s.period_id), 0) AS held_seconds,
         coalesce(sum(v.amount) FILTER (WHERE e.place = 'held' AND e.period_id = s.period_id), 0) AS held_amount,
-        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'handed_over'), 0) AS handed_over_seconds,
-        coalesce(sum(v.amount) FILTER (WHERE e.place = 'handed_over'), 0) AS handed_over_amount,
-        coalesce(sum(e.seconds) FILTER (WHERE e.period_id <> s.period_id), 0) AS late_seconds,
-        coalesce(sum(v.amount) FILTER (WHERE e.period_id <> s.period_id), 0) AS late_amount
+        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'handed_over' AND e.period_id = s.period_id), 0)
+            AS handed_over_seconds,
+        coalesce(sum(v.amount) FILTER (WHERE e.place = 'handed_over' AND e.period_id = s.period_id), 0)
+            AS handed_over_amount,
+        coalesce(sum(e.seconds) FILTER (WHERE e.period_id IS DISTINCT FROM s.period_id), 0) AS late_seconds,
+        coalesce(sum(v.amount) FILTER (WHERE e.period_id IS DISTINCT FROM s.period_id), 0) AS late_amount
     FROM scope s
     JOIN entry_place e ON e.contract_id = s.contract_id AND e.place IN ('pending', 'held', 'handed_over')
-    JOIN fiscal_period p ON p.period_id = e.period_id AND p.starts_on < s.ends_on
+    -- Hours without a period have no date that anybody knows: they may belong to every one.
+    LEFT JOIN fiscal_period p ON p.period_id = e.period_id
     JOIN time_entry t ON t.entry_id = e.entry_id
     JOIN verdict v ON v.verdict_id = t.verdict_id
+    WHERE p.period_id IS NULL OR p.starts_on < s.ends_on
     GROUP BY s.contract_id, s.period_id
+), leaving AS (
+    -- What was deleted or lost its approval still stands in the ledger until it is taken back.
+    SELECT s.contract_id, s.period_id, sum(l.seconds) AS seconds, sum(l.amount) AS amount
+    FROM scope s
+    JOIN ledger_line l ON l.contract_id = s.contract_id AND l.work_date < s.ends_on
+    JOIN entry_place e ON e.entry_id = l.entry_id AND e.place = 'leaving'
+    WHERE NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
+    GROUP BY s.contract_id, s.period_id HAVING sum(l.seconds) <> 0
 ), unapproved AS (
     SELECT s.contract_id, s.period_id, sum(w.seconds) AS seconds,
            count(DISTINCT w.person_ref) AS people
@@ -154,8 +171,11 @@ WITH terms AS (
     SELECT contract_id, (array_agg(period_id))[1] AS locked_period_id FROM release_lock
     WHERE unlocked_at IS NULL GROUP BY contract_id
 ), carried AS (
-    SELECT contract_id, period_id, sum(seconds) AS seconds, sum(amount) AS amount
-    FROM carry_over GROUP BY contract_id, period_id
+    -- A release that was withdrawn carried nothing.
+    SELECT c.contract_id, c.period_id, sum(c.seconds) AS seconds, sum(c.amount) AS amount
+    FROM carry_over c JOIN release_lock k USING (lock_id)
+    WHERE k.unlocked_at IS NULL OR k.unlocked_because = 'invoiced'
+    GROUP BY c.contract_id, c.period_id
 )
 SELECT s.*,
        coalesce(l.seconds, 0)::bigint AS seconds, coalesce(l.amount, 0) AS ledger_amount,
@@ -169,6 +189,7 @@ SELECT s.*,
        coalesce(h.handed_over_seconds, 0)::bigint AS handed_over_seconds,
        coalesce(h.handed_over_amount, 0) AS handed_over_amount,
        coalesce(h.late_seconds, 0)::bigint AS late_seconds, coalesce(h.late_amount, 0) AS late_amount,
+       coalesce(q.seconds, 0)::bigint AS leaving_seconds, coalesce(q.amount, 0) AS leaving_amount,
        coalesce(n.seconds, 0)::bigint AS unapproved_seconds, coalesce(n.people, 0) AS unapproved_people,
        coalesce(w.unconfirmed, 0) AS unconfirmed_writes, coalesce(w.unconfirmed_seconds, 0)::bigint AS unconfirmed_seconds,
        coalesce(w.unconfirmed_amount, 0) AS unconfirmed_amount,
@@ -188,6 +209,7 @@ SELECT s.*,
 FROM scope s
 LEFT JOIN lines l USING (contract_id, period_id)
 LEFT JOIN places h USING (contract_id, period_id)
+LEFT JOIN leaving q USING (contract_id, period_id)
 LEFT JOIN unapproved n USING (contract_id, period_id)
 LEFT JOIN writes w USING (contract_id, period_id)
 LEFT JOIN absent a USING (contract_id, period_id)
