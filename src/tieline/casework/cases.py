@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -143,6 +143,30 @@ def close_absent(
         (now, [row["case_id"] for row in healed]),
     )
     return len(healed)
+
+
+def keep_cases(
+    connection: Connection[Row],
+    *,
+    requests: Sequence[CaseRequest],
+    reasons: Collection[str],
+    now: datetime,
+    correlation_id: str,
+) -> None:
+    """Let exactly these cases stand among some reasons: open, join, leave and close.
+
+    What a person dismissed stays dismissed until the request says something else.
+    """
+    dismissed = _dismissed(connection, reasons)
+    for request in requests:
+        said = dismissed.get((request.reason, request.thing_kind, request.thing_key))
+        if said is not None and said.items() >= dict(request.details).items():
+            continue
+        case_id = open_case(connection, request=request, now=now, correlation_id=correlation_id)
+        _leave(connection, case_id=case_id, members=request.members, now=now)
+    for reason in reasons:
+        still_there = [each.thing_key for each in requests if each.reason == reason]
+        close_absent(connection, reason=reason, still_there=still_there, now=now)
 
 
 def list_cases(
@@ -350,6 +374,33 @@ def _join(connection: Connection[Row], *, case_id: UUID, member: CaseMember, now
             now,
         ),
     )
+
+
+def _leave(
+    connection: Connection[Row], *, case_id: UUID, members: Sequence[CaseMember], now: datetime
+) -> None:
+    connection.execute(
+        """
+        UPDATE case_member SET left_at = %s
+        WHERE case_id = %s AND left_at IS NULL AND NOT is_synced
+          AND (member_kind, member_key) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+        """,
+        (now, case_id, [each.kind for each in members], [each.key for each in members]),
+    )
+
+
+def _dismissed(
+    connection: Connection[Row], reasons: Collection[str]
+) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    rows = connection.execute(
+        """
+        SELECT DISTINCT ON (reason, thing_kind, thing_key) reason, thing_kind, thing_key, details
+        FROM case_file WHERE state = 'dismissed' AND reason = ANY (%s)
+        ORDER BY reason, thing_kind, thing_key, closed_at DESC
+        """,
+        (list(reasons),),
+    ).fetchall()
+    return {(row["reason"], row["thing_kind"], row["thing_key"]): row["details"] for row in rows}
 
 
 def _change_open(

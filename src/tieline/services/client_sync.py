@@ -49,6 +49,7 @@ from tieline.runtime.database import Database, Row
 SAME_CLIENT_UNCLEAR = "client.same_client_unclear"
 DUPLICATE_IN_SOURCE = "client.duplicate_in_source"
 HIERARCHY_CYCLE = "client.hierarchy_cycle"
+CLIENT_REASONS = (SAME_CLIENT_UNCLEAR, DUPLICATE_IN_SOURCE, HIERARCHY_CYCLE)
 STEWARDS = "client_steward"
 CLIENT_SYNC_LOCK = 7_146_254_701
 _CRM, _ERP = "crm", "erp"

@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.project_provisioning import PROVISION, read_severities
+from tieline.services.project_provisioning import PROVISION, read_severities, severities_of
 from tieline.services.provisioning_checks import judge_deal
 from tieline.services.provisioning_facts import load_deals
 from tieline.services.provisioning_plan import as_row, build_plan
@@ -127,7 +127,7 @@ def preview_deal(connection: Connection[Row], *, ref: str, now: datetime) -> Dea
     for facts in load_deals(connection, now=now):
         if f"{facts.source.connection_key}:{facts.source.source_ref}" != name:
             continue
-        judged = judge_deal(facts, severities=read_severities(connection))
+        judged = judge_deal(facts, severities=severities_of(read_severities(connection), facts))
         return DealPlanDetail(
             plan_id=plan_id,
             connection_key=facts.source.connection_key,

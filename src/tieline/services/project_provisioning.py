@@ -26,14 +26,19 @@ from tieline.kernel.clock import Clock
 from tieline.kernel.errors import TryAgain
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
-from tieline.register import as_opportunity, find_newest, find_theirs
+from tieline.register import as_opportunity, find_newest
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
-from tieline.services.provisioning_checks import Blocker, Judged, judge_deal
+from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deal
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_plan import ACTIVATE, TIME, Plan, build_plan
-from tieline.services.provisioning_register import end_contract, set_project, store_contract
+from tieline.services.provisioning_plan import ACTIVATE, Plan, build_plan, terms_of
+from tieline.services.provisioning_register import (
+    end_contract,
+    set_project,
+    store_contract,
+    take_over_papers,
+)
 from tieline.services.provisioning_steps import (
     FAILED,
     WAITING,
@@ -43,10 +48,14 @@ from tieline.services.provisioning_steps import (
     run_step,
     undo_step,
 )
-from tieline.validation import mark_reference_change
 
 PROVISION = "provision"
 STUCK = "project.provisioning.stuck"
+COMPENSATED = "project.provisioning.compensated"
+LOST = "deal.lost_after_provisioning"
+CHANGED = "deal.changed_after_provisioning"
+PLAN_REASONS = (*(check.code for check in CHECKS), STUCK, COMPENSATED, LOST, CHANGED)
+UNDER_WAY = ("running", "active", "compensating")
 _DEAL = "deals"
 _RETRY_SECONDS = 2
 
@@ -67,14 +76,17 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         standing = _standing(connection)
         cases: list[CaseRequest] = []
         for facts in load_deals(connection, now=now):
-            if not facts.deal.is_won:
-                continue
             row = standing.get((facts.source.connection_key, facts.source.source_ref))
-            if row is not None and row["state"] in ("running", "active", "compensating"):
+            is_won = facts.deal.is_won and not facts.source.is_deleted
+            if row is not None and row["state"] in UNDER_WAY:
+                cases += _later_life(connection, facts, row, is_won=is_won, now=now)
                 continue
-            judged = judge_deal(facts, severities=severities)
+            if not is_won and (row is None or row["state"] != "ready"):
+                continue
+            judged = judge_deal(facts, severities=severities_of(severities, facts))
             _store_plan(connection, facts, judged, row, now=now)
-            cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
+            if is_won:
+                cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
         cases += _stuck(connection)
         rows = connection.execute(
             """
@@ -215,7 +227,6 @@ class Provisioning:
                 correlation_id=row["correlation_id"],
                 data={"plan_id": row["plan_id"], "contract_id": row["contract_id"]},
             )
-            _wake_hours(connection, job, now=now)
 
     def _give_up(self, plan_id: UUID, answer: dict[str, Any]) -> str:
         with self.database.transaction() as connection:
@@ -283,15 +294,72 @@ def _lock(connection: Connection[Row], plan_id: UUID) -> Row:
     return row
 
 
-def read_severities(connection: Connection[Row]) -> dict[str, str]:
-    """Return what the current release says about the severity of checks."""
-    rows = connection.execute(
+def read_severities(connection: Connection[Row]) -> list[Row]:
+    """Return what the current release says about the severity of checks, the narrowest last."""
+    return connection.execute(
         """
-        SELECT o.code, o.severity FROM severity_override o JOIN release r USING (release_id)
-        WHERE r.state = 'current' AND o.code LIKE 'deal.%%' AND o.contract_id IS NULL
+        SELECT o.code, o.severity, o.entity_code, o.client_id, o.starts_on, o.ends_on
+        FROM severity_override o JOIN release r USING (release_id)
+        WHERE r.state = 'current' AND o.code LIKE 'deal.%' AND o.contract_id IS NULL
+        ORDER BY o.client_id IS NOT NULL, o.entity_code IS NOT NULL, o.override_id
         """
     ).fetchall()
-    return {row["code"]: row["severity"] for row in rows}
+
+
+def severities_of(overrides: Sequence[Row], facts: DealFacts) -> dict[str, str]:
+    """Return the severities that hold for one deal today."""
+    client_id = None if facts.client is None else facts.client.client_id
+    return {
+        row["code"]: row["severity"]
+        for row in overrides
+        if row["entity_code"] in (None, facts.deal.entity_code)
+        and row["client_id"] in (None, client_id)
+        and row["starts_on"] <= facts.today
+        and (row["ends_on"] is None or facts.today < row["ends_on"])
+    }
+
+
+def _later_life(
+    connection: Connection[Row], facts: DealFacts, row: Row, *, is_won: bool, now: datetime
+) -> list[CaseRequest]:
+    """Take over what the CRM may still say of a provisioned deal; the rest is a change order."""
+    if not is_won:
+        return [
+            _about(
+                facts, reason=LOST, owner_queue="sales_operations",
+                message="The deal of a provisioned project is no longer won.",
+                fix="Win it again, or close its project.",
+            )
+        ]  # fmt: skip
+    if row["state"] == "active":
+        take_over_papers(connection, contract_id=row["contract_id"], deal=facts.deal, now=now)
+    agreed = row["plan"]
+    changed = [name for name, value in terms_of(facts).items() if agreed.get(name, value) != value]
+    if not changed:
+        return []
+    return [
+        _about(
+            facts, reason=CHANGED, owner_queue="finance",
+            message=f"The deal was changed after its project was made: {', '.join(changed)}.",
+            fix="Take the change back in the CRM, or agree a change order: hours are still priced"
+            " as agreed.",
+        )
+    ]  # fmt: skip
+
+
+def _about(
+    facts: DealFacts, *, reason: str, owner_queue: str, message: str, fix: str
+) -> CaseRequest:
+    key = f"{facts.source.connection_key}:{facts.source.source_ref}"
+    return CaseRequest(
+        reason=reason,
+        owner_queue=owner_queue,
+        thing_kind="deal",
+        thing_key=key,
+        entity_code=facts.deal.entity_code,
+        members=(_member(key, facts.deal.amount, facts.deal.currency),),
+        details={"message": message, "fix": fix},
+    )
 
 
 def _standing(connection: Connection[Row]) -> dict[tuple[str, str], Row]:
@@ -395,7 +463,7 @@ def _stuck(connection: Connection[Row]) -> list[CaseRequest]:
     ).fetchall()
     return [
         CaseRequest(
-            reason=STUCK if row["state"] == "stuck" else "project.provisioning.compensated",
+            reason=STUCK if row["state"] == "stuck" else COMPENSATED,
             owner_queue="integration",
             thing_kind="deal",
             thing_key=f"{row['connection_key']}:{row['deal_ref']}",
@@ -408,25 +476,3 @@ def _stuck(connection: Connection[Row]) -> list[CaseRequest]:
         )
         for row in rows
     ]
-
-
-def _wake_hours(connection: Connection[Row], job: Job, *, now: datetime) -> None:
-    keys = []
-    for step in job.plan["steps"]:
-        if step["system"] != TIME or step["noun"] != "project":
-            continue
-        source_ref = find_theirs(
-            connection,
-            connection_key=step["target"],
-            noun="project",
-            our_id=job.row["project_id"],
-        )
-        if source_ref is not None:
-            keys.append(f"project:{step['target']}:{source_ref}")
-    mark_reference_change(
-        connection,
-        keys=keys,
-        because="project.active",
-        correlation_id=job.row["correlation_id"],
-        now=now,
-    )

@@ -22,24 +22,33 @@ Step = dict[str, Any]
 
 def build_plan(facts: DealFacts, judged: Judged) -> Plan:
     """Return the plan of a deal; a blocked one lists the steps as far as they can be known."""
-    deal = facts.deal
     plan: Plan = {
         "client_id": None if facts.client is None else str(facts.client.client_id),
-        "client_ref": deal.client_ref,
-        "entity_code": deal.entity_code,
-        "currency": deal.currency,
-        "billing_method": deal.billing_method,
-        "project_code": deal.project_code,
-        "starts_on": _day(deal.starts_on),
-        "ends_on": _day(deal.ends_on),
+        "client_ref": facts.deal.client_ref,
+        **terms_of(facts),
         "version": facts.source.version,
-        "lines": [_line(line) for line in facts.lines],
         "steps": steps_of(facts),
         "warnings": [as_row(found) for found in judged.warnings],
         "not_checked": list(judged.not_checked),
     }
     plan["inputs"] = _fingerprint(plan, [as_row(found) for found in judged.blockers])
     return plan
+
+
+def terms_of(facts: DealFacts) -> Plan:
+    """Return what was agreed with the client: what of it changes later is a change order."""
+    deal = facts.deal
+    return {
+        "entity_code": deal.entity_code,
+        "currency": deal.currency,
+        "billing_method": deal.billing_method,
+        "project_code": deal.project_code,
+        "amount": None if deal.amount is None else format(deal.amount, "f"),
+        "cap_amount": None if deal.cap_amount is None else format(deal.cap_amount, "f"),
+        "starts_on": _day(deal.starts_on),
+        "ends_on": _day(deal.ends_on),
+        "lines": [_line(line) for line in facts.lines],
+    }
 
 
 def steps_of(facts: DealFacts) -> list[Step]:

@@ -65,6 +65,14 @@ def end_contract(connection: Connection[Row], *, contract_id: UUID, now: datetim
     upsert(connection, table=CONTRACT, key=key, values={"is_active": False}, now=now)
 
 
+def take_over_papers(
+    connection: Connection[Row], *, contract_id: UUID, deal: Opportunity, now: datetime
+) -> bool:
+    """Take over what the CRM owns and no price depends on; return whether it changed."""
+    key = {"contract_id": contract_id}
+    return upsert(connection, table=CONTRACT, key=key, values=_papers(deal), now=now)
+
+
 def find_line(connection: Connection[Row], *, contract_id: UUID, part: str) -> Row:
     """Return the contract line of a part ``task|category|starts_on``.
 
@@ -134,15 +142,21 @@ def _terms(plan: Plan, deal: Opportunity) -> dict[str, Any]:
         "currency": deal.currency,
         "value_amount": sold if deal.amount is None else deal.amount,
         "cap_amount": deal.cap_amount,
-        "purchase_order": deal.purchase_order,
-        "is_purchase_order_required": deal.is_purchase_order_required is True,
-        "practice": deal.practice,
-        "tax_treatment": deal.tax_treatment,
+        **_papers(deal),
         "rate_card": deal.rate_card,
         "allows_unassigned_time": False,
         "is_active": True,
         "starts_on": deal.starts_on,
         "ends_on": deal.ends_on,
+    }
+
+
+def _papers(deal: Opportunity) -> dict[str, Any]:
+    return {
+        "purchase_order": deal.purchase_order,
+        "is_purchase_order_required": deal.is_purchase_order_required is True,
+        "practice": deal.practice,
+        "tax_treatment": deal.tax_treatment,
     }
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.canonical import Person, StaffingFact
+from tieline.canonical import Opportunity, Person, StaffingFact
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.register import (
     AGREEMENT,
@@ -48,7 +48,15 @@ PERSON_DUPLICATE = "person.duplicate_in_source"
 PERSON_UNKNOWN = "person.unknown"
 DATES_OVERLAP = "person.dates_overlap"
 FACT_INCOMPLETE = "person.fact_incomplete"
-NOT_AGREED = "assignment.intercompany_not_agreed"
+PROJECT_UNKNOWN = "assignment.project_unknown"
+PEOPLE_REASONS = (
+    PERSON_AMBIGUOUS,
+    PERSON_DUPLICATE,
+    PERSON_UNKNOWN,
+    DATES_OVERLAP,
+    FACT_INCOMPLETE,
+    PROJECT_UNKNOWN,
+)
 PEOPLE_SYNC_LOCK = 7_146_254_702
 _QUEUE = "resource_management"
 _ALWAYS = date(1900, 1, 1)
@@ -97,7 +105,7 @@ class _Run:
         )
 
 
-def sync_people(database: Database, *, now: datetime, correlation_id: str) -> PeopleSyncResult:
+def sync_people(database: Database, *, now: datetime) -> PeopleSyncResult:
     """Bring people, employment, leave, agreements and assignments up to date."""
     with database.transaction() as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (PEOPLE_SYNC_LOCK,))
@@ -114,8 +122,7 @@ def sync_people(database: Database, *, now: datetime, correlation_id: str) -> Pe
         _store_employment(run, facts, home, employers)
         _store_leave(run, facts, home)
         _store_agreements(run, facts, home)
-        touched = _store_assignments(run, facts, home)
-        _mark_neighbors(connection, touched, now=now, correlation_id=correlation_id)
+        _store_assignments(run, facts, home)
         row = connection.execute(
             "SELECT count(*) AS people FROM person WHERE redirect_to IS NULL"
         ).fetchone()
@@ -164,6 +171,11 @@ def _identify_facts(run: _Run, facts: Facts) -> dict[str, UUID]:
                 )  # fmt: skip
         elif len(people) == 1:
             found[address] = next(iter(people))
+        elif not source.is_deleted:
+            run.complain(
+                PERSON_AMBIGUOUS, kind="staffing_fact", key=_thing(source), entity=fact.entity_code,
+                fix="Two people have this e-mail: give each their own.",
+            )  # fmt: skip
     return found
 
 
@@ -398,15 +410,28 @@ def _store_agreements(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None
         _replace(run, AGREEMENT, key, rows, distinct_by=())
 
 
-def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> set[UUID]:
+def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
     projects = {
         row["project_code"]: row["project_id"]
         for row in run.connection.execute("SELECT project_code, project_id FROM project").fetchall()
     }
+    sold = {
+        deal.data["project_code"]
+        for deal in newest(run.connection, noun=Opportunity, kinds=("crm",))
+        if not deal.is_deleted
+    }
     wanted: dict[UUID, list[dict[str, Any]]] = {}
     for source, fact in facts:
+        if fact.fact != "assignment":
+            continue
         project_id = projects.get(fact.project_code or "")
-        if fact.fact != "assignment" or project_id is None:
+        if project_id is None:
+            # A project that is still being sold will come; one that nobody ever named will not.
+            if sold and fact.project_code not in sold and not source.is_deleted:
+                run.complain(
+                    PROJECT_UNKNOWN, kind="staffing_fact", key=_thing(source), entity=None,
+                    fix="No deal and no project has this code: correct it.",
+                )  # fmt: skip
             continue
         wanted.setdefault(project_id, [])
         person_id = home.get(email_key(fact.person_email) or "")
@@ -425,13 +450,8 @@ def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> set
                 "ends_on": fact.ends_on,
             }
         )
-    touched = set()
     for project_id, rows in wanted.items():
-        before = run.changed
         _replace(run, ASSIGNMENT, {"project_id": project_id}, rows, distinct_by=("person_id",))
-        if run.changed > before:
-            touched.add(project_id)
-    return touched
 
 
 def _replace(
@@ -497,6 +517,12 @@ def _without_overlaps(
             continue
         if row["ends_on"] is None or row["ends_on"] > row["starts_on"]:
             kept.append(row)
+        else:
+            key = ":".join(str(value) for value in (*scope.values(), row["starts_on"]))
+            run.complain(
+                FACT_INCOMPLETE, kind=table.name, key=key, entity=row.get("entity_code"),
+                fix="It ends before it begins: correct the dates.",
+            )  # fmt: skip
     return kept
 
 
@@ -517,19 +543,6 @@ def _home_entities(connection: Connection[Row]) -> dict[UUID, str]:
         " ORDER BY starts_on"
     ).fetchall()
     return {row["person_id"]: row["entity_code"] for row in rows}
-
-
-def _mark_neighbors(
-    connection: Connection[Row], project_ids: set[UUID], *, now: datetime, correlation_id: str
-) -> None:
-    connection.execute(
-        """
-        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
-        SELECT DISTINCT 'project:' || source_ref, 'assignment.changed', %s, %s::timestamptz
-        FROM crosswalk WHERE noun = 'project' AND our_id = ANY (%s) AND superseded_at IS NULL
-        """,
-        (correlation_id, now, list(project_ids)),
-    )
 
 
 def _incomplete(run: _Run, source: Source) -> None:

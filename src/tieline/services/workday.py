@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from psycopg import Connection
-
-from tieline.casework import close_absent, open_case
-from tieline.kernel.cases import CaseRequest
+from tieline.casework import keep_cases
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, PROVISIONING, Handler, schedule
 from tieline.runtime.worker import Job
-from tieline.services.client_sync import sync_clients
+from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
-from tieline.services.project_provisioning import PROVISION, Provisioning, plan_deals
+from tieline.services.project_provisioning import (
+    PLAN_REASONS,
+    PROVISION,
+    Provisioning,
+    plan_deals,
+)
 from tieline.services.reading import Reading
-from tieline.services.resource_assignment import sync_people
+from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.system import System
 from tieline.services.time_validation import JUDGE_BATCH, JUDGE_WAITING, POST_LINES
 
@@ -29,8 +30,6 @@ CLASSES: Mapping[str, int] = {
     DRAFT_INVOICE: BILLING,
     PROVISION: PROVISIONING,
 }
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +75,21 @@ class Workday:
         correlation_id = new_correlation_id()
         now = self.system.clock.now()
         clients = sync_clients(self.system.database, now=now, correlation_id=correlation_id)
-        people = sync_people(self.system.database, now=now, correlation_id=correlation_id)
+        people = sync_people(self.system.database, now=now)
         plans = plan_deals(self.system.database, now=now)
         with self.system.database.transaction() as connection:
-            for requests in (clients.cases, people.cases, plans.cases):
-                self._keep_cases(connection, requests, correlation_id)
+            for requests, reasons in (
+                (clients.cases, CLIENT_REASONS),
+                (people.cases, PEOPLE_REASONS),
+                (plans.cases, PLAN_REASONS),
+            ):
+                keep_cases(
+                    connection,
+                    requests=requests,
+                    reasons=reasons,
+                    now=now,
+                    correlation_id=correlation_id,
+                )
             for plan_id in plans.ready:
                 schedule(
                     connection,
@@ -108,15 +117,3 @@ class Workday:
             connectors=self.system.connectors,
             clock=self.system.clock,
         )
-
-    def _keep_cases(
-        self, connection: Connection[Row], requests: Sequence[CaseRequest], correlation_id: str
-    ) -> None:
-        now = self.system.clock.now()
-        for request in requests:
-            open_case(connection, request=request, now=now, correlation_id=correlation_id)
-        by_reason: dict[str, list[str]] = {}
-        for request in requests:
-            by_reason.setdefault(request.reason, []).append(request.thing_key)
-        for reason, keys in by_reason.items():
-            close_absent(connection, reason=reason, still_there=keys, now=now)

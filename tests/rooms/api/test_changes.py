@@ -257,7 +257,8 @@ class TestPausing:
 
 def _make_ready(house: House, project: dict[str, object], state: str) -> UUID:
     contract_id = project["contract_id"]
-    blockers = [] if state == "ready" else [{"code": "readiness.hours_held", "weight": "risk"}]
+    held = {"code": "readiness.hours_held", "weight": "risk", "seconds": 7200, "amount": "300.00"}
+    blockers = [] if state == "ready" else [held]
     house.rows(
         "INSERT INTO readiness (contract_id, period_id, entity_code, state, computed_at, deadline_at,"
         " currency, seconds, ledger_amount, expected_amount, rounding_amount, waiting_seconds,"
