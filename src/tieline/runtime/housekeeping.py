@@ -1,4 +1,4 @@
-"""Remove finished runs: the truth is in the tables of the rooms, not in old runs."""
+"""Remove finished runs and answers nobody repeats: the truth is in the tables of the rooms."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ _BATCH_MAX = 5000
 _RUNS = load("tieline.runtime", "purge_runs")
 _WORK = load("tieline.runtime", "purge_work")
 _EXECUTORS = load("tieline.runtime", "purge_executors")
+_ANSWERS = load("tieline.runtime", "purge_answers")
 
 
 def purge(database: Database, *, keep_seconds: int = KEEP_SECONDS) -> int:
-    """Remove runs, work and executors that ended so long ago; failed work stays. Return the rows."""
+    """Remove what ended or was answered so long ago; failed work stays. Return the rows."""
     values = {"keep_seconds": keep_seconds, "batch_max": _BATCH_MAX}
     removed = 0
-    for statement in (_RUNS, _WORK, _EXECUTORS):
+    for statement in (_RUNS, _WORK, _EXECUTORS, _ANSWERS):
         with database.transaction() as connection:
             removed += connection.execute(statement, values).rowcount
     return removed

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tieline.casework import keep_cases
+from tieline.runtime.housekeeping import purge
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, PROVISIONING, Handler, schedule
 from tieline.runtime.worker import Job
@@ -30,6 +31,8 @@ CLASSES: Mapping[str, int] = {
     DRAFT_INVOICE: BILLING,
     PROVISION: PROVISIONING,
 }
+
+_HOUSEKEEPING_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,11 @@ class Workday:
                 function=self.system.time_validation.schedule_waiting,
             ),
             Job(name="readiness", interval_seconds=10, function=self.keep_readiness),
+            Job(
+                name="housekeeping",
+                interval_seconds=_HOUSEKEEPING_SECONDS,
+                function=lambda: purge(self.system.database),
+            ),
         )
 
     def keep_register(self) -> None:

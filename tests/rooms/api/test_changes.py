@@ -10,6 +10,8 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW
 
+from tieline.runtime.housekeeping import purge
+
 from .conftest import House, add_plan
 
 _BECAUSE = {"reason": "the consultant was asked"}
@@ -73,6 +75,13 @@ class TestOnce:
 
         assert set(statuses) == {200}
         assert house.rows("SELECT count(*) AS n FROM rejudge")[0]["n"] == 1
+
+    def test_answers_that_nobody_repeats_are_removed(self, house: House, held: UUID) -> None:
+        house.post(f"/v1/cases/{held}:replay", _BECAUSE, once="a")
+
+        assert purge(house.worker) == 0
+        assert purge(house.worker, keep_seconds=0) == 1
+        assert house.rows("SELECT count(*) AS n FROM api_answer")[0]["n"] == 0
 
 
 class TestCases:
