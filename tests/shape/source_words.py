@@ -77,7 +77,11 @@ def _collect(tree: ast.Module, names: Names) -> None:
             other |= words
         elif called in ("_audit", "_audit_release"):
             words = {word for word in _texts(call) if _CODE.fullmatch(word)}
-            words |= {f"proposal.{word}" for word in _keyword(call, "action", constants)}
+            words |= {
+                f"proposal.{word}"
+                for word in _keyword(call, "action", constants)
+                if "." not in word
+            }
             names.actions |= words
             other |= words
         elif called == "failpoint" or called in ("debug", "info", "warning", "error", "exception"):
