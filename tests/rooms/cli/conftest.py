@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tieline import app, cli
 from tieline.runtime.migrate import Dsns
@@ -39,7 +40,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def run_bare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Run:
+) -> Iterator[Run]:
     """Run commands in a home of their own, as a shell would; nothing is installed."""
     monkeypatch.setenv("TIELINE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("TIELINE_DSN", raising=False)
@@ -56,7 +57,9 @@ def run_bare(
         told = capfd.readouterr()
         return Ran(code=code, out=told.out, err=told.err)
 
-    return run
+    yield run
+    # A command sends the log to the standard error of its test, which is closed after it.
+    structlog.reset_defaults()
 
 
 @pytest.fixture
