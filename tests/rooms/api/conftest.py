@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
 import httpx
@@ -25,18 +25,22 @@ from tieline.sdk import Hint
 from tieline.services.system import System
 
 PEPPER = b"p" * 32
-WEBHOOK_SECRET = "the app's secret"
+WEBHOOK_SECRET = "hook"
 ALL = ("time:read", "time:write", "provisioning:write", "close:write", "cases:write")
 
 
 class Portal:
-    """A connector that takes webhooks."""
+    """A connector that takes webhooks, and counts them."""
+
+    secret = WEBHOOK_SECRET
+    asked: ClassVar[list[int]] = []
 
     def read_webhook(
         self, *, method: str, url: str, body: bytes, headers: Mapping[str, str], now: Any
     ) -> Sequence[Hint]:
+        self.asked.append(1)
         return verify_webhook(
-            method=method, url=url, body=body, headers=headers, secret=WEBHOOK_SECRET, now=now
+            method=method, url=url, body=body, headers=headers, secret=self.secret, now=now
         )
 
 
