@@ -14,7 +14,7 @@ import click
 
 from tieline.cli.rights import chosen_password, login_of
 from tieline.cli.showing import as_text, hours, show_facts, show_json, show_table, tell
-from tieline.cli.supervising import Supervisor, alone
+from tieline.cli.supervising import Supervisor, Watch, alone
 from tieline.cli.tools import (
     Tools,
     in_file,
@@ -29,6 +29,7 @@ from tieline.settings import Settings, read_settings
 _PEOPLE_MIN = 2
 _WORKERS_MAX = 32
 _WEB = "web"
+_WEB_RUN_FILE = "console.json"
 
 
 @click.command()
@@ -116,7 +117,9 @@ def up(context: click.Context, workers: int, as_json: bool) -> int:
             run_directory=settings.run_directory,
             log_directory=settings.log_directory,
             environment=_environment(settings),
-            look_after=cluster.ensure_running if cluster else lambda: None,
+            look_after=Watch(
+                cluster=cluster, run_file=settings.run_directory / _WEB_RUN_FILE, tell=tell
+            ).look,
             tell=tell,
         )
         names = [f"worker-{number}" for number in range(1, workers + 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import threading
 import time
@@ -11,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tieline.kernel.errors import UserMistake
+from tieline.kernel.errors import TryAgain, UserMistake
 from tieline.proof import processes
+from tieline.runtime.postgres import EmbeddedCluster
 
 LOOK_SECONDS = 0.5
 _BACK_OFF_SECONDS_MAX = 30
@@ -110,6 +112,43 @@ class Supervisor:
 
     def _log(self, each: Kept) -> Path:
         return self.log_directory / f"{each.name}.log"
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Keep the embedded database running, and say where the pages are once they are there."""
+
+    cluster: EmbeddedCluster | None
+    run_file: Path
+    tell: Tell
+    _told: str = ""
+    _is_broken: bool = False
+
+    def look(self) -> None:
+        """Look once; a database that does not come back is said once and tried again."""
+        if self.cluster is not None:
+            self._keep(self.cluster)
+        address = self._address()
+        if address not in ("", self._told):
+            self.tell(f"the pages and the API are at {address}")
+            self._told = address
+
+    def _keep(self, cluster: EmbeddedCluster) -> None:
+        try:
+            cluster.ensure_running()
+        except TryAgain as error:
+            if not self._is_broken:
+                self.tell(str(error))
+            self._is_broken = True
+        else:
+            self._is_broken = False
+
+    def _address(self) -> str:
+        try:
+            return str(json.loads(self.run_file.read_text(encoding="utf-8"))["url"])
+        except (FileNotFoundError, ValueError, KeyError):
+            # Not there yet, or being written.
+            return ""
 
 
 @contextmanager

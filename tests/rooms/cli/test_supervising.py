@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tieline.cli import supervising
-from tieline.cli.supervising import Supervisor, alone
-from tieline.kernel.errors import UserMistake
+from tieline.cli.supervising import Supervisor, Watch, alone
+from tieline.kernel.errors import TryAgain, UserMistake
+from tieline.runtime.postgres import EmbeddedCluster
 
 _SECONDS_MAX = 15
 
@@ -73,6 +74,40 @@ class TestSupervisor:
         _supervisor(tmp_path, [], look).run(stop)
 
         assert len(looks) == 2
+
+
+class TestWatch:
+    def test_says_once_where_the_pages_are(self, tmp_path: Path) -> None:
+        told: list[str] = []
+        run_file = tmp_path / "console.json"
+        watch = Watch(cluster=None, run_file=run_file, tell=told.append)
+
+        watch.look()
+        run_file.write_text("{", encoding="utf-8")
+        watch.look()
+        for port in (1, 1, 2):
+            run_file.write_text(f'{{"url": "http://127.0.0.1:{port}"}}', encoding="utf-8")
+            watch.look()
+
+        assert told == [
+            "the pages and the API are at http://127.0.0.1:1",
+            "the pages and the API are at http://127.0.0.1:2",
+        ]
+
+    def test_says_once_that_the_database_does_not_come_back(self, tmp_path: Path) -> None:
+        class Broken:
+            def ensure_running(self) -> None:
+                raise TryAgain("the server does not answer")
+
+        told: list[str] = []
+        watch = Watch(
+            cluster=cast(EmbeddedCluster, Broken()), run_file=tmp_path / "none", tell=told.append
+        )
+
+        watch.look()
+        watch.look()
+
+        assert told == ["the server does not answer"]
 
 
 class TestAlone:
