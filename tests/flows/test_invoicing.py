@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 from tests.flows.test_readiness import Scene
@@ -161,6 +162,35 @@ class TestExplaining:
         assert written.system == "books"
         assert str(written.link).startswith("https://erp.example/#books/model/timesheet.line/")
 
+    def test_an_hour_names_the_deal_it_was_sold_in(self, invoiced: Scene) -> None:
+        _sell(invoiced)
+
+        way = _explain(invoiced, "hour", "clock:e1")
+
+        (deal,) = [step for step in way.steps if step.what == "belongs to the deal"]
+        assert deal.facts["deal_ref"] == "7"
+        assert deal.link == "https://app.hubspot.com/contacts/42/record/0-3/7"
+
+    def test_a_deal_goes_the_whole_way(self, invoiced: Scene) -> None:
+        plan_id = _sell(invoiced)
+
+        way = _explain(invoiced, "deal", "sales:7")
+
+        steps = {step.what: step for step in way.steps}
+        assert set(steps) == {
+            "received",
+            "planned",
+            "written",
+            "became known as an event",
+            "in a case",
+        }
+        assert steps["received"].link == "https://app.hubspot.com/contacts/42/record/0-3/7"
+        assert steps["planned"].facts["project_code"] == "P1"
+        assert steps["written"].facts["state"] == "CONFIRMED"
+        assert steps["written"].link == ("https://erp.example/#books/model/project.work/400")
+        assert steps["in a case"].facts["reason"] == "deal.amount_missing"
+        assert way.steps == _explain(invoiced, "deal", str(plan_id)).steps
+
     def test_our_id_and_theirs_lead_to_the_same(self, invoiced: Scene) -> None:
         entry_id = invoiced.one("SELECT entry_id FROM time_entry WHERE source_ref = 'e1'")
 
@@ -172,6 +202,57 @@ class TestExplaining:
         for kind in ("deal", "hour", "case", "invoice-line"):
             with pytest.raises(UserMistake, match=f"no {kind} is known"):
                 _explain(invoiced, kind, "books:nothing")
+
+
+def _sell(scene: Scene) -> UUID:
+    """Say that the project was sold in a deal, was made in the ERP, and had a case."""
+    project = scene.project
+    with scene.database.transaction() as connection:
+        run = connection.execute
+        run(
+            "UPDATE connection SET config = '{\"portal_id\": \"42\"}' WHERE connection_key = 'sales'"
+        )
+        run(
+            "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version,"
+            " is_newest, noun, data, is_deleted, material_hash, material_version, recorded_at, raw_id,"
+            " correlation_id) VALUES ('sales', 0, 'deals', '7', 1, true, 'Opportunity',"
+            " '{\"stage\": \"closedwon\", \"is_won\": true}', false, 'h', 1, %s, 1, 'c')",
+            (NOW,),
+        )
+        row = run(
+            "INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state, entity_code,"
+            " contract_id, project_id, plan, won_at, planned_at, known_at, correlation_id)"
+            " VALUES ('sales', 0, '7', 'active', 'DE', %s, %s, '{}', %s, %s, %s, 'c')"
+            " RETURNING plan_id",
+            (project["contract_id"], project["project_id"], NOW, NOW, NOW),
+        ).fetchone()
+        run(
+            "INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,"
+            " target_connection, noun, part, effect_no, kind, entity_code, work_class, correlation_id,"
+            " planned_at) VALUES (gen_random_uuid(), 'sales', 0, 'deal', '7', 'books', 'project', '', 1,"
+            " 'write', 'DE', 2, 'c', %s)",
+            (NOW,),
+        )
+        for state in ("INTENT", "CONFIRMED"):
+            run(
+                "UPDATE effect SET state = %s, payload_hash = 'x', target_code = '400'"
+                " WHERE source_ref = '7'",
+                (state,),
+            )
+        run(
+            "INSERT INTO event (type, subject_kind, subject_id, entity_code, occurred_at, recorded_at,"
+            " correlation_id) VALUES ('project.active', 'project', %s, 'DE', %s, %s, 'c')",
+            (str(project["project_id"]), NOW, NOW),
+        )
+        run(
+            "INSERT INTO case_file (reason, owner_queue, thing_kind, thing_key, entity_code, opened_at,"
+            " correlation_id) VALUES ('deal.amount_missing', 'sales_operations', 'deal', 'sales:7', 'DE',"
+            " %s, 'c')",
+            (NOW,),
+        )
+    assert row is not None
+    plan_id: UUID = row["plan_id"]
+    return plan_id
 
 
 def _explain(scene: Scene, kind: str, ref: str) -> Explanation:

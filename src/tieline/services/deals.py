@@ -15,10 +15,10 @@ from psycopg import Connection
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.project_provisioning import PROVISION, read_severities, severities_of
+from tieline.services.project_provisioning import PROVISION, as_json, read_severities, severities_of
 from tieline.services.provisioning_checks import judge_deal
 from tieline.services.provisioning_facts import load_deals
-from tieline.services.provisioning_plan import as_row, build_plan
+from tieline.services.provisioning_plan import build_plan
 
 PLANS_PAGE_MAX = 500
 NOT_PLANNED = "not_planned"
@@ -135,7 +135,7 @@ def preview_deal(connection: Connection[Row], *, ref: str, now: datetime) -> Dea
             state="blocked" if judged.blockers else (stored.state if stored else NOT_PLANNED),
             is_won=facts.deal.is_won,
             entity_code=facts.deal.entity_code,
-            blockers=tuple(as_row(found) for found in judged.blockers),
+            blockers=tuple(as_json(found) for found in judged.blockers),
             plan=build_plan(facts, judged),
         )
     raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")

@@ -379,7 +379,7 @@ def _store_plan(
     if row is not None and row["plan"].get("inputs") == plan["inputs"]:
         return
     source = facts.source
-    blockers = [_as_json(found) for found in judged.blockers]
+    blockers = [as_json(found) for found in judged.blockers]
     state = "blocked" if judged.blockers else "ready"
     connection.execute(
         """
@@ -425,7 +425,8 @@ def _kept(plan: Plan, row: Row | None) -> Plan:
     return {**plan, "done": row["plan"]["done"]}
 
 
-def _as_json(found: Blocker) -> dict[str, Any]:
+def as_json(found: Blocker) -> dict[str, Any]:
+    """Return a blocker as a plan keeps it."""
     return {
         "code": found.code,
         "owner_queue": found.owner_queue,
