@@ -64,6 +64,7 @@ class RecordsDemo:
             progress=self.progress,
         )
         system = self.open_system(self.settings)
+        self._check(system)
         self._install(town, system, declared)
         self.workers.start()
         self._land(system)
@@ -147,17 +148,28 @@ class RecordsDemo:
                 system="filedrop",
                 kind="time",
                 mode="act",
-                config={
-                    **{k: v for k, v in self.config.items() if k != "declare"},
-                    "directory": str(self.directory.resolve()),
-                    "streams": [_STREAM],
-                    "poll_seconds": 5,
-                },
+                config=self._file_config(),
                 secrets={},
                 settle_seconds=0,
                 go_live=go_live,
             ),
         ]
+
+    def _check(self, system: System) -> None:
+        connector = system.systems.build(
+            system="filedrop", connection_key=CONNECTION, config=self._file_config(), secrets={}
+        )
+        wrong = [item.fix for item in connector.check().items if not item.is_good]
+        if wrong:
+            raise UserMistake(f"the mapping {self.mapping} cannot be used: {'; '.join(wrong)}")
+
+    def _file_config(self) -> dict[str, Any]:
+        return {
+            **{name: value for name, value in self.config.items() if name != "declare"},
+            "directory": str(self.directory.resolve()),
+            "streams": [_STREAM],
+            "poll_seconds": 5,
+        }
 
     def _land(self, system: System) -> None:
         watch.wait_for(

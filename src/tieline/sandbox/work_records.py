@@ -139,7 +139,13 @@ def _rows(directory: Path, pattern: str) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     for path in found:
         with path.open(encoding="latin-1", newline="") as file:
-            rows += list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError(
+                        f"line {reader.line_num} of {path.name} has not as many values as columns"
+                    )
+                rows.append(row)
     return rows
 
 
