@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.promises.connectors.guard import GuardedTransport
+from tests.promises.connectors.guard import GuardedTransport, NotDescribed
 from tests.promises.connectors.vendors import Vendor, running_hubspot
 from tieline.canonical import Client, Opportunity, StatusCommand
 from tieline.connectors import hubspot
@@ -285,6 +285,20 @@ def _verify(body: bytes, headers: dict[str, str]) -> list[Hint]:
     return hubspot.verify_webhook(
         method="POST", url=URL, body=body, headers=headers, secret="hook", now=NOW
     )
+
+
+class TestTheGuard:
+    def test_fails_an_undescribed_property(self, connector: hubspot.HubSpotConnector) -> None:
+        with pytest.raises(NotDescribed, match="mood"):
+            connector.http.write(
+                method="PATCH",
+                path="/crm/v3/objects/0-3/1",
+                content={"properties": {"dealname": "A"}, "mood": "good"},
+            )
+
+    def test_fails_an_undescribed_query(self, connector: hubspot.HubSpotConnector) -> None:
+        with pytest.raises(NotDescribed, match="mood"):
+            connector.http.read(path="/crm/v3/owners", query=[("mood", "good")])
 
 
 def _headers(body: bytes, *, at: datetime = NOW) -> dict[str, str]:
