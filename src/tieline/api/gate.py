@@ -42,7 +42,7 @@ class BodyGate:
                     if body is None:
                         return
                     check_body(scope, body)
-                    receive = _replayed(body)
+                    receive = replayed(body)
             except Refused as error:
                 response = problem_response(
                     status=error.status, code=error.code, detail=error.detail
@@ -141,7 +141,8 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _replayed(body: bytes) -> Receive:
+def replayed(body: bytes) -> Receive:
+    """Return a channel that gives a body that was read once more, whole."""
     is_sent = False
 
     async def receive() -> Message:

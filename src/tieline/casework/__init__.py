@@ -7,6 +7,7 @@ Law: one open case per cause; a member leaves when its cause is gone; nothing he
 from tieline.casework.cases import (
     CaseDetail,
     CaseSummary,
+    Cause,
     Member,
     assign,
     close_absent,
@@ -18,6 +19,7 @@ from tieline.casework.cases import (
     keep_cases,
     leave_out,
     list_cases,
+    list_causes,
     open_case,
     value_at_risk,
 )
@@ -26,6 +28,7 @@ from tieline.casework.upkeep import Upkeep, sync_time_cases
 __all__ = [
     "CaseDetail",
     "CaseSummary",
+    "Cause",
     "Member",
     "Upkeep",
     "assign",
@@ -38,6 +41,7 @@ __all__ = [
     "keep_cases",
     "leave_out",
     "list_cases",
+    "list_causes",
     "open_case",
     "sync_time_cases",
     "value_at_risk",

@@ -66,6 +66,18 @@ class CaseSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """What open cases are about, and what they are worth in one currency (None: unpriced)."""
+
+    reason: str
+    owner_queue: str
+    currency: str | None
+    cases: int
+    seconds: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseDetail:
     """A case and the records it holds up, at most a page of them."""
 
@@ -176,10 +188,15 @@ def list_cases(
     owner_queue: str | None = None,
     reason: str | None = None,
     entity_code: str | None = None,
+    assigned_to: str | None = None,
+    now: datetime | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[CaseSummary, ...]:
-    """List cases, incidents first, then by deadline and money."""
+    """List cases, incidents first, then by deadline and money; with ``now``, by money x deadline.
+
+    ``assigned_to`` '' asks for those that nobody has taken.
+    """
     rows = connection.execute(
         _LIST,
         {
@@ -188,6 +205,8 @@ def list_cases(
             "owner_queue": owner_queue,
             "reason": reason,
             "entity_code": entity_code,
+            "assigned_to": assigned_to,
+            "now": now,
             "limit": min(limit, CASES_PAGE_MAX),
             "offset": offset,
         },
@@ -196,16 +215,28 @@ def list_cases(
 
 
 def count_open(
-    connection: Connection[Row], *, owner_queue: str | None = None, reason: str | None = None
+    connection: Connection[Row],
+    *,
+    owner_queue: str | None = None,
+    reason: str | None = None,
+    entity_code: str | None = None,
+    assigned_to: str | None = None,
 ) -> int:
-    """Count open cases."""
+    """Count open cases, by the same words as they are listed."""
     row = connection.execute(
         """
         SELECT count(*) AS cases FROM case_file
         WHERE state = 'open' AND (%(queue)s::text IS NULL OR owner_queue = %(queue)s)
           AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+          AND (%(entity_code)s::text IS NULL OR entity_code = %(entity_code)s)
+          AND (%(assigned_to)s::text IS NULL OR coalesce(assigned_to, '') = %(assigned_to)s)
         """,
-        {"queue": owner_queue, "reason": reason},
+        {
+            "queue": owner_queue,
+            "reason": reason,
+            "entity_code": entity_code,
+            "assigned_to": assigned_to,
+        },
     ).fetchone()
     assert row is not None
     return int(row["cases"])
@@ -234,6 +265,20 @@ def value_at_risk(connection: Connection[Row]) -> tuple[tuple[Money, ...], int]:
     return money, sum(row["seconds"] or 0 for row in rows if row["currency"] is None)
 
 
+def list_causes(connection: Connection[Row]) -> tuple[Cause, ...]:
+    """Sum the open cases by what they are about, the dearest first."""
+    rows = connection.execute(
+        """
+        SELECT c.reason, c.owner_queue, m.currency, count(DISTINCT c.case_id)::int AS cases,
+               coalesce(sum(m.seconds), 0)::bigint AS seconds, coalesce(sum(m.amount), 0) AS amount
+        FROM case_file c LEFT JOIN case_member m ON m.case_id = c.case_id AND m.left_at IS NULL
+        WHERE c.state = 'open'
+        GROUP BY 1, 2, 3 ORDER BY amount DESC, seconds DESC, reason
+        """
+    ).fetchall()
+    return tuple(Cause(**row) for row in rows)
+
+
 def get_case(connection: Connection[Row], *, case_id: UUID) -> CaseDetail:
     """Return one case with its members.
 
@@ -247,6 +292,8 @@ def get_case(connection: Connection[Row], *, case_id: UUID) -> CaseDetail:
             "owner_queue": None,
             "reason": None,
             "entity_code": None,
+            "assigned_to": None,
+            "now": None,
             "limit": 1,
             "offset": 0,
         },

@@ -1,4 +1,5 @@
--- Cases with the seconds and the money of their members, worst deadline first, dearest first.
+-- Cases with the seconds and the money of their members. With :now, dearest x nearest first: an amount counts in
+-- full in its last hour and is divided by the hours that are left before. Without, by deadline and then by amount.
 SELECT c.case_id, c.reason, c.owner_queue, c.thing_kind, c.thing_key, c.entity_code, c.state, c.is_incident,
        c.assigned_to, c.opened_at, c.due_at, c.closed_at, c.closed_because, c.dismissed_by, c.correlation_id,
        c.details, s.members, s.seconds, s.unpriced_seconds, s.amounts
@@ -20,5 +21,9 @@ WHERE (%(case_id)s::uuid IS NULL OR c.case_id = %(case_id)s)
   AND (%(owner_queue)s::text IS NULL OR c.owner_queue = %(owner_queue)s)
   AND (%(reason)s::text IS NULL OR c.reason = %(reason)s)
   AND (%(entity_code)s::text IS NULL OR c.entity_code = %(entity_code)s)
-ORDER BY c.is_incident DESC, c.due_at NULLS LAST, s.dearest DESC NULLS LAST, s.seconds DESC, c.case_id
+  AND (%(assigned_to)s::text IS NULL OR coalesce(c.assigned_to, '') = %(assigned_to)s)
+ORDER BY c.is_incident DESC,
+         CASE WHEN %(now)s::timestamptz IS NOT NULL THEN coalesce(s.dearest, 0) / greatest(1, coalesce(
+             extract(epoch FROM c.due_at - %(now)s::timestamptz) / 3600, 720)) END DESC NULLS LAST,
+         c.due_at NULLS LAST, s.dearest DESC NULLS LAST, s.seconds DESC, c.case_id
 LIMIT %(limit)s OFFSET %(offset)s

@@ -6,6 +6,7 @@ and carried out by the approval of another. Vendor calls: none.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.casework import assign, dismiss, fix_and_replay, get_case, leave_out
+from tieline.casework import CaseDetail, assign, dismiss, fix_and_replay, get_case, leave_out
 from tieline.governance import Proposal, approve, list_proposals, propose, record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.policy import approve_release
@@ -57,16 +58,16 @@ class DraftRelease:
 
 
 def assign_case(
-    connection: Connection[Row], *, case_id: UUID, to: str, by: Decider, now: datetime
+    connection: Connection[Row], *, case_id: UUID, to: str | None, by: Decider, now: datetime
 ) -> None:
-    """Give a case to somebody.
+    """Give a case to somebody, or to nobody.
 
     :raises LookupError: there is no such case in sight.
     :raises UserMistake: it is not open.
     """
     entity_code = get_case(connection, case_id=case_id).case.entity_code
     assign(connection, case_id=case_id, to=to)
-    _audit(connection, case_id, "case.assigned", entity_code, by=by, reason=to, now=now)
+    _audit(connection, case_id, "case.assigned", entity_code, by=by, reason=to or "nobody", now=now)
 
 
 def replay_case(
@@ -118,7 +119,7 @@ def propose_leave_out(
         kind=LEAVE_OUT,
         object=subject,
         entity_code=detail.case.entity_code,
-        payload={"case_id": str(case_id)},
+        payload={"case_id": str(case_id), "content": _content(detail)},
         by=by.login,
         reason=reason,
         now=now,
@@ -153,14 +154,31 @@ def approve_and_carry_out(
 
 def _leave_out(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:
     assert proposal.approved_by is not None
+    case_id = UUID(proposal.payload["case_id"])
+    if _content(get_case(connection, case_id=case_id)) != proposal.payload["content"]:
+        raise UserMistake(
+            f"other hours wait for case {case_id} than when it was proposed:"
+            " turn it down, look again and propose it anew"
+        )
     return leave_out(
         connection,
-        case_id=UUID(proposal.payload["case_id"]),
+        case_id=case_id,
         reason=proposal.reason,
         proposed_by=proposal.proposed_by,
         approved_by=proposal.approved_by,
         now=now,
     )
+
+
+def _content(detail: CaseDetail) -> str:
+    # What a second person agrees to is what the first one saw: hours that come later are not in it.
+    waiting = sorted(
+        f"{member.entry_id}:{member.seconds}"
+        for member in detail.members
+        if member.entry_id and member.left_at is None
+    )
+    words = [str(detail.case.members), str(detail.case.seconds), *waiting]
+    return hashlib.sha256("|".join(words).encode()).hexdigest()
 
 
 _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]] = {

@@ -47,12 +47,14 @@ __all__ = [
     "Drafted",
     "NotDrafted",
     "Readiness",
+    "ReadinessSum",
     "Released",
     "compute_readiness",
     "draft_invoice",
     "list_readiness",
     "release_contract",
     "release_in",
+    "sum_readiness",
     "withdraw_release",
 ]
 
@@ -74,6 +76,7 @@ class Readiness:
 
     contract_id: UUID
     contract_code: str
+    contract_name: str
     period_id: UUID
     period_code: str
     entity_code: str
@@ -84,9 +87,12 @@ class Readiness:
     expected_amount: Decimal
     rounding_amount: Decimal
     waiting_seconds: int
+    waiting_amount: Decimal
     held_seconds: int
+    held_amount: Decimal
     carried_seconds: int
     carried_amount: Decimal
+    invoiced_amount: Decimal
     checks_passed: int
     blockers: tuple[Mapping[str, Any], ...]
     not_checked: tuple[Mapping[str, Any], ...]
@@ -141,28 +147,74 @@ def compute_readiness(
     return Computed(by_state=dict(by_state))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessSum:
+    """Contracts of one legal entity and period in one state, and what they are worth."""
+
+    entity_code: str
+    period_id: UUID
+    period_code: str
+    deadline_at: datetime
+    state: str
+    currency: str
+    contracts: int
+    expected_amount: Decimal
+
+
+def sum_readiness(connection: Connection[Row]) -> tuple[ReadinessSum, ...]:
+    """Count contracts by legal entity, period and state, in sight of the caller."""
+    rows = connection.execute(
+        """
+        SELECT r.entity_code, r.period_id, p.period_code, r.deadline_at, r.state, r.currency,
+               count(*)::int AS contracts, sum(r.expected_amount) AS expected_amount
+        FROM readiness r JOIN fiscal_period p USING (period_id)
+        GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY r.deadline_at, r.entity_code, r.state
+        """
+    ).fetchall()
+    return tuple(ReadinessSum(**row) for row in rows)
+
+
 def list_readiness(
     connection: Connection[Row],
     *,
     entity_code: str | None = None,
     period_code: str | None = None,
     state: str | None = None,
+    contract_id: UUID | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> tuple[Readiness, ...]:
-    """List what was last computed, in sight of the caller."""
+    """List what was last computed, in sight of the caller; the nearest deadline and dearest first."""
     rows = connection.execute(
         """
-        SELECT r.contract_id, c.contract_code, r.period_id, p.period_code, r.entity_code, r.state,
+        SELECT r.contract_id, c.contract_code, coalesce(v.name, c.contract_code) AS contract_name,
+               r.period_id, p.period_code, r.entity_code, r.state,
                r.currency, r.seconds, r.ledger_amount, r.expected_amount, r.rounding_amount,
-               r.waiting_seconds, r.held_seconds, r.carried_seconds, r.carried_amount,
-               r.checks_passed, r.blockers, r.not_checked, r.deadline_at, r.computed_at
+               r.waiting_seconds, r.waiting_amount, r.held_seconds, r.held_amount, r.carried_seconds,
+               r.carried_amount, coalesce(i.untaxed_amount, 0) AS invoiced_amount, r.checks_passed,
+               r.blockers, r.not_checked, r.deadline_at, r.computed_at
         FROM readiness r JOIN contract c USING (contract_id)
         JOIN fiscal_period p USING (period_id)
+        LEFT JOIN contract_version v ON v.contract_id = c.contract_id AND v.superseded_at IS NULL
+        LEFT JOIN (
+            SELECT contract_id, period_id, sum(untaxed_amount) AS untaxed_amount FROM invoice_record
+            GROUP BY 1, 2
+        ) i ON (i.contract_id, i.period_id) = (r.contract_id, r.period_id)
         WHERE (%(entity_code)s::text IS NULL OR r.entity_code = %(entity_code)s)
           AND (%(period_code)s::text IS NULL OR p.period_code = %(period_code)s)
           AND (%(state)s::text IS NULL OR r.state = %(state)s)
+          AND (%(contract_id)s::uuid IS NULL OR r.contract_id = %(contract_id)s)
         ORDER BY r.deadline_at, r.expected_amount DESC, c.contract_code
+        LIMIT %(limit)s OFFSET %(offset)s
         """,
-        {"entity_code": entity_code, "period_code": period_code, "state": state},
+        {
+            "entity_code": entity_code,
+            "period_code": period_code,
+            "state": state,
+            "contract_id": contract_id,
+            "limit": limit,
+            "offset": offset,
+        },
     ).fetchall()
     return tuple(
         Readiness(
