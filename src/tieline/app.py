@@ -12,7 +12,10 @@ from importlib.metadata import entry_points
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from tieline import cli
+from tieline.console import build_assets, create_web, serve
 from tieline.intake import Reader
 from tieline.kernel.errors import NotExecuted, TryAgain
 from tieline.posting import Poster
@@ -51,6 +54,7 @@ def main() -> None:
         cli.run(
             open_system=open_system,
             run_worker=run_worker,
+            run_web=run_web,
             connector_packages=connector_packages,
         )
     )
@@ -112,6 +116,15 @@ def run_worker(settings: Settings) -> int:
         clock=system.clock,
     )
     return worker.run()
+
+
+def run_web(settings: Settings) -> int:
+    """Serve the API and the console until told to stop."""
+    assets = build_assets(cache=settings.cache)
+    if assets.notice:
+        structlog.get_logger().warning("console.plain", why=assets.notice)
+    application = create_web(open_system(settings), assets=assets)
+    return serve(application, run_directory=settings.run_directory, notice=assets.notice)
 
 
 def _paced(handler: Handler, kind: str) -> Handler:

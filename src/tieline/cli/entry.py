@@ -26,6 +26,7 @@ from tieline.cli.tools import (
     GOAL_MISSED,
     ConnectorPackages,
     OpenSystem,
+    RunWeb,
     RunWorker,
     Tools,
 )
@@ -57,6 +58,7 @@ def run(
     *,
     open_system: OpenSystem,
     run_worker: RunWorker,
+    run_web: RunWeb,
     connector_packages: ConnectorPackages,
     words: Sequence[str] | None = None,
 ) -> int:
@@ -70,6 +72,7 @@ def run(
             obj=Tools(
                 open_system=open_system,
                 run_worker=run_worker,
+                run_web=run_web,
                 connector_packages=connector_packages,
             ),
             standalone_mode=False,

@@ -142,6 +142,13 @@ def worker(tools: Tools) -> int:
     return tools.run_worker(installed_settings())
 
 
+@click.command(hidden=True)
+@pass_tools
+def web(tools: Tools) -> int:
+    """Serve the API and the console until told to stop; run/console.json says where."""
+    return tools.run_web(read_settings())
+
+
 @click.command()
 @json_option
 @pass_tools
@@ -257,4 +264,4 @@ def _day(text: str | None) -> date:
         raise UserMistake(f"--today {text} is not a day: write YYYY-MM-DD") from error
 
 
-COMMANDS: tuple[click.Command, ...] = (init, up, worker, status, demo)
+COMMANDS: tuple[click.Command, ...] = (init, up, worker, web, status, demo)

@@ -23,6 +23,7 @@ from tieline.settings import DSN_VARIABLE, PASSWORD_VARIABLE, Settings, read_set
 
 OpenSystem = Callable[[Settings], System]
 RunWorker = Callable[[Settings], int]
+RunWeb = Callable[[Settings], int]
 ConnectorPackages = Callable[[], Mapping[str, str]]
 GOAL_MISSED = 1
 CANNOT = 2
@@ -36,6 +37,7 @@ class Tools:
 
     open_system: OpenSystem
     run_worker: RunWorker
+    run_web: RunWeb
     connector_packages: ConnectorPackages
 
     def system(self) -> System:

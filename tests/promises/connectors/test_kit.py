@@ -140,6 +140,7 @@ class Terminal:
         code = cli.run(
             open_system=_never,
             run_worker=_never,
+            run_web=_never,
             connector_packages=connector_packages,
             words=line.split()[1:],
         )

@@ -51,6 +51,7 @@ def run_bare(
         code = cli.run(
             open_system=app.open_system,
             run_worker=app.run_worker,
+            run_web=app.run_web,
             connector_packages=app.connector_packages,
             words=words,
         )

@@ -1,0 +1,152 @@
+"""One web application: the API for machines, and in front of it the pages for people."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.requests import Request
+from fastapi.responses import RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from psycopg import errors as database_errors
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tieline.api import create_api
+from tieline.api.gate import Refused
+from tieline.console import approvals, close, connections, entrance, exceptions, overview, trace
+from tieline.console.assets import Assets
+from tieline.console.gate import FormGate
+from tieline.console.problems import LoginNeeded, PageProblem
+from tieline.console.rendering import Headers, Renderer
+from tieline.console.sessions import Door
+from tieline.kernel.errors import TielineError, UserMistake
+from tieline.services.system import System
+
+_STATIC = Path(__file__).parent / "static"
+_LOGIN = "/login"
+
+
+class FrontDoor:
+    """Hand an address to the API where it knows it, else to the pages."""
+
+    def __init__(self, *, api: FastAPI, pages: ASGIApp) -> None:
+        self._api = api
+        self._pages = pages
+        described = [str(api.openapi_url), *api.openapi()["paths"]]
+        self._of_api = {_first_word(path) for path in described}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _first_word(scope["path"]) not in self._of_api:
+            await self._pages(scope, receive, send)
+            return
+        await self._api(scope, receive, send)
+
+
+def create_web(system: System, *, assets: Assets) -> FrontDoor:
+    """Return the API and the console as one application."""
+    return FrontDoor(api=create_api(system), pages=create_pages(system, assets=assets))
+
+
+def create_pages(system: System, *, assets: Assets) -> ASGIApp:
+    """Return the pages of one installation."""
+    pages = FastAPI(title="Tieline console", openapi_url=None, docs_url=None, redoc_url=None)
+    door = Door(system=system)
+    renderer = Renderer(assets=assets, clock=system.clock)
+    pages.add_middleware(FormGate, refuse=_refusal(renderer))
+    _answer_problems(pages, renderer)
+    entrance.add_routes(pages, system=system, door=door, renderer=renderer)
+    overview.add_routes(pages, door=door, renderer=renderer)
+    exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
+    close.add_routes(pages, system=system, door=door, renderer=renderer)
+    trace.add_routes(pages, system=system, door=door, renderer=renderer)
+    connections.add_routes(pages, door=door, renderer=renderer)
+    approvals.add_routes(pages, system=system, door=door, renderer=renderer)
+    pages.mount("/static", StaticFiles(directory=_STATIC))
+    if assets.folder is not None:
+        pages.mount(f"/assets/{assets.digest}", StaticFiles(directory=assets.folder))
+    # Outside of everything, so that a page about a defect carries them too.
+    return Headers(pages)
+
+
+def _answer_problems(pages: FastAPI, renderer: Renderer) -> None:
+    log = structlog.get_logger()
+
+    def page(request: Request, *, status: int, title: str, sentence: str) -> Response:
+        return renderer.page(
+            request, None, "problem.html", status=status, title=title, sentence=sentence
+        )
+
+    @pages.exception_handler(LoginNeeded)
+    def log_in(request: Request, error: LoginNeeded) -> Response:
+        if request.headers.get("HX-Request"):
+            # A part of a page: the whole page goes to the login, not the part.
+            return Response(status_code=401, headers={"HX-Redirect": _LOGIN})
+        response = RedirectResponse(_LOGIN, status_code=303)
+        if error.back_to != "/":
+            response = RedirectResponse(
+                str(request.url_for("login_page").include_query_params(next=error.back_to)),
+                status_code=303,
+            )
+        return response
+
+    @pages.exception_handler(PageProblem)
+    def say(request: Request, error: PageProblem) -> Response:
+        return page(request, status=error.status, title=error.title, sentence=error.sentence)
+
+    @pages.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        places = "; ".join(
+            f"{found['loc'][-1]}: {found['msg'].removeprefix('Value error, ')}"
+            for found in error.errors()[:5]
+        )
+        return page(request, status=422, title="That cannot be read", sentence=places)
+
+    @pages.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        known = {404: "There is no such page.", 405: "This page cannot be asked that way."}
+        return page(
+            request,
+            status=error.status_code,
+            title="Not found" if error.status_code == 404 else "That did not work",
+            sentence=known.get(error.status_code, str(error.detail)),
+        )
+
+    @pages.exception_handler(TielineError)
+    def refused(request: Request, error: TielineError) -> Response:
+        status = 409 if isinstance(error, UserMistake) else 503
+        return page(request, status=status, title="That was not done", sentence=str(error))
+
+    @pages.exception_handler(database_errors.IntegrityError)
+    def against_the_rules(request: Request, error: database_errors.IntegrityError) -> Response:
+        sentence = error.diag.message_primary or "The database refused it."
+        return page(request, status=409, title="That was not done", sentence=sentence)
+
+    @pages.exception_handler(Exception)
+    def broken(request: Request, error: Exception) -> Response:
+        log.error("console.page_failed", path=request.url.path, exc_info=error)
+        return page(
+            request,
+            status=500,
+            title="Something is broken",
+            sentence="The page could not be made. Nothing was changed; the log has the reason.",
+        )
+
+
+def _refusal(renderer: Renderer) -> Callable[[Request, Refused], Response]:
+    def refuse(request: Request, error: Refused) -> Response:
+        return renderer.page(
+            request,
+            None,
+            "problem.html",
+            status=error.status,
+            title="That cannot be read",
+            sentence=error.detail,
+        )
+
+    return refuse
+
+
+def _first_word(path: str) -> str:
+    return path.split("/", 2)[1] if path.startswith("/") else ""

@@ -1,0 +1,214 @@
+"""Can I trust the plumbing now? Health, mode, lag and quota of each connection, and its switch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.requests import Request
+from fastapi.responses import Response
+from psycopg import Connection
+
+from tieline.console import words
+from tieline.console.fields import FormReason
+from tieline.console.problems import not_found
+from tieline.console.rendering import Renderer, back_to
+from tieline.console.sessions import ROLES_THAT_PAUSE, Door, Visitor
+from tieline.governance import record_audit
+from tieline.kernel.errors import UserMistake
+
+_STALE_AFTER_POLLS = 10
+_POLL_SECONDS_DEFAULT = 60
+_OUTCOMES: Mapping[str, str] = {
+    "answered": "Answered",
+    "deferred": "Asked us to wait",
+    "failed": "Not answered",
+}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """One connection as a person asks about it."""
+
+    connection_key: str
+    system: str
+    mode: str
+    is_paused: bool
+    is_good: bool
+    says: str
+    lag_seconds: int | None
+    read_at: datetime | None
+    quota_used: int
+    quota_max: int
+    quota_window_seconds: int
+    problems: tuple[str, ...]
+
+
+def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+    """Add the page, and pausing and resuming."""
+
+    @pages.get("/connections")
+    def connections(
+        request: Request, visitor: Annotated[Visitor, Depends(door.visitor)]
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            found = [_health(row, now=renderer.now) for row in _read(connection)]
+            workers = _read_workers(connection)
+            outcomes = _read_outcomes(connection)
+            failed = _read_failed(connection)
+        return renderer.page(
+            request,
+            visitor,
+            "connections.html",
+            connections=found,
+            workers=workers,
+            failed=failed,
+            chart=_chart(outcomes, found),
+            may_pause=visitor.may(ROLES_THAT_PAUSE),
+        )
+
+    @pages.post("/connections/{connection_key}/pause")
+    def pause(
+        connection_key: str,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        reason: FormReason,
+    ) -> Response:
+        _switch(visitor, connection_key, is_paused=True, reason=reason)
+        return back_to("/connections", done="paused")
+
+    @pages.post("/connections/{connection_key}/resume")
+    def resume(
+        connection_key: str,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        reason: FormReason,
+    ) -> Response:
+        _switch(visitor, connection_key, is_paused=False, reason=reason)
+        return back_to("/connections", done="resumed")
+
+    def _switch(visitor: Visitor, connection_key: str, *, is_paused: bool, reason: str) -> None:
+        visitor.must(ROLES_THAT_PAUSE, "pause connections")
+        with door.sight_of(visitor) as connection:
+            _must_exist(connection, connection_key)
+            changed = connection.execute(
+                "UPDATE connection SET paused = %s WHERE connection_key = %s AND paused <> %s",
+                (is_paused, connection_key, is_paused),
+            )
+            if changed.rowcount != 1:
+                state = "paused" if is_paused else "running"
+                raise UserMistake(f"{connection_key} is already {state}")
+            record_audit(
+                connection,
+                now=renderer.now,
+                actor=visitor.login,
+                action="connection.paused" if is_paused else "connection.resumed",
+                object=f"connection:{connection_key}",
+                entity_code=None,
+                reason=reason,
+            )
+
+
+def _must_exist(connection: Connection[Row], connection_key: str) -> None:
+    row = connection.execute(
+        "SELECT 1 FROM connection WHERE connection_key = %s", (connection_key,)
+    ).fetchone()
+    if row is None:
+        raise not_found("No connection has this name.")
+
+
+def _read(connection: Connection[Row]) -> list[Row]:
+    return connection.execute(
+        """
+        SELECT c.connection_key, c.system, c.mode, c.paused,
+               coalesce((c.config ->> 'poll_seconds')::int, %s) AS poll_seconds,
+               s.read_at, s.errors, b.limit_max, b.window_seconds, b.breaker,
+               b.open_until > clock_timestamp() AS is_open,
+               b.paused_until > clock_timestamp() AS is_deferred,
+               (SELECT count(*)::int FROM unnest(b.grants) g
+                WHERE g > clock_timestamp() - make_interval(secs => b.window_seconds)) AS used
+        FROM connection c
+        LEFT JOIN connection_budget b USING (connection_key)
+        LEFT JOIN page_freshness() s USING (connection_key)
+        ORDER BY c.connection_key
+        """,
+        (_POLL_SECONDS_DEFAULT,),
+    ).fetchall()
+
+
+def _health(row: Row, *, now: datetime) -> Health:
+    lag = None if row["read_at"] is None else max(0, int((now - row["read_at"]).total_seconds()))
+    says, is_good = _says(row, lag)
+    return Health(
+        connection_key=row["connection_key"],
+        system=words.system_name(row["system"]),
+        mode=words.spoken(row["mode"], words.MODES),
+        is_paused=row["paused"],
+        is_good=is_good,
+        says=says,
+        lag_seconds=lag,
+        read_at=row["read_at"],
+        quota_used=row["used"] or 0,
+        quota_max=row["limit_max"] or 0,
+        quota_window_seconds=row["window_seconds"] or 0,
+        problems=tuple(words.said(error) for error in row["errors"] or ()),
+    )
+
+
+def _says(row: Row, lag: int | None) -> tuple[str, bool]:
+    if row["paused"]:
+        return "Paused by us", False
+    if row["is_open"]:
+        return "Does not answer; we ask again by ourselves", False
+    if row["errors"]:
+        return "Answers with errors", False
+    if row["is_deferred"]:
+        return "Asked us to wait a moment", True
+    if lag is None:
+        return "Not read yet", False
+    if lag > row["poll_seconds"] * _STALE_AFTER_POLLS:
+        return "Not read for longer than it should be", False
+    return "Answers", True
+
+
+def _read_workers(connection: Connection[Row]) -> list[Row]:
+    return connection.execute(
+        "SELECT executor_id, host, version, started_at,"
+        " extract(epoch FROM clock_timestamp() - heartbeat_at)::int AS silent_seconds,"
+        " lease_until > clock_timestamp() AS is_alive"
+        " FROM executor WHERE state = 'alive' ORDER BY started_at"
+    ).fetchall()
+
+
+def _read_outcomes(connection: Connection[Row]) -> list[Row]:
+    return connection.execute(
+        "SELECT connection_key, outcome, sum(count)::bigint AS calls FROM outcome_count"
+        " WHERE operation = 'call' GROUP BY 1, 2"
+    ).fetchall()
+
+
+def _read_failed(connection: Connection[Row]) -> int:
+    row = connection.execute(
+        "SELECT count(*)::int AS items FROM work_item WHERE state = 'failed'"
+    ).fetchone()
+    assert row is not None
+    return int(row["items"])
+
+
+def _chart(outcomes: Sequence[Row], connections: Sequence[Health]) -> dict[str, Any]:
+    calls = {(row["connection_key"], row["outcome"]): row["calls"] for row in outcomes}
+    keys = [each.connection_key for each in connections]
+    return {
+        "kind": "stacked_bars",
+        "unit": "calls",
+        "categories": keys,
+        "series": [
+            {
+                "name": name,
+                "place": outcome,
+                "counts": [calls.get((key, outcome), 0) for key in keys],
+            }
+            for outcome, name in _OUTCOMES.items()
+        ],
+    }

@@ -1,0 +1,91 @@
+"""Log in, log out, and choose between light and dark."""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI
+from fastapi.requests import Request
+from fastapi.responses import RedirectResponse, Response
+
+from tieline.console.fields import FormPassword, FormWord, QueryWord
+from tieline.console.rendering import Renderer
+from tieline.console.sessions import (
+    FORM_COOKIE,
+    SESSION_COOKIE,
+    THEME_COOKIE,
+    THEMES,
+    Door,
+    Visitor,
+    new_form_key,
+    safe_address,
+    set_cookie,
+)
+from tieline.governance import authenticate, end_session, open_session
+from tieline.services.system import System
+
+_WRONG = "That login and password do not belong together, or the login is locked for a while."
+
+
+def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    """Add the way in and out."""
+
+    def show_login(
+        request: Request, *, back: str, login: str = "", wrong: str = "", status: int = 200
+    ) -> Response:
+        key = new_form_key()
+        response = renderer.page(
+            request,
+            None,
+            "login.html",
+            status=status,
+            token=door.entrance_token(key),
+            back=safe_address(back),
+            login=login,
+            wrong=wrong,
+        )
+        set_cookie(response, request, name=FORM_COOKIE, value=key)
+        return response
+
+    @pages.get("/login")
+    def login_page(request: Request, next: QueryWord = "/") -> Response:
+        return show_login(request, back=next)
+
+    @pages.post("/login", dependencies=[Depends(door.check_entrance)])
+    def log_in(
+        request: Request, login: FormWord, password: FormPassword, back: FormWord = "/"
+    ) -> Response:
+        now = system.clock.now()
+        with system.web_database.transaction() as connection:
+            person = authenticate(connection, login=login, password=password, now=now)
+        if person is None:
+            return show_login(request, back=back, login=login, wrong=_WRONG, status=401)
+        with system.web_database.transaction() as connection:
+            opened = open_session(connection, person=person, pepper=system.pepper, now=now)
+        response = RedirectResponse(safe_address(back), status_code=303)
+        set_cookie(response, request, name=SESSION_COOKIE, value=opened.token)
+        response.delete_cookie(FORM_COOKIE, path="/")
+        return response
+
+    @pages.post("/logout", dependencies=[Depends(door.signed_visitor)])
+    def log_out(request: Request) -> Response:
+        with system.web_database.transaction() as connection:
+            end_session(
+                connection,
+                token=request.cookies[SESSION_COOKIE],
+                pepper=system.pepper,
+                now=system.clock.now(),
+            )
+        response = RedirectResponse("/login", status_code=303)
+        response.delete_cookie(SESSION_COOKIE, path="/")
+        return response
+
+    @pages.post("/theme")
+    def choose_theme(
+        request: Request,
+        _visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        theme: FormWord,
+        back: FormWord = "/",
+    ) -> Response:
+        response = RedirectResponse(safe_address(back), status_code=303)
+        if theme in THEMES:
+            set_cookie(response, request, name=THEME_COOKIE, value=theme)
+        return response

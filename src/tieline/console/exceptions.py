@@ -1,0 +1,260 @@
+"""What needs a person, and what is it worth? Cases by money x deadline, and what one does with them."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI
+from fastapi.requests import Request
+from fastapi.responses import Response
+from psycopg import Connection
+
+from tieline.casework import (
+    CaseDetail,
+    Cause,
+    count_open,
+    get_case,
+    list_cases,
+    list_causes,
+    value_at_risk,
+)
+from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.problems import not_found
+from tieline.console.rendering import (
+    ROWS_PER_PAGE,
+    Paging,
+    Renderer,
+    back_to,
+    waiting_proposals,
+)
+from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_WORK, Door, Visitor
+from tieline.console.tie_out import read_entities
+from tieline.console.words import reason as reason_words
+from tieline.governance import list_audit, list_people
+from tieline.kernel.errors import UserMistake
+from tieline.services.deciding import (
+    Decider,
+    assign_case,
+    dismiss_case,
+    propose_leave_out,
+    replay_case,
+)
+from tieline.services.links import Links, read_links
+from tieline.services.system import System
+
+_CAUSES_SHOWN_MAX = 8
+_AUDIT_SHOWN_MAX = 20
+_NOBODY = "-"
+# What a case is about, in the words under which its system shows records.
+_OBJECTS = {
+    "project": "projects",
+    "person": "users",
+    "person_week": "users",
+    "entry": "time_entries",
+    "deal": "deals",
+    "client": "companies",
+}
+
+Row = dict[str, Any]
+
+
+def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    """Add the list, the single case and what a person may do with it."""
+    _add_reading(pages, system=system, door=door, renderer=renderer)
+    _add_doing(pages, door=door, renderer=renderer)
+
+
+def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    @pages.get("/exceptions")
+    def exceptions(
+        request: Request,
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        entity: QueryWord = "",
+        reason: QueryWord = "",
+        queue: QueryWord = "",
+        owner: QueryWord = "",
+        page: QueryPage = 1,
+    ) -> Response:
+        wanted = {
+            "entity_code": entity or None,
+            "reason": reason or None,
+            "owner_queue": queue or None,
+            "assigned_to": "" if owner == _NOBODY else owner or None,
+        }
+        with door.sight_of(visitor) as connection:
+            paging = Paging(
+                page=page,
+                total=count_open(connection, **wanted),
+                path="/exceptions",
+                filters={"entity": entity, "reason": reason, "queue": queue, "owner": owner},
+            )
+            cases = list_cases(
+                connection, **wanted, now=renderer.now, limit=ROWS_PER_PAGE, offset=paging.offset
+            )
+            causes = list_causes(connection)
+            amounts, unpriced_seconds = value_at_risk(connection)
+            found: dict[str, Any] = {
+                "open_cases": count_open(connection),
+                "entities": read_entities(connection),
+                "owners": _owners(connection, visitor),
+            }
+        return renderer.page(
+            request,
+            visitor,
+            "exceptions.html",
+            cases=cases,
+            paging=paging,
+            causes=causes,
+            queues=sorted({cause.owner_queue for cause in causes}),
+            amounts=amounts,
+            unpriced_seconds=unpriced_seconds,
+            chart=_chart(causes),
+            nobody=_NOBODY,
+            is_filtered=any(paging.filters.values()),
+            **found,
+        )
+
+    @pages.get("/exceptions/{case_id}")
+    def one_case(
+        request: Request, visitor: Annotated[Visitor, Depends(door.visitor)], case_id: UUID
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            detail = _get(connection, case_id)
+            found: dict[str, Any] = {
+                "detail": detail,
+                "entities": read_entities(connection),
+                "owners": _owners(connection, visitor, entity_code=detail.case.entity_code),
+                "proposals": waiting_proposals(connection, object=f"case:{case_id}"),
+                "audit": list_audit(connection, object=f"case:{case_id}", limit=_AUDIT_SHOWN_MAX),
+                "link": _link_of(detail, read_links(connection, systems=system.systems)),
+            }
+        return renderer.page(
+            request,
+            visitor,
+            "case.html",
+            may_work=visitor.may(ROLES_THAT_WORK),
+            may_approve=visitor.may(ROLES_THAT_APPROVE),
+            hours_waiting=sum(1 for each in detail.members if each.entry_id and not each.left_at),
+            **found,
+        )
+
+
+def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+    @pages.post("/exceptions/{case_id}/assign")
+    def hand_out(
+        case_id: UUID,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        to: FormWord = "",
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "hand out cases")
+        with door.sight_of(visitor) as connection:
+            entity_code = _get(connection, case_id).case.entity_code
+            if to and to not in _owners(connection, visitor, entity_code=entity_code):
+                raise UserMistake("the case can be given to somebody who may see it, or to nobody")
+            assign_case(
+                connection, case_id=case_id, to=to or None, by=_by(visitor), now=renderer.now
+            )
+        return back_to(f"/exceptions/{case_id}", done="assigned")
+
+    @pages.post("/exceptions/{case_id}/again")
+    def send_again(
+        case_id: UUID,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "send hours again")
+        with door.sight_of(visitor) as connection:
+            _get(connection, case_id)
+            replay_case(
+                connection, case_id=case_id, reason=reason, by=_by(visitor), now=renderer.now
+            )
+        return back_to(f"/exceptions/{case_id}", done="sent_again")
+
+    @pages.post("/exceptions/{case_id}/dismiss")
+    def close_without(
+        case_id: UUID,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "close cases")
+        with door.sight_of(visitor) as connection:
+            _get(connection, case_id)
+            dismiss_case(
+                connection, case_id=case_id, reason=reason, by=_by(visitor), now=renderer.now
+            )
+        return back_to(f"/exceptions/{case_id}", done="dismissed")
+
+    @pages.post("/exceptions/{case_id}/leave-out")
+    def ask_to_leave_out(
+        case_id: UUID,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "propose to leave hours out")
+        with door.sight_of(visitor) as connection:
+            _get(connection, case_id)
+            propose_leave_out(
+                connection, case_id=case_id, reason=reason, by=_by(visitor), now=renderer.now
+            )
+        return back_to(f"/exceptions/{case_id}", done="proposed")
+
+
+def _by(visitor: Visitor) -> Decider:
+    return Decider(login=visitor.login)
+
+
+def _get(connection: Connection[Row], case_id: UUID) -> CaseDetail:
+    try:
+        return get_case(connection, case_id=case_id)
+    except LookupError as error:
+        raise not_found("No such case is in your sight.") from error
+
+
+def _link_of(detail: CaseDetail, links: Links) -> str | None:
+    # The thing of a case is written connection:reference, or connection:reference:more.
+    connection_key, _, rest = detail.case.thing_key.partition(":")
+    object_name = _OBJECTS.get(detail.case.thing_kind, "")
+    return links.record(
+        connection_key=connection_key, object=object_name, source_ref=rest.partition(":")[0]
+    )
+
+
+def _owners(
+    connection: Connection[Row], visitor: Visitor, *, entity_code: str | None = None
+) -> list[str]:
+    # People who see at least one of the visitor's legal entities, or the very one asked for.
+    shared = {entity_code} if entity_code else set(visitor.entities)
+    return [person.login for person in list_people(connection) if shared & set(person.entities)]
+
+
+def _chart(causes: Sequence[Cause]) -> dict[str, Any]:
+    # Hours can be added, money in several currencies cannot: the bars are hours, amounts are told.
+    seconds: dict[str, int] = {}
+    amounts: dict[str, dict[str, Decimal]] = {}
+    for cause in causes:
+        name = reason_words(cause.reason)
+        seconds[name] = seconds.get(name, 0) + cause.seconds
+        if cause.currency:
+            kept = amounts.setdefault(name, {})
+            kept[cause.currency] = kept.get(cause.currency, Decimal(0)) + cause.amount
+    names = sorted((name for name in seconds if seconds[name]), key=lambda name: -seconds[name])
+    names = names[:_CAUSES_SHOWN_MAX]
+    return {
+        "kind": "bars",
+        "unit": "h",
+        "categories": names,
+        "notes": [
+            ", ".join(
+                f"{currency} {amount:,.2f}" for currency, amount in amounts.get(name, {}).items()
+            )
+            for name in names
+        ],
+        "series": [
+            {
+                "name": "Hours that need attention",
+                "place": "held",
+                "seconds": [seconds[name] for name in names],
+            }
+        ],
+    }

@@ -1,0 +1,261 @@
+"""Will we make it today? The next cut-off, what is through and what is late, money as it moves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.requests import Request
+from fastapi.responses import Response
+from psycopg import Connection
+
+from tieline.casework import count_open, value_at_risk
+from tieline.console.rendering import Renderer
+from tieline.console.sessions import Door, Visitor
+from tieline.console.tie_out import (
+    Entity,
+    TieOut,
+    as_chart,
+    read_entities,
+    read_tie_outs,
+    unaccounted,
+)
+from tieline.services.invoice_readiness import ReadinessSum, sum_readiness
+
+_PACE_MINUTES = 60
+# How finely the pace is drawn: while everything is young, by ten seconds; else by the minute.
+_FINE_SECONDS, _FINE_BARS = 10, 60
+_COARSE_SECONDS, _COARSE_BARS = 60, 60
+_PACE_LINES_MAX = 8
+_DUE_STATES = ("blocked", "at_risk", "ready", "released", "invoiced")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOff:
+    """One legal entity before its next cut-off: what is done, and whether the rest will be."""
+
+    entity: Entity
+    period_code: str
+    at: datetime
+    contracts: Mapping[str, int]
+    waiting_seconds: int
+    held_seconds: int
+    forecast: str
+    is_late: bool
+
+    @property
+    def due(self) -> int:
+        return sum(self.contracts.get(state, 0) for state in _DUE_STATES)
+
+    @property
+    def through(self) -> int:
+        return sum(self.contracts.get(state, 0) for state in ("ready", "released", "invoiced"))
+
+
+def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+    """Add the first page and the part of it that keeps itself fresh."""
+
+    @pages.get("/")
+    def overview(request: Request, visitor: Annotated[Visitor, Depends(door.visitor)]) -> Response:
+        return renderer.page(request, visitor, "overview.html", **_find(visitor))
+
+    @pages.get("/overview/now")
+    def overview_now(
+        request: Request, visitor: Annotated[Visitor, Depends(door.visitor)]
+    ) -> Response:
+        return renderer.page(request, visitor, "overview_now.html", **_find(visitor))
+
+    def _find(visitor: Visitor) -> dict[str, Any]:
+        now = renderer.now
+        with door.sight_of(visitor) as connection:
+            entities = read_entities(connection)
+            lines = read_tie_outs(connection)
+            amounts, unpriced_seconds = value_at_risk(connection)
+            pace = _read_pace(connection, now=now)
+            return {
+                "cut_offs": _cut_offs(
+                    entities, lines, sum_readiness(connection), pace=pace, now=now
+                ),
+                "cases": count_open(connection),
+                "amounts": amounts,
+                "unpriced_seconds": unpriced_seconds,
+                "in_erp": _read_in_erp(connection),
+                "unconfirmed": _read_unconfirmed(connection),
+                "deals": _read_deals(connection),
+                "latest": _read_latest(connection),
+                "has_hours": any(line.entries for line in lines),
+                "unaccounted_seconds": unaccounted(lines),
+                "pace_chart": _pace_chart(pace, now=now),
+                "line_chart": as_chart(_by_entity(lines), names=_names(entities)),
+            }
+
+
+def _cut_offs(
+    entities: Mapping[str, Entity],
+    lines: Sequence[TieOut],
+    sums: Sequence[ReadinessSum],
+    *,
+    pace: Sequence[Row],
+    now: datetime,
+) -> list[CutOff]:
+    found = []
+    for entity in entities.values():
+        line = next(
+            (
+                each
+                for each in sorted(
+                    lines, key=lambda each: (each.cut_off_at is None, each.cut_off_at)
+                )
+                if each.entity_code == entity.entity_code
+                and each.cut_off_at is not None
+                and each.cut_off_at > now
+            ),
+            None,
+        )
+        if line is not None and line.cut_off_at is not None:
+            found.append(_cut_off(entity, line, line.cut_off_at, sums, pace=pace, now=now))
+    return sorted(found, key=lambda each: each.at)
+
+
+def _cut_off(
+    entity: Entity,
+    line: TieOut,
+    at: datetime,
+    sums: Sequence[ReadinessSum],
+    *,
+    pace: Sequence[Row],
+    now: datetime,
+) -> CutOff:
+    contracts: dict[str, int] = {}
+    for each in sums:
+        if each.period_id == line.period_id:
+            contracts[each.state] = contracts.get(each.state, 0) + each.contracts
+    moved = sum(row["seconds"] for row in pace if row["entity_code"] == entity.entity_code)
+    forecast, is_late = _forecast(
+        waiting=line.pending_seconds,
+        blocked=contracts.get("blocked", 0),
+        moved=moved,
+        at=at,
+        now=now,
+    )
+    return CutOff(
+        entity=entity,
+        period_code=line.period_code or "",
+        at=at,
+        contracts=contracts,
+        waiting_seconds=line.pending_seconds,
+        held_seconds=line.held_seconds,
+        forecast=forecast,
+        is_late=is_late,
+    )
+
+
+def _forecast(
+    *, waiting: int, blocked: int, moved: int, at: datetime, now: datetime
+) -> tuple[str, bool]:
+    # The pace is that of the last hour: what moved in it is what one more hour will move.
+    if waiting == 0:
+        if blocked:
+            return "hours are through; blocked contracts need a person", True
+        return "through", False
+    if moved <= 0:
+        return "nothing moved in the last hour while hours wait", True
+    done_at = now + timedelta(seconds=waiting * _PACE_MINUTES * 60 // moved)
+    if done_at > at:
+        return "late at the pace of the last hour", True
+    return f"hours through in about {max(1, int((done_at - now).total_seconds()) // 60)} min", False
+
+
+def _read_pace(connection: Connection[Row], *, now: datetime) -> list[Row]:
+    return connection.execute(
+        """
+        SELECT date_bin(make_interval(secs => %(fine)s), booked_at, '2000-01-01Z') AS at, entity_code,
+               sum(seconds)::bigint AS seconds
+        FROM ledger_line WHERE booked_at > %(since)s AND booked_at <= %(now)s GROUP BY 1, 2 ORDER BY 1
+        """,
+        {"fine": _FINE_SECONDS, "since": now - timedelta(minutes=_PACE_MINUTES), "now": now},
+    ).fetchall()
+
+
+def _pace_chart(pace: Sequence[Row], *, now: datetime) -> dict[str, Any]:
+    is_young = not pace or pace[0]["at"] > now - timedelta(seconds=_FINE_SECONDS * _FINE_BARS)
+    width, bars = (_FINE_SECONDS, _FINE_BARS) if is_young else (_COARSE_SECONDS, _COARSE_BARS)
+    last = int(now.timestamp()) // width
+    seconds = [0] * bars
+    for row in pace:
+        place = bars - 1 - (last - int(row["at"].timestamp()) // width)
+        if 0 <= place < bars:
+            seconds[place] += row["seconds"]
+    starts = [
+        datetime.fromtimestamp((last - bars + 1 + bar) * width, tz=UTC) for bar in range(bars)
+    ]
+    return {
+        "kind": "bars_over_time",
+        "unit": "h",
+        "categories": [f"{start:%H:%M:%S}" if is_young else f"{start:%H:%M}" for start in starts],
+        "series": [{"name": "Into the ERP", "place": "posted", "seconds": seconds}],
+    }
+
+
+def _read_in_erp(connection: Connection[Row]) -> list[tuple[Decimal, str]]:
+    rows = connection.execute(
+        "SELECT currency, sum(amount) AS amount FROM ledger_line WHERE currency IS NOT NULL"
+        " GROUP BY 1 HAVING sum(amount) <> 0 ORDER BY 1"
+    ).fetchall()
+    return [(row["amount"], row["currency"]) for row in rows]
+
+
+def _read_unconfirmed(connection: Connection[Row]) -> list[Row]:
+    return connection.execute(
+        "SELECT c.system, count(*)::int AS writes FROM effect e"
+        " JOIN connection c ON c.connection_key = e.target_connection"
+        " WHERE e.state IN ('UNKNOWN', 'PROBING') GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+
+
+def _read_deals(connection: Connection[Row]) -> list[Row]:
+    return connection.execute(
+        "SELECT state, count(*)::int AS deals FROM provisioning_plan GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+
+
+def _read_latest(connection: Connection[Row]) -> list[Row]:
+    return connection.execute(
+        """
+        SELECT l.booked_at, l.entry_id, l.entity_code, l.work_date, l.seconds, l.amount, l.currency,
+               p.project_code, l.reverses_line_id IS NOT NULL AS is_taken_back
+        FROM ledger_line l JOIN project p USING (project_id)
+        ORDER BY l.booked_at DESC, l.line_id DESC LIMIT %s
+        """,
+        (_PACE_LINES_MAX,),
+    ).fetchall()
+
+
+def _by_entity(lines: Sequence[TieOut]) -> list[TieOut]:
+    # One bar per legal entity: its periods together.
+    merged: dict[str | None, TieOut] = {}
+    for line in lines:
+        before = merged.get(line.entity_code)
+        merged[line.entity_code] = line if before is None else _sum(before, line)
+    return list(merged.values())
+
+
+def _sum(one: TieOut, other: TieOut) -> TieOut:
+    counted = (
+        name
+        for name in TieOut.__dataclass_fields__
+        if name.endswith("_seconds") or name == "entries"
+    )
+    kept = {name: getattr(one, name) for name in TieOut.__dataclass_fields__}
+    return TieOut(**{**kept, **{name: kept[name] + getattr(other, name) for name in counted}})
+
+
+def _names(entities: Mapping[str, Entity]) -> dict[str | None, str]:
+    return {
+        None: "No legal entity known yet",
+        **{code: entity.name for code, entity in entities.items()},
+    }

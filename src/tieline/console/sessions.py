@@ -1,0 +1,155 @@
+"""Who looks at a page: sessions in cookies, and a token that only our own forms know."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Form
+from fastapi.requests import Request
+from fastapi.responses import Response
+from psycopg import Connection
+
+from tieline.console.problems import LoginNeeded, not_allowed
+from tieline.governance import Person, find_session, open_web_transaction
+from tieline.services.system import System
+
+SESSION_COOKIE = "tieline_session"
+FORM_COOKIE = "tieline_form"
+THEME_COOKIE = "tieline_theme"
+THEMES = ("light", "dark")
+_TOKEN_MAX = 200
+
+# What each role may do beyond looking; an administrator may do everything.
+ROLES_THAT_WORK = ("controller", "finance", "delivery", "integration")
+ROLES_THAT_APPROVE = ("controller", "finance")
+ROLES_THAT_PAUSE = ("controller", "integration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """A person with a page open; ``csrf`` goes into every form of theirs."""
+
+    person: Person
+    csrf: str
+
+    @property
+    def login(self) -> str:
+        return self.person.login
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        return self.person.entities
+
+    def may(self, roles: tuple[str, ...]) -> bool:
+        """Say whether the person has one of these roles."""
+        return any(self.person.has_role(role) for role in roles)
+
+    def must(self, roles: tuple[str, ...], what: str) -> None:
+        """Refuse who has none of these roles.
+
+        :raises PageProblem: the person may not.
+        """
+        if not self.may(roles):
+            raise not_allowed(f"You may look, but not {what}: it takes {' or '.join(roles)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Let people in by their session, and forms by their token."""
+
+    system: System
+
+    def visitor(self, request: Request) -> Visitor:
+        """Return who asks.
+
+        :raises LoginNeeded: nobody is logged in.
+        """
+        token = request.cookies.get(SESSION_COOKIE, "")[:_TOKEN_MAX]
+        person = self._find(token) if token.isascii() and token else None
+        if person is None:
+            raise LoginNeeded(back_to=_address(request))
+        return Visitor(person=person, csrf=self._token("form", token))
+
+    def signed_visitor(
+        self, request: Request, csrf: Annotated[str, Form(max_length=_TOKEN_MAX)] = ""
+    ) -> Visitor:
+        """Return who sent a form of ours.
+
+        :raises PageProblem: the form is not one of ours.
+        """
+        visitor = self.visitor(request)
+        _must_match(csrf, visitor.csrf)
+        return visitor
+
+    def entrance_token(self, key: str) -> str:
+        """Return the token of the login form for the key in its cookie."""
+        return self._token("entrance", key)
+
+    def check_entrance(
+        self, request: Request, csrf: Annotated[str, Form(max_length=_TOKEN_MAX)] = ""
+    ) -> None:
+        """Refuse a login that did not come from our own login page.
+
+        :raises PageProblem: it did not.
+        """
+        key = request.cookies.get(FORM_COOKIE, "")[:_TOKEN_MAX]
+        _must_match(csrf, self.entrance_token(key) if key else "")
+
+    @contextmanager
+    def sight_of(self, visitor: Visitor) -> Iterator[Connection[dict[str, Any]]]:
+        """Open a transaction that sees what the person may see."""
+        with open_web_transaction(
+            self.system.web_database, entities=visitor.entities
+        ) as connection:
+            yield connection
+
+    def _find(self, token: str) -> Person | None:
+        with self.system.web_database.transaction() as connection:
+            return find_session(
+                connection,
+                token=token,
+                pepper=self.system.pepper,
+                now=self.system.clock.now(),
+            )
+
+    def _token(self, purpose: str, value: str) -> str:
+        message = f"{purpose}:{value}".encode(errors="replace")
+        return hmac.new(self.system.pepper, message, hashlib.sha256).hexdigest()
+
+
+def set_cookie(response: Response, request: Request, *, name: str, value: str) -> None:
+    """Give the browser a cookie that no script and no other site gets."""
+    response.set_cookie(
+        name,
+        value,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def new_form_key() -> str:
+    """Return a fresh key for the login form's cookie."""
+    return secrets.token_urlsafe(18)
+
+
+def safe_address(address: str) -> str:
+    """Return an address of our own pages, else the first page."""
+    is_ours = address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if is_ours and address.isprintable() else "/"
+
+
+def _must_match(given: str, wanted: str) -> None:
+    if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
+        raise not_allowed("The form is too old, or not one of ours: go back and send it again.")
+
+
+def _address(request: Request) -> str:
+    if request.method != "GET":
+        return "/"
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path

@@ -1,0 +1,311 @@
+"""Where is this hour or deal, and why? The steps of one thing, with a way into each system."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI
+from fastapi.requests import Request
+from fastapi.responses import Response
+from psycopg import Connection
+
+from tieline.console import words
+from tieline.console.fields import QueryWord
+from tieline.console.rendering import Renderer
+from tieline.console.sessions import Door, Visitor
+from tieline.kernel.errors import UserMistake
+from tieline.services.explain import Step, explain
+from tieline.services.links import read_links
+from tieline.services.system import System
+
+_EXAMPLES_MAX = 8
+_STEPS_MAX = 300
+KINDS: Mapping[str, str] = {
+    "hour": "Hour",
+    "deal": "Deal",
+    "case": "Exception",
+    "invoice-line": "Invoice line",
+}
+_TITLES: Mapping[str, str] = {
+    "received": "Received",
+    "belongs to the deal": "Sold with a deal",
+    "judged": "Checked",
+    "in a case": "Needed attention",
+    "written": "Sent",
+    "booked": "In our books",
+    "invoiced": "On an invoice",
+    "planned": "Hand-over planned",
+    "became known as an event": "Told to other systems",
+    "opened": "Exception opened",
+    "holds": "Waits for it",
+    "made of": "Made of this hour",
+}
+_LABELS: Mapping[str, str] = {
+    "seconds": "Hours",
+    "release_id": "Rules, release",
+    "approval_word": "Approval as the time tool says it",
+    "effect_no": "Number of the entry",
+    "business_key": "Key",
+    "target_code": "Number there",
+    "target_connection": "Connection",
+    "correlation_id": "Story",
+    "raw_id": "Original record",
+    "batch_id": "Delivery",
+    "contract_line_id": "Contract line",
+    "reverses_line_id": "Takes back line",
+    "line_id": "Line",
+    "owner_queue": "Owner",
+    "thing_kind": "Thing to fix",
+    "thing_key": "Which one",
+    "is_deleted": "Deleted in the source",
+    "verdict_id": "Check result",
+    "member_kind": "Record",
+    "member_key": "Which one",
+    "left_at": "Solved",
+    "noun": "What",
+    "quantity": "Quantity",
+    "task_codes": "Tasks in the ERP",
+    "source_ref": "Number there",
+    "entity_code": "Legal entity",
+    "entry_version": "Version",
+    "period_code": "Period",
+    "contract_code": "Contract",
+    "project_code": "Project",
+    "release_title": "Rules",
+    "rate_amount": "Rate per hour",
+    "ledger_amount": "Amount in our books",
+    "rounding_amount": "Rounding of the ERP",
+    "up_to_on": "Hours up to",
+    "person_ref": "Person there",
+    "project_ref": "Project there",
+    "task_ref": "Task there",
+    "labor_category": "Labor category",
+    "entry_id": "Time entry",
+}
+_HIDDEN = frozenset(
+    {
+        "kind",
+        "state",
+        "outcome",
+        "currency",
+        "details",
+        "object",
+        "approval",
+        "undoes_key",
+        "predicate",
+    }
+    | {
+        "connection_key",
+        "target_connection",
+        "business_key",
+        "raw_id",
+        "batch_id",
+        "type",
+        "action",
+    }
+    | {
+        "person_id",
+        "client_id",
+        "task_id",
+        "project_id",
+        "contract_id",
+        "contract_line_id",
+        "plan_id",
+    }
+    | {"entry_id", "invoice_id", "lock_id", "case_id", "event_uuid", "data", "residue", "warnings"}
+    | {"failure", "known_at", "planned_at", "narrative_length", "message", "fix_hint", "severity"}
+)
+
+# What support asks for first.
+_IDS = ("business_key", "entry_id", "contract_line_id", "raw_id", "batch_id", "correlation_id")
+# Facts that are words of ours; the rest is what people and systems called things.
+_SAID = frozenset(
+    {"closed_because", "noun", "part", "member_kind", "basis", "release_title", "unit"}
+)
+_SCHEMES = ("https://", "http://")
+
+Row = dict[str, Any]
+Kind = Literal["hour", "deal", "case", "invoice-line"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownStep:
+    """One step as a page shows it; ``ids`` are what support asks for."""
+
+    at: datetime | None
+    title: str
+    state: str
+    system: str
+    facts: tuple[tuple[str, str], ...]
+    ids: tuple[tuple[str, str], ...]
+    link: str | None
+    hour: str
+    case: str
+
+
+def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    """Add the page that follows one thing."""
+
+    @pages.get("/trace")
+    def trace(
+        request: Request,
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        kind: Kind = "hour",
+        ref: QueryWord = "",
+    ) -> Response:
+        steps = _follow(system, visitor, kind=kind, ref=ref) if ref else ()
+        with door.sight_of(visitor) as connection:
+            examples = _read_examples(connection) if not steps else []
+        return renderer.page(
+            request,
+            visitor,
+            "trace.html",
+            status=404 if ref and not steps else 200,
+            kinds=KINDS,
+            kind=kind,
+            ref=ref,
+            steps=steps,
+            steps_max=_STEPS_MAX,
+            examples=examples,
+        )
+
+
+def _follow(system: System, visitor: Visitor, *, kind: str, ref: str) -> tuple[ShownStep, ...]:
+    # The role that reads everything and writes nothing tells the story; what concerns a legal entity
+    # out of sight, even in part, is not told.
+    with system.judge_database.transaction() as reader:
+        links = read_links(reader, systems=system.systems)
+        try:
+            found = explain(reader, kind=kind, ref=ref, links=links)
+        except UserMistake:
+            return ()
+        names = {
+            row["connection_key"]: words.system_name(row["system"])
+            for row in reader.execute("SELECT connection_key, system FROM connection").fetchall()
+        }
+    if not visitor.entities or not found.entities <= set(visitor.entities):
+        return ()
+    return tuple(_shown(step, names) for step in found.steps[:_STEPS_MAX])
+
+
+def _shown(step: Step, names: Mapping[str, str]) -> ShownStep:
+    facts = step.facts
+    name = names.get(step.system, "Tieline")
+    return ShownStep(
+        at=step.at,
+        title=_title(step),
+        state=_state(step, system=name),
+        system=name,
+        facts=tuple(_facts(facts)),
+        ids=tuple(_ids(facts)),
+        link=step.link if step.link and step.link.startswith(_SCHEMES) else None,
+        hour=str(facts["entry_id"])
+        if step.what in ("made of", "holds") and "entry_id" in facts
+        else "",
+        case=str(facts["case_id"]) if step.what == "in a case" else "",
+    )
+
+
+def _title(step: Step) -> str:
+    if step.what == "decided":
+        return words.said(
+            str(step.facts["action"]).partition(".")[2].replace("_", " ").capitalize()
+        )
+    if step.what == "written":
+        sent = words.WRITE_KINDS.get(str(step.facts["kind"]), "Sent")
+        noun = str(step.facts["noun"])
+        return sent if noun == "time_line" else f"{sent}: {words.said(noun.replace('_', ' '))}"
+    return _TITLES.get(step.what) or words.said(step.what.capitalize())
+
+
+def _state(step: Step, *, system: str) -> str:
+    facts = step.facts
+    if step.what == "judged":
+        return words.spoken(str(facts["outcome"]), words.OUTCOMES)
+    if step.what == "written":
+        return words.write_state(str(facts["state"]), system=system, kind=str(facts["kind"]))
+    if step.what in ("planned", "belongs to the deal"):
+        return words.spoken(str(facts["state"]), words.PLANS)
+    if step.what in ("opened", "in a case"):
+        return "Needs attention" if facts["state"] == "open" else "Solved"
+    state = facts.get("state")
+    return words.said(str(state).replace("_", " ").capitalize()) if state else ""
+
+
+def _ids(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (_LABELS.get(name) or words.said(name.replace("_", " ").capitalize()), str(facts[name]))
+        for name in _IDS
+        if facts.get(name) not in (None, "")
+    ]
+
+
+def _facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shown = []
+    for name, value in facts.items():
+        if name in _HIDDEN or name in _IDS or value in (None, "", [], {}, False):
+            continue
+        label = _LABELS.get(name) or words.said(name.replace("_", " ").capitalize())
+        shown.append((label, _value(name, value, facts)))
+    details = facts.get("details") or {}
+    told = [(name, details[name]) for name in ("message", "fix") if details.get(name)]
+    return [*shown, *((name.capitalize(), words.said(text)) for name, text in told)]
+
+
+def _value(name: str, value: Any, facts: Mapping[str, Any]) -> str:
+    if name == "seconds":
+        return f"{words.hours(value)} h"
+    if name.endswith("amount") or name == "unit_price":
+        return words.money(value, facts.get("currency"))
+    if name in ("reasons", "blockers"):
+        return "; ".join(_code(each) for each in value)
+    if name == "reason":
+        return words.reason(str(value))
+    if name == "thing_kind":
+        return words.spoken(str(value), words.THINGS)
+    if name == "owner_queue":
+        return words.spoken(str(value), words.QUEUES)
+    if isinstance(value, datetime):
+        return words.when(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return "; ".join(_code(each) for each in value)
+    return words.said(value) if name in _SAID else str(value)
+
+
+def _code(found: Any) -> str:
+    # A rule that was broken, or a check that failed: its stable code, with its own sentence.
+    if not isinstance(found, Mapping):
+        return words.said(found)
+    return words.reason(str(found.get("rule") or found.get("code") or ""), found)
+
+
+def _read_examples(connection: Connection[Row]) -> list[tuple[str, str, str]]:
+    hours = connection.execute(
+        """
+        SELECT l.entry_id::text AS ref, p.project_code, l.work_date FROM ledger_line l
+        JOIN project p USING (project_id) ORDER BY l.booked_at DESC, l.line_id DESC LIMIT %s
+        """,
+        (_EXAMPLES_MAX // 2,),
+    ).fetchall()
+    deals = connection.execute(
+        "SELECT connection_key || ':' || deal_ref AS ref, state FROM provisioning_plan"
+        " ORDER BY planned_at DESC, plan_id LIMIT %s",
+        (_EXAMPLES_MAX // 2,),
+    ).fetchall()
+    lines = connection.execute(
+        "SELECT i.target_connection || ':' || n.line_code AS ref, i.number, n.line_code"
+        " FROM invoice_line_record n JOIN invoice_record i USING (invoice_id)"
+        " ORDER BY i.recorded_at DESC, n.line_code LIMIT %s",
+        (_EXAMPLES_MAX // 2,),
+    ).fetchall()
+    return [
+        *(("hour", row["ref"], f"{row['project_code']}, {row['work_date']}") for row in hours),
+        *(("deal", row["ref"], words.spoken(row["state"], words.PLANS)) for row in deals),
+        *(
+            ("invoice-line", row["ref"], f"{row['number'] or 'Draft'}, line {row['line_code']}")
+            for row in lines
+        ),
+    ]

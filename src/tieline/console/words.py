@@ -1,0 +1,231 @@
+"""The words a page may use: what finance says, never what the engine calls it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from tieline.services.deciding import LEAVE_OUT
+from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
+from tieline.validation import builtin_rules
+
+PLACES: Mapping[str, str] = {
+    "posted": "In the ERP",
+    "pending": "Waiting",
+    "held": "Needs attention",
+    "excluded": "Left out",
+    "handed_over": "Given to finance as file",
+}
+OUTCOMES: Mapping[str, str] = {
+    "cleared": "Ready to post",
+    "correct": "Ready to correct",
+    "held": "Needs attention",
+    "parked": "Waiting for us",
+    "excluded": "Left out",
+    "outside": "Not counted: not approved, or before the start",
+}
+# How a write into another system stands; {system} is its name.
+WRITES: Mapping[str, str] = {
+    "PLANNED": "Waiting",
+    "INTENT": "Being sent",
+    "CONFIRMED": "In {system}",
+    "REJECTED": "Refused by {system}",
+    "UNKNOWN": "Unconfirmed, asking {system}",
+    "PROBING": "Unconfirmed, asking {system}",
+    "ABSENT": "Not there, will be sent",
+    "CONFLICT": "{system} holds something else",
+    "WITHDRAWN": "No longer wanted",
+}
+WRITE_KINDS: Mapping[str, str] = {
+    "book": "Sent",
+    "write": "Sent",
+    "void": "Taken back",
+    "adjust": "Adjusted",
+}
+READINESS: Mapping[str, str] = {
+    "not_due": "Not due",
+    "blocked": "Blocked",
+    "at_risk": "At risk",
+    "ready": "Ready",
+    "released": "Released",
+    "invoiced": "Invoiced",
+}
+PLANS: Mapping[str, str] = {
+    "blocked": "Needs attention",
+    "ready": "Ready",
+    "running": "Being set up",
+    "active": "Set up",
+    "compensating": "Being taken back",
+    "compensated": "Taken back",
+    "stuck": "Needs attention",
+}
+MODES: Mapping[str, str] = {
+    "observe": "Reads only",
+    "propose": "Proposes, a person applies",
+    "act": "Reads and writes",
+}
+WEIGHTS: Mapping[str, str] = {"block": "Blocks", "risk": "At risk", "warn": "To know"}
+QUEUES: Mapping[str, str] = {"client_steward": "Client data", "integration": "Integration"}
+PROPOSALS: Mapping[str, str] = {LEAVE_OUT: "Leave hours out"}
+PROPOSAL_STATES: Mapping[str, str] = {
+    "proposed": "Waiting for a second person",
+    "approved": "Approved",
+    "rejected": "Turned down",
+}
+THINGS: Mapping[str, str] = {
+    "person_week": "Person and week",
+    "mapping": "Link",
+    "file_line": "Line of a file",
+    "entry": "Time entry",
+    "target": "Write to the ERP",
+    "stream": "Connection",
+}
+SYSTEMS: Mapping[str, str] = {
+    "hubspot": "HubSpot",
+    "harvest": "Harvest",
+    "tryton": "Tryton",
+    "filedrop": "Files",
+}
+# What was done, after it was done; the address carries only the key.
+DONE: Mapping[str, str] = {
+    "assigned": "The case has an owner now.",
+    "sent_again": "Everything in this case is checked and sent again.",
+    "dismissed": "The case is closed with your reason.",
+    "proposed": "Proposed. Somebody else must agree before anything happens.",
+    "approved": "Approved and carried out.",
+    "turned_down": "Turned down.",
+    "released": "Released. The ERP drafts the invoice next.",
+    "taken_back": "The release is taken back; hours move again.",
+    "paused": "Paused. Nothing is read from it or sent to it until somebody resumes it.",
+    "resumed": "Resumed.",
+}
+_CODES: Mapping[str, str] = {
+    "client.same_client_unclear": "Same client?",
+    "client.duplicate_in_source": "The client stands twice in the source",
+    "client.hierarchy_cycle": "The clients' parents go round in a circle",
+    "connection.refused": "The system refuses us",
+    "readiness.hours_held": "Hours need attention",
+    "readiness.hours_waiting": "Hours on their way",
+    "readiness.handed_over_unmatched": "A file given to finance is not loaded yet",
+    "readiness.ledger_currency_differs": "Hours priced in another currency",
+    "readiness.provisioning_unfinished": "The hand-over is under way",
+    "readiness.late_hours_open": "Hours of earlier periods need attention",
+    "readiness.cases_open": "Exceptions of the contract are open",
+    "posted.rejected": "The ERP refused it",
+    "posted.conflict": "The ERP holds something else",
+    "posted.altered_by_target": "The ERP stored something else than was sent",
+    "intake.too_many_missing": "Too many records are missing at once: nothing was deleted",
+    "file.row_unreadable": "A line of a file cannot be read",
+    "invoice.total_differs": "The ERP's draft differs from our figure",
+}
+_ENGINE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(rf"\b{word}\b", re.IGNORECASE), said)
+    for word, said in (
+        ("landed", "received"),
+        ("cleared", "ready to post"),
+        ("held", "needing attention"),
+        ("posted", "sent to the ERP"),
+        ("reversed", "taken back"),
+        ("excluded", "left out"),
+        ("parked", "waiting for us"),
+        ("pending", "waiting"),
+        ("handed over", "given to finance as file"),
+        ("conservation gap", "unaccounted hours"),
+        ("crosswalk", "links"),
+        ("saga", "hand-over"),
+        ("verdict", "check result"),
+        ("steward case", "same client?"),
+        ("replayed", "sent again"),
+        ("replay", "send again"),
+        ("unknown", "not known"),
+        ("probing", "asking"),
+        ("conflict", "difference"),
+    )
+)
+_SECONDS_PER_HOUR = 3600
+_CENT = Decimal("0.01")
+
+
+def said(text: object) -> str:
+    """Return a text of a room above in the words of a page."""
+    plain = str(text)
+    for pattern, word in _ENGINE:
+        plain = pattern.sub(word, plain)
+    return plain
+
+
+def reason(code: str, details: Mapping[str, object] | None = None) -> str:
+    """Return what a stable code means to a person."""
+    if code in _CODES:
+        return _CODES[code]
+    told = (details or {}).get("message") or _messages().get(code)
+    if told and code.split(".", maxsplit=1)[0] in ("time", "deal"):
+        return said(told)
+    return said(code.rpartition(".")[2].replace("_", " ").capitalize())
+
+
+def spoken(word: str, among: Mapping[str, str]) -> str:
+    """Return the page's word, or the word itself made readable."""
+    return among.get(word) or said(word.replace("_", " ").capitalize())
+
+
+def write_state(state: str, *, system: str, kind: str) -> str:
+    """Say how a write into a system stands."""
+    if kind == "void" and state == "CONFIRMED":
+        return f"No longer in {system}"
+    return WRITES.get(state, "Waiting").format(system=system)
+
+
+def system_name(system: str) -> str:
+    """Return what a system is called by the people who use it."""
+    return SYSTEMS.get(system, system.capitalize())
+
+
+def hours(seconds: int) -> str:
+    """Return seconds as hours with two digits: 12,345.67."""
+    return f"{(Decimal(seconds) / _SECONDS_PER_HOUR).quantize(_CENT):,}"
+
+
+def money(amount: Decimal | str, currency: str | None) -> str:
+    """Return an amount with its currency: EUR 12,400.00."""
+    return f"{currency or ''} {Decimal(amount).quantize(_CENT):,}".strip()
+
+
+def when(instant: datetime | None, zone: str = "UTC") -> str:
+    """Return an instant as people of a zone write it."""
+    if instant is None:
+        return "never"
+    local = instant.astimezone(ZoneInfo(zone))
+    return (
+        f"{local:%a} {local.day} {local:%b %Y, %H:%M} {zone.rpartition('/')[2].replace('_', ' ')}"
+    )
+
+
+def span(seconds: int) -> str:
+    """Return a length of time as two units at most: 2 h 04 min."""
+    minutes, rest = divmod(abs(seconds), 60)
+    all_hours, minutes = divmod(minutes, 60)
+    days, some_hours = divmod(all_hours, 24)
+    if days:
+        return f"{days} d {some_hours} h"
+    if all_hours:
+        return f"{all_hours} h {minutes:02d} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+def until(instant: datetime | None, now: datetime) -> str:
+    """Say how far away an instant is, or how long it has passed."""
+    if instant is None:
+        return "no deadline"
+    seconds = int((instant - now).total_seconds())
+    return f"in {span(seconds)}" if seconds >= 0 else f"{span(seconds)} ago"
+
+
+@cache
+def _messages() -> Mapping[str, str]:
+    rules = {rule.code: rule.message for rule in builtin_rules()}
+    return {**rules, **{check.code: check.message for check in PROVISIONING_CHECKS}}

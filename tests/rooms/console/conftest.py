@@ -1,0 +1,207 @@
+"""The pages on a firm of two legal entities, and people who see one of them, or both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
+from psycopg.types.json import Jsonb
+from tests.rooms.casework.hand_made_firm import NOW, Firm
+from tests.support.target import FixedClock
+
+from tieline.app import InstalledSystems
+from tieline.casework import sync_time_cases
+from tieline.console import Assets, create_web
+from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
+from tieline.services.system import System
+
+PEPPER = b"p" * 32
+PASSWORD = "a long enough password"
+PEOPLE = (
+    ("ann", ("controller",), ("DE",)),
+    ("bob", ("controller",), ("DE",)),
+    ("cyd", ("controller",), ("UK",)),
+    ("dan", ("controller",), ("DE", "UK")),
+    ("eve", (), ("DE",)),
+    ("fay", ("controller",), ()),
+)
+ANOTHER_NAME = "<script>alert('Nordwind & Söhne')</script>"
+_TOKEN = re.compile(r'name="csrf" value="([^"]*)"')
+
+
+@dataclass(slots=True, kw_only=True)
+class Browser:
+    """One person's browser: it keeps cookies and sends forms as a page would."""
+
+    client: TestClient
+
+    def log_in(self, login: str, password: str = PASSWORD, back: str = "/") -> httpx.Response:
+        page = self.client.get("/login")
+        return self.client.post(
+            "/login",
+            data={"csrf": token_of(page), "login": login, "password": password, "back": back},
+        )
+
+    def get(self, address: str, **words: Any) -> httpx.Response:
+        return self.client.get(address, params=words or None)
+
+    def send(self, address: str, **fields: str) -> httpx.Response:
+        return self.client.post(address, data={"csrf": token_of(self.get("/")), **fields})
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """The web application, its database, and what was put into it."""
+
+    web: Any
+    worker: Database
+    project: dict[str, Any] = field(default_factory=dict)
+    other_project: dict[str, Any] = field(default_factory=dict)
+    case_id: UUID | None = None
+    other_case_id: UUID | None = None
+    entry_id: UUID | None = None
+    other_entry_id: UUID | None = None
+    periods: dict[tuple[str, str], UUID] = field(default_factory=dict)
+
+    def browser(self, login: str | None = None) -> Browser:
+        client = TestClient(self.web, raise_server_exceptions=False, follow_redirects=False)
+        browser = Browser(client=client)
+        if login is not None:
+            assert browser.log_in(login).status_code == 303
+        return browser
+
+    def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        with self.worker.transaction() as connection:
+            return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+
+
+@cache
+def _hash() -> str:
+    # Made once: it is meant to be slow.
+    return PasswordHasher().hash(PASSWORD)
+
+
+def token_of(page: httpx.Response) -> str:
+    """Return the token that a page's forms carry."""
+    found = _TOKEN.search(page.text)
+    assert found is not None, page.text[:300]
+    return found.group(1)
+
+
+@pytest.fixture
+def house(database: Dsns, worker_database: Database) -> Iterator[House]:
+    opened = [Database(dsn, pool_max=4).open() for dsn in (database.web, database.judge)]
+    system = SimpleNamespace(
+        database=worker_database,
+        web_database=opened[0],
+        judge_database=opened[1],
+        pepper=PEPPER,
+        clock=FixedClock(NOW),
+        connectors=None,
+        systems=InstalledSystems(),
+    )
+    assets = Assets(folder=None, digest="none", notice="The console uses its plain style sheet.")
+    house = House(web=create_web(cast(System, system), assets=assets), worker=worker_database)
+    with worker_database.transaction() as connection:
+        for login, roles, entities in PEOPLE:
+            connection.execute(
+                "INSERT INTO person_login (login, display_name, password_hash, roles, entities,"
+                " created_at, created_by) VALUES (%s, %s, %s, %s, %s, %s, 'setup')",
+                (login, login.capitalize(), _hash(), list(roles), list(entities), NOW),
+            )
+    yield house
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def firm(house: House) -> House:
+    """Book an hour, hold one and make a contract ready, in each of the two legal entities."""
+    with house.worker.transaction() as connection:
+        made = Firm(connection).found()
+        made.rule("time.narrative_missing", thing="entry")
+        house.periods = made.periods
+        house.project = made.project("P-DE")
+        house.other_project = made.project("P-UK", entity_code="UK")
+        connection.execute(
+            "UPDATE contract_version SET name = %s WHERE contract_id = %s",
+            (ANOTHER_NAME, house.project["contract_id"]),
+        )
+        house.entry_id = made.hour("booked-1", project=house.project, seconds=7200)
+        house.other_entry_id = made.hour("booked-2", project=house.other_project, seconds=5400)
+        held = [
+            _hold(made, f"waits-{number}", project)
+            for number, project in enumerate((house.project, house.other_project), start=1)
+        ]
+        # An hour of nobody yet, and one that is not approved.
+        made.judge(made.entry("homeless"), "held", "time.narrative_missing")
+        made.entry("open-1", approval="not_approved", work_date=date(2026, 10, 8))
+        connection.execute("UPDATE time_entry SET object = 'time_entries'")
+        sync_time_cases(connection, now=NOW, correlation_id="c")
+        house.case_id, house.other_case_id = (_case_of(connection, entry_id) for entry_id in held)
+        for project, state, blockers in (
+            (house.project, "blocked", [_blocker()]),
+            (house.other_project, "ready", []),
+        ):
+            _ready(connection, made, project, state=state, blockers=blockers)
+    return house
+
+
+def _hold(firm: Firm, source_ref: str, project: dict[str, Any]) -> UUID:
+    entry_id = firm.entry(source_ref)
+    firm.judge(entry_id, "held", "time.narrative_missing", project=project)
+    return entry_id
+
+
+def _case_of(connection: Any, entry_id: UUID) -> UUID:
+    row = connection.execute(
+        "SELECT case_id FROM case_member WHERE entry_id = %s", (entry_id,)
+    ).fetchone()
+    case_id: UUID = row["case_id"]
+    return case_id
+
+
+def _blocker() -> dict[str, Any]:
+    return {
+        "code": "readiness.hours_held",
+        "weight": "block",
+        "owner_queue": "delivery",
+        "fix": "Fix the cases that hold the hours, or carry them to the next cycle.",
+        "amount": "150.00",
+        "seconds": 3600,
+        "deadline_at": NOW.isoformat(),
+    }
+
+
+def _ready(
+    connection: Any, firm: Firm, project: dict[str, Any], *, state: str, blockers: list[Any]
+) -> None:
+    connection.execute(
+        "INSERT INTO readiness (contract_id, period_id, entity_code, state, computed_at, deadline_at,"
+        " currency, seconds, ledger_amount, expected_amount, rounding_amount, waiting_seconds,"
+        " waiting_amount, held_seconds, held_amount, carried_seconds, carried_amount, checks_passed,"
+        " blockers, not_checked) VALUES (%s, %s, %s, %s, %s, %s, %s, 7200, 300, 300, 0, 0, 0, 3600, 150,"
+        " 0, 0, 37, %s, %s)",
+        (
+            project["contract_id"],
+            firm.periods[project["entity_code"], "2026-10"],
+            project["entity_code"],
+            state,
+            NOW,
+            NOW.replace(day=5, hour=0),
+            project["currency"],
+            Jsonb(blockers),
+            Jsonb([{"code": "readiness.expenses", "message": "No expense system is connected."}]),
+        ),
+    )

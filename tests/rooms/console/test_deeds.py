@@ -1,0 +1,281 @@
+"""What a person does on a page is theirs to do, comes from our own form, and needs a second pair of eyes."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import PASSWORD, House, token_of
+
+
+class TestForms:
+    def test_are_refused_without_their_token(self, firm: House) -> None:
+        browser = firm.browser("ann")
+
+        for address in (
+            f"/exceptions/{firm.case_id}/assign",
+            f"/exceptions/{firm.case_id}/again",
+            f"/exceptions/{firm.case_id}/leave-out",
+            "/connections/clock/pause",
+            "/logout",
+            "/theme",
+        ):
+            for token in ({}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "ü"}):
+                answer = browser.client.post(address, data={"reason": "x", "to": "ann", **token})
+                assert answer.status_code == 403, address
+        assert firm.rows("SELECT 1 AS one FROM audit WHERE action LIKE 'case.%%'") == []
+
+    def test_of_somebody_else_are_refused(self, firm: House) -> None:
+        token = token_of(firm.browser("bob").get("/"))
+
+        answer = firm.browser("ann").client.post(
+            f"/exceptions/{firm.case_id}/assign", data={"csrf": token, "to": "ann"}
+        )
+
+        assert answer.status_code == 403
+
+    def test_of_a_stranger_lead_to_the_login(self, firm: House) -> None:
+        answer = firm.browser().client.post(f"/exceptions/{firm.case_id}/assign", data={"to": "x"})
+
+        assert answer.status_code == 303
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"reason": ""},
+            {"reason": "   "},
+            {"reason": "a\x00b"},
+            {"reason": "x" * 2000},
+        ],
+    )
+    def test_with_bad_words_are_answered_with_a_page(
+        self, firm: House, fields: dict[str, str]
+    ) -> None:
+        answer = firm.browser("ann").send(f"/exceptions/{firm.case_id}/again", **fields)
+
+        assert answer.status_code == 422
+        assert answer.headers["content-type"].startswith("text/html")
+
+    @pytest.mark.parametrize(
+        ("address", "status"),
+        [
+            ("/exceptions/not-a-number", 422),
+            ("/exceptions?page=0", 422),
+            ("/exceptions?page=99999999999999999999", 422),
+            ("/exceptions?page=2", 200),
+            ("/exceptions?reason=%00", 400),
+            ("/exceptions?reason=%01", 422),
+            ("/exceptions?entity=%C3%28", 200),
+            ("/exceptions?queue=" + "x" * 500, 422),
+            ("/close?state=nonsense&period=x", 200),
+            ("/trace?kind=nonsense&ref=1", 422),
+            ("/trace?kind=hour&ref=%27%3B--", 404),
+            ("/approvals?state=nonsense", 422),
+            ("/close/1/2", 422),
+            ("/nothing/here", 404),
+        ],
+    )
+    def test_and_addresses_that_make_no_sense_never_break(
+        self, firm: House, address: str, status: int
+    ) -> None:
+        answer = firm.browser("ann").get(address)
+
+        assert answer.status_code == status
+
+    def test_have_a_cap(self, firm: House) -> None:
+        browser = firm.browser("ann")
+
+        large = browser.send(f"/exceptions/{firm.case_id}/again", reason="x" * 1_100_000)
+        strange = browser.client.post(f"/exceptions/{firm.case_id}/again", json={"reason": "x"})
+
+        assert large.status_code == 413
+        assert strange.status_code == 415
+        assert "default-src 'none'" in large.headers["content-security-policy"]
+
+
+class TestLoggingIn:
+    def test_gives_a_cookie_that_no_script_and_no_other_site_gets(self, house: House) -> None:
+        answer = house.browser().log_in("ann", back="/close")
+
+        cookie = next(
+            value
+            for value in answer.headers.get_list("set-cookie")
+            if value.startswith("tieline_session")
+        )
+        assert answer.headers["location"] == "/close"
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+
+    @pytest.mark.parametrize("back", ["https://evil.example", "//evil.example", "/\\evil", "x"])
+    def test_leads_to_our_own_pages_only(self, house: House, back: str) -> None:
+        assert house.browser().log_in("ann", back=back).headers["location"] == "/"
+
+    def test_fails_with_a_wrong_password_or_a_made_up_name(self, house: House) -> None:
+        browser = house.browser()
+
+        assert browser.log_in("ann", "wrong").status_code == 401
+        assert browser.log_in("nobody", PASSWORD).status_code == 401
+        assert browser.get("/").status_code == 303
+
+    def test_is_refused_from_a_foreign_form(self, house: House) -> None:
+        answer = house.browser().client.post(
+            "/login", data={"login": "ann", "password": PASSWORD, "csrf": "x"}
+        )
+
+        assert answer.status_code == 403
+
+    def test_ends_with_logging_out(self, house: House) -> None:
+        browser = house.browser("ann")
+        kept = dict(browser.client.cookies)
+
+        browser.send("/logout")
+        browser.client.cookies.update(kept)
+
+        assert browser.get("/").status_code == 303
+
+    def test_remembers_light_or_dark(self, house: House) -> None:
+        browser = house.browser("ann")
+
+        answer = browser.send("/theme", theme="dark", back="/close")
+
+        assert answer.headers["location"] == "/close"
+        assert 'data-bs-theme="dark"' in browser.get("/").text
+
+
+class TestCases:
+    def test_are_handed_out_sent_again_and_written_down(self, firm: House) -> None:
+        browser = firm.browser("ann")
+
+        browser.send(f"/exceptions/{firm.case_id}/assign", to="bob")
+        browser.send(f"/exceptions/{firm.case_id}/again", reason="described the work")
+
+        case = firm.rows("SELECT assigned_to FROM case_file WHERE case_id = %s", firm.case_id)[0]
+        told = firm.rows(
+            "SELECT actor, action FROM audit WHERE object LIKE 'case:%%' ORDER BY 1, 2"
+        )
+        assert case["assigned_to"] == "bob"
+        assert len(firm.rows("SELECT 1 AS one FROM rejudge")) == 1
+        assert [row["actor"] for row in told] == ["ann", "ann"]
+
+    def test_that_hold_hours_are_not_dismissed(self, firm: House) -> None:
+        answer = firm.browser("ann").send(f"/exceptions/{firm.case_id}/dismiss", reason="fine")
+
+        assert answer.status_code == 409
+        assert "time entries wait" in answer.text
+
+    def test_are_only_looked_at_without_a_role(self, firm: House) -> None:
+        browser = firm.browser("eve")
+
+        assert browser.get(f"/exceptions/{firm.case_id}").status_code == 200
+        for verb in ("assign", "again", "dismiss", "leave-out"):
+            answer = browser.send(f"/exceptions/{firm.case_id}/{verb}", reason="x", to="eve")
+            assert answer.status_code == 403
+        assert browser.send("/connections/clock/pause", reason="x").status_code == 403
+
+
+class TestLeavingOut:
+    def test_takes_a_second_person(self, firm: House) -> None:
+        ann, bob = firm.browser("ann"), firm.browser("bob")
+
+        ann.send(f"/exceptions/{firm.case_id}/leave-out", reason="booked twice")
+        proposal_id = firm.rows("SELECT proposal_id FROM proposal")[0]["proposal_id"]
+        own = ann.send(f"/approvals/{proposal_id}/approve")
+        before = firm.rows("SELECT 1 AS one FROM exclusion")
+        second = bob.send(f"/approvals/{proposal_id}/approve", reason="agreed")
+
+        assert own.status_code == 409
+        assert "may not approve it" in own.text
+        assert before == []
+        assert second.status_code == 303
+        assert firm.rows("SELECT proposed_by, approved_by FROM exclusion") == [
+            {"proposed_by": "ann", "approved_by": "bob"}
+        ]
+
+    def test_can_be_decided_where_it_was_proposed(self, firm: House) -> None:
+        firm.browser("ann").send(f"/exceptions/{firm.case_id}/leave-out", reason="booked twice")
+
+        own = firm.browser("ann").get(f"/exceptions/{firm.case_id}").text
+        other = firm.browser("bob").get(f"/exceptions/{firm.case_id}").text
+
+        assert "somebody else must agree" in own
+        assert ">Approve<" not in own
+        assert ">Approve<" in other
+
+    def test_means_the_hours_that_were_proposed(self, firm: House) -> None:
+        firm.browser("ann").send(f"/exceptions/{firm.case_id}/leave-out", reason="booked twice")
+        proposal_id = firm.rows("SELECT proposal_id FROM proposal")[0]["proposal_id"]
+        firm.rows(
+            "INSERT INTO case_member (case_id, member_kind, member_key, entry_id, seconds, joined_at)"
+            " VALUES (%s, 'time_entry', 'later', %s, 60, now()) RETURNING case_id",
+            firm.case_id,
+            firm.entry_id,
+        )
+
+        answer = firm.browser("bob").send(f"/approvals/{proposal_id}/approve")
+
+        assert answer.status_code == 409
+        assert firm.rows("SELECT state FROM proposal")[0]["state"] == "proposed"
+        assert firm.rows("SELECT 1 AS one FROM exclusion") == []
+
+    def test_is_turned_down_with_a_word(self, firm: House) -> None:
+        firm.browser("ann").send(f"/exceptions/{firm.case_id}/leave-out", reason="booked twice")
+        proposal_id = firm.rows("SELECT proposal_id FROM proposal")[0]["proposal_id"]
+
+        firm.browser("bob").send(f"/approvals/{proposal_id}/reject", reason="it was real work")
+
+        assert "it was real work" in firm.browser("ann").get("/approvals", state="rejected").text
+
+
+class TestReleasing:
+    def test_of_a_complete_contract_asks_for_its_invoice(self, firm: House) -> None:
+        address = f"/close/{firm.other_project['contract_id']}/{firm.periods['UK', '2026-10']}"
+
+        answer = firm.browser("cyd").send(f"{address}/release")
+
+        assert answer.headers["location"] == f"{address}?done=released"
+        assert firm.rows("SELECT released_by FROM release_lock") == [{"released_by": "cyd"}]
+        assert len(firm.rows("SELECT 1 AS one FROM work_item WHERE kind = 'draft_invoice'")) == 1
+
+    def test_of_an_incomplete_one_says_what_is_carried(self, firm: House) -> None:
+        browser = firm.browser("ann")
+        address = f"/close/{firm.project['contract_id']}/{firm.periods['DE', '2026-10']}"
+
+        silent = browser.send(f"{address}/release")
+        told = browser.send(f"{address}/release", carry="one hour waits for its text")
+
+        assert silent.status_code == 409
+        assert "say what is carried" in silent.text
+        assert told.status_code == 303
+        assert "one hour waits for its text" in browser.get(address).text
+
+    def test_takes_a_role(self, firm: House) -> None:
+        address = f"/close/{firm.project['contract_id']}/{firm.periods['DE', '2026-10']}"
+
+        assert firm.browser("eve").send(f"{address}/release", carry="x").status_code == 403
+
+
+class TestPausing:
+    def test_is_written_down_and_undone(self, firm: House) -> None:
+        browser = firm.browser("ann")
+
+        browser.send("/connections/clock/pause", reason="they move house")
+        paused = browser.get("/connections").text
+        twice = browser.send("/connections/clock/pause", reason="again")
+        browser.send("/connections/clock/resume", reason="done")
+
+        assert "Paused by us" in paused
+        assert twice.status_code == 409
+        assert browser.send("/connections/nothing/pause", reason="x").status_code == 404
+        assert firm.rows("SELECT paused FROM connection WHERE connection_key = 'clock'") == [
+            {"paused": False}
+        ]
+        assert len(firm.rows("SELECT 1 AS one FROM audit WHERE object = 'connection:clock'")) == 2
+
+
+class TestTheApi:
+    def test_is_served_by_the_same_process(self, firm: House) -> None:
+        client = firm.browser().client
+
+        assert client.get("/v1/openapi.json").json()["openapi"].startswith("3.1")
+        assert client.get("/v1/cases").status_code == 401
+        assert client.get("/healthz").json()["status"] == "ok"

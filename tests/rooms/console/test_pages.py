@@ -1,0 +1,129 @@
+"""Each page asks one question, in words of finance, and is empty only with a reason."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tieline.console.tie_out import TieOut, unaccounted
+
+from .conftest import ANOTHER_NAME, House
+
+ADDRESSES = ("/", "/exceptions", "/close", "/trace", "/connections", "/approvals")
+_TAGS = re.compile(r"<script.*?</script>|<style.*?</style>|<[^>]+>", re.DOTALL)
+_ENGINE = re.compile(
+    r"\b(landed|cleared|held|posted|reversed|excluded|parked|pending|probing|UNKNOWN|CONFLICT|INTENT"
+    r"|CONFIRMED|handed[_ ]over|conservation|crosswalk|saga|verdict|steward|replay\w*|rejudge)\b"
+)
+_INLINE = re.compile(r"<script(?![^>]*(src=|type=\"application/json\"))|<style|\sstyle=|\son\w+=")
+
+
+def _all_addresses(firm: House) -> list[str]:
+    contract = f"{firm.project['contract_id']}/{firm.periods['DE', '2026-10']}"
+    return [
+        *ADDRESSES,
+        "/overview/now",
+        f"/exceptions/{firm.case_id}",
+        f"/close/{contract}",
+        f"/trace?kind=hour&ref={firm.entry_id}",
+        f"/trace?kind=case&ref={firm.case_id}",
+        "/approvals?state=approved",
+    ]
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("address", ADDRESSES)
+    def test_asks_who_looks(self, house: House, address: str) -> None:
+        answer = house.browser().get(address)
+
+        assert answer.status_code == 303
+        assert answer.headers["location"].split("?")[0].endswith("/login")
+
+    def test_has_one_question_and_says_no_word_of_the_engine(self, firm: House) -> None:
+        browser = firm.browser("dan")
+
+        for address in _all_addresses(firm):
+            answer = browser.get(address)
+            text = _TAGS.sub(" ", answer.text)
+
+            assert answer.status_code == 200, address
+            assert answer.text.count("<h1") == 1, address
+            assert not _ENGINE.findall(text), (address, _ENGINE.findall(text))
+
+    def test_allows_no_script_but_its_own(self, firm: House) -> None:
+        browser = firm.browser("dan")
+
+        for address in _all_addresses(firm):
+            answer = browser.get(address)
+            policy = answer.headers["content-security-policy"]
+
+            assert "script-src 'self'" in policy
+            assert "unsafe" not in policy
+            assert answer.headers["cache-control"] == "no-store"
+            assert not _INLINE.findall(answer.text), address
+
+    def test_escapes_what_people_wrote(self, firm: House) -> None:
+        browser = firm.browser("dan")
+
+        for address in _all_addresses(firm):
+            assert ANOTHER_NAME not in browser.get(address).text
+        assert "&lt;script&gt;alert" in browser.get("/close").text
+
+    def test_says_why_it_is_empty(self, house: House) -> None:
+        browser = house.browser("dan")
+
+        for address in ADDRESSES:
+            answer = browser.get(address)
+
+            assert answer.status_code == 200
+            assert "empty-state" in answer.text, address
+
+    def test_says_so_where_it_looks_plain(self, house: House) -> None:
+        text = house.browser("dan").get("/").text
+
+        assert "/static/plain.css" in text
+        assert "The console uses its plain style sheet." in text
+
+
+class TestClose:
+    def test_begins_with_lines_that_add_up(self, firm: House) -> None:
+        text = _TAGS.sub(" ", firm.browser("dan").get("/close").text)
+        cells = " ".join(text.split())
+
+        assert "Firm DE 2026-10 3.00 = 2.00 + 0.00 + 1.00 + 0.00 + 0.00 0.00" in cells
+        assert "Firm UK 2026-10 2.50 = 1.50 + 0.00 + 1.00 + 0.00 + 0.00 0.00" in cells
+        assert "No legal entity known yet none yet 1.00 = 0.00 + 0.00 + 1.00" in cells
+        assert "1.00 h not approved yet" in cells
+
+    def test_shows_an_hour_that_is_nowhere(self) -> None:
+        counted = {name: 0 for name in TieOut.__dataclass_fields__ if name.endswith("_seconds")}
+        named = {name: None for name in TieOut.__dataclass_fields__ if name not in counted}
+
+        line = TieOut(**{**named, **counted, "approved_seconds": 3600, "posted_seconds": 1800})
+
+        assert line.unaccounted_seconds == 1800
+        assert unaccounted([line, line]) == 3600
+
+    def test_filters_by_the_address(self, firm: House) -> None:
+        browser = firm.browser("dan")
+
+        ready = browser.get("/close", state="ready").text
+
+        assert "Contract P-UK" in ready
+        assert "C-P-DE" not in ready
+
+
+class TestTrace:
+    def test_follows_an_hour_by_its_own_reference(self, firm: House) -> None:
+        text = firm.browser("ann").get("/trace", kind="hour", ref="clock:booked-1").text
+
+        for word in ("Received", "Checked", "Ready to post", "In Tryton", "In our books"):
+            assert word in text
+        assert 'href="https://app.harvestapp.com/time/week?entry=booked-1"' in text
+
+    def test_says_when_nothing_is_known(self, firm: House) -> None:
+        answer = firm.browser("ann").get("/trace", kind="deal", ref="sales:<b>1</b>")
+
+        assert answer.status_code == 404
+        assert "<b>1</b>" not in answer.text

@@ -1,0 +1,93 @@
+"""A person of one legal entity never sees, and never changes, what belongs to another."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from .conftest import Browser, House
+
+
+def _addresses_of_the_uk(firm: House) -> list[str]:
+    return [
+        f"/exceptions/{firm.other_case_id}",
+        f"/close/{firm.other_project['contract_id']}/{firm.periods['UK', '2026-10']}",
+        f"/trace?kind=hour&ref={firm.other_entry_id}",
+        "/trace?kind=hour&ref=clock:booked-2",
+        f"/trace?kind=case&ref={firm.other_case_id}",
+    ]
+
+
+class TestAnotherEntity:
+    def test_is_not_on_any_page(self, firm: House) -> None:
+        browser = firm.browser("ann")
+
+        for address in ("/", "/exceptions", "/close", "/trace", "/approvals"):
+            text = browser.get(address).text
+
+            assert "Firm UK" not in text, address
+            assert "P-UK" not in text, address
+            assert "GBP" not in text, address
+            assert str(firm.other_case_id) not in text, address
+
+    def test_answers_as_if_it_did_not_exist(self, firm: House) -> None:
+        theirs, ours = firm.browser("ann"), firm.browser("cyd")
+
+        for address in _addresses_of_the_uk(firm):
+            assert theirs.get(address).status_code == 404, address
+            assert ours.get(address).status_code == 200, address
+
+    def test_is_not_changed(self, firm: House) -> None:
+        browser = firm.browser("ann")
+        contract = f"{firm.other_project['contract_id']}/{firm.periods['UK', '2026-10']}"
+
+        for address, fields in (
+            (f"/exceptions/{firm.other_case_id}/assign", {"to": "ann"}),
+            (f"/exceptions/{firm.other_case_id}/again", {"reason": "x"}),
+            (f"/exceptions/{firm.other_case_id}/dismiss", {"reason": "x"}),
+            (f"/exceptions/{firm.other_case_id}/leave-out", {"reason": "x"}),
+            (f"/close/{contract}/release", {"carry": "x"}),
+            (f"/close/{contract}/withdraw", {"reason": "x"}),
+        ):
+            assert browser.send(address, **fields).status_code == 404, address
+        assert firm.rows("SELECT 1 AS one FROM release_lock") == []
+        assert firm.rows("SELECT 1 AS one FROM proposal") == []
+        assert firm.rows("SELECT 1 AS one FROM case_file WHERE assigned_to IS NOT NULL") == []
+
+    def test_cannot_be_given_a_case_it_may_not_see(self, firm: House) -> None:
+        answer = firm.browser("ann").send(f"/exceptions/{firm.case_id}/assign", to="cyd")
+
+        assert answer.status_code == 409
+
+    def test_does_not_approve(self, firm: House) -> None:
+        firm.browser("ann").send(f"/exceptions/{firm.case_id}/leave-out", reason="a duplicate")
+        proposal_id = firm.rows("SELECT proposal_id FROM proposal")[0]["proposal_id"]
+
+        answer = firm.browser("cyd").send(f"/approvals/{proposal_id}/approve")
+
+        assert answer.status_code == 404
+        assert firm.rows("SELECT state FROM proposal")[0]["state"] == "proposed"
+
+
+class TestSomebodyWithoutEntities:
+    def test_sees_empty_pages(self, firm: House) -> None:
+        browser = firm.browser("fay")
+
+        for address in ("/", "/exceptions", "/close", "/trace", "/connections", "/approvals"):
+            text = browser.get(address).text
+
+            assert "Firm" not in text.replace("The firm", ""), address
+            assert "empty-state" in text, address
+
+
+class TestThingsThatAreNotThere:
+    def test_look_like_those_out_of_sight(self, firm: House) -> None:
+        browser = firm.browser("ann")
+
+        hidden = browser.get(f"/exceptions/{firm.other_case_id}")
+        missing = browser.get(f"/exceptions/{uuid4()}")
+
+        assert _body(browser, hidden.text) == _body(browser, missing.text)
+
+
+def _body(_browser: Browser, text: str) -> str:
+    return text[text.index("<main") :]
