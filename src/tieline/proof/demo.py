@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -103,6 +103,9 @@ class Demo:
     open_system: OpenSystem
     progress: Progress
     workers: Workers
+    on_people: Callable[[Sequence[Login]], None]
+    # So many contracts are left for a person to release.
+    contracts_left: int = 0
     logins: list[Login] = field(default_factory=list)
     _first_money_seconds: int | None = None
 
@@ -194,6 +197,7 @@ class Demo:
                     now=system.clock.now(),
                 )
                 self.logins.append(Login(login=login, password=password, does=does))
+        self.on_people(self.logins)
 
     def _work(self, system: System, story: Story) -> None:
         """Staff the firm, win a deal, then the others; who can book books at once."""
@@ -255,7 +259,12 @@ class Demo:
     def _invoice(self, system: System) -> None:
         from tieline.proof.invoicing import release_and_draft
 
-        release_and_draft(system=system, month=self.firm.month, progress=self.progress)
+        release_and_draft(
+            system=system,
+            month=self.firm.month,
+            contracts_left=self.contracts_left,
+            progress=self.progress,
+        )
 
     def _settle(self, system: System, what: str) -> None:
         time.sleep(_SETTLE_SECONDS)

@@ -17,8 +17,13 @@ _CARRY = "held hours are carried to the next cycle"
 Progress = Callable[[str], None]
 
 
-def release_and_draft(*, system: System, month: date, progress: Progress) -> int:
-    """Release every contract of the month that has something to bill, and draft its invoice."""
+def release_and_draft(
+    *, system: System, month: date, contracts_left: int, progress: Progress
+) -> int:
+    """Release the contracts of the month that have something to bill, and draft their invoices.
+
+    The last ``contracts_left`` are left for a person to release.
+    """
     now = system.clock.now()
     with system.database.transaction() as connection:
         compute_readiness(connection, connectors=system.connectors, now=now)
@@ -27,6 +32,7 @@ def release_and_draft(*, system: System, month: date, progress: Progress) -> int
             for row in list_readiness(connection, period_code=f"{month:%Y-%m}")
             if row.state in ("ready", "at_risk", "blocked") and row.expected_amount
         ]
+    due = due[: len(due) - contracts_left]
     for row in due:
         release_contract(
             system.database,

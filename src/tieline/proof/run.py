@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from tieline.kernel.errors import UserMistake
-from tieline.proof.demo import Demo, OpenSystem, Workers, demo_environment, write_report
+from tieline.proof.console import DemoConsole
+from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
 from tieline.proof.records import RecordsDemo
 from tieline.proof.town import close_town
 from tieline.sandbox.firm import Firm
@@ -31,6 +33,8 @@ _MUST_BE_ZERO_OF_RECORDS = (
     "erp_missing_lines",
 )
 _POSTED_MIN = 500
+# What a person finds to release when the console stays up.
+_CONTRACTS_LEFT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSyste
     settings = _fresh(replace(settings, business_now=firm.now))
     with demo_environment(settings, firm):
         workers = Workers(settings=settings)
+        console = DemoConsole(settings=settings, progress=tell)
         demo = Demo(
             settings=settings,
             firm=firm,
@@ -62,16 +67,24 @@ def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSyste
             open_system=open_system,
             progress=tell,
             workers=workers,
+            on_people=_nobody_looks if options.is_once else console.open,
+            contracts_left=0 if options.is_once else _CONTRACTS_LEFT,
         )
         try:
             *_, figures = demo.run()
+            if options.json_file is not None:
+                write_report(figures, options.json_file)
+            code = _verdict(figures, _MUST_BE_ZERO, posted_min=_POSTED_MIN)
+            if not options.is_once:
+                console.wait_for_the_end()
         finally:
             workers.stop()
-            if options.is_once:
-                close_town(settings)
-        if options.json_file is not None:
-            write_report(figures, options.json_file)
-        return _verdict(figures, _MUST_BE_ZERO, posted_min=_POSTED_MIN)
+            close_town(settings)
+        return code
+
+
+def _nobody_looks(_logins: Sequence[Login]) -> None:
+    """Open no console: the story runs once, for a machine."""
 
 
 def _run_records(

@@ -1,0 +1,96 @@
+"""The demo's console: one web process, and the box that says where it is and who may enter."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from tieline.proof import processes
+from tieline.proof.demo import Login, worker_environment
+from tieline.settings import Settings
+
+_NAME = "console"
+# The first start fetches the console's assets; the story does not wait for it.
+_START_SECONDS_MAX = 300
+_POLL_SECONDS = 0.2
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class DemoConsole:
+    """Open the console beside the story, and keep it until a person has seen enough."""
+
+    settings: Settings
+    progress: Progress
+    _opened: threading.Event = field(default_factory=threading.Event)
+
+    def open(self, logins: Sequence[Login]) -> None:
+        """Start the web process; the box is printed as soon as it answers."""
+        (self.settings.run_directory / f"{_NAME}.json").unlink(missing_ok=True)
+        process = processes.spawn(
+            name=_NAME,
+            module="tieline.app",
+            arguments=["web"],
+            log_file=self._log_file,
+            environment=worker_environment(self.settings),
+        )
+        threading.Thread(
+            target=self._say_where, args=(process, logins), name=_NAME, daemon=True
+        ).start()
+
+    def wait_for_the_end(self) -> None:
+        """Keep everything running until Ctrl-C."""
+        self._opened.wait(timeout=_START_SECONDS_MAX)
+        self.progress("The firm goes on working. Ctrl-C ends everything.")
+        asked = threading.Event()
+        # Also where the shell started us in the background and had us ignore Ctrl-C.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: asked.set())
+        while not asked.wait(timeout=1):
+            continue
+        self.progress("Ending everything.")
+
+    @property
+    def _log_file(self) -> Path:
+        return self.settings.log_directory / f"{_NAME}.log"
+
+    def _say_where(self, process: processes.Popen, logins: Sequence[Login]) -> None:
+        run_file = self.settings.run_directory / f"{_NAME}.json"
+        deadline = time.monotonic() + _START_SECONDS_MAX
+        while not run_file.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.progress(f"the console did not start; see {self._log_file}")
+                return
+            time.sleep(_POLL_SECONDS)
+        facts = json.loads(run_file.read_text(encoding="utf-8"))
+        Console(file=sys.stderr).print(_box(facts, erp_url=self._erp_url(), logins=logins))
+        self._opened.set()
+
+    def _erp_url(self) -> str:
+        facts = json.loads(
+            (self.settings.run_directory / "tryton.json").read_text(encoding="utf-8")
+        )
+        return str(facts["url"])
+
+
+def _box(facts: Mapping[str, Any], *, erp_url: str, logins: Sequence[Login]) -> Panel:
+    lines = Table.grid(padding=(0, 2))
+    lines.add_row("Console", facts["url"])
+    lines.add_row("Tryton", erp_url)
+    lines.add_row("API", f"{facts['url']}/v1/openapi.json")
+    for login in logins:
+        lines.add_row(f"Who {login.does}", f"{login.login}  {login.password}")
+    if facts["notice"]:
+        lines.add_row("", facts["notice"])
+    return Panel(lines, title="Tieline", expand=False)
