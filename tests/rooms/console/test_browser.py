@@ -1,0 +1,61 @@
+"""The pages in a real browser: nothing is refused by the policy, and a keyboard is enough."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from .conftest import PASSWORD, House
+
+_CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture
+def address(firm: House) -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(firm.web, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(_CHROMIUM is None, reason="there is no chromium on this machine")
+class TestABrowser:
+    def test_shows_every_page_without_a_refusal_and_by_keyboard(self, address: str) -> None:
+        playwright = pytest.importorskip(
+            "playwright.sync_api", reason="requirements/browser.txt is not installed"
+        )
+        told: list[str] = []
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(color_scheme="dark")
+            page.on("console", lambda message: told.append(message.text))
+            page.on("pageerror", lambda error: told.append(str(error)))
+            page.goto(f"{address}/login")
+            page.keyboard.type("dan")
+            page.keyboard.press("Tab")
+            page.keyboard.type(PASSWORD)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("text=Will we make it today?")
+            for path in ("/", "/exceptions", "/close", "/trace", "/connections", "/approvals"):
+                page.goto(address + path)
+                assert page.get_attribute("html", "data-bs-theme") == "dark"
+            page.keyboard.press("Tab")
+            focused = page.evaluate("document.activeElement.textContent")
+            browser.close()
+
+        assert focused == "To the content"
+        assert told == []
