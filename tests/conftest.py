@@ -61,10 +61,7 @@ class _Clusters:
 @pytest.fixture(scope="session")
 def clusters() -> Iterator[_Clusters]:
     """Keep the clusters of this session in a folder that the server's own user can reach."""
-    # In memory where there is room: every commit of every test waits for its disk otherwise.
-    memory = Path("/dev/shm")
-    place = memory if os.access(memory, os.W_OK) and _free_bytes(memory) > _ROOM_BYTES else None
-    home = Path(tempfile.mkdtemp(prefix="tieline-test-", dir=place))
+    home = Path(tempfile.mkdtemp(prefix="tieline-test-", dir=memory_folder()))
     home.chmod(0o755)
     started = _Clusters(home)
     yield started
@@ -115,6 +112,12 @@ def secrets_directory(tmp_path: Path) -> Path:
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o700)
     return folder
+
+
+def memory_folder() -> Path | None:
+    """Return a folder in memory where there is room: every commit waits for its disk otherwise."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK) and _free_bytes(memory) > _ROOM_BYTES else None
 
 
 def _free_bytes(folder: Path) -> int:

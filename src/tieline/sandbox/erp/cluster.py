@@ -68,12 +68,17 @@ class Cluster:
         }
 
 
-def create_database(*, cluster: Cluster, database: str) -> None:
-    """Create an empty UTF-8 database without just-in-time compilation, which only costs here."""
+def create_database(*, cluster: Cluster, database: str, template: str = "template0") -> None:
+    """Create a UTF-8 database, empty or as a copy, without just-in-time compilation.
+
+    Compiling only costs here.
+    """
     with cluster.connect(database="postgres") as connection:
         name = sql.Identifier(database)
         connection.execute(
-            sql.SQL("create database {} template template0 encoding 'UTF8'").format(name)
+            sql.SQL("create database {} template {} encoding 'UTF8'").format(
+                name, sql.Identifier(template)
+            )
         )
         connection.execute(sql.SQL("alter database {} set jit = off").format(name))
         # Tryton keeps instants without a zone, in the zone of its session.

@@ -1,0 +1,137 @@
+"""The main job on real systems, once, with faults on and a worker killed while money moves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import memory_folder
+
+_SECONDS_MAX = 900
+_MONEY_MOVES = "first money moved"
+_ZERO = (
+    "orphan_projects",
+    "conservation_gap_seconds",
+    "erp_duplicate_lines",
+    "erp_missing_lines",
+    "reversals_without_cause",
+    "cases_without_mistake",
+    "invoice_total_mismatch",
+)
+_REFUSALS = ("refuse_503_before", "rate_limit_429")
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a run of the demo left: its exit code, its words, its figures and its home."""
+
+    exit_code: int
+    words: str
+    figures: dict[str, Any]
+    killed_pid: int
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    home = Path(tempfile.mkdtemp(prefix="tieline-demo-", dir=memory_folder()))
+    home.chmod(0o755)
+    report = home / "figures.json"
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "tieline.app", "demo", "--once", "--json", str(report)],
+        env={**os.environ, "TIELINE_HOME": str(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    words, killed_pid = _follow(demo, home)
+    exit_code = demo.wait(timeout=_SECONDS_MAX)
+    yield Run(
+        exit_code=exit_code,
+        words=words,
+        figures=json.loads(report.read_text(encoding="utf-8")) if report.exists() else {},
+        killed_pid=killed_pid,
+        home=home,
+    )
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _follow(demo: subprocess.Popen[str], home: Path) -> tuple[str, int]:
+    """Read what the demo says to its end; kill a worker when money begins to move."""
+    assert demo.stdout is not None
+    lines = []
+    killed_pid = 0
+    for line in demo.stdout:
+        lines.append(line)
+        if _MONEY_MOVES in line and not killed_pid:
+            facts = json.loads((home / "run" / "worker-1.json").read_text(encoding="utf-8"))
+            killed_pid = int(facts["pid"])
+            os.kill(killed_pid, signal.SIGKILL)
+    return "".join(lines), killed_pid
+
+
+class TestOnce:
+    def test_holds_every_promise_although_a_worker_was_killed(self, run: Run) -> None:
+        broken = {name: run.figures.get(name) for name in _ZERO if run.figures.get(name) != 0}
+
+        assert run.killed_pid, run.words
+        assert broken == {}, run.words
+        assert run.exit_code == 0, run.words
+
+    def test_puts_every_hour_in_one_place(self, run: Run) -> None:
+        entries = run.figures["time_entries"]
+        places = ("pending", "held", "handed_over", "posted", "excluded")
+
+        assert entries["landed"] == sum(entries[place] for place in places)
+        assert entries["pending"] == 0
+        assert entries["posted"] >= 500
+        assert entries["reversed"] > 0
+
+    def test_makes_projects_of_deals_and_invoices_of_hours(self, run: Run) -> None:
+        figures = run.figures
+
+        assert 0 < figures["projects_active"] < figures["deals_won"]
+        assert figures["invoices_drafted"] == figures["contracts_ready"] > 0
+        assert figures["cases_open"] > 0
+
+    def test_meets_the_faults_it_claims_to_survive(self, run: Run) -> None:
+        faults: dict[str, int] = run.figures["faults_injected"]
+
+        def count(*kinds: str) -> int:
+            return sum(n for name, n in faults.items() if name.partition(".")[2] in kinds)
+
+        assert count("answer_lost") >= 5
+        assert count("late_commit") >= 5
+        assert count(*_REFUSALS) >= 20
+        assert {"skipped_page", "stale_read", "duplicate_page"} <= {
+            name.partition(".")[2] for name in faults
+        }
+
+    def test_leaves_no_process_behind(self, run: Run) -> None:
+        left = [
+            process.name
+            for process in Path("/proc").glob("[0-9]*")
+            if str(run.home) in _command_line(process)
+        ]
+
+        assert left == []
+
+
+def _command_line(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
