@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,8 @@ class LineTarget:
     late: list[list[TimeLineCommand]] = field(default_factory=list)
     invoiced: set[UUID] = field(default_factory=set)
     refused_seconds: set[int] = field(default_factory=set)
+    # Lines of these lengths stand twice, as somebody made them by hand.
+    doubled_seconds: set[int] = field(default_factory=set)
     calls: int = 0
 
     def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
@@ -55,7 +57,12 @@ class LineTarget:
         self.late.clear()
 
     def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
-        return [self.lines[key] for key in keys if key in self.lines]
+        found = [self.lines[key] for key in keys if key in self.lines]
+        return found + [
+            replace(line, target_code=f"{line.target_code}-copy")
+            for line in found
+            if line.seconds in self.doubled_seconds
+        ]
 
     def void_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> None:
         if self.invoiced & set(keys):

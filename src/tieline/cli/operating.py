@@ -14,7 +14,6 @@ import click
 
 from tieline.cli.rights import chosen_password, login_of
 from tieline.cli.showing import as_text, hours, show_facts, show_json, show_table, tell
-from tieline.cli.supervising import Supervisor, Watch, alone
 from tieline.cli.tools import (
     Tools,
     in_file,
@@ -23,6 +22,7 @@ from tieline.cli.tools import (
     pass_tools,
 )
 from tieline.kernel.errors import UserMistake
+from tieline.proof.supervising import Supervisor, Watch, alone
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.settings import Settings, read_settings
 

@@ -5,7 +5,7 @@ Reserve and commit; call with nothing held; record, read back and book, and comm
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -25,6 +25,7 @@ from tieline.kernel.errors import (
 from tieline.kernel.failpoints import failpoint
 from tieline.ledger import book
 from tieline.posting import states
+from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
@@ -207,10 +208,13 @@ class LinePoster:
     def _record(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
         asked = {command.business_key: command for command in commands}
         with self.database.transaction() as connection:
-            self._confirm(connection, outcome.confirmed, asked)
+            single, doubled = _by_key(outcome.confirmed)
+            self._confirm(connection, list(single.values()), asked)
+            _conflict_doubled(connection, doubled)
             for key, reason in outcome.rejected.items():
                 states.move(connection, business_key=key, to=states.REJECTED, reason=reason)
-            _move(connection, outcome.unknown, states.UNKNOWN, "posting.answer_lost", 1)
+            settle = self._settle_seconds(connection, scope)
+            _move(connection, outcome.unknown, states.UNKNOWN, "posting.answer_lost", settle)
             _move(
                 connection,
                 outcome.not_executed,
@@ -225,19 +229,17 @@ class LinePoster:
         found: Sequence[StoredLine],
         asked: dict[UUID, TimeLineCommand],
     ) -> None:
-        by_key: dict[UUID, list[StoredLine]] = {}
-        for line in found:
-            if line.business_key is not None:
-                by_key.setdefault(line.business_key, []).append(line)
-        single = {key: lines[0] for key, lines in by_key.items() if len(lines) == 1}
+        keys = [line.business_key for line in found if line.business_key is not None]
         altered = [
-            key for key, line in single.items() if dict(line.content()) != asked[key].content()
+            key
+            for key, line in zip(keys, found, strict=True)
+            if dict(line.content()) != asked[key].content()
         ]
-        _confirm_rows(connection, list(single.values()), altered)
+        _confirm_rows(connection, found, altered)
         book(
             connection,
-            business_keys=list(single),
-            target_seconds=[line.seconds for line in single.values()],
+            business_keys=keys,
+            target_seconds=[line.seconds for line in found],
             now=self.clock.now(),
         )
 
@@ -246,7 +248,10 @@ class LinePoster:
     def _find_interrupted(self, scope: Scope) -> None:
         # One work item per scope: an INTENT found at the start of a round is a crash, not a twin.
         with self.database.transaction() as connection:
-            connection.execute(_INTERRUPTED, _scope_values(scope))
+            connection.execute(
+                _INTERRUPTED,
+                {**_scope_values(scope), "settle_seconds": self._settle_seconds(connection, scope)},
+            )
 
     def _probe(self, scope: Scope) -> Sent:
         with self.database.transaction() as connection:
@@ -272,14 +277,16 @@ class LinePoster:
         return self._settle(scope, rows, found)
 
     def _settle(self, scope: Scope, rows: list[Row], found: list[StoredLine]) -> Sent:
-        standing = {line.business_key: line for line in found}
-        bookings = [row for row in rows if row["kind"] == "book"]
+        standing, doubled = _by_key(found)
+        bookings = [
+            row for row in rows if row["kind"] == "book" and row["business_key"] not in doubled
+        ]
         voids = [row for row in rows if row["kind"] == "void"]
         same = [r for r in bookings if r["business_key"] in standing and _is_same(r, standing)]
         differs = [r for r in bookings if r["business_key"] in standing and r not in same]
         absent = [r for r in bookings if r["business_key"] not in standing]
-        void_done = [row for row in voids if row["asked_key"] not in standing]
-        void_open = [row for row in voids if row["asked_key"] in standing]
+        void_open = [r for r in voids if r["asked_key"] in standing or r["asked_key"] in doubled]
+        void_done = [row for row in voids if row not in void_open]
         with self.database.transaction() as connection:
             _confirm_rows(connection, [standing[row["business_key"]] for row in same], [])
             book(
@@ -289,6 +296,9 @@ class LinePoster:
                 now=self.clock.now(),
             )
             _move(connection, _keys(differs), states.CONFLICT, "posted.conflict", 0)
+            _conflict_doubled(
+                connection, {key: doubled[key] for key in doubled if key in _keys(rows)}
+            )
             _move(connection, _keys(absent), states.ABSENT, "posting.absent", 0)
             _move(connection, _keys(void_open), states.ABSENT, "posting.absent", 0)
             _confirm_voids(connection, _keys(void_done), self.clock)
@@ -320,7 +330,8 @@ class LinePoster:
             return Sent()
         except TielineError:
             with self.database.transaction() as connection:
-                _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", 1)
+                settle = self._settle_seconds(connection, scope)
+                _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
             return Sent(unknown=len(rows))
         failpoint("voids.after_answer")
         standing = {line.business_key for line in still}
@@ -353,6 +364,14 @@ class LinePoster:
             return None
         return min(_WAIT_SECONDS_MAX, max(0, int(row["seconds"])))
 
+    def _settle_seconds(self, connection: Connection[Row], scope: Scope) -> int:
+        return settle_seconds(
+            connection,
+            connectors=self.connectors,
+            connection_key=scope.target_connection,
+            noun=TimeLineCommand.noun,
+        )
+
     def _writer(self, scope: Scope) -> WritesTimeLines:
         connector = self.connectors.get(connection_key=scope.target_connection)
         return cast(WritesTimeLines, connector)
@@ -382,7 +401,32 @@ def _keys(rows: Sequence[Row]) -> list[UUID]:
     return [row["business_key"] for row in rows]
 
 
-def _is_same(row: Row, standing: dict[UUID | None, StoredLine]) -> bool:
+def _by_key(
+    found: Sequence[StoredLine],
+) -> tuple[dict[UUID, StoredLine], dict[UUID, list[StoredLine]]]:
+    """Return what stands once, and what stands more than once under one key."""
+    by_key: dict[UUID, list[StoredLine]] = {}
+    for line in found:
+        if line.business_key is not None:
+            by_key.setdefault(line.business_key, []).append(line)
+    return (
+        {key: lines[0] for key, lines in by_key.items() if len(lines) == 1},
+        {key: lines for key, lines in by_key.items() if len(lines) > 1},
+    )
+
+
+def _conflict_doubled(
+    connection: Connection[Row], doubled: Mapping[UUID, Sequence[StoredLine]]
+) -> None:
+    # Nobody knows which of them counts: a person decides, with every document named.
+    for key, lines in doubled.items():
+        names = ", ".join(sorted(line.target_code for line in lines))
+        states.to_conflict(
+            connection, business_key=key, reason=f"more than one line stands: {names}"
+        )
+
+
+def _is_same(row: Row, standing: dict[UUID, StoredLine]) -> bool:
     payload_hash: str = row["payload_hash"]
     return content_hash(standing[row["business_key"]].content()) == payload_hash
 

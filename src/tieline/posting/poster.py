@@ -31,12 +31,12 @@ from tieline.posting.outcomes import (
     Undone,
     Waiting,
 )
+from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
-from tieline.sdk import Stored, Strategy, Writes
+from tieline.sdk import Stored, Writes
 from tieline.sdk.directory import Connectors
 
-_SAFE_TO_RESEND = {Strategy.NATIVE_KEY, Strategy.UPSERT, Strategy.UNIQUE_FIELD}
 _RETRY_SECONDS = 2
 _SHARED_SECONDS = 1
 
@@ -67,8 +67,8 @@ class Poster:
             case states.CONFLICT:
                 return Conflicted(business_key=key, message=effect["reason"] or "")
             case states.INTENT:
-                self._record(key, to=states.UNKNOWN, reason="posting.interrupted")
-                return self._ask(writer, command, request)
+                # We died between the reservation and the record: it may still commit.
+                return self._unknown(key, request, reason="posting.interrupted")
             case states.UNKNOWN | states.PROBING:
                 return self._ask(writer, command, request)
             case _:
@@ -192,11 +192,7 @@ class Poster:
 
     def _conflict(self, key: UUID, message: str) -> Conflicted:
         with self.database.transaction() as connection:
-            state = states.get_effect(connection, business_key=key)["state"]
-            if state == states.INTENT:
-                states.move(connection, business_key=key, to=states.UNKNOWN)
-                states.move(connection, business_key=key, to=states.PROBING)
-            states.move(connection, business_key=key, to=states.CONFLICT, reason=message)
+            states.to_conflict(connection, business_key=key, reason=message)
         return Conflicted(business_key=key, message=message)
 
     def _not_executed(self, key: UUID, request: EffectRequest, error: NotExecuted) -> Waiting:
@@ -205,22 +201,24 @@ class Poster:
         self._record(key, to=states.PLANNED, due_in_seconds=wait, reason=error.code)
         return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
 
-    def _unknown(self, key: UUID, request: EffectRequest) -> Waiting:
-        wait = self._settle_seconds(request)
-        self._record(key, to=states.UNKNOWN, due_in_seconds=wait, reason="posting.answer_lost")
-        return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
-
-    def _settle_seconds(self, request: EffectRequest) -> int:
-        capabilities = self.connectors.capabilities(connection_key=request.target_connection)
-        strategy = capabilities.write_of(request.noun).strategy
-        if strategy in _SAFE_TO_RESEND:
-            return 1
+    def _unknown(
+        self, key: UUID, request: EffectRequest, *, reason: str = "posting.answer_lost"
+    ) -> Waiting:
         with self.database.transaction() as connection:
-            return states.settle_seconds(
+            wait = settle_seconds(
                 connection,
+                connectors=self.connectors,
                 connection_key=request.target_connection,
-                declared=capabilities.settle_seconds,
+                noun=request.noun,
             )
+            states.move(
+                connection,
+                business_key=key,
+                to=states.UNKNOWN,
+                reason=reason,
+                due_in_seconds=wait,
+            )
+        return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
 
     def _record(
         self,

@@ -222,6 +222,14 @@ def move(
     )
 
 
+def to_conflict(connection: Connection[Row], *, business_key: UUID, reason: str) -> None:
+    """Leave an effect to a person, by the edges that lead there."""
+    if get_effect(connection, business_key=business_key)["state"] == INTENT:
+        move(connection, business_key=business_key, to=UNKNOWN)
+        move(connection, business_key=business_key, to=PROBING)
+    move(connection, business_key=business_key, to=CONFLICT, reason=reason)
+
+
 def seconds_until_due(connection: Connection[Row], *, business_key: UUID) -> int:
     """Return the whole seconds an effect still waits, 0 when it may go on."""
     row = connection.execute(

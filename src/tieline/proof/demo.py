@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +19,10 @@ from typing import Any
 
 from tieline.governance import add_person
 from tieline.policy import approve_release, draft_release
-from tieline.proof import processes, watch
+from tieline.proof import watch
 from tieline.proof.figures import collect_figures
 from tieline.proof.story import Story
+from tieline.proof.supervising import Supervisor
 from tieline.proof.town import Town, build_town
 from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_model import LABOR_CATEGORIES
@@ -60,32 +62,33 @@ class Login:
 
 @dataclass(slots=True, kw_only=True)
 class Workers:
-    """The worker processes of a run, and when it began."""
+    """The worker processes of a run, started again when they die, and when it began."""
 
     settings: Settings
+    progress: Progress
     started: float = field(default_factory=time.monotonic)
-    _running: list[processes.Popen] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _keeper: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the workers."""
+        """Start the workers and keep them running."""
+        supervisor = Supervisor(
+            run_directory=self.settings.run_directory,
+            log_directory=self.settings.log_directory,
+            environment=worker_environment(self.settings),
+            look_after=lambda: None,
+            tell=self.progress,
+        )
         for number in range(1, _WORKERS + 1):
-            name = f"worker-{number}"
-            worker = processes.spawn(
-                name=name,
-                module="tieline.app",
-                arguments=["worker"],
-                log_file=self.settings.log_directory / f"{name}.log",
-                environment=worker_environment(self.settings),
-            )
-            processes.remember(self.settings.run_directory, name=name, pid=worker.pid)
-            self._running.append(worker)
+            supervisor.add(name=f"worker-{number}", words=["worker"])
+        self._keeper = threading.Thread(target=supervisor.run, args=(self._stop,), name="workers")
+        self._keeper.start()
 
     def stop(self) -> None:
-        """Ask the workers to end."""
-        for worker in self._running:
-            worker.terminate()
-        for worker in self._running:
-            worker.wait(timeout=30)
+        """Ask the workers to end, and wait for it."""
+        self._stop.set()
+        if self._keeper is not None:
+            self._keeper.join()
 
     @property
     def seconds(self) -> int:

@@ -58,7 +58,7 @@ def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSyste
     firm = Firm.generate(options.seed, options.today)
     settings = _fresh(replace(settings, business_now=firm.now))
     with demo_environment(settings, firm):
-        workers = Workers(settings=settings)
+        workers = Workers(settings=settings, progress=tell)
         console = DemoConsole(settings=settings, progress=tell)
         demo = Demo(
             settings=settings,
@@ -95,7 +95,7 @@ def _run_records(
     open_system: OpenSystem,
 ) -> int:
     settings = _fresh(settings)
-    workers = Workers(settings=settings)
+    workers = Workers(settings=settings, progress=tell)
     demo = RecordsDemo(
         settings=settings,
         directory=directory,

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 import pytest
 
-from tieline.cli import supervising
-from tieline.cli.supervising import Supervisor, Watch, alone
 from tieline.kernel.errors import TryAgain, UserMistake
+from tieline.proof import supervising
+from tieline.proof.supervising import Supervisor, Watch, alone
 from tieline.runtime.postgres import EmbeddedCluster
 
 _SECONDS_MAX = 15

@@ -162,6 +162,23 @@ class TestPosting:
         void = _rows(owner_database, "SELECT state, reason FROM effect WHERE kind = 'void'")[0]
         assert (void["state"], void["reason"]) == ("REJECTED", "target.invoiced")
 
+    def test_leaves_to_a_person_what_stands_twice_under_one_key(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800])
+        target.plan = [LOST]
+        target.doubled_seconds = {1800}
+
+        run()
+
+        effects = _rows(
+            owner_database, "SELECT seconds, state, reason FROM effect ORDER BY seconds"
+        )
+        assert [row["state"] for row in effects] == ["CONFLICT", "CONFIRMED"]
+        assert "copy" in effects[0]["reason"]
+        assert _net_seconds(owner_database) == 3600
+
     def test_withdraws_a_plan_that_a_newer_version_overtook(
         self,
         owner_database: Database,

@@ -224,6 +224,22 @@ class TestOneRecord:
         assert isinstance(last, Confirmed)
         assert (target.writes, len(target.records)) == (1, 1)
 
+    def test_waits_after_our_own_death_as_after_a_lost_answer(
+        self, poster: Poster, target: Forgetful, owner_database: Database
+    ) -> None:
+        _post(poster)
+        target.records.clear()
+        with owner_database.transaction() as connection:
+            connection.execute("ALTER TABLE effect DISABLE TRIGGER USER")
+            connection.execute("UPDATE effect SET state = 'INTENT' WHERE noun = 'task'")
+            connection.execute("ALTER TABLE effect ENABLE TRIGGER USER")
+
+        result = _post(poster)
+
+        assert isinstance(result, Waiting)
+        assert result.state == "UNKNOWN"
+        assert target.writes == 1
+
     def test_is_sent_again_when_it_surely_never_left(
         self, poster: Poster, target: Forgetful
     ) -> None:
