@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW, Firm
+from tests.support.target import FixedClock, OpenBudgets
 
+from tieline.canonical import StatusCommand
+from tieline.kernel.errors import OutcomeUnknown, Refused
+from tieline.posting import Poster
 from tieline.readmodels import MEASURES, derive, list_measures
 from tieline.runtime.database import Database
+from tieline.runtime.work import Again, Done, Failed
+from tieline.sdk import Capabilities, Receipt, Stored, load_manifest
+from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
 from tieline.services.revenue_status import compute, list_revenue_status, status_commands
 
 
@@ -159,3 +169,111 @@ class TestMeasures:
         assert values["reversal_rate", "all"] == 0
         assert ("invoice_time", "median") not in values
         assert {name for name, _ in values} <= {each.name for each in MEASURES}
+
+
+@dataclass(slots=True)
+class Crm:
+    """Keep what it is told; lose an answer, or refuse, when told to."""
+
+    told: list[Mapping[str, str]] = field(default_factory=list)
+    answers_lost: int = 0
+    is_refusing: bool = False
+
+    def write(self, *, command: StatusCommand) -> Receipt:
+        if self.is_refusing:
+            raise Refused("the deal is locked", reason="vendor.400")
+        self.told.append(command.values)
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise OutcomeUnknown("the answer was lost")
+        return Receipt(target_code=command.record_code)
+
+    def probe(self, *, command: StatusCommand) -> list[Stored]:
+        if command.values not in self.told:
+            return []
+        return [Stored(target_code=command.record_code, content=command.content())]
+
+    def get(self, *, connection_key: str) -> Crm:
+        assert connection_key == "sales"
+        return self
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        assert connection_key == "sales"
+        return load_manifest("tieline.connectors.hubspot")
+
+
+class Inline:
+    """Steps that are simply taken."""
+
+    def run(self, name: str, function: Callable[[], Any]) -> Any:
+        return function()
+
+
+def begin(database: Database) -> tuple[Crm, RevenueReporting, str]:
+    firm = found(database)
+    project_id = firm.last["project_id"]
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state,"
+            " entity_code, contract_id, project_id, plan, planned_at, known_at, correlation_id)"
+            " VALUES ('sales', 0, 'deal-7', 'active', 'DE', %s, %s, %s, %s, %s, 'c')",
+            (firm.last["contract_id"], project_id, Jsonb({}), NOW, NOW),
+        )
+    crm = Crm()
+    clock = FixedClock(NOW)
+    poster = Poster(
+        database=database,
+        connectors=crm,
+        budgets=OpenBudgets(),  # type: ignore[arg-type]
+        clock=clock,
+    )
+    return crm, RevenueReporting(database=database, poster=poster, clock=clock), str(project_id)
+
+
+class TestReporting:
+    def test_tells_what_changed_once(self, worker_database: Database) -> None:
+        crm, reporting, project = begin(worker_database)
+
+        reporting.keep_revenue()
+        first = reporting.report(Inline(), project)
+        reporting.keep_revenue()
+        second = reporting.report(Inline(), project)
+
+        assert (first, second) == (Done(), Done())
+        assert [told["revenue_wip"] for told in crm.told] == ["300.00"]
+        with worker_database.transaction() as connection:
+            asked = connection.execute(
+                "SELECT subject FROM work_item WHERE kind = %s", (REPORT_REVENUE,)
+            ).fetchall()
+        assert asked == [{"subject": project}]
+
+    def test_asks_after_a_lost_answer_and_does_not_tell_again(
+        self, worker_database: Database
+    ) -> None:
+        crm, reporting, project = begin(worker_database)
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE connection SET settle_seconds = 0")
+        crm.answers_lost = 1
+        reporting.keep_revenue()
+
+        outcome = reporting.report(Inline(), project)
+        began = time.monotonic()
+        while isinstance(outcome, Again) and time.monotonic() - began < 15:
+            time.sleep(0.2)
+            outcome = reporting.report(Inline(), project)
+
+        assert outcome == Done()
+        assert len(crm.told) == 1
+
+    def test_does_not_repeat_what_was_refused(self, worker_database: Database) -> None:
+        crm, reporting, project = begin(worker_database)
+        crm.is_refusing = True
+        reporting.keep_revenue()
+
+        refused = reporting.report(Inline(), project)
+        crm.is_refusing = False
+        again = reporting.report(Inline(), project)
+
+        assert refused == Failed("the deal is locked")
+        assert again == Done()
+        assert crm.told == []

@@ -109,25 +109,33 @@ def list_revenue_status(
     return tuple(RevenueStatus(**row) for row in rows)
 
 
-def status_commands(connection: Connection[Row], *, correlation_id: str) -> tuple[StatusWrite, ...]:
+def status_commands(
+    connection: Connection[Row], *, correlation_id: str, project_id: UUID | None = None
+) -> tuple[StatusWrite, ...]:
     """Return what the CRM has not been told yet: one write per deal whose figures changed.
 
-    Hand each to the poster; a change is one effect, so telling it twice tells it once.
+    Hand each to the poster, in this order; a change is one effect, so telling it twice tells it once.
+    Older figures that were begun come first. What was refused waits for the next change.
     """
     rows = connection.execute(
         """
         SELECT r.*, p.connection_key, p.source_epoch, p.deal_ref, p.project_group
         FROM revenue_status r
         JOIN provisioning_plan p ON p.project_id = r.project_id AND p.state = 'active'
-        WHERE r.is_newest AND NOT EXISTS (
-            SELECT FROM effect e
+        LEFT JOIN LATERAL (
+            SELECT e.state FROM effect e
             WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
                 = (p.connection_key, p.source_epoch, 'deal', p.deal_ref)
-              AND e.target_connection = p.connection_key AND e.noun = 'status' AND e.state = 'CONFIRMED'
+              AND e.target_connection = p.connection_key AND e.noun = 'status'
               AND e.part = 'revenue:' || p.project_group || ':'
-                  || to_char(r.changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
-        ORDER BY p.deal_ref, p.project_group
-        """
+                  || to_char(r.changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            ORDER BY e.effect_no DESC LIMIT 1) told ON true
+        WHERE (told.state IS NULL AND r.is_newest
+               OR told.state NOT IN ('CONFIRMED', 'REJECTED', 'CONFLICT'))
+          AND (%(project_id)s::uuid IS NULL OR r.project_id = %(project_id)s)
+        ORDER BY p.deal_ref, p.project_group, r.changed_at
+        """,
+        {"project_id": project_id},
     ).fetchall()
     return tuple(_write(row, correlation_id=correlation_id) for row in rows)
 

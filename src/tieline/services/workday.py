@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tieline.casework import keep_cases
 from tieline.runtime.housekeeping import purge
 from tieline.runtime.telemetry import new_correlation_id
-from tieline.runtime.work import BILLING, PROVISIONING, Handler, schedule
+from tieline.runtime.work import BILLING, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.invoice_readiness import compute_readiness
@@ -21,6 +21,7 @@ from tieline.services.project_provisioning import (
 )
 from tieline.services.reading import Reading
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
+from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
 from tieline.services.system import System
 from tieline.services.time_validation import JUDGE_BATCH, JUDGE_WAITING, POST_LINES
 
@@ -30,9 +31,12 @@ CLASSES: Mapping[str, int] = {
     POST_LINES: BILLING,
     DRAFT_INVOICE: BILLING,
     PROVISION: PROVISIONING,
+    REPORT_REVENUE: REFERENCE,
 }
 
 _HOUSEKEEPING_SECONDS = 600
+# Rare enough that a burst of postings is told as one change.
+_REVENUE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Workday:
             POST_LINES: time_validation.post_lines,
             DRAFT_INVOICE: self._invoicing().draft,
             PROVISION: self._provisioning().provision,
+            REPORT_REVENUE: self._revenue().report,
         }
 
     def jobs(self) -> Sequence[Job]:
@@ -71,6 +76,11 @@ class Workday:
                 function=self.system.time_validation.schedule_waiting,
             ),
             Job(name="readiness", interval_seconds=10, function=self.keep_readiness),
+            Job(
+                name="revenue",
+                interval_seconds=_REVENUE_SECONDS,
+                function=self._revenue().keep_revenue,
+            ),
             Job(
                 name="housekeeping",
                 interval_seconds=_HOUSEKEEPING_SECONDS,
@@ -116,6 +126,11 @@ class Workday:
 
     def _provisioning(self) -> Provisioning:
         return Provisioning(
+            database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def _revenue(self) -> RevenueReporting:
+        return RevenueReporting(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
         )
 
