@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection
+from psycopg import Connection, Cursor, sql
 
 from tieline.runtime.sql import load
 
@@ -16,6 +16,9 @@ _PLAN_BOOKINGS = load("tieline.ledger", "plan_bookings")
 _PLAN_VOIDS = load("tieline.ledger", "plan_voids")
 _REFRESH = load("tieline.ledger", "refresh_plans")
 _WITHDRAW = load("tieline.ledger", "withdraw_stale")
+# A known set is looked up by its ids; only the safety net reads every entry.
+_OF_EVERY_ENTRY = "true"
+_OF_THESE_ENTRIES = "t.entry_id = ANY (%(entry_ids)s::uuid[])"
 _BOOK = load("tieline.ledger", "book_confirmed")
 _REVERSE = load("tieline.ledger", "reverse_voided")
 
@@ -43,14 +46,20 @@ def plan(
 
     A fixpoint: planning twice plans nothing twice. ``entry_ids`` None means every entry.
     """
-    values = {
-        "entry_ids": list(entry_ids) if entry_ids is not None else None,
-        "now": now,
-    }
-    connection.execute(_REFRESH, values)
-    withdrawn = connection.execute(_WITHDRAW, values).rowcount
-    voids = connection.execute(_PLAN_VOIDS, values).fetchall()
-    bookings = connection.execute(_PLAN_BOOKINGS, values).fetchall()
+
+    def run(statement: str) -> Cursor[dict[str, Any]]:
+        text = statement.replace("{of_entries}", of_entries)
+        # Planned anew each time: a plan made for a small table is ruinous for a large one.
+        return connection.execute(sql.SQL(text), values, prepare=False)
+
+    values: dict[str, Any] = {"now": now}
+    of_entries = _OF_EVERY_ENTRY
+    if entry_ids is not None:
+        of_entries, values["entry_ids"] = _OF_THESE_ENTRIES, list(entry_ids)
+    run(_REFRESH)
+    withdrawn = run(_WITHDRAW).rowcount
+    voids = run(_PLAN_VOIDS).fetchall()
+    bookings = run(_PLAN_BOOKINGS).fetchall()
     scopes = {
         (row["target_connection"], row["entity_code"], row["period_id"])
         for row in [*voids, *bookings]

@@ -10,7 +10,7 @@ WITH asked AS (
     JOIN legal_entity l ON l.entity_code = v.entity_code
     JOIN fiscal_period p ON p.period_id = v.period_id
     WHERE v.outcome IN ('cleared', 'correct') AND v.seconds > 0
-      AND (%(entry_ids)s::uuid[] IS NULL OR t.entry_id = ANY (%(entry_ids)s::uuid[]))
+      AND {of_entries}
       AND NOT EXISTS (
           SELECT FROM effect e
           WHERE e.entry_id = t.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state <> 'WITHDRAWN'

@@ -1,13 +1,16 @@
 -- Take back what stands but no longer equals the newest verdict; the new booking follows the void.
-WITH standing AS (
-    SELECT e.*, v.verdict_id AS new_verdict_id, v.version AS new_version, v.correlation_id AS new_correlation_id
+-- Few hours are corrected: they are found first, then what stands of each.
+WITH corrected AS MATERIALIZED (
+    SELECT t.entry_id, v.verdict_id, v.version, v.correlation_id, v.seconds, v.posting_hash
     FROM time_entry t
     JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
-    JOIN effect e ON e.entry_id = t.entry_id
-    WHERE v.outcome = 'correct'
-      AND (%(entry_ids)s::uuid[] IS NULL OR t.entry_id = ANY (%(entry_ids)s::uuid[]))
-      AND e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
-      AND (v.seconds = 0 OR v.posting_hash IS DISTINCT FROM e.posting_hash)
+    WHERE v.outcome = 'correct' AND {of_entries}
+), standing AS (
+    SELECT e.*, c.verdict_id AS new_verdict_id, c.version AS new_version, c.correlation_id AS new_correlation_id
+    FROM corrected c
+    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = c.entry_id OFFSET 0) e
+    WHERE e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
+      AND (c.seconds = 0 OR c.posting_hash IS DISTINCT FROM e.posting_hash)
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state <> 'WITHDRAWN')
 ), numbered AS (

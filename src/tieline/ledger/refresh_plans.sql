@@ -5,6 +5,6 @@ FROM time_entry t
 JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
 WHERE t.entry_id = e.entry_id AND e.noun = 'time_line' AND e.state IN ('PLANNED', 'ABSENT')
   AND e.verdict_id <> v.verdict_id
-  AND (%(entry_ids)s::uuid[] IS NULL OR t.entry_id = ANY (%(entry_ids)s::uuid[]))
+  AND {of_entries}
   AND ((e.kind = 'book' AND v.outcome IN ('cleared', 'correct') AND v.posting_hash = e.posting_hash)
        OR (e.kind = 'void' AND v.outcome = 'correct'))

@@ -5,5 +5,5 @@ FROM time_entry t
 LEFT JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
 WHERE t.entry_id = e.entry_id AND e.noun = 'time_line'
   AND e.state IN ('PLANNED', 'ABSENT', 'REJECTED') AND NOT (e.kind = 'void' AND e.state = 'ABSENT')
-  AND (%(entry_ids)s::uuid[] IS NULL OR t.entry_id = ANY (%(entry_ids)s::uuid[]))
+  AND {of_entries}
   AND e.verdict_id IS DISTINCT FROM v.verdict_id

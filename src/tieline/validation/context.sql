@@ -164,7 +164,8 @@ considered AS (
     ) ranked
     ORDER BY contract_id, task_name, labor_category, on_date, distance
 ), standing AS (
-    -- What stands in a target, or may: a booking at INTENT or later that was not taken back.
+    -- What stands in a target, or may: a booking at INTENT or later that was not taken back. Looked up hour by
+    -- hour whatever the planner expects: with stale statistics it reads the whole table for each of them.
     SELECT e.entry_id, count(*) AS standing_count,
            (array_agg(e.posting_hash ORDER BY e.effect_no DESC))[1] AS standing_hash,
            (array_agg(e.period_id ORDER BY e.effect_no DESC))[1] AS standing_period_id,
@@ -173,8 +174,9 @@ considered AS (
            coalesce(sum(e.amount), 0) AS standing_amount,
            bool_or(EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.business_key))
                AS is_standing_invoiced
-    FROM effect e
-    WHERE e.entry_id IN (SELECT entry_id FROM considered) AND e.noun = 'time_line' AND e.kind = 'book'
+    FROM (SELECT DISTINCT entry_id FROM considered) c
+    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = c.entry_id OFFSET 0) e
+    WHERE e.noun = 'time_line' AND e.kind = 'book'
       AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT')
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state = 'CONFIRMED')
@@ -255,8 +257,10 @@ considered AS (
     WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
       AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)
 ), stored_standing AS (
-    SELECT DISTINCT e.entry_id FROM effect e
-    WHERE e.entry_id IN (SELECT entry_id FROM stored_member) AND e.noun = 'time_line' AND e.kind = 'book'
+    SELECT DISTINCT e.entry_id
+    FROM stored_member m
+    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = m.entry_id OFFSET 0) e
+    WHERE e.noun = 'time_line' AND e.kind = 'book'
       AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT')
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state = 'CONFIRMED')

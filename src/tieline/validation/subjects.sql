@@ -10,10 +10,14 @@ UNION
 SELECT substr(k, 7)::uuid FROM unnest(%(keys)s::text[]) k
 WHERE k LIKE 'entry:%%' AND EXISTS (SELECT FROM time_entry t WHERE t.entry_id = substr(k, 7)::uuid)
 UNION
-SELECT t.entry_id FROM verdict v
-JOIN time_entry t ON t.verdict_id = v.verdict_id
-WHERE v.neighbor_keys && (SELECT array_agg(k) FROM unnest(%(keys)s::text[]) k WHERE k NOT LIKE 'entry:%%')
-  AND (v.version <> t.newest_version OR NOT EXISTS (SELECT FROM standing_effect s WHERE s.entry_id = t.entry_id))
+SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
+-- Key by key through the index, and hour by hour: the cost is that of the neighbors, not of the table.
+CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version FROM verdict v
+                    WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
+CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
+                    WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
+LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
+WHERE v.version <> t.newest_version OR s.stands IS NULL
 -- then
 DELETE FROM rejudge WHERE neighbor_key = ANY (%(keys)s::text[])
 -- then
