@@ -73,6 +73,10 @@ def prepare_database(
             _ensure_schema(inside, database)
         migrate(owner_dsn=dsns.owner)
         check_roles(admin)
+    # What is set for a database or a role is seen only by those who come in that way.
+    for dsn in (dsns.worker, dsns.web):
+        with psycopg.connect(dsn) as inside:
+            check_server(inside)
     return dsns
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 import psycopg
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict
+from tests.conftest import PreparedCluster
 
 from tieline.kernel.errors import UserMistake
-from tieline.runtime.migrate import Dsns, check_roles, check_server, migrate
+from tieline.runtime.migrate import (
+    Dsns,
+    check_roles,
+    check_server,
+    migrate,
+    prepare_database,
+)
 
 
 @pytest.mark.sql
@@ -34,6 +44,36 @@ class TestPreparedDatabase:
 
             with pytest.raises(UserMistake, match="synchronous_commit"):
                 check_server(connection)
+
+    @pytest.mark.parametrize("role", ["tieline_worker", "tieline_web"])
+    def test_is_refused_when_a_role_of_it_may_lose_rows(
+        self, prepared_cluster: PreparedCluster, database: Dsns, role: str
+    ) -> None:
+        name = str(conninfo_to_dict(database.owner)["dbname"])
+        with psycopg.connect(prepared_cluster.cluster.superuser_dsn, autocommit=True) as admin:
+            admin.execute(
+                sql.SQL("ALTER ROLE {} IN DATABASE {} SET synchronous_commit = off").format(
+                    sql.Identifier(role), sql.Identifier(name)
+                )
+            )
+
+        with pytest.raises(UserMistake, match="synchronous_commit"):
+            prepare_database(
+                prepared_cluster.cluster,
+                secrets_directory=prepared_cluster.home / "secrets",
+                database=name,
+            )
+
+    @pytest.mark.parametrize("right", ["BYPASSRLS", "SUPERUSER"])
+    def test_is_refused_when_a_role_could_see_past_row_security(
+        self, prepared_cluster: PreparedCluster, right: LiteralString
+    ) -> None:
+        with psycopg.connect(prepared_cluster.cluster.superuser_dsn) as admin:
+            admin.execute(f"ALTER ROLE tieline_web {right}")  # type: ignore[arg-type]
+
+            with pytest.raises(UserMistake, match="tieline_web may bypass row security"):
+                check_roles(admin)
+            admin.rollback()
 
     @pytest.mark.parametrize("role", ["worker", "web", "judge", "audit"])
     def test_lets_only_the_owner_create_tables(self, database: Dsns, role: str) -> None:

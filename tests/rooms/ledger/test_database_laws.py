@@ -1,0 +1,246 @@
+"""What the database itself refuses the worker, whatever our own code may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+from uuid import UUID
+
+import pytest
+from psycopg import Connection, errors
+from tests.support.scene import NOW, Scene, add_hours, build_scene
+
+from tieline.ledger import plan
+from tieline.runtime.database import Database
+
+STATES = (
+    "PLANNED", "INTENT", "CONFIRMED", "REJECTED", "UNKNOWN", "PROBING", "ABSENT", "CONFLICT",
+    "WITHDRAWN",
+)  # fmt: skip
+# The posting protocol: from each state, the states that may follow.
+EDGES = {
+    "PLANNED": {"INTENT", "WITHDRAWN"},
+    # Back to PLANNED only when the call surely never left.
+    "INTENT": {"CONFIRMED", "REJECTED", "UNKNOWN", "PLANNED"},
+    "UNKNOWN": {"PROBING"},
+    "PROBING": {"CONFIRMED", "ABSENT", "CONFLICT", "UNKNOWN"},
+    "ABSENT": {"INTENT", "WITHDRAWN"},
+    "CONFLICT": {"CONFIRMED", "WITHDRAWN"},
+    "REJECTED": {"PLANNED", "WITHDRAWN"},
+    "CONFIRMED": set(),
+    "WITHDRAWN": set(),
+}
+WAYS = {
+    "PLANNED": (),
+    "INTENT": ("INTENT",),
+    "CONFIRMED": ("INTENT", "CONFIRMED"),
+    "REJECTED": ("INTENT", "REJECTED"),
+    "UNKNOWN": ("INTENT", "UNKNOWN"),
+    "PROBING": ("INTENT", "UNKNOWN", "PROBING"),
+    "ABSENT": ("INTENT", "UNKNOWN", "PROBING", "ABSENT"),
+    "CONFLICT": ("INTENT", "UNKNOWN", "PROBING", "CONFLICT"),
+    "WITHDRAWN": ("WITHDRAWN",),
+}
+_BOOK: LiteralString = """
+    INSERT INTO ledger_line (booked_month, booked_at, business_key, effect_state, entry_id,
+        entry_version, target_connection, target_code, entity_code, period_id, client_id, contract_id,
+        project_id, person_id, labor_category, work_date, is_billable, seconds, target_seconds,
+        correlation_id)
+    SELECT '2026-11-01', %(now)s, %(key)s, %(state)s, e.entry_id, e.entry_version, 'tryton', '1',
+           'HR-DE', e.period_id, v.client_id, v.contract_id, v.project_id, v.person_id, '', v.work_date,
+           true, e.seconds, e.seconds, 'c'
+    FROM effect e JOIN verdict v USING (verdict_id)
+"""
+# The same hour again, under whatever key and number.
+_TWIN: LiteralString = """
+    INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,
+        target_connection, noun, part, effect_no, kind, state, verdict_id, entry_id, entry_version,
+        verdict_outcome, entity_code, period_id, seconds, work_class, correlation_id, planned_at)
+    SELECT %(key)s, connection_key, source_epoch, object, source_ref, target_connection, noun, part,
+           %(effect_no)s, kind, %(state)s, verdict_id, entry_id, entry_version, %(outcome)s,
+           entity_code, period_id, seconds, work_class, correlation_id, planned_at
+    FROM effect
+"""
+_NEW_KEY = UUID(int=1)
+
+pytestmark = pytest.mark.sql
+
+
+class Planned:
+    """One cleared hour with its planned effect, in a transaction of the worker."""
+
+    def __init__(self, connection: Connection[dict[str, Any]], business_key: UUID) -> None:
+        self.connection = connection
+        self.business_key = business_key
+
+    def move(self, state: str) -> None:
+        self.connection.execute("UPDATE effect SET state = %s, payload_hash = 'x'", (state,))
+
+    def bring_to(self, state: str) -> None:
+        for step in WAYS[state]:
+            self.move(step)
+
+    def book(self, *, key: UUID | None = None, state: str = "CONFIRMED") -> None:
+        self.connection.execute(
+            _BOOK, {"now": NOW, "key": key or self.business_key, "state": state}
+        )
+
+    def twin(
+        self,
+        *,
+        key: UUID = _NEW_KEY,
+        effect_no: int = 1,
+        state: str = "PLANNED",
+        outcome: str | None = "cleared",
+    ) -> None:
+        self.connection.execute(
+            _TWIN, {"key": key, "effect_no": effect_no, "state": state, "outcome": outcome}
+        )
+
+    @contextmanager
+    def refused(self, error: type[Exception]) -> Iterator[None]:
+        with pytest.raises(error), self.connection.transaction():
+            yield
+
+
+@pytest.fixture
+def scene(owner_database: Database) -> Scene:
+    with owner_database.transaction() as connection:
+        return build_scene(connection)
+
+
+@pytest.fixture
+def planned(owner_database: Database, worker_database: Database, scene: Scene) -> Iterator[Planned]:
+    with owner_database.transaction() as connection:
+        add_hours(connection, scene, seconds=[3600])
+    with worker_database.transaction() as connection:
+        plan(connection, entry_ids=None, now=NOW)
+        row = connection.execute("SELECT business_key FROM effect").fetchone()
+        assert row is not None
+        yield Planned(connection, row["business_key"])
+
+
+class TestEffect:
+    @pytest.mark.parametrize("state", STATES)
+    def test_moves_along_the_edges_of_the_protocol_and_no_others(
+        self, planned: Planned, state: str
+    ) -> None:
+        planned.bring_to(state)
+
+        for other in set(STATES) - EDGES[state] - {state}:
+            with planned.refused(errors.CheckViolation):
+                planned.move(other)
+        for other in EDGES[state]:
+            with planned.connection.transaction(force_rollback=True):
+                planned.move(other)
+
+    @pytest.mark.parametrize("state", [state for state in STATES if state != "PLANNED"])
+    def test_begins_as_nothing_but_planned(self, planned: Planned, state: str) -> None:
+        with planned.refused(errors.CheckViolation):
+            planned.twin(effect_no=2, state=state)
+
+    def test_is_the_only_one_of_its_event_and_number(self, planned: Planned) -> None:
+        with planned.refused(errors.UniqueViolation):
+            planned.twin()
+
+    def test_is_the_only_one_under_its_key(self, planned: Planned) -> None:
+        with planned.refused(errors.UniqueViolation):
+            planned.twin(key=planned.business_key, effect_no=2)
+
+    @pytest.mark.parametrize("outcome", ["held", None])
+    def test_of_an_hour_needs_a_verdict_that_lets_it_go(
+        self, planned: Planned, outcome: str | None
+    ) -> None:
+        with planned.refused(errors.CheckViolation):
+            planned.twin(effect_no=2, outcome=outcome)
+
+    def test_needs_the_verdict_that_it_names(self, planned: Planned) -> None:
+        with planned.refused(errors.ForeignKeyViolation):
+            planned.twin(effect_no=2, outcome="correct")
+
+    def test_is_not_sent_without_a_hash_of_what_leaves(self, planned: Planned) -> None:
+        with planned.refused(errors.CheckViolation):
+            planned.connection.execute("UPDATE effect SET state = 'INTENT'")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "source_ref = 'other'",
+            "source_epoch = 9",
+            "effect_no = 7",
+            "part = 'x'",
+            "noun = 'task'",
+        ],
+    )
+    def test_never_becomes_the_effect_of_another_event(
+        self, planned: Planned, change: LiteralString
+    ) -> None:
+        with planned.refused(errors.CheckViolation):
+            planned.connection.execute(f"UPDATE effect SET {change}")  # type: ignore[arg-type]
+
+
+class TestLedger:
+    @pytest.mark.parametrize("state", [state for state in STATES if state != "CONFIRMED"])
+    def test_takes_no_line_of_an_effect_that_is_not_confirmed(
+        self, planned: Planned, state: str
+    ) -> None:
+        planned.bring_to(state)
+
+        with planned.refused(errors.ForeignKeyViolation):
+            planned.book()
+        with planned.refused(errors.CheckViolation):
+            planned.book(state=state)
+
+    def test_takes_no_line_without_an_effect(self, planned: Planned) -> None:
+        planned.bring_to("CONFIRMED")
+
+        with planned.refused(errors.ForeignKeyViolation):
+            planned.book(key=_NEW_KEY)
+
+    def test_takes_one_line_of_an_effect(self, planned: Planned) -> None:
+        planned.bring_to("CONFIRMED")
+        planned.book()
+
+        with planned.refused(errors.UniqueViolation):
+            planned.book()
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE ledger_line SET seconds = 1",
+            "DELETE FROM ledger_line",
+            "UPDATE ledger_line_other SET seconds = 1",
+            "DELETE FROM ledger_line_other",
+        ],
+    )
+    def test_loses_and_changes_nothing(self, planned: Planned, statement: LiteralString) -> None:
+        planned.bring_to("CONFIRMED")
+        planned.book()
+
+        with planned.refused(errors.CheckViolation):
+            planned.connection.execute(statement)
+
+    def test_is_never_emptied(self, planned: Planned) -> None:
+        with planned.refused(errors.InsufficientPrivilege):
+            planned.connection.execute("TRUNCATE ledger_line")
+
+    def test_keeps_the_confirmed_effect_of_a_line(self, planned: Planned) -> None:
+        planned.bring_to("CONFIRMED")
+        planned.book()
+
+        with planned.refused(errors.ForeignKeyViolation):
+            planned.connection.execute("DELETE FROM effect")
+
+
+class TestWebRole:
+    @pytest.mark.parametrize(
+        "table", ["raw_record", "raw_record_other", "untranslated", "stream_cursor", "narrative"]
+    )
+    def test_reads_nothing_raw(self, owner_database: Database, table: str) -> None:
+        with owner_database.transaction() as connection:
+            row = connection.execute(
+                "SELECT has_any_column_privilege('tieline_web', %s, 'SELECT') AS may_read", (table,)
+            ).fetchone()
+
+        assert row == {"may_read": False}
