@@ -13,6 +13,7 @@ from tieline.policy.releases import (
     current_release,
     diff_releases,
     draft_release,
+    reject_release,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "current_release",
     "diff_releases",
     "draft_release",
+    "reject_release",
 ]

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 
 Row = dict[str, Any]
@@ -121,18 +122,21 @@ def draft_release(
 
 
 def approve_release(
-    connection: Connection[Row], *, release_id: int, approved_by: str, now: datetime
+    connection: Connection[Row],
+    *,
+    release_id: int,
+    approved_by: str,
+    now: datetime,
+    through: str = "",
 ) -> None:
     """Make a draft current as the second person; hours without an intent are judged again.
 
+    ``through`` names a key they used.
+
     :raises UserMistake: it is not a draft, or the approver proposed it.
     """
-    row = connection.execute(
-        "SELECT state, proposed_by FROM release WHERE release_id = %s FOR UPDATE", (release_id,)
-    ).fetchone()
-    if row is None or row["state"] != "draft":
-        raise UserMistake(f"release {release_id} is not a draft")
-    if row["proposed_by"] == approved_by:
+    proposed_by = _lock_draft(connection, release_id=release_id)
+    if proposed_by.casefold() == approved_by.casefold():
         raise UserMistake(
             f"release {release_id} was proposed by {approved_by}: somebody else approves"
         )
@@ -151,6 +155,31 @@ def approve_release(
         """,
         (release_id, now),
     )
+    _audit(
+        connection, release_id=release_id, action="release.approved", actor=approved_by, reason="",
+        data={"proposed_by": proposed_by}, through=through, now=now,
+    )  # fmt: skip
+
+
+def reject_release(
+    connection: Connection[Row],
+    *,
+    release_id: int,
+    rejected_by: str,
+    reason: str,
+    now: datetime,
+    through: str = "",
+) -> None:
+    """Turn a draft down, or take one's own back; ``through`` names a key they used.
+
+    :raises UserMistake: it is not a draft.
+    """
+    proposed_by = _lock_draft(connection, release_id=release_id)
+    connection.execute("UPDATE release SET state = 'rejected' WHERE release_id = %s", (release_id,))
+    _audit(
+        connection, release_id=release_id, action="release.rejected", actor=rejected_by,
+        reason=reason, data={"proposed_by": proposed_by}, through=through, now=now,
+    )  # fmt: skip
 
 
 def current_release(connection: Connection[Row]) -> Release:
@@ -187,3 +216,35 @@ def diff_releases(
         (old_release_id, new_release_id),
     ).fetchall()
     return [f"{row['name']}: {row['was'] or 'none'} -> {row['becomes'] or 'none'}" for row in rows]
+
+
+def _lock_draft(connection: Connection[Row], *, release_id: int) -> str:
+    row = connection.execute(
+        "SELECT state, proposed_by FROM release WHERE release_id = %s FOR UPDATE", (release_id,)
+    ).fetchone()
+    if row is None or row["state"] != "draft":
+        raise UserMistake(f"release {release_id} is not a draft")
+    return str(row["proposed_by"])
+
+
+def _audit(
+    connection: Connection[Row],
+    *,
+    release_id: int,
+    action: str,
+    actor: str,
+    reason: str,
+    data: Row,
+    through: str,
+    now: datetime,
+) -> None:
+    record_audit(
+        connection,
+        now=now,
+        actor=actor,
+        action=action,
+        object=f"release:{release_id}",
+        entity_code=None,
+        reason=reason,
+        data=data | ({"key": through} if through else {}),
+    )

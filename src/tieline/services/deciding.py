@@ -18,7 +18,7 @@ from psycopg import Connection
 from tieline.casework import CaseDetail, assign, dismiss, fix_and_replay, get_case, leave_out
 from tieline.governance import Proposal, approve, list_proposals, propose, record_audit
 from tieline.kernel.errors import UserMistake
-from tieline.policy import approve_release
+from tieline.policy import approve_release, reject_release
 from tieline.services.installation import entity_codes
 
 LEAVE_OUT = "case.leave_out"
@@ -216,8 +216,9 @@ def approve_draft_release(
     """
     if not set(entity_codes(connection)) <= set(entities):
         raise LookupError(f"there is no release {release_id}")
-    approve_release(connection, release_id=release_id, approved_by=by.login, now=now)
-    _audit_release(connection, release_id, "release.approved", by=by, reason="", now=now)
+    approve_release(
+        connection, release_id=release_id, approved_by=by.login, now=now, through=by.through
+    )
 
 
 def reject_draft_release(
@@ -236,13 +237,14 @@ def reject_draft_release(
     """
     if not set(entity_codes(connection)) <= set(entities):
         raise LookupError(f"there is no release {release_id}")
-    changed = connection.execute(
-        "UPDATE release SET state = 'rejected' WHERE release_id = %s AND state = 'draft'",
-        (release_id,),
+    reject_release(
+        connection,
+        release_id=release_id,
+        rejected_by=by.login,
+        reason=reason,
+        now=now,
+        through=by.through,
     )
-    if changed.rowcount != 1:
-        raise UserMistake(f"release {release_id} is not a draft")
-    _audit_release(connection, release_id, "release.rejected", by=by, reason=reason, now=now)
 
 
 def _audit(
@@ -262,27 +264,6 @@ def _audit(
         action=action,
         object=f"case:{case_id}",
         entity_code=entity_code,
-        reason=reason,
-        data={"key": by.through} if by.through else None,
-    )
-
-
-def _audit_release(
-    connection: Connection[Row],
-    release_id: int,
-    action: str,
-    *,
-    by: Decider,
-    reason: str,
-    now: datetime,
-) -> None:
-    record_audit(
-        connection,
-        now=now,
-        actor=by.login,
-        action=action,
-        object=f"release:{release_id}",
-        entity_code=None,
         reason=reason,
         data={"key": by.through} if by.through else None,
     )
