@@ -193,7 +193,8 @@ class World:
             return close_period(
                 connection,
                 period_id=self.scene.period_id,
-                by="ann",
+                proposed_by="ann",
+                approved_by="bob",
                 leave_reason=leave_reason,
                 now=self.clock.now(),
             )
@@ -467,8 +468,27 @@ class TestThePeriod:
             world.reopen(approved_by="Ann")
 
         world.reopen()
-        audited = world.say("SELECT action, actor FROM audit ORDER BY audit_id")
-        assert [row["action"] for row in audited] == ["period.closed", "period.reopened"]
+        audited = world.say(
+            "SELECT action, actor, data ->> 'proposed_by' AS proposed_by FROM audit"
+            " WHERE action LIKE 'period.%%' ORDER BY audit_id"
+        )
+        assert audited == [
+            {"action": "period.closed", "actor": "bob", "proposed_by": "ann"},
+            {"action": "period.reopened", "actor": "bob", "proposed_by": "ann"},
+        ]
+
+    def test_tells_what_happened_to_it_once(self, world: World) -> None:
+        world.close()
+        world.reopen()
+
+        told = world.say(
+            "SELECT e.type, e.subject_id, e.entity_code, e.occurred_at FROM event e"
+            " JOIN outbox USING (event_id) WHERE e.subject_kind = 'period' ORDER BY e.event_id"
+        )
+        assert [row["type"] for row in told] == ["period.closed", "period.reopened"]
+        assert {(row["subject_id"], row["entity_code"], row["occurred_at"]) for row in told} == {
+            (str(world.scene.period_id), "HR-DE", NOW)
+        }
 
 
 class TestWhatWaits:

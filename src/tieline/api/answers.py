@@ -11,6 +11,7 @@ from tieline.governance import Proposal
 from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
+from tieline.services.period_close import InFlight, Period
 from tieline.services.revenue_status import RevenueStatus
 
 
@@ -75,6 +76,17 @@ class TieOut(BaseModel):
 
 class Close(BaseModel):
     periods: list[TieOut]
+
+
+class Periods(BaseModel):
+    periods: tuple[Period, ...]
+
+
+class PeriodInFlight(BaseModel):
+    """A period and what still moves in it, by kind and currency."""
+
+    period: Period
+    in_flight: tuple[InFlight, ...]
 
 
 class ContractsReadiness(BaseModel):

@@ -16,6 +16,7 @@ from tieline.api.routes.deals import deal_routes
 from tieline.api.routes.explaining import explaining_routes
 from tieline.api.routes.hours import hours_routes
 from tieline.api.routes.open import open_routes
+from tieline.api.routes.periods import period_routes
 from tieline.api.routes.proposals import proposal_routes
 from tieline.services.system import System
 
@@ -26,6 +27,7 @@ _ROUTES = (
     case_routes,
     proposal_routes,
     close_routes,
+    period_routes,
     explaining_routes,
     connection_routes,
     webhook_routes,

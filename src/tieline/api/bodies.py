@@ -61,6 +61,12 @@ class Release(StrictModel):
     carry_reason: Reason | None = None
 
 
+class PeriodClosing(StrictModel):
+    """Close a period; one in which something moves says why it stays behind."""
+
+    reason: Reason | None = None
+
+
 class SameClient(StrictModel):
     """Which client a company of the CRM or a party of the ERP is; null says it is a new one."""
 

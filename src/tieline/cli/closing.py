@@ -1,4 +1,4 @@
-"""The close: the line that adds up, what stands before each invoice, releasing and drafting."""
+"""The close: the line that adds up, what stands before each invoice, releasing, drafting, periods."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from tieline.cli.tools import (
     decider,
     json_option,
     pass_tools,
+    reason_option,
     signed,
 )
-from tieline.governance import open_web_transaction
+from tieline.governance import Proposal, open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.invoice_readiness import Readiness
+from tieline.services.period_close import InFlight, Period
 from tieline.services.system import System
 
 CONTROLLER = "controller"
@@ -143,6 +145,116 @@ def draft(
     return GOAL_MISSED if wait_seconds and not invoices else 0
 
 
+@close.command("periods")
+@click.option("--entity", help="Only this legal entity.")
+@json_option
+@pass_tools
+def periods(tools: Tools, entity: str | None, as_json: bool) -> int:
+    """List fiscal periods that have begun, the newest first, and whether they are open."""
+    from tieline.services.period_close import list_periods
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        found = list_periods(connection, entity_code=entity, begun_by=system.clock.now().date())
+    if as_json:
+        show_json({"periods": found})
+        return 0
+    show_table(
+        title="Fiscal periods",
+        columns=("Entity", "Period", "State", "From", "Until", "Cut-off"),
+        rows=[
+            (
+                each.entity_code,
+                each.period_code,
+                each.state,
+                f"{each.starts_on}",
+                f"{each.ends_on}",
+                f"{each.cut_off_at:%Y-%m-%d %H:%M}",
+            )
+            for each in found
+        ],
+    )
+    return 0
+
+
+@close.command("in-flight")
+@click.argument("entity")
+@click.argument("period_code", metavar="PERIOD")
+@json_option
+@pass_tools
+def in_flight(tools: Tools, entity: str, period_code: str, as_json: bool) -> int:
+    """List what still moves in a period. Exit 0 when nothing does."""
+    from tieline.services.period_close import list_in_flight
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        period = _find_period(connection, entity, period_code)
+        found = list_in_flight(connection, period_id=period.period_id)
+    _show_in_flight(period, found, as_json=as_json)
+    return GOAL_MISSED if found else 0
+
+
+@close.command("period")
+@click.argument("entity")
+@click.argument("period_code", metavar="PERIOD")
+@click.option("--reason", default="", help="Why what still moves stays behind; else nothing may.")
+@by_option
+@json_option
+@pass_tools
+def close_one(
+    tools: Tools, entity: str, period_code: str, reason: str, login: str, as_json: bool
+) -> int:
+    """Propose to close a period; a second person approves it: tieline proposals approve.
+
+    Refused while a write in it is not confirmed. It closes here only, not in the ERP.
+    """
+    from tieline.services.period_close import propose_close
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    with open_web_transaction(system.web_database, entities=person.entities) as connection:
+        period = _find_period(connection, entity, period_code)
+        proposal = propose_close(
+            connection,
+            period_id=period.period_id,
+            reason=reason,
+            by=by.login,
+            now=system.clock.now(),
+        )
+    _show_proposed(period, proposal, as_json=as_json)
+    return 0
+
+
+@close.command("reopen")
+@click.argument("entity")
+@click.argument("period_code", metavar="PERIOD")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def reopen(
+    tools: Tools, entity: str, period_code: str, reason: str, login: str, as_json: bool
+) -> int:
+    """Propose to open a closed period again; a second person approves it."""
+    from tieline.services.period_close import propose_reopen
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    with open_web_transaction(system.web_database, entities=person.entities) as connection:
+        period = _find_period(connection, entity, period_code)
+        proposal = propose_reopen(
+            connection,
+            period_id=period.period_id,
+            reason=reason,
+            by=by.login,
+            now=system.clock.now(),
+        )
+    _show_proposed(period, proposal, as_json=as_json)
+    return 0
+
+
 def _show_close(tools: Tools, period: str | None, entity: str | None, *, as_json: bool) -> int:
     from tieline.services.invoice_readiness import list_readiness
     from tieline.services.overview import read_tie_out
@@ -232,6 +344,48 @@ def _find(connection: Connection[Row], contract: str, period: str) -> tuple[UUID
     if found is None:
         raise UserMistake(f"no contract {contract} with a period {period} is in your sight")
     return found
+
+
+def _find_period(connection: Connection[Row], entity: str, period_code: str) -> Period:
+    from tieline.services.period_close import list_periods
+
+    found = list_periods(connection, entity_code=entity, period_code=period_code)
+    if not found:
+        raise UserMistake(f"{entity} has no period {period_code} in your sight")
+    return found[0]
+
+
+def _show_in_flight(period: Period, found: Sequence[InFlight], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"period": period, "in_flight": found})
+        return
+    show_table(
+        title=f"Still moves in {period.period_code} of {period.entity_code}, {period.state}",
+        columns=("What", "Items", "Hours", "Amount"),
+        rows=[
+            (
+                each.what,
+                str(each.items),
+                hours(each.seconds),
+                f"{each.amount} {each.currency}" if each.currency else "",
+            )
+            for each in found
+        ],
+    )
+
+
+def _show_proposed(period: Period, proposal: Proposal, *, as_json: bool) -> None:
+    if proposal.payload.get("told"):
+        tell(f"stays behind: {proposal.payload['told']}")
+    show_facts(
+        {
+            "entity": period.entity_code,
+            "period": period.period_code,
+            "proposal_id": proposal.proposal_id,
+            "state": proposal.state,
+        },
+        as_json=as_json,
+    )
 
 
 def _await_invoices(

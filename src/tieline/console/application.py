@@ -15,7 +15,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tieline.api import create_api
 from tieline.api.gate import Refused
-from tieline.console import approvals, close, connections, entrance, exceptions, overview, trace
+from tieline.console import (
+    approvals,
+    close,
+    connections,
+    entrance,
+    exceptions,
+    overview,
+    periods,
+    trace,
+)
 from tieline.console.assets import Assets
 from tieline.console.gate import FormGate
 from tieline.console.problems import LoginNeeded, PageProblem
@@ -59,6 +68,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     entrance.add_routes(pages, system=system, door=door, renderer=renderer)
     overview.add_routes(pages, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
+    periods.add_routes(pages, door=door, renderer=renderer)
     close.add_routes(pages, system=system, door=door, renderer=renderer)
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
     connections.add_routes(pages, door=door, renderer=renderer)

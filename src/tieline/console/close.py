@@ -33,11 +33,13 @@ from tieline.services.invoice_readiness import (
 )
 from tieline.services.invoicing import ask_for_invoice
 from tieline.services.links import Links, read_links
+from tieline.services.period_close import list_periods
 from tieline.services.system import System
 
 _RELEASABLE = ("ready", "at_risk", "blocked")
 _AUDIT_SHOWN_MAX = 20
 _EVERY_PERIOD = "-"
+_PERIODS_SHOWN_MAX = 24
 
 Row = dict[str, Any]
 
@@ -78,6 +80,13 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 limit=ROWS_PER_PAGE,
                 offset=paging.offset,
             )
+            fiscal_periods = list_periods(
+                connection,
+                entity_code=entity or None,
+                period_code=chosen or None,
+                begun_by=renderer.now.date(),
+                limit=_PERIODS_SHOWN_MAX,
+            )
         shown_lines = [each for each in lines if _line_fits(each, entity, chosen)]
         names: dict[str | None, str] = {code: each.name for code, each in entities.items()}
         return renderer.page(
@@ -89,6 +98,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             other_lines=[each for each in lines if each.entity_code is None and each.entries],
             unaccounted_seconds=unaccounted(lines),
             contracts=contracts,
+            fiscal_periods=fiscal_periods,
             counts=_counts(shown),
             amounts=_amounts(shown),
             paging=paging,

@@ -10,6 +10,8 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from tieline.services.deciding import LEAVE_OUT
+from tieline.services.period_close import CLOSE, REOPEN
+from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.validation import builtin_rules
 
@@ -70,7 +72,11 @@ MODES: Mapping[str, str] = {
 }
 WEIGHTS: Mapping[str, str] = {"block": "Blocks", "risk": "At risk", "warn": "To know"}
 QUEUES: Mapping[str, str] = {"client_steward": "Client data", "integration": "Integration"}
-PROPOSALS: Mapping[str, str] = {LEAVE_OUT: "Leave hours out"}
+PROPOSALS: Mapping[str, str] = {
+    LEAVE_OUT: "Leave hours out",
+    CLOSE: "Close the period",
+    REOPEN: "Open the period again",
+}
 PROPOSAL_STATES: Mapping[str, str] = {
     "proposed": "Waiting for a second person",
     "approved": "Approved",
@@ -90,6 +96,7 @@ SYSTEMS: Mapping[str, str] = {
     "tryton": "Tryton",
     "filedrop": "Files",
 }
+MOVING = PERIOD_MOVING
 # What was done, after it was done; the address carries only the key.
 DONE: Mapping[str, str] = {
     "assigned": "The case has an owner now.",

@@ -19,6 +19,7 @@ from tieline.casework import CaseDetail, assign, dismiss, fix_and_replay, get_ca
 from tieline.governance import Proposal, approve, list_proposals, propose, record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.policy import approve_release, reject_release
+from tieline.services import period_close
 from tieline.services.installation import entity_codes
 
 LEAVE_OUT = "case.leave_out"
@@ -182,7 +183,9 @@ def _content(detail: CaseDetail) -> str:
 
 
 _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]] = {
-    LEAVE_OUT: _leave_out
+    LEAVE_OUT: _leave_out,
+    period_close.CLOSE: period_close.carry_out_close,
+    period_close.REOPEN: period_close.carry_out_reopen,
 }
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from httpx import Response
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW
 
@@ -218,6 +219,43 @@ class TestClosing:
         )
 
         assert (answer.status_code, answer.json()["code"]) == (403, "key.scope_missing")
+
+
+class TestPeriods:
+    @pytest.fixture
+    def address(self, house: House, held: UUID) -> str:
+        rows = house.rows("SELECT period_id FROM fiscal_period WHERE entity_code = 'DE'")
+        return f"/v1/periods/{rows[0]['period_id']}"
+
+    def test_tell_what_still_moves(self, house: House, address: str) -> None:
+        listed = house.get("/v1/periods").json()["periods"]
+        shown = house.get(address).json()
+
+        assert [(each["entity_code"], each["state"]) for each in listed] == [("DE", "open")]
+        assert [(each["what"], each["seconds"]) for each in shown["in_flight"]] == [("held", 3600)]
+
+    def test_are_closed_and_opened_again_by_two_people(self, house: House, address: str) -> None:
+        def second(answer: Response) -> Response:
+            proposal = answer.json()["proposal_id"]
+            return house.post(f"/v1/proposals/{proposal}:approve", _BECAUSE, key="de-second")
+
+        silent = house.post(f"{address}:close", {})
+        closing = house.post(f"{address}:close", _BECAUSE)
+        twice = house.post(f"{address}:close", _BECAUSE)
+        own = house.post(f"/v1/proposals/{closing.json()['proposal_id']}:approve", _BECAUSE)
+        closed = second(closing)
+        reopened = second(house.post(f"{address}:reopen", _BECAUSE))
+
+        assert (silent.status_code, closing.status_code, twice.status_code) == (409, 202, 409)
+        assert own.status_code == 409
+        assert (closed.json()["things"], reopened.json()["things"]) == (1, 1)
+        states = house.rows("SELECT state FROM fiscal_period_state ORDER BY recorded_at, state")
+        assert [row["state"] for row in states] == ["closed", "open"]
+
+    def test_of_another_legal_entity_do_not_exist(self, house: House, address: str) -> None:
+        assert house.get(address, key="uk").status_code == 404
+        answer = house.post(f"{address}:close", _BECAUSE, key="uk")
+        assert (answer.status_code, answer.json()["code"]) == (404, "period.unknown")
 
 
 class TestReleases:

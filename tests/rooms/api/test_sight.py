@@ -17,6 +17,7 @@ def theirs(house: House, held_elsewhere: UUID) -> dict[str, str]:
     """Give one thing of each kind that belongs to the other entity."""
     proposal = house.post(f"/v1/cases/{held_elsewhere}:leave-out", _BECAUSE, key="uk")
     entry = house.rows("SELECT entry_id FROM time_entry WHERE source_ref = 'h-2'")[0]
+    period = house.rows("SELECT period_id FROM fiscal_period WHERE entity_code = 'UK'")[0]
     plan_id = add_plan(house, entity_code="UK", deal_ref="8")
     return {
         "case": str(held_elsewhere),
@@ -24,10 +25,11 @@ def theirs(house: House, held_elsewhere: UUID) -> dict[str, str]:
         "proposal": proposal.json()["proposal_id"],
         "contract": str(house.other_project["contract_id"]),
         "hour": str(entry["entry_id"]),
+        "period": str(period["period_id"]),
     }
 
 
-READS = ("/v1/cases/{case}", "/v1/deals/{plan}")
+READS = ("/v1/cases/{case}", "/v1/deals/{plan}", "/v1/periods/{period}")
 CHANGES: tuple[tuple[str, Any], ...] = (
     ("/v1/cases/{case}:assign", {"assigned_to": "gil"}),
     ("/v1/cases/{case}:replay", _BECAUSE),
@@ -38,6 +40,8 @@ CHANGES: tuple[tuple[str, Any], ...] = (
     ("/v1/proposals/{proposal}:reject", _BECAUSE),
     ("/v1/contracts/{contract}/periods/2026-10:release", {}),
     ("/v1/contracts/{contract}/periods/2026-10:draft", None),
+    ("/v1/periods/{period}:close", _BECAUSE),
+    ("/v1/periods/{period}:reopen", _BECAUSE),
 )
 
 

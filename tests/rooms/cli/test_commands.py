@@ -82,6 +82,7 @@ class TestReading:
             ("cases",),
             ("cases", "list"),
             ("close",),
+            ("close", "periods"),
             ("time", "places"),
             ("people", "list"),
             ("keys", "list"),
@@ -220,6 +221,36 @@ class TestDeciding:
         ran = run("cases", "assign", case_id, "gil", "--by", "gil")
 
         assert (ran.code, ran.err) == (2, f"there is no case {case_id}\n")
+
+
+class TestClosingPeriods:
+    def test_a_period_is_closed_and_opened_again_by_two_people(self, run: Run) -> None:
+        code = run("close", "periods", "--entity", "HR-DE", "--json").json["periods"][0][
+            "period_code"
+        ]
+        which = ("HR-DE", code)
+
+        nothing = run("close", "in-flight", *which, "--json")
+        asked = run("close", "period", *which, "--by", "controller", "--json")
+        twice = run("close", "period", *which, *_BY)
+        own = run("proposals", "approve", asked.json["proposal_id"], "--by", "controller")
+        done = run("proposals", "approve", asked.json["proposal_id"], *_BY, "--json")
+        again = run("close", "reopen", *which, "--reason", "a late hour", *_BY, "--json")
+
+        assert (nothing.code, nothing.json["in_flight"]) == (0, [])
+        assert (twice.code, twice.err) == (2, "controller has proposed it already\n")
+        assert (own.code, done.json["state"]) == (2, "approved")
+        (closed,) = [
+            each
+            for each in run("close", "periods", "--entity", "HR-DE", "--json").json["periods"]
+            if each["period_code"] == code
+        ]
+        assert (closed["state"], again.json["state"]) == ("closed", "proposed")
+
+    def test_a_period_that_nobody_declared_is_told(self, run: Run) -> None:
+        ran = run("close", "period", "HR-DE", "1999-01", *_BY)
+
+        assert (ran.code, ran.err) == (2, "HR-DE has no period 1999-01 in your sight\n")
 
 
 class TestProvisioning:

@@ -26,6 +26,7 @@ def _all_addresses(firm: House) -> list[str]:
         "/overview/now",
         f"/exceptions/{firm.case_id}",
         f"/close/{contract}",
+        f"/close/periods/{firm.periods['DE', '2026-10']}",
         f"/trace?kind=hour&ref={firm.entry_id}",
         f"/trace?kind=case&ref={firm.case_id}",
         "/approvals?state=approved",
