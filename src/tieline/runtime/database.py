@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 _STATEMENT_TIMEOUT_SECONDS = 120
 _LOCK_TIMEOUT_SECONDS = 30
 _POOL_WAIT_SECONDS = 30
+_CLIENT_CHECK_SECONDS = 2
 
 Row = dict[str, Any]
 
@@ -27,18 +28,22 @@ class Database:
         pool_max: int = 8,
         application_name: str = "tieline",
         statement_timeout_seconds: int = _STATEMENT_TIMEOUT_SECONDS,
+        lock_timeout_seconds: int = _LOCK_TIMEOUT_SECONDS,
+        wait_seconds: int = _POOL_WAIT_SECONDS,
     ) -> None:
         options = (
             f"-c statement_timeout={statement_timeout_seconds}s"
-            f" -c lock_timeout={_LOCK_TIMEOUT_SECONDS}s"
+            f" -c lock_timeout={lock_timeout_seconds}s"
             f" -c idle_in_transaction_session_timeout={statement_timeout_seconds}s"
+            # What a killed process asked for is not computed to its end.
+            f" -c client_connection_check_interval={_CLIENT_CHECK_SECONDS}s"
             " -c timezone=UTC"
         )
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
             dsn,
             min_size=1,
             max_size=pool_max,
-            timeout=_POOL_WAIT_SECONDS,
+            timeout=wait_seconds,
             open=False,
             check=ConnectionPool.check_connection,
             kwargs={

@@ -200,6 +200,11 @@ class EmbeddedCluster:
                 "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n"
                 "shared_buffers = 128MB\n"
                 "max_wal_size = 2GB\n"
+                # A first load grows tables from nothing; plans made for empty ones would be slow.
+                "autovacuum_naptime = '15s'\n"
+                "log_min_duration_statement = '3s'\n"
+                # Values are people's data; the log keeps statements only.
+                "log_parameter_max_length = 0\nlog_parameter_max_length_on_error = 0\n"
                 "timezone = 'UTC'\n"
                 "log_timezone = 'UTC'\n"
             )

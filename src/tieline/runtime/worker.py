@@ -81,8 +81,17 @@ class Worker:
         self._slots_max = slots_max
         self._stop = threading.Event()
         self._exit_code = 0
+        # A connection of its own: a full pool or a slow lock is no sign of death.
+        self._heartbeat_database = Database(
+            worker_dsn,
+            pool_max=1,
+            application_name="tieline-heartbeat",
+            statement_timeout_seconds=_HEARTBEAT_SECONDS,
+            lock_timeout_seconds=_HEARTBEAT_SECONDS,
+            wait_seconds=_HEARTBEAT_SECONDS,
+        )
         self._executor = Executor(
-            database=database,
+            database=self._heartbeat_database,
             executor_id=self.executor_id,
             version=version,
             lease_seconds=lease_seconds,
@@ -119,8 +128,11 @@ class Worker:
         _log.info("worker.started", executor_id=self.executor_id)
         self._repeat(self._dispatch, pause=self._pause)
         self._engine.close(wait_seconds=_STOP_SECONDS_MAX if self._engine.active_items() else 0)
+        # A beat under way must not find itself gone.
+        threads[0].join(_HEARTBEAT_SECONDS)
         if self._exit_code == 0:
             self._executor.leave()
+        self._heartbeat_database.close()
         _log.info("worker.stopped", executor_id=self.executor_id)
         return self._exit_code
 

@@ -77,33 +77,46 @@ WITH terms AS (
                WHERE noun = 'erp_task' AND superseded_at IS NULL) x
         ON x.our_id = u.contract_line_id AND x.connection_key = s.erp_connection_key
     GROUP BY s.contract_id, s.period_id
-), places AS (
-    SELECT s.contract_id, s.period_id,
-        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_seconds,
-        coalesce(sum(v.amount) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_amount,
-        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'held' AND e.period_id = s.period_id), 0) AS held_seconds,
-        coalesce(sum(v.amount) FILTER (WHERE e.place = 'held' AND e.period_id = s.period_id), 0) AS held_amount,
-        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'handed_over' AND e.period_id = s.period_id), 0)
-            AS handed_over_seconds,
-        coalesce(sum(v.amount) FILTER (WHERE e.place = 'handed_over' AND e.period_id = s.period_id), 0)
-            AS handed_over_amount,
-        coalesce(sum(e.seconds) FILTER (WHERE e.period_id IS DISTINCT FROM s.period_id), 0) AS late_seconds,
-        coalesce(sum(v.amount) FILTER (WHERE e.period_id IS DISTINCT FROM s.period_id), 0) AS late_amount
-    FROM scope s
-    JOIN entry_place e ON e.contract_id = s.contract_id AND e.place IN ('pending', 'held', 'handed_over')
+), waiting AS (
+    -- Summed per fiscal period of work before a period is joined, as the ledger is above.
+    SELECT e.contract_id, e.period_id, p.starts_on AS worked_from, e.place,
+           sum(e.seconds) AS seconds, sum(v.amount) AS amount
+    FROM entry_place e
+    JOIN terms USING (contract_id)
     -- Hours without a period have no date that anybody knows: they may belong to every one.
     LEFT JOIN fiscal_period p ON p.period_id = e.period_id
     JOIN time_entry t ON t.entry_id = e.entry_id
     JOIN verdict v ON v.verdict_id = t.verdict_id
-    WHERE p.period_id IS NULL OR p.starts_on < s.ends_on
+    WHERE e.place IN ('pending', 'held', 'handed_over')
+    GROUP BY e.contract_id, e.period_id, p.starts_on, e.place
+), places AS (
+    SELECT s.contract_id, s.period_id,
+        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_seconds,
+        coalesce(sum(e.amount) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_amount,
+        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'held' AND e.period_id = s.period_id), 0) AS held_seconds,
+        coalesce(sum(e.amount) FILTER (WHERE e.place = 'held' AND e.period_id = s.period_id), 0) AS held_amount,
+        coalesce(sum(e.seconds) FILTER (WHERE e.place = 'handed_over' AND e.period_id = s.period_id), 0)
+            AS handed_over_seconds,
+        coalesce(sum(e.amount) FILTER (WHERE e.place = 'handed_over' AND e.period_id = s.period_id), 0)
+            AS handed_over_amount,
+        coalesce(sum(e.seconds) FILTER (WHERE e.period_id IS DISTINCT FROM s.period_id), 0) AS late_seconds,
+        coalesce(sum(e.amount) FILTER (WHERE e.period_id IS DISTINCT FROM s.period_id), 0) AS late_amount
+    FROM scope s
+    JOIN waiting e ON e.contract_id = s.contract_id AND (e.period_id IS NULL OR e.worked_from < s.ends_on)
     GROUP BY s.contract_id, s.period_id
-), leaving AS (
+), leaving_days AS (
     -- What was deleted or lost its approval still stands in the ledger until it is taken back.
+    SELECT l.contract_id, l.work_date, sum(l.seconds) AS seconds, sum(l.amount) AS amount
+    FROM entry_place e
+    JOIN ledger_line l ON l.entry_id = e.entry_id
+    JOIN terms ON terms.contract_id = l.contract_id
+    WHERE e.place = 'leaving'
+      AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
+    GROUP BY l.contract_id, l.work_date
+), leaving AS (
     SELECT s.contract_id, s.period_id, sum(l.seconds) AS seconds, sum(l.amount) AS amount
     FROM scope s
-    JOIN ledger_line l ON l.contract_id = s.contract_id AND l.work_date < s.ends_on
-    JOIN entry_place e ON e.entry_id = l.entry_id AND e.place = 'leaving'
-    WHERE NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
+    JOIN leaving_days l ON l.contract_id = s.contract_id AND l.work_date < s.ends_on
     GROUP BY s.contract_id, s.period_id HAVING sum(l.seconds) <> 0
 ), unapproved AS (
     SELECT s.contract_id, s.period_id, sum(w.seconds) AS seconds,

@@ -97,6 +97,8 @@ class TimeValidation:
                 connection, plan(connection, entry_ids=None, now=self.clock.now())
             )
             self._schedule_open(connection)
+        # Apart: finding cases takes its time, and the work items above are locked until the commit.
+        with self.database.transaction() as connection:
             sync_time_cases(connection, now=self.clock.now(), correlation_id="cases")
 
     def _take_up_batches(self) -> None:

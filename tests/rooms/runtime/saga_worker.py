@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import ExitStack
 
 from tieline.runtime.clock import BusinessClock
 from tieline.runtime.database import Database
@@ -14,13 +15,17 @@ from tieline.runtime.work import Done, Handler, Outcome, Steps
 from tieline.runtime.worker import Worker
 
 STEPS = 4
+_POOL_MAX = 4
 
 
-def saga(database: Database, *, hang_in_step: int | None) -> Handler:
+def saga(database: Database, *, hang_in_step: int | None, holds_pool: bool) -> Handler:
     def step(subject: str, number: int) -> int:
         if number == hang_in_step:
-            print("hanging", flush=True)
-            time.sleep(600)
+            with ExitStack() as held:
+                for _ in range(_POOL_MAX if holds_pool else 0):
+                    held.enter_context(database.transaction())
+                print("hanging", flush=True)
+                time.sleep(600)
         with database.transaction() as connection:
             connection.execute(
                 "INSERT INTO saga_step (subject, number, pid) VALUES (%s, %s, %s)",
@@ -46,15 +51,18 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", default="1")
     parser.add_argument("--hang-in-step", type=int)
+    parser.add_argument("--hold-pool", action="store_true")
     parser.add_argument("--lease-seconds", type=int, default=20)
     given = parser.parse_args()
     configure_logging(level="warning")
     dsn = os.environ["TIELINE_TEST_DSN"]
-    database = Database(dsn, pool_max=4).open()
+    database = Database(dsn, pool_max=_POOL_MAX).open()
     worker = Worker(
         worker_dsn=dsn,
         database=database,
-        handlers={"saga": saga(database, hang_in_step=given.hang_in_step)},
+        handlers={
+            "saga": saga(database, hang_in_step=given.hang_in_step, holds_pool=given.hold_pool)
+        },
         jobs=[],
         clock=BusinessClock(),
         version=given.version,

@@ -127,6 +127,25 @@ class TestKilledWorker:
                 assert pids_of_steps(saga_database, "deal-2")[2:] == [second.pid] * 2
 
 
+class TestBusyWorker:
+    def test_is_not_taken_for_dead_when_its_work_holds_every_connection(
+        self, database: Dsns, saga_database: Database
+    ) -> None:
+        options = ("--hang-in-step", "1", "--hold-pool", "--lease-seconds", "6")
+        with worker(database, *options) as busy:
+            ask_for_saga(saga_database, "deal-7")
+            wait_until_it_hangs(busy)
+
+            time.sleep(7)
+
+            with saga_database.transaction() as connection:
+                row = connection.execute(
+                    "SELECT state, lease_until > clock_timestamp() AS breathes FROM executor"
+                ).fetchone()
+            busy.kill()
+        assert row == {"state": "alive", "breathes": True}
+
+
 class TestNewVersion:
     def test_adopts_the_saga_of_an_older_one(self, database: Dsns, saga_database: Database) -> None:
         with worker(database, "--version", "1", "--hang-in-step", "1") as old:
