@@ -56,6 +56,7 @@ def main() -> None:
             run_worker=run_worker,
             run_web=run_web,
             connector_packages=connector_packages,
+            systems=InstalledSystems(),
         )
     )
 

@@ -31,6 +31,7 @@ from tieline.cli.tools import (
     Tools,
 )
 from tieline.kernel.errors import MendTieline, TielineError, UserMistake
+from tieline.sdk.directory import Systems
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,6 +61,7 @@ def run(
     run_worker: RunWorker,
     run_web: RunWeb,
     connector_packages: ConnectorPackages,
+    systems: Systems,
     words: Sequence[str] | None = None,
 ) -> int:
     """Run one command; a user's mistake is one sentence on standard error."""
@@ -74,6 +76,7 @@ def run(
                 run_worker=run_worker,
                 run_web=run_web,
                 connector_packages=connector_packages,
+                systems=systems,
             ),
             standalone_mode=False,
         )

@@ -201,6 +201,7 @@ def demo(
         ),
         settings=read_settings(),
         open_system=tools.open_system,
+        systems=tools.systems,
     )
 
 

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tieline.governance import Person, authenticate
 from tieline.kernel.errors import UserMistake
+from tieline.sdk.directory import Systems
 from tieline.services.deciding import Decider
 from tieline.services.system import System
 from tieline.settings import DSN_VARIABLE, PASSWORD_VARIABLE, Settings, read_settings
@@ -39,6 +40,7 @@ class Tools:
     run_worker: RunWorker
     run_web: RunWeb
     connector_packages: ConnectorPackages
+    systems: Systems
 
     def system(self) -> System:
         """Open the installation that the settings name.

@@ -19,6 +19,7 @@ from tieline.proof.town import ERP_DATABASE, Town, build_erp_town
 from tieline.proof.verify import compare_hours
 from tieline.runtime.work import Again, Done, Failed
 from tieline.sandbox import erp, work_records
+from tieline.sdk.directory import Systems
 from tieline.services.declaration import Declaring, parse_declaration
 from tieline.services.installation import (
     ConnectionSetup,
@@ -47,6 +48,7 @@ class RecordsDemo:
     mapping: Path
     lock: Path
     open_system: OpenSystem
+    systems: Systems
     progress: Callable[[str], None]
     workers: Workers
     records: list[work_records.WorkRecord] = field(default_factory=list)
@@ -55,6 +57,7 @@ class RecordsDemo:
     def run(self) -> dict[str, Any]:
         """Take the records over and return the figures."""
         self.config = _read_mapping(self.mapping)
+        self._check()
         self.records = _read_records(self.directory)
         declared = self.config["declare"]
         town = build_erp_town(
@@ -64,7 +67,6 @@ class RecordsDemo:
             progress=self.progress,
         )
         system = self.open_system(self.settings)
-        self._check(system)
         self._install(town, system, declared)
         self.workers.start()
         self._land(system)
@@ -155,8 +157,8 @@ class RecordsDemo:
             ),
         ]
 
-    def _check(self, system: System) -> None:
-        connector = system.systems.build(
+    def _check(self) -> None:
+        connector = self.systems.build(
             system="filedrop", connection_key=CONNECTION, config=self._file_config(), secrets={}
         )
         wrong = [item.fix for item in connector.check().items if not item.is_good]

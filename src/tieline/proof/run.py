@@ -15,6 +15,7 @@ from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environmen
 from tieline.proof.records import RecordsDemo
 from tieline.proof.town import close_town
 from tieline.sandbox.firm import Firm
+from tieline.sdk.directory import Systems
 from tieline.settings import Settings
 
 _MUST_BE_ZERO = (
@@ -49,11 +50,13 @@ class DemoOptions:
     mapping: Path | None
 
 
-def run_demo(*, options: DemoOptions, settings: Settings, open_system: OpenSystem) -> int:
+def run_demo(
+    *, options: DemoOptions, settings: Settings, open_system: OpenSystem, systems: Systems
+) -> int:
     """Run the demo; 0 only when every promise held."""
     if options.input_directory is not None and options.mapping is not None:
         return _run_records(
-            options.input_directory, options.mapping, options, settings, open_system
+            options.input_directory, options.mapping, options, settings, open_system, systems
         )
     firm = Firm.generate(options.seed, options.today)
     settings = _fresh(replace(settings, business_now=firm.now))
@@ -93,6 +96,7 @@ def _run_records(
     options: DemoOptions,
     settings: Settings,
     open_system: OpenSystem,
+    systems: Systems,
 ) -> int:
     settings = _fresh(settings)
     workers = Workers(settings=settings, progress=tell)
@@ -102,6 +106,7 @@ def _run_records(
         mapping=mapping,
         lock=find_lock(),
         open_system=open_system,
+        systems=systems,
         progress=tell,
         workers=workers,
     )

@@ -53,6 +53,7 @@ def run_bare(
             run_worker=app.run_worker,
             run_web=app.run_web,
             connector_packages=app.connector_packages,
+            systems=app.InstalledSystems(),
             words=words,
         )
         told = capfd.readouterr()

@@ -141,6 +141,21 @@ class TestAMistake:
         assert "TIELINE_SECRET_HARVEST_ACCESS_TOKEN" in ran.err
 
 
+class TestDemo:
+    def test_refuses_a_mapping_without_a_key_before_anything_is_started(
+        self, run_bare: Run, tmp_path: Path
+    ) -> None:
+        example = (Path(__file__).parents[3] / "examples" / "sip.toml").read_text(encoding="utf-8")
+        mapping = tmp_path / "mapping.toml"
+        mapping.write_text(example.replace('key = ["TaskNumber", "DeveloperID"]\n', ""), "utf-8")
+
+        ran = run_bare("demo", "--once", "--input", str(tmp_path), "--mapping", str(mapping))
+
+        assert ran.code == 2
+        assert ran.err.endswith("has no key: name the columns that identify a row\n")
+        assert not (tmp_path / "home" / "pg").exists()
+
+
 def _files(folder: Path) -> dict[str, str]:
     good = (Path(__file__).parents[3] / "examples" / "harvest.toml").read_text(encoding="utf-8")
     texts = {
