@@ -30,6 +30,8 @@ class LineTarget:
     refused_seconds: set[int] = field(default_factory=set)
     # Lines of these lengths stand twice, as somebody made them by hand.
     doubled_seconds: set[int] = field(default_factory=set)
+    # What is stored is rounded down to this many seconds, as a setting of the target may.
+    rounds_to: int = 1
     calls: int = 0
 
     def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
@@ -87,7 +89,7 @@ class LineTarget:
                 person_code=line.person_code,
                 task_code=line.task_code,
                 work_date=line.work_date,
-                seconds=line.seconds,
+                seconds=line.seconds - line.seconds % self.rounds_to,
                 invoice_code=None,
             )
 

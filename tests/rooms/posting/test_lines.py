@@ -20,6 +20,7 @@ from tests.support.target import (
     OpenBudgets,
 )
 
+from tieline.casework import dismiss, list_cases, sync_time_cases
 from tieline.ledger import plan
 from tieline.posting.lines import LinePoster, Scope
 from tieline.runtime.database import Database
@@ -110,6 +111,29 @@ class TestPosting:
 
         assert sorted(line.seconds for line in target.lines.values()) == [1800, 3600, 5400]
         assert _net_seconds(owner_database) == 10800
+
+    def test_opens_a_case_for_what_the_target_stored_otherwise(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1000])
+        target.rounds_to = 900
+
+        run()
+        with owner_database.transaction() as connection:
+            sync_time_cases(connection, now=NOW, correlation_id="c")
+            (case,) = list_cases(connection)
+            dismiss(connection, case_id=case.case_id, reason="it may round", by="ada", now=NOW)
+            again = sync_time_cases(connection, now=NOW, correlation_id="c")
+
+        booked = _rows(owner_database, "SELECT seconds, target_seconds FROM ledger_line ORDER BY 1")
+        assert [(row["seconds"], row["target_seconds"]) for row in booked] == [
+            (1000, 900),
+            (3600, 3600),
+        ]
+        assert (case.reason, case.owner_queue) == ("posted.altered_by_target", "finance")
+        assert (case.members, case.seconds) == (1, 1000)
+        assert again.opened == 0
 
     def test_finds_the_one_refused_line_of_a_batch(
         self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
