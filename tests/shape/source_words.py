@@ -21,7 +21,8 @@ _FAMILIES = frozenset(
 )
 _NO_CODES = frozenset(
     {
-        "case.leave_out",  # A kind of proposal.
+        "case.leave_out",  # Kinds of proposals.
+        "client.same_client",
         "project.work",  # A model of the ERP.
         "project.work.status",
         "translate.py",
@@ -68,9 +69,9 @@ def _collect(tree: ast.Module, names: Names) -> None:
     other: set[str] = set()
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         called = _called(call)
-        if called in ("publish", "record_audit"):
+        if called in ("publish", "publish_all", "record_audit"):
             keyword, found = (
-                ("type", names.events) if called == "publish" else ("action", names.actions)
+                ("action", names.actions) if called == "record_audit" else ("type", names.events)
             )
             words = {word for word in _keyword(call, keyword, constants) if _CODE.fullmatch(word)}
             found |= words

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tieline.casework import CaseSummary
 from tieline.governance import Proposal
+from tieline.register import StandingDrift
 from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
@@ -170,9 +171,8 @@ class ReleaseDecided(BaseModel):
     state: str
 
 
-class ClientDecided(BaseModel):
-    client_id: UUID
-    is_new_client: bool
+class Drifts(BaseModel):
+    drifts: tuple[StandingDrift, ...]
 
 
 class HintsTaken(BaseModel):

@@ -10,6 +10,7 @@ from tieline.api.describing import describe
 from tieline.api.gate import BodyGate
 from tieline.api.problems import answer_in_problems
 from tieline.api.routes.cases import case_routes
+from tieline.api.routes.clients import client_routes
 from tieline.api.routes.close import close_routes
 from tieline.api.routes.connections import connection_routes, webhook_routes
 from tieline.api.routes.deals import deal_routes
@@ -25,6 +26,7 @@ _ROUTES = (
     hours_routes,
     deal_routes,
     case_routes,
+    client_routes,
     proposal_routes,
     close_routes,
     period_routes,

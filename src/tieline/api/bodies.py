@@ -68,8 +68,7 @@ class PeriodClosing(StrictModel):
 
 
 class SameClient(StrictModel):
-    """Which client a company of the CRM or a party of the ERP is; null says it is a new one."""
+    """Which client the record of a case is, and why; null says it is a new one."""
 
-    connection_key: Text
-    source_ref: Text
     client_id: Annotated[UUID, Field(strict=False)] | None
+    reason: Reason

@@ -1,4 +1,4 @@
-"""What needs a person: list, show, take, replay, dismiss, propose to leave out."""
+"""What needs a person: list, show, take, replay, dismiss, propose what takes two people."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tieline.cli.tools import (
 from tieline.governance import Person, open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.services.deciding import Decider
+from tieline.services.same_client import ClientRecord, KnownClient
 from tieline.services.system import System
 
 _CASE = "case"
@@ -169,6 +170,78 @@ def leave_out(tools: Tools, case_id: str, reason: str, login: str, as_json: bool
     return 0
 
 
+@cases.command("clients")
+@click.argument("case_id", metavar="CASE")
+@json_option
+@pass_tools
+def clients(tools: Tools, case_id: str, as_json: bool) -> int:
+    """Show the record that a case is about and the clients it may be."""
+    from tieline.services.same_client import read_question
+
+    system = tools.system()
+    with system.database.transaction() as connection, _known():
+        question = read_question(connection, case_id=as_id(case_id, what=_CASE))
+    if as_json:
+        show_json({"record": question.record, "candidates": question.candidates})
+        return 0
+    record = question.record
+    show_table(
+        title=f"Which client is {record.connection_key} {record.source_ref}?",
+        columns=("Client", "Name", "Tax number", "City", "Domain", "Known as", "Alike"),
+        rows=[
+            ("the record", *_looks(record), "", ""),
+            *(
+                (
+                    str(each.client_id),
+                    *_looks(each),
+                    ", ".join(each.known_as),
+                    "" if each.score is None else str(each.score),
+                )
+                for each in question.candidates
+            ),
+        ],
+    )
+    return 0
+
+
+@cases.command("same-client")
+@click.argument("case_id", metavar="CASE")
+@click.option("--client", "client_id", metavar="CLIENT", help="The client that the record is.")
+@click.option("--new", "is_new", is_flag=True, help="It is a client that nobody knows yet.")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def same_client(
+    tools: Tools,
+    case_id: str,
+    client_id: str | None,
+    is_new: bool,
+    reason: str,
+    login: str,
+    as_json: bool,
+) -> int:
+    """Propose which client the record of a case is; a second person decides."""
+    from tieline.services.same_client import propose_same_client
+
+    if is_new == (client_id is not None):
+        raise UserMistake("say which client it is with --client, or that it is new with --new")
+    with _deciding(tools, login) as desk:
+        proposal = propose_same_client(
+            desk.connection,
+            case_id=as_id(case_id, what=_CASE),
+            client_id=as_id(client_id, what="client") if client_id else None,
+            reason=reason,
+            by=desk.by.login,
+            now=desk.system.clock.now(),
+        )
+    show_facts(
+        {"case_id": case_id, "proposal_id": proposal.proposal_id, "state": proposal.state},
+        as_json=as_json,
+    )
+    return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Desk:
     connection: Connection[dict[str, Any]]
@@ -219,6 +292,10 @@ def _list(
         rows=[_row(case) for case in found],
     )
     return 0
+
+
+def _looks(client: ClientRecord | KnownClient) -> tuple[str, str, str, str]:
+    return (client.name, client.vat_number or "", client.city or "", client.domain or "")
 
 
 def _row(case: CaseSummary) -> tuple[str, ...]:

@@ -184,12 +184,12 @@ def periods(tools: Tools, entity: str | None, as_json: bool) -> int:
 @pass_tools
 def in_flight(tools: Tools, entity: str, period_code: str, as_json: bool) -> int:
     """List what still moves in a period. Exit 0 when nothing does."""
-    from tieline.services.period_close import list_in_flight
+    from tieline.services.period_close import look_in_flight
 
     system = tools.system()
     with system.database.transaction() as connection:
         period = _find_period(connection, entity, period_code)
-        found = list_in_flight(connection, period_id=period.period_id)
+        found = look_in_flight(connection, period_id=period.period_id)
     _show_in_flight(period, found, as_json=as_json)
     return GOAL_MISSED if found else 0
 

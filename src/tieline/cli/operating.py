@@ -238,6 +238,7 @@ def _show_status(facts: Mapping[str, Any]) -> None:
         ("waiting_work", "Waiting work"),
         ("unconfirmed_writes", "Writes without an answer"),
         ("open_cases", "Needs attention"),
+        ("refused_changes", "Changes refused: another system owns the field"),
         ("periods", "Periods, in hours"),
     ):
         rows = [_in_hours(row) for row in facts[name]]

@@ -248,7 +248,11 @@ def proposals_list(tools: Tools, as_json: bool) -> int:
 @pass_tools
 def proposals_approve(tools: Tools, proposal: str, reason: str, login: str, as_json: bool) -> int:
     """Agree as the second person, and have it carried out."""
-    from tieline.services.deciding import approve_and_carry_out, approve_draft_release
+    from tieline.services.deciding import (
+        approve_and_carry_out,
+        approve_draft_release,
+        database_of,
+    )
 
     system = tools.system()
     person = signed(system, login)
@@ -266,10 +270,12 @@ def proposals_approve(tools: Tools, proposal: str, reason: str, login: str, as_j
                 )
             show_facts({"proposal": proposal, "state": "current"}, as_json=as_json)
             return 0
-        with open_web_transaction(system.web_database, entities=person.entities) as connection:
+        proposal_id = as_id(proposal, what="proposal")
+        database = database_of(system, proposal_id=proposal_id, entities=person.entities)
+        with open_web_transaction(database, entities=person.entities) as connection:
             done = approve_and_carry_out(
                 connection,
-                proposal_id=as_id(proposal, what="proposal"),
+                proposal_id=proposal_id,
                 reason=reason,
                 by=by,
                 now=now,

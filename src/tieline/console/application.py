@@ -71,7 +71,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     periods.add_routes(pages, door=door, renderer=renderer)
     close.add_routes(pages, system=system, door=door, renderer=renderer)
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
-    connections.add_routes(pages, door=door, renderer=renderer)
+    connections.add_routes(pages, system=system, door=door, renderer=renderer)
     approvals.add_routes(pages, system=system, door=door, renderer=renderer)
     pages.mount("/static", StaticFiles(directory=_STATIC))
     if assets.folder is not None:

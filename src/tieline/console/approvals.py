@@ -20,14 +20,22 @@ from tieline.console.sessions import (
     safe_address,
 )
 from tieline.console.tie_out import read_entities
-from tieline.governance import Proposal, get_proposal, list_proposals, reject
+from tieline.governance import (
+    Proposal,
+    get_proposal,
+    list_proposals,
+    open_web_transaction,
+    reject,
+)
 from tieline.services.deciding import (
     Decider,
     approve_and_carry_out,
     approve_draft_release,
+    database_of,
     list_draft_releases,
     reject_draft_release,
 )
+from tieline.services.same_client import KnownClient, find_client
 from tieline.services.system import System
 
 _SHOWN_MAX = 100
@@ -39,11 +47,11 @@ State = Literal["proposed", "approved", "rejected"]
 
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the list, agreeing and turning down."""
-    _add_proposals(pages, door=door, renderer=renderer)
+    _add_proposals(pages, system=system, door=door, renderer=renderer)
     _add_rules(pages, system=system, door=door, renderer=renderer)
 
 
-def _add_proposals(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+def _add_proposals(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     @pages.get("/approvals")
     def approvals(
         request: Request,
@@ -57,6 +65,7 @@ def _add_proposals(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             found: dict[str, Any] = {
                 "entities": read_entities(connection),
                 "cases": {each.proposal_id: _case_of(connection, each) for each in proposals},
+                "clients": {each.proposal_id: _client_of(connection, each) for each in proposals},
             }
         return renderer.page(
             request,
@@ -81,6 +90,8 @@ def _add_proposals(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
         visitor.must(ROLES_THAT_APPROVE, "approve")
         with door.sight_of(visitor) as connection:
             _get(connection, proposal_id)
+        database = database_of(system, proposal_id=proposal_id, entities=visitor.entities)
+        with open_web_transaction(database, entities=visitor.entities) as connection:
             approve_and_carry_out(
                 connection,
                 proposal_id=proposal_id,
@@ -169,3 +180,8 @@ def _get(connection: Connection[Row], proposal_id: UUID) -> Proposal:
 def _case_of(connection: Connection[Row], proposal: Proposal) -> CaseSummary | None:
     case_id = proposal.payload.get("case_id")
     return get_case(connection, case_id=UUID(case_id)).case if case_id else None
+
+
+def _client_of(connection: Connection[Row], proposal: Proposal) -> KnownClient | None:
+    client_id = proposal.payload.get("client_id")
+    return find_client(connection, client_id=UUID(client_id)) if client_id else None

@@ -1,4 +1,4 @@
-"""Can I trust the plumbing now? Health, mode, lag and quota of each connection, and its switch."""
+"""Can I trust the plumbing now? Health, mode, lag and quota of each connection, what was refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,12 @@ from tieline.console.rendering import Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_PAUSE, Door, Visitor
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
+from tieline.register import StandingDrift, list_drifts
+from tieline.services.links import Links, read_links
+from tieline.services.system import System
 
 _STALE_AFTER_POLLS = 10
+_DRIFTS_SHOWN_MAX = 50
 _POLL_SECONDS_DEFAULT = 60
 _OUTCOMES: Mapping[str, str] = {
     "answered": "Answered",
@@ -47,7 +51,21 @@ class Health:
     problems: tuple[str, ...]
 
 
-def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedChange:
+    """A change by a system that does not own the field, in the words of a page."""
+
+    name: str
+    field: str
+    owner: str
+    owner_link: str | None
+    writer: str
+    writer_link: str | None
+    since: datetime
+    ended_at: datetime | None
+
+
+def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the page, and pausing and resuming."""
 
     @pages.get("/connections")
@@ -59,6 +77,8 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             workers = _read_workers(connection)
             outcomes = _read_outcomes(connection)
             failed = _read_failed(connection)
+            drifts = list_drifts(connection)
+            links = read_links(connection, systems=system.systems)
         return renderer.page(
             request,
             visitor,
@@ -66,6 +86,8 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             connections=found,
             workers=workers,
             failed=failed,
+            drifts=[_refused_change(each, links) for each in drifts[:_DRIFTS_SHOWN_MAX]],
+            drifts_standing=sum(1 for each in drifts if each.ended_at is None),
             chart=_chart(outcomes, found),
             may_pause=visitor.may(ROLES_THAT_PAUSE),
         )
@@ -108,6 +130,30 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 entity_code=None,
                 reason=reason,
             )
+
+
+def _refused_change(drift: StandingDrift, links: Links) -> RefusedChange:
+    owner = (
+        words.system_name(drift.owner_system)
+        if drift.owner_system
+        else words.spoken(drift.owner_kind, words.KINDS)
+    )
+    return RefusedChange(
+        name=drift.name or str(drift.our_id),
+        field=words.spoken(drift.field, words.FIELDS),
+        owner=owner,
+        owner_link=_link(links, drift.owner_key, drift.noun, drift.owner_ref),
+        writer=words.system_name(drift.writer_system or drift.written_by),
+        writer_link=_link(links, drift.written_by, drift.noun, drift.writer_ref),
+        since=drift.since,
+        ended_at=drift.ended_at,
+    )
+
+
+def _link(links: Links, key: str | None, noun: str, source_ref: str | None) -> str | None:
+    if key is None or source_ref is None:
+        return None
+    return links.written(connection_key=key, noun=noun, target_code=source_ref)
 
 
 def _must_exist(connection: Connection[Row], connection_key: str) -> None:

@@ -41,11 +41,18 @@ from tieline.services.deciding import (
     replay_case,
 )
 from tieline.services.links import Links, read_links
+from tieline.services.same_client import (
+    DECIDED_REASONS,
+    Question,
+    propose_same_client,
+    read_question,
+)
 from tieline.services.system import System
 
 _CAUSES_SHOWN_MAX = 8
 _AUDIT_SHOWN_MAX = 20
 _NOBODY = "-"
+_NEW_CLIENT = "new"
 # What a case is about, in the words under which its system shows records.
 _OBJECTS = {
     "project": "projects",
@@ -128,11 +135,13 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 "proposals": waiting_proposals(connection, object=f"case:{case_id}"),
                 "audit": list_audit(connection, object=f"case:{case_id}", limit=_AUDIT_SHOWN_MAX),
                 "link": _link_of(detail, read_links(connection, systems=system.systems)),
+                "question": _question_of(connection, detail),
             }
         return renderer.page(
             request,
             visitor,
             "case.html",
+            new_client=_NEW_CLIENT,
             may_work=visitor.may(ROLES_THAT_WORK),
             may_approve=visitor.may(ROLES_THAT_APPROVE),
             hours_waiting=sum(1 for each in detail.members if each.entry_id and not each.left_at),
@@ -198,6 +207,45 @@ def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 connection, case_id=case_id, reason=reason, by=_by(visitor), now=renderer.now
             )
         return back_to(f"/exceptions/{case_id}", done="proposed")
+
+    @pages.post("/exceptions/{case_id}/same-client")
+    def say_which_client(
+        case_id: UUID,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        client: FormWord,
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "say which client it is")
+        with door.sight_of(visitor) as connection:
+            _get(connection, case_id)
+            propose_same_client(
+                connection,
+                case_id=case_id,
+                client_id=_client_id(client),
+                reason=reason,
+                by=visitor.login,
+                now=renderer.now,
+            )
+        return back_to(f"/exceptions/{case_id}", done="proposed")
+
+
+def _client_id(text: str) -> UUID | None:
+    if text == _NEW_CLIENT:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise UserMistake("choose one of the clients, or a new one") from error
+
+
+def _question_of(connection: Connection[Row], detail: CaseDetail) -> Question | None:
+    if detail.case.reason not in DECIDED_REASONS:
+        return None
+    try:
+        return read_question(connection, case_id=detail.case.case_id)
+    except LookupError:
+        # The record is gone since; the case closes with the next pass over clients.
+        return None
 
 
 def _by(visitor: Visitor) -> Decider:

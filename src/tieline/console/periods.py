@@ -18,7 +18,7 @@ from tieline.services.period_close import (
     UNCONFIRMED,
     Period,
     get_period,
-    list_in_flight,
+    look_in_flight,
     propose_close,
     propose_reopen,
 )
@@ -35,7 +35,7 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
     ) -> Response:
         with door.sight_of(visitor) as connection:
             period = _get(connection, period_id)
-            in_flight = list_in_flight(connection, period_id=period_id)
+            in_flight = look_in_flight(connection, period_id=period_id)
             entities = read_entities(connection)
             proposals = waiting_proposals(connection, object=f"period:{period_id}")
             audit = list_audit(connection, object=f"period:{period_id}", limit=_AUDIT_SHOWN_MAX)

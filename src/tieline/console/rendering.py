@@ -142,7 +142,7 @@ def back_to(address: str, *, done: str) -> RedirectResponse:
 
 def waiting_proposals(connection: Any, *, object: str) -> list[Any]:
     """Return what waits for a second person about one thing."""
-    return [each for each in list_proposals(connection) if each.object == object]
+    return list(list_proposals(connection, object=object))
 
 
 def _pairs(values: Iterable[str], among: Mapping[str, str]) -> list[tuple[str, str]]:

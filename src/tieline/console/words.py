@@ -13,6 +13,7 @@ from tieline.services.deciding import LEAVE_OUT
 from tieline.services.period_close import CLOSE, REOPEN
 from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
+from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
 from tieline.validation import builtin_rules
 
 PLACES: Mapping[str, str] = {
@@ -76,6 +77,7 @@ PROPOSALS: Mapping[str, str] = {
     LEAVE_OUT: "Leave hours out",
     CLOSE: "Close the period",
     REOPEN: "Open the period again",
+    SAME_CLIENT_KIND: "Say which client it is",
 }
 PROPOSAL_STATES: Mapping[str, str] = {
     "proposed": "Waiting for a second person",
@@ -97,6 +99,25 @@ SYSTEMS: Mapping[str, str] = {
     "filedrop": "Files",
 }
 MOVING = PERIOD_MOVING
+SAME_CLIENT = SAME_CLIENT_KIND
+# What a field of master data is called, and what kind of system owns it.
+FIELDS: Mapping[str, str] = {
+    "name": "name",
+    "domain": "internet domain",
+    "parent_client_id": "parent company",
+    "is_active": "state, active or not,",
+    "vat_number": "tax number",
+    "street": "street",
+    "postal_code": "postal code",
+    "city": "city",
+    "country_code": "country",
+}
+KINDS: Mapping[str, str] = {
+    "crm": "the CRM",
+    "erp": "the ERP",
+    "hr": "the staffing files",
+    "time": "the time tool",
+}
 # What was done, after it was done; the address carries only the key.
 DONE: Mapping[str, str] = {
     "assigned": "The case has an owner now.",

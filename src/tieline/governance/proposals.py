@@ -148,14 +148,16 @@ def list_proposals(
     *,
     state: str | None = "proposed",
     kind: str | None = None,
+    object: str | None = None,
     limit: int = 100,
 ) -> tuple[Proposal, ...]:
     """List proposals, the newest first."""
     rows = connection.execute(
         "SELECT " + _COLUMNS + " FROM proposal WHERE (%(state)s::text IS NULL OR state = %(state)s)"
         " AND (%(kind)s::text IS NULL OR kind = %(kind)s)"
+        " AND (%(object)s::text IS NULL OR object = %(object)s)"
         " ORDER BY proposed_at DESC, proposal_id LIMIT %(limit)s",
-        {"state": state, "kind": kind, "limit": min(limit, PROPOSALS_PAGE_MAX)},
+        {"state": state, "kind": kind, "object": object, "limit": min(limit, PROPOSALS_PAGE_MAX)},
     ).fetchall()
     return tuple(Proposal(**row) for row in rows)
 

@@ -26,7 +26,9 @@ from tieline.register.owners import (
     CLIENT_OWNERS,
     EMPLOYMENT_OWNERS,
     Drift,
-    record_drift,
+    StandingDrift,
+    keep_drifts,
+    list_drifts,
     settle,
 )
 from tieline.register.people import Roster, create_person, load_roster, matches, rename_person
@@ -98,7 +100,9 @@ __all__ = [
     "matches",
     "name_key",
     "newest",
-    "record_drift",
+    "StandingDrift",
+    "keep_drifts",
+    "list_drifts",
     "rename_person",
     "settle",
     "unlink",

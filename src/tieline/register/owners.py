@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,13 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.runtime.database import Row
-from tieline.runtime.outbox import publish
+from tieline.runtime.outbox import Happened, publish_all
+from tieline.runtime.sql import load
 
 REFUSED = "register.write_refused"
+DRIFTS_PAGE_MAX = 500
+_BEGIN_DRIFTS = load("tieline.register", "begin_drifts")
+_END_DRIFTS = load("tieline.register", "end_drifts")
 CRM, ERP, HR, TIME = "crm", "erp", "hr", "time"
 
 # A client's tax number and address belong to the CRM until an ERP knows the client.
@@ -46,6 +50,25 @@ class Drift:
     field: str
     owner_kind: str
     written_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingDrift:
+    """A refused write as a person asks about it: of what, who owns it, who tried, since when."""
+
+    noun: str
+    our_id: UUID
+    name: str | None
+    field: str
+    owner_kind: str
+    owner_key: str | None
+    owner_system: str | None
+    owner_ref: str | None
+    written_by: str
+    writer_system: str | None
+    writer_ref: str | None
+    since: datetime
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,33 +111,52 @@ def settle(
     return Settled(values=values, drifts=tuple(drifts))
 
 
-def record_drift(
-    connection: Connection[Row], *, drift: Drift, now: datetime, correlation_id: str
-) -> bool:
-    """Keep a refused write as an event, once; return whether it is new. Values are not kept."""
-    data = {
-        "field": drift.field,
-        "owner_kind": drift.owner_kind,
-        "written_by": drift.written_by,
+def keep_drifts(
+    connection: Connection[Row],
+    *,
+    noun: str,
+    drifts: Sequence[Drift],
+    now: datetime,
+    correlation_id: str,
+) -> int:
+    """Let exactly these refused writes stand for a noun; return how many began.
+
+    Each that begins is kept as an event; one that is no longer said ends. Values are not kept.
+    """
+    values = {
+        "noun": noun,
+        "now": now,
+        "our_ids": [drift.our_id for drift in drifts],
+        "fields": [drift.field for drift in drifts],
+        "owner_kinds": [drift.owner_kind for drift in drifts],
+        "writers": [drift.written_by for drift in drifts],
     }
-    known = connection.execute(
-        """
-        SELECT 1 FROM event WHERE type = %s AND subject_kind = %s AND subject_id = %s
-          AND data ->> 'field' = %s AND data ->> 'written_by' = %s LIMIT 1
-        """,
-        (REFUSED, drift.noun, str(drift.our_id), drift.field, drift.written_by),
-    ).fetchone()
-    if known is not None:
-        return False
-    publish(
+    connection.execute(_END_DRIFTS, values)
+    begun = connection.execute(_BEGIN_DRIFTS, values).fetchall()
+    publish_all(
         connection,
         type=REFUSED,
-        subject_kind=drift.noun,
-        subject_id=str(drift.our_id),
-        entity_code=None,
-        occurred_at=now,
+        happened=[
+            Happened(
+                subject_kind=noun,
+                subject_id=str(row["our_id"]),
+                entity_code=None,
+                occurred_at=now,
+                data={
+                    "field": row["field"],
+                    "owner_kind": row["owner_kind"],
+                    "written_by": row["written_by"],
+                },
+            )
+            for row in begun
+        ],
         recorded_at=now,
         correlation_id=correlation_id,
-        data=data,
     )
-    return True
+    return len(begun)
+
+
+def list_drifts(connection: Connection[Row]) -> tuple[StandingDrift, ...]:
+    """List refused writes, those that stand first, the newest first."""
+    rows = connection.execute("SELECT * FROM page_drifts() LIMIT %s", (DRIFTS_PAGE_MAX,)).fetchall()
+    return tuple(StandingDrift(**row) for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from tieline.runtime.database import Database, Row
 from tieline.runtime.sql import load
 
 _NEXT = load("tieline.runtime", "next_events")
+_PUBLISH_ALL = load("tieline.runtime", "publish_all")
 _ATTEMPTS_MAX = 12
 _RETRY_SECONDS_MAX = 600
 _BATCH_MAX = 100
@@ -35,6 +36,17 @@ class Event:
     recorded_at: datetime
     correlation_id: str
     data: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """One of several events of a type that became true together."""
+
+    subject_kind: str
+    subject_id: str
+    entity_code: str | None
+    occurred_at: datetime
+    data: Mapping[str, Scalar]
 
 
 Deliver = Callable[[Event], None]
@@ -68,6 +80,35 @@ def publish(
         (row["event_id"], f"{subject_kind}:{subject_id}"),
     )
     return int(row["event_id"])
+
+
+def publish_all(
+    connection: Connection[Row],
+    *,
+    type: str,
+    happened: Sequence[Happened],
+    recorded_at: datetime,
+    correlation_id: str,
+) -> int:
+    """Keep several events of one type, and queue their delivery, in one statement."""
+    if not happened:
+        return 0
+    return connection.execute(
+        _PUBLISH_ALL,
+        {
+            "type": type,
+            "subject_kinds": [each.subject_kind for each in happened],
+            "subject_ids": [each.subject_id for each in happened],
+            "entity_codes": [each.entity_code for each in happened],
+            "occurred_at": [each.occurred_at for each in happened],
+            "data": [
+                Jsonb({name: _as_json(value) for name, value in each.data.items()})
+                for each in happened
+            ],
+            "recorded_at": recorded_at,
+            "correlation_id": correlation_id,
+        },
+    ).rowcount
 
 
 def is_new(connection: Connection[Row], *, connection_key: str, source_event_id: str) -> bool:

@@ -18,6 +18,7 @@ from psycopg import Connection
 from tieline.canonical import Client, Opportunity, Person
 from tieline.governance.audit import record_audit
 from tieline.kernel.cases import CaseMember, CaseRequest
+from tieline.kernel.errors import UserMistake
 from tieline.kernel.keys import SourceIdentity, key_as_base32
 from tieline.register import (
     CLIENT,
@@ -36,10 +37,10 @@ from tieline.register import (
     exact_matches,
     find_current,
     find_ours,
+    keep_drifts,
     link,
     name_key,
     newest,
-    record_drift,
     settle,
     upsert,
     vat_key,
@@ -81,7 +82,7 @@ class Unclear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SameClientDecided:
-    """A steward said which client a record is."""
+    """Two people said which client a record is."""
 
     client_id: UUID
     is_new_client: bool
@@ -132,8 +133,9 @@ def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> C
                 connection, source, ledger, now=now, may_create=may_create,
                 in_cycle=_key(source) in cycles,
             )  # fmt: skip
-        for drift in ledger.drifts:
-            record_drift(connection, drift=drift, now=now, correlation_id=correlation_id)
+        keep_drifts(
+            connection, noun="client", drifts=ledger.drifts, now=now, correlation_id=correlation_id
+        )
         blocked = _won_deals(connection)
         cases = _cases(ledger, cycles, blocked)
     return ClientSyncResult(
@@ -170,10 +172,16 @@ def decide_same_client(
     connection_key: str,
     source_ref: str,
     client_id: UUID | None,
-    decided_by: str,
+    proposed_by: str,
+    approved_by: str,
     now: datetime,
 ) -> SameClientDecided | SameClientRefused:
-    """Let a steward say that a record is a client we know, or (None) a new one."""
+    """Link a record to the client that two people say it is, or (None) to a new one.
+
+    :raises UserMistake: one person did both.
+    """
+    if proposed_by.casefold() == approved_by.casefold():
+        raise UserMistake(f"{proposed_by} said which client it is and may not approve it")
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (CLIENT_SYNC_LOCK,))
     source = _find_source(connection, connection_key, source_ref)
     if source is None:
@@ -196,16 +204,20 @@ def decide_same_client(
         chosen = _create(connection, as_client(source), now=now)
     else:
         chosen = current_client_id(connection, client_id=client_id)
-    done = link(connection, wanted=_link(source, chosen), because=f"steward:{decided_by}", now=now)
+    done = link(connection, wanted=_link(source, chosen), because=f"steward:{approved_by}", now=now)
     if isinstance(done, LinkTaken):
         return SameClientRefused(
             reason="client.already_linked",
             message=f"client {chosen} is already {done.standing.source_ref} in {connection_key}",
         )
     record_audit(
-        connection, now=now, actor=decided_by, action="client.same_client_decided",
-        object=f"client:{chosen}", entity_code=None, reason="the same client, by a steward",
-        data={"record": f"{connection_key}:{source_ref}", "is_new_client": is_new},
+        connection, now=now, actor=approved_by, action="client.same_client_decided",
+        object=f"client:{chosen}", entity_code=None, reason="the same client, by two people",
+        data={
+            "record": f"{connection_key}:{source_ref}",
+            "is_new_client": is_new,
+            "proposed_by": proposed_by,
+        },
     )  # fmt: skip
     return SameClientDecided(client_id=chosen, is_new_client=is_new)
 

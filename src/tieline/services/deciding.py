@@ -16,11 +16,22 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.casework import CaseDetail, assign, dismiss, fix_and_replay, get_case, leave_out
-from tieline.governance import Proposal, approve, list_proposals, propose, record_audit
+from tieline.governance import (
+    Proposal,
+    approve,
+    get_proposal,
+    list_proposals,
+    open_web_transaction,
+    propose,
+    record_audit,
+)
 from tieline.kernel.errors import UserMistake
 from tieline.policy import approve_release, reject_release
+from tieline.runtime.database import Database
 from tieline.services import period_close
 from tieline.services.installation import entity_codes
+from tieline.services.same_client import SAME_CLIENT, carry_out_same_client
+from tieline.services.system import System
 
 LEAVE_OUT = "case.leave_out"
 
@@ -112,9 +123,8 @@ def propose_leave_out(
     if not any(member.entry_id and member.left_at is None for member in detail.members):
         raise UserMistake(f"no hours wait for case {case_id}: dismiss it instead")
     subject = f"case:{case_id}"
-    for waiting in list_proposals(connection, kind=LEAVE_OUT):
-        if waiting.object == subject:
-            raise UserMistake(f"{waiting.proposed_by} has proposed it already")
+    for waiting in list_proposals(connection, kind=LEAVE_OUT, object=subject):
+        raise UserMistake(f"{waiting.proposed_by} has proposed it already")
     return propose(
         connection,
         kind=LEAVE_OUT,
@@ -129,6 +139,16 @@ def propose_leave_out(
 
 
 # -- proposals -------------------------------------------------------------------------------------
+
+
+def database_of(system: System, *, proposal_id: UUID, entities: Collection[str]) -> Database:
+    """Return the database as whose role a proposal is carried out.
+
+    :raises LookupError: there is none in the sight of these legal entities.
+    """
+    with open_web_transaction(system.web_database, entities=entities) as connection:
+        kind = get_proposal(connection, proposal_id=proposal_id).kind
+    return system.database if kind in _OF_THE_WORKER else system.web_database
 
 
 def approve_and_carry_out(
@@ -186,7 +206,10 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     LEAVE_OUT: _leave_out,
     period_close.CLOSE: period_close.carry_out_close,
     period_close.REOPEN: period_close.carry_out_reopen,
+    SAME_CLIENT: carry_out_same_client,
 }
+# The register is the worker's: no page changes it but through an approved proposal.
+_OF_THE_WORKER = frozenset({SAME_CLIENT})
 
 
 # -- releases of rules -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from tieline.register import list_drifts
 from tieline.runtime.database import Row
 
 PLACES = ("posted", "pending", "held", "excluded", "handed_over")
@@ -37,6 +38,7 @@ def read_status(connection: Connection[Row], *, now: datetime) -> dict[str, Any]
             "SELECT reason, owner_queue, count(*) AS cases FROM case_file WHERE state = 'open'"
             " GROUP BY 1, 2 ORDER BY 3 DESC, 1",
         ),
+        "refused_changes": read_refused_changes(connection),
         "periods": read_tie_out(connection),
     }
 
@@ -54,6 +56,23 @@ def read_connections(connection: Connection[Row]) -> list[Row]:
         GROUP BY 1, 2, 3, 4, 5 ORDER BY 1
         """,
     )
+
+
+def read_refused_changes(connection: Connection[Row]) -> list[Row]:
+    """Return the changes that stand refused: of what, by whom, and whose the field is."""
+    return [
+        {
+            "what": drift.name or str(drift.our_id),
+            "field": drift.field,
+            "changed_by": drift.written_by,
+            "owned_by": drift.owner_key or drift.owner_kind,
+            "since": drift.since,
+            "now": f"kept as {drift.owner_key or drift.owner_kind} says it:"
+            f" change it there, or put {drift.written_by} right",
+        }
+        for drift in list_drifts(connection)
+        if drift.ended_at is None
+    ]
 
 
 def read_tie_out(connection: Connection[Row]) -> list[Row]:

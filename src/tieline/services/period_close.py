@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -127,11 +127,15 @@ def list_in_flight(connection: Connection[Row], *, period_id: UUID) -> tuple[InF
 
     :raises LookupError: there is no such period in sight.
     """
-    try:
-        rows = connection.execute("SELECT * FROM period_in_flight(%s)", (period_id,)).fetchall()
-    except psycopg.errors.NoDataFound as error:
-        raise LookupError(f"there is no period {period_id}") from error
-    return tuple(InFlight(**row) for row in rows)
+    return _moving(connection, period_id, "SELECT * FROM period_in_flight(%s)")
+
+
+def look_in_flight(connection: Connection[Row], *, period_id: UUID) -> tuple[InFlight, ...]:
+    """Return what still moves in a period, for somebody who only looks: nothing is held back.
+
+    :raises LookupError: there is no such period in sight.
+    """
+    return _moving(connection, period_id, "SELECT * FROM period_moving(%s)")
 
 
 def tell_in_flight(in_flight: Sequence[InFlight]) -> str:
@@ -161,7 +165,7 @@ def propose_close(
     """
     period = get_period(connection, period_id=period_id)
     _must_be(connection, period, state=_OPEN, kind=CLOSE)
-    in_flight = list_in_flight(connection, period_id=period_id)
+    in_flight = look_in_flight(connection, period_id=period_id)
     told = tell_in_flight(in_flight)
     if any(each.what == UNCONFIRMED for each in in_flight):
         raise UserMistake(f"{_named(period)} cannot be closed before the ERP has answered: {told}")
@@ -323,6 +327,16 @@ def reopen_period(
     )
 
 
+def _moving(
+    connection: Connection[Row], period_id: UUID, statement: LiteralString
+) -> tuple[InFlight, ...]:
+    try:
+        rows = connection.execute(statement, (period_id,)).fetchall()
+    except psycopg.errors.NoDataFound as error:
+        raise LookupError(f"there is no period {period_id}") from error
+    return tuple(InFlight(**row) for row in rows)
+
+
 def _must_be_two(proposed_by: str, approved_by: str, *, what: str) -> None:
     if proposed_by.casefold() == approved_by.casefold():
         raise UserMistake(f"{proposed_by} proposed to {what} the period and may not approve it")
@@ -331,9 +345,8 @@ def _must_be_two(proposed_by: str, approved_by: str, *, what: str) -> None:
 def _must_be(connection: Connection[Row], period: Period, *, state: str, kind: str) -> None:
     if period.state != state:
         raise UserMistake(f"{_named(period)} is {period.state} already")
-    for waiting in list_proposals(connection, kind=kind):
-        if waiting.object == f"period:{period.period_id}":
-            raise UserMistake(f"{waiting.proposed_by} has proposed it already")
+    for waiting in list_proposals(connection, kind=kind, object=f"period:{period.period_id}"):
+        raise UserMistake(f"{waiting.proposed_by} has proposed it already")
 
 
 def _named(period: Period) -> str:

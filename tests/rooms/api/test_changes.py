@@ -163,26 +163,100 @@ class TestDeals:
         listed = house.get("/v1/deals", state="blocked").json()["deals"]
         assert listed[0]["blockers"] == blockers
 
-    def test_an_unknown_company_is_told(self, house: House) -> None:
-        answer = house.post(
-            "/v1/clients:same",
-            {"connection_key": "sales", "source_ref": "9", "client_id": None},
-        )
 
-        assert (answer.status_code, answer.json()["code"]) == (404, "client.unknown_record")
-
-    def test_a_company_becomes_the_client_a_steward_says(self, house: House) -> None:
-        client_id = house.rows("SELECT client_id FROM client")[0]["client_id"]
+class TestClients:
+    @pytest.fixture
+    def asked(self, house: House) -> UUID:
+        """Ask which client a company of the CRM is."""
         _add_company(house)
+        client_id = house.rows("SELECT client_id FROM client")[0]["client_id"]
+        rows = house.rows(
+            "INSERT INTO case_file (reason, owner_queue, thing_kind, thing_key, opened_at,"
+            " correlation_id, details) VALUES ('client.same_client_unclear', 'client_steward',"
+            " 'client', 'sales:9', %s, 'c', %s) RETURNING case_id",
+            NOW, Jsonb({"candidates": f"{client_id} (93)"}),
+        )  # fmt: skip
+        case_id: UUID = rows[0]["case_id"]
+        return case_id
+
+    def test_are_shown_beside_the_record(self, house: House, asked: UUID) -> None:
+        shown = house.get(f"/v1/cases/{asked}/clients").json()
+
+        assert shown["record"]["name"] == "Nordwind"
+        assert [(each["name"], each["score"]) for each in shown["candidates"]] == [
+            ("Nordwind AG", 93)
+        ]
+
+    def test_are_decided_by_two_people(self, house: House, asked: UUID) -> None:
+        client_id = house.rows("SELECT client_id FROM client")[0]["client_id"]
+        body = {"client_id": str(client_id), "reason": "the same register number"}
+
+        proposed = house.post(f"/v1/cases/{asked}:same-client", body)
+        address = f"/v1/proposals/{proposed.json()['proposal_id']}:approve"
+        own = house.post(address, _BECAUSE)
+        before = house.rows("SELECT 1 AS one FROM crosswalk WHERE source_ref = '9'")
+        done = house.post(address, _BECAUSE, key="de-second")
+
+        assert (proposed.status_code, own.status_code) == (202, 409)
+        assert before == []
+        assert done.json()["things"] == 1
+        link = house.rows("SELECT our_id, because FROM crosswalk WHERE source_ref = '9'")
+        assert link == [{"our_id": client_id, "because": "steward:bob"}]
+        told = house.rows(
+            "SELECT actor, data ->> 'proposed_by' AS proposed_by FROM audit"
+            " WHERE action = 'client.same_client_decided'"
+        )
+        assert told == [{"actor": "bob", "proposed_by": "ann"}]
+        assert house.rows("SELECT state FROM case_file") == [{"state": "closed"}]
+
+    def test_a_record_that_changed_is_looked_at_again(self, house: House, asked: UUID) -> None:
+        body = {"client_id": None, "reason": "nobody knows them"}
+        proposed = house.post(f"/v1/cases/{asked}:same-client", body).json()
+        house.rows("UPDATE source_version SET version = 2 RETURNING version")
 
         answer = house.post(
-            "/v1/clients:same",
-            {"connection_key": "sales", "source_ref": "9", "client_id": str(client_id)},
+            f"/v1/proposals/{proposed['proposal_id']}:approve", _BECAUSE, key="de-second"
         )
 
-        assert answer.json() == {"client_id": str(client_id), "is_new_client": False}
-        link = house.rows("SELECT our_id, because FROM crosswalk WHERE source_ref = '9'")
-        assert link == [{"our_id": client_id, "because": "steward:ann"}]
+        assert answer.status_code == 409
+        assert "changed since it was proposed" in answer.json()["detail"]
+        assert house.rows("SELECT state FROM proposal") == [{"state": "proposed"}]
+
+    def test_a_client_that_has_a_record_there_is_not_taken(self, house: House, asked: UUID) -> None:
+        client_id = house.rows("SELECT client_id FROM client")[0]["client_id"]
+        house.rows(
+            "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+            " VALUES ('sales', 'client', '8', %s, 'test', %s) RETURNING our_id",
+            client_id, NOW,
+        )  # fmt: skip
+
+        answer = house.post(
+            f"/v1/cases/{asked}:same-client", {"client_id": str(client_id), "reason": "x"}
+        )
+
+        assert answer.status_code == 409
+        assert "is sales:8 already" in answer.json()["detail"]
+
+    def test_a_case_about_something_else_asks_nothing(self, house: House, held: UUID) -> None:
+        answer = house.post(f"/v1/cases/{held}:same-client", {"client_id": None, "reason": "x"})
+
+        assert answer.status_code == 404
+
+
+class TestDrifts:
+    def test_say_whose_the_field_is_and_who_tried(self, house: House) -> None:
+        house.rows(
+            "INSERT INTO drift (noun, our_id, field, written_by, owner_kind, since)"
+            " SELECT 'client', client_id, 'vat_number', 'sales', 'erp', %s FROM client"
+            " RETURNING field",
+            NOW,
+        )
+
+        (told,) = house.get("/v1/drifts").json()["drifts"]
+
+        assert (told["name"], told["field"]) == ("Nordwind AG", "vat_number")
+        assert (told["written_by"], told["owner_key"], told["ended_at"]) == ("sales", "books", None)
+        assert house.get("/v1/drifts", key="blind").json() == {"drifts": []}
 
 
 class TestClosing:

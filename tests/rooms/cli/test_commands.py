@@ -223,6 +223,55 @@ class TestDeciding:
         assert (ran.code, ran.err) == (2, f"there is no case {case_id}\n")
 
 
+class TestClients:
+    def test_are_proposed_for_a_case_and_linked_by_another(
+        self, run: Run, worker_database: Database
+    ) -> None:
+        case_id = _ask_which_client(worker_database)
+
+        shown = run("cases", "clients", case_id, "--json").json
+        neither = run("cases", "same-client", case_id, "--reason", "x", *_BY)
+        asked = run(
+            "cases", "same-client", case_id, "--new", "--reason", "nobody knows them",
+            "--by", "controller", "--json",
+        )  # fmt: skip
+        done = run("proposals", "approve", asked.json["proposal_id"], *_BY, "--json")
+
+        assert (shown["record"]["name"], shown["candidates"]) == ("Nordwind", [])
+        assert (neither.code, asked.code) == (2, 0)
+        assert (done.json["state"], done.json["things"]) == ("approved", 1)
+        with worker_database.transaction() as connection:
+            row = connection.execute("SELECT because FROM crosswalk").fetchone()
+        assert row == {"because": "steward:finance"}
+
+
+def _ask_which_client(worker: Database) -> str:
+    data = {
+        "name": "Nordwind", "vat_number": None, "street": None, "postal_code": None, "city": None,
+        "country_code": None, "domain": None, "parent_ref": None, "is_active": True, "extras": {},
+    }  # fmt: skip
+    with worker.transaction() as connection:
+        connection.execute(
+            "INSERT INTO connection (connection_key, system, kind, mode)"
+            " VALUES ('sales', 'hubspot', 'crm', 'act')"
+        )
+        connection.execute(
+            "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version,"
+            " is_newest, noun, data, is_deleted, material_hash, material_version, recorded_at, raw_id,"
+            " correlation_id) VALUES ('sales', 0, 'companies', '9', 1, true, 'Client', %s, false, 'h',"
+            " 1, %s, 1, 'c')",
+            (Jsonb(data), NOW),
+        )
+        row = connection.execute(
+            "INSERT INTO case_file (reason, owner_queue, thing_kind, thing_key, opened_at,"
+            " correlation_id) VALUES ('client.same_client_unclear', 'client_steward', 'client',"
+            " 'sales:9', %s, 'c') RETURNING case_id",
+            (NOW,),
+        ).fetchone()
+    assert row is not None
+    return str(row["case_id"])
+
+
 class TestClosingPeriods:
     def test_a_period_is_closed_and_opened_again_by_two_people(self, run: Run) -> None:
         code = run("close", "periods", "--entity", "HR-DE", "--json").json["periods"][0][

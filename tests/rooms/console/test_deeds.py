@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from .conftest import PASSWORD, House, token_of
 
@@ -224,6 +225,62 @@ class TestLeavingOut:
         firm.browser("bob").send(f"/approvals/{proposal_id}/reject", reason="it was real work")
 
         assert "it was real work" in firm.browser("ann").get("/approvals", state="rejected").text
+
+
+class TestWhichClient:
+    @pytest.fixture
+    def asked(self, firm: House) -> str:
+        """Ask which client a company of the CRM is; return the page of the case."""
+        client_id = firm.rows("SELECT client_id FROM client")[0]["client_id"]
+        data = {
+            "name": "Nordwind", "vat_number": None, "street": None, "postal_code": None,
+            "city": "Kiel", "country_code": None, "domain": None, "parent_ref": None,
+            "is_active": True, "extras": {},
+        }  # fmt: skip
+        firm.rows(
+            "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version,"
+            " is_newest, noun, data, is_deleted, material_hash, material_version, recorded_at, raw_id,"
+            " correlation_id) VALUES ('sales', 0, 'companies', '9', 1, true, 'Client', %s, false, 'h',"
+            " 1, now(), 1, 'c') RETURNING version",
+            Jsonb(data),
+        )
+        rows = firm.rows(
+            "INSERT INTO case_file (reason, owner_queue, thing_kind, thing_key, opened_at,"
+            " correlation_id, details) VALUES ('client.same_client_unclear', 'client_steward',"
+            " 'client', 'sales:9', now(), 'c', %s) RETURNING case_id",
+            Jsonb({"candidates": f"{client_id} (93)"}),
+        )
+        return f"/exceptions/{rows[0]['case_id']}"
+
+    def test_is_compared_and_decided_by_two_people(self, firm: House, asked: str) -> None:
+        client_id = firm.rows("SELECT client_id FROM client")[0]["client_id"]
+        ann, bob = firm.browser("ann"), firm.browser("bob")
+
+        shown = ann.get(asked).text
+        nothing = ann.send(f"{asked}/same-client", client="x", reason="by phone")
+        ann.send(f"{asked}/same-client", client=str(client_id), reason="by phone")
+        proposal_id = firm.rows("SELECT proposal_id FROM proposal")[0]["proposal_id"]
+        waiting = bob.get("/approvals").text
+        own = ann.send(f"/approvals/{proposal_id}/approve")
+        done = bob.send(f"/approvals/{proposal_id}/approve")
+
+        assert "Kiel" in shown
+        assert "Nordwind AG" in shown
+        assert nothing.status_code == 409
+        assert "Say which client it is" in waiting
+        assert "<strong>Nordwind AG</strong>" in waiting
+        assert (own.status_code, done.status_code) == (409, 303)
+        assert firm.rows("SELECT our_id FROM crosswalk WHERE source_ref = '9'") == [
+            {"our_id": client_id}
+        ]
+        assert "Solved" in ann.get(asked).text
+
+    def test_is_only_looked_at_without_a_role(self, firm: House, asked: str) -> None:
+        browser = firm.browser("eve")
+
+        assert "It is a new client" in browser.get(asked).text
+        answer = browser.send(f"{asked}/same-client", client="new", reason="x")
+        assert answer.status_code == 403
 
 
 class TestReleasing:

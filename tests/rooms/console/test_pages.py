@@ -115,6 +115,20 @@ class TestClose:
         assert "C-P-DE" not in ready
 
 
+class TestConnections:
+    def test_say_whose_a_refused_field_is_and_what_now(self, firm: House) -> None:
+        firm.rows(
+            "INSERT INTO drift (noun, our_id, field, written_by, owner_kind, since)"
+            " SELECT 'client', client_id, 'vat_number', 'sales', 'erp', now() FROM client"
+            " RETURNING field"
+        )
+
+        text = " ".join(_TAGS.sub(" ", firm.browser("ann").get("/connections").text).split())
+
+        assert "Nordwind AG HubSpot says another tax number Tryton" in text
+        assert "Kept as Tryton says it: change it there, or put HubSpot right." in text
+
+
 class TestTrace:
     def test_follows_an_hour_by_its_own_reference(self, firm: House) -> None:
         text = firm.browser("ann").get("/trace", kind="hour", ref="clock:booked-1").text

@@ -1,4 +1,4 @@
-"""What needs a person: list, take, fix and replay, dismiss, propose to leave out."""
+"""What needs a person: list, take, fix and replay, dismiss, propose what takes two people."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,11 +1,17 @@
-"""Connections: how they are, a pause, and the hints that vendors send."""
+"""Connections: how they are, what was refused, a pause, and the hints that vendors send."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from psycopg import Connection
 
-from tieline.api.answers import ConnectionPaused, Connections, ConnectionStatus, HintsTaken
+from tieline.api.answers import (
+    ConnectionPaused,
+    Connections,
+    ConnectionStatus,
+    Drifts,
+    HintsTaken,
+)
 from tieline.api.bodies import TEXT_MAX, Because
 from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
@@ -13,6 +19,7 @@ from tieline.api.problems import Problem, unknown_is_404
 from tieline.governance import ApiCaller, record_audit
 from tieline.intake import take_hints
 from tieline.kernel.errors import AskPerson, UserMistake
+from tieline.register import list_drifts
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
 from tieline.sdk import Hint
@@ -31,6 +38,12 @@ def connection_routes(doors: Doors) -> APIRouter:
         with doors.sight(caller) as connection:
             rows = connection.execute("SELECT * FROM page_connections()").fetchall()
         return Connections(connections=[ConnectionStatus(**row) for row in rows])
+
+    @routes.get("/v1/drifts", responses=problems(401, 403))
+    def drifts(caller: Annotated[ApiCaller, Depends(doors.may("time:read"))]) -> Drifts:
+        """List changes that were refused because another system owns the field."""
+        with doors.sight(caller) as connection:
+            return Drifts(drifts=list_drifts(connection))
 
     @routes.post(
         "/v1/connections/{connection_key}:pause",

@@ -1,4 +1,4 @@
-"""Won deals on their way to projects, and which client a company is."""
+"""Won deals on their way to projects."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,15 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 from psycopg import Connection
 
-from tieline.api.answers import ClientDecided, DealAsked, Deals
-from tieline.api.bodies import SameClient
+from tieline.api.answers import DealAsked, Deals
 from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
-from tieline.api.problems import Problem, unknown_is_404
+from tieline.api.problems import unknown_is_404
 from tieline.governance import ApiCaller
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
-from tieline.services.client_sync import SameClientRefused, decide_same_client
 from tieline.services.deals import (
     PLANS_PAGE_MAX,
     DealPlanDetail,
@@ -27,7 +25,7 @@ _STATES = "^(blocked|ready|running|active|compensating|compensated|stuck)$"
 
 
 def deal_routes(doors: Doors) -> APIRouter:
-    """Return what can be asked and done about deals and clients."""
+    """Return what can be asked and done about deals."""
     routes = APIRouter(tags=["deals"])
     reader = doors.may("provisioning:write")
     changer = doors.may_change("provisioning:write")
@@ -65,31 +63,5 @@ def deal_routes(doors: Doors) -> APIRouter:
 
         with unknown_is_404("deal"):
             return change.once(body=None, work=work, status=202)
-
-    @routes.post(
-        "/v1/clients:same",
-        response_model=ClientDecided,
-        responses=problems(400, 401, 403, 404, 409),
-    )
-    def same_client(body: SameClient, change: Annotated[Change, Depends(changer)]) -> Response:
-        """Say which client a company is; clients belong to no legal entity."""
-
-        def work(connection: Connection[Row]) -> ClientDecided:
-            decided = decide_same_client(
-                connection,
-                connection_key=body.connection_key,
-                source_ref=body.source_ref,
-                client_id=body.client_id,
-                decided_by=change.by.login,
-                now=change.now,
-            )
-            if isinstance(decided, SameClientRefused):
-                status = 404 if decided.reason == "client.unknown_record" else 409
-                raise Problem(status=status, code=decided.reason, detail=decided.message)
-            return ClientDecided(client_id=decided.client_id, is_new_client=decided.is_new_client)
-
-        # The register is the worker's: no page may change clients but through this decision.
-        with unknown_is_404("client"):
-            return change.once(body=body, work=work, database=doors.system.database)
 
     return routes

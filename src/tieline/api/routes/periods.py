@@ -17,8 +17,8 @@ from tieline.runtime.database import Row
 from tieline.services.period_close import (
     PERIODS_PAGE_MAX,
     get_period,
-    list_in_flight,
     list_periods,
+    look_in_flight,
     propose_close,
     propose_reopen,
 )
@@ -55,7 +55,7 @@ def period_routes(doors: Doors) -> APIRouter:
         with doors.sight(caller) as connection, unknown_is_404("period"):
             return PeriodInFlight(
                 period=get_period(connection, period_id=period_id),
-                in_flight=list_in_flight(connection, period_id=period_id),
+                in_flight=look_in_flight(connection, period_id=period_id),
             )
 
     @routes.post(

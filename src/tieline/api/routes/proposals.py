@@ -17,6 +17,7 @@ from tieline.runtime.database import Row
 from tieline.services.deciding import (
     approve_and_carry_out,
     approve_draft_release,
+    database_of,
     list_draft_releases,
     reject_draft_release,
 )
@@ -72,7 +73,10 @@ def proposal_routes(doors: Doors) -> APIRouter:
             )
 
         with unknown_is_404("proposal"):
-            return change.once(body=body, work=work)
+            database = database_of(
+                doors.system, proposal_id=proposal_id, entities=change.caller.entities
+            )
+            return change.once(body=body, work=work, database=database)
 
     @routes.post(
         "/v1/proposals/{proposal_id}:reject",
