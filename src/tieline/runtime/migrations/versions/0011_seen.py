@@ -5,7 +5,7 @@ from __future__ import annotations
 from tieline.runtime.migrations.statements import run_statements
 
 revision = "0011_seen"
-down_revision = "0009_time_plane"
+down_revision = "0010_altered"
 branch_labels = None
 depends_on = None
 
