@@ -24,7 +24,7 @@ from tieline.runtime.budget import Budgets
 from tieline.runtime.clock import open_clock
 from tieline.runtime.database import Database
 from tieline.runtime.executor import new_executor_id
-from tieline.runtime.leases import Leases
+from tieline.runtime.leases import Fence, Leases
 from tieline.runtime.migrate import Dsns, prepare_database
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.secrets import Secrets, open_master_key
@@ -71,7 +71,10 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     master_key = open_master_key(secrets_directory=settings.secrets_directory)
     secrets = Secrets(database=database, key=master_key)
     budgets = Budgets(database=database)
-    connectors = ConfiguredConnectors(database=database, secrets=secrets, budgets=budgets)
+    fence = Fence()
+    connectors = ConfiguredConnectors(
+        database=database, secrets=secrets, budgets=budgets, fence=fence
+    )
     time_validation = TimeValidation(
         database=database,
         line_poster=LinePoster(
@@ -99,6 +102,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
         connectors=connectors,
         systems=InstalledSystems(),
         budgets=budgets,
+        fence=fence,
         reader=reader,
         poster=Poster(database=database, connectors=connectors, budgets=budgets, clock=clock),
         time_validation=time_validation,
@@ -115,6 +119,7 @@ def run_worker(settings: Settings) -> int:
         handlers={kind: _paced(handler, kind) for kind, handler in workday.handlers().items()},
         jobs=workday.jobs(),
         clock=system.clock,
+        fence=system.fence,
     )
     return worker.run()
 
@@ -152,6 +157,7 @@ class ConfiguredConnectors:
     database: Database
     secrets: Secrets
     budgets: Budgets
+    fence: Fence = field(default_factory=Fence)
     _built: dict[str, tuple[str, Any, Capabilities]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -198,7 +204,11 @@ class ConfiguredConnectors:
                 window_seconds=capabilities.rate_limit_window_seconds,
             )
         connection = as_connection(
-            connection_key, config=row["config"], secrets=secret_words, budgets=self.budgets
+            connection_key,
+            config=row["config"],
+            secrets=secret_words,
+            budgets=self.budgets,
+            fence=self.fence,
         )
         return row["state"], module.build(connection), capabilities
 
@@ -239,6 +249,7 @@ def as_connection(
     config: Mapping[str, Any],
     secrets: Mapping[str, str],
     budgets: Budgets | None,
+    fence: Fence | None = None,
 ) -> Connection:
     """Return what a connector is given; only the host of its own address is allowed.
 
@@ -262,6 +273,7 @@ def as_connection(
         allowed_hosts=frozenset([*_hosts(address), *config.get("allowed_hosts", ())]),
         timeout_seconds=int(config.get("timeout_seconds", 10)),
         before_call=pace,
+        before_write=None if fence is None else fence.check,
     )
 
 

@@ -9,7 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from tieline.canonical import TimeLineCommand
-from tieline.kernel.errors import AlreadyExists, NotExecuted, OutcomeUnknown, Refused
+from tieline.kernel.errors import (
+    AlreadyExists,
+    LeaseLost,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    StreamBroken,
+)
 from tieline.sdk import Capabilities, LineTotal, NounWrite, Receipt, StoredLine, Strategy, Undo
 
 NORMAL = ""
@@ -17,6 +24,7 @@ LOST = "answer_lost"
 LATE = "late_commit"
 REFUSED_CONNECTION = "refused_connection"
 BUSY = "503"
+LATE_SENDER = "late_sender"
 
 
 @dataclass(slots=True)
@@ -32,6 +40,8 @@ class LineTarget:
     doubled_seconds: set[int] = field(default_factory=set)
     # What is stored is rounded down to this many seconds, as a setting of the target may.
     rounds_to: int = 1
+    # So many reads break off from now on.
+    broken_reads: int = 0
     calls: int = 0
 
     def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
@@ -41,6 +51,8 @@ class LineTarget:
             raise NotExecuted("the target is not reachable")
         if mood == BUSY:
             raise OutcomeUnknown("the target answered 503")
+        if mood == LATE_SENDER:
+            raise LeaseLost("the sender woke up late")
         if mood == LATE:
             self.late.append(list(lines))
             raise OutcomeUnknown("the answer did not come in time")
@@ -59,6 +71,9 @@ class LineTarget:
         self.late.clear()
 
     def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
+        if self.broken_reads:
+            self.broken_reads -= 1
+            raise StreamBroken("the read broke off")
         found = [self.lines[key] for key in keys if key in self.lines]
         return found + [
             replace(line, target_code=f"{line.target_code}-copy")

@@ -70,6 +70,12 @@ class OutcomeUnknown(TielineError):
     code = "write.outcome_unknown"
 
 
+class LeaseLost(TielineError):
+    """Our right to act may have passed on: nothing more is sent or recorded by this run."""
+
+    code = "call.lease_lost"
+
+
 class StreamBroken(TryAgain):
     """A read stopped before its end; nothing may be concluded from what is missing."""
 

@@ -17,10 +17,13 @@ from tieline.canonical.commands import content_hash
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import (
     AlreadyExists,
+    AskPerson,
+    LeaseLost,
     NotExecuted,
     OutcomeUnknown,
     Refused,
     TielineError,
+    TryAgain,
 )
 from tieline.kernel.failpoints import failpoint
 from tieline.ledger import book
@@ -77,6 +80,7 @@ class Sent:
 @dataclass(slots=True, kw_only=True)
 class _Outcome:
     confirmed: list[StoredLine] = field(default_factory=list)
+    differing: list[UUID] = field(default_factory=list)
     rejected: dict[UUID, str] = field(default_factory=dict)
     unknown: list[UUID] = field(default_factory=list)
     not_executed: list[UUID] = field(default_factory=list)
@@ -116,7 +120,7 @@ class LinePoster:
         failpoint("lines.after_intent")
         outcome = _Outcome()
         self._call(scope, commands, outcome)
-        failpoint("lines.after_answer")
+        failpoint("lines.after_read_back")
         self._record(scope, commands, outcome)
         failpoint("lines.after_record")
         return Sent(
@@ -178,32 +182,43 @@ class LinePoster:
             self.budgets.note_failure(connection_key=scope.target_connection)
             outcome.unknown.extend(keys)
         else:
+            failpoint("lines.after_answer")
             self.budgets.note_answer(connection_key=scope.target_connection)
             self._read_back(scope, keys, outcome)
 
     def _settle_existing(
         self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
     ) -> None:
-        keys = [command.business_key for command in commands]
-        found = self._read(scope, keys)
+        """Believe what stands with the content asked for; what stands otherwise is a person's."""
+        asked = {command.business_key: command.content() for command in commands}
+        found = self._read(scope, list(asked))
         if not found:
-            outcome.unknown.extend(keys)
+            # It says that one stands and shows none, or cannot be read: nobody knows yet.
+            outcome.unknown.extend(asked)
             return
         standing = {line.business_key for line in found}
-        outcome.confirmed.extend(found)
-        outcome.not_executed.extend(key for key in keys if key not in standing)
+        differing = {
+            line.business_key
+            for line in found
+            if line.business_key is not None and dict(line.content()) != asked[line.business_key]
+        }
+        outcome.differing.extend(differing)
+        outcome.confirmed.extend(line for line in found if line.business_key not in differing)
+        outcome.not_executed.extend(key for key in asked if key not in standing)
 
     def _read_back(self, scope: Scope, keys: Sequence[UUID], outcome: _Outcome) -> None:
-        found = self._read(scope, keys)
+        # Written and not shown is not absent: it is asked for again when the target has settled.
+        found = self._read(scope, keys) or []
         standing = {line.business_key for line in found}
         outcome.confirmed.extend(found)
         outcome.unknown.extend(key for key in keys if key not in standing)
 
-    def _read(self, scope: Scope, keys: Sequence[UUID]) -> list[StoredLine]:
+    def _read(self, scope: Scope, keys: Sequence[UUID]) -> list[StoredLine] | None:
+        """Return what stands under the keys; None when the target cannot be read now."""
         try:
             return self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
-        except TielineError:
-            return []
+        except (TryAgain, OutcomeUnknown, AskPerson):
+            return None
 
     def _record(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
         asked = {command.business_key: command for command in commands}
@@ -211,6 +226,8 @@ class LinePoster:
             single, doubled = _by_key(outcome.confirmed)
             self._confirm(connection, list(single.values()), asked)
             _conflict_doubled(connection, doubled)
+            for key in outcome.differing:
+                states.to_conflict(connection, business_key=key, reason="posted.conflict")
             for key, reason in outcome.rejected.items():
                 states.move(connection, business_key=key, to=states.REJECTED, reason=reason)
             settle = self._settle_seconds(connection, scope)
@@ -320,6 +337,7 @@ class LinePoster:
         undone = [row["undoes_key"] for row in rows]
         try:
             self._writer(scope).void_lines(entity_code=scope.entity_code, keys=undone)
+            failpoint("voids.after_answer")
             still = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=undone)
         except Refused as refusal:
             return self._void_refused(scope, rows, refusal)
@@ -328,12 +346,13 @@ class LinePoster:
             with self.database.transaction() as connection:
                 _move(connection, _keys(rows), states.PLANNED, error.code, wait)
             return Sent()
+        except LeaseLost:
+            raise
         except TielineError:
             with self.database.transaction() as connection:
                 settle = self._settle_seconds(connection, scope)
                 _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
             return Sent(unknown=len(rows))
-        failpoint("voids.after_answer")
         standing = {line.business_key for line in still}
         done = [row for row in rows if row["undoes_key"] not in standing]
         left = [row for row in rows if row["undoes_key"] in standing]

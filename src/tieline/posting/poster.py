@@ -14,6 +14,7 @@ from tieline.canonical.commands import content_hash
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import (
     AlreadyExists,
+    LeaseLost,
     NotExecuted,
     OutcomeUnknown,
     Refused,
@@ -98,32 +99,38 @@ class Poster:
 
     def _send(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
         key = command.business_key
-        if not self._reserve(command, request):
+        attempt = self._reserve(command, request)
+        if attempt is None:
             return Waiting(business_key=key, due_in_seconds=_SHARED_SECONDS, state=states.PLANNED)
         failpoint(f"post.{command.noun}.after_intent")
         try:
             receipt = writer.write(command=command)
         except NotExecuted as error:
-            return self._not_executed(key, request, error)
+            wait = self._defer(request.target_connection, error)
+            self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
         except AlreadyExists:
-            self._record(key, to=states.UNKNOWN, reason="posting.already_exists")
+            self._settle(key, attempt, to=states.UNKNOWN, reason="posting.already_exists")
             return self._ask(writer, command, request)
         except Refused as refusal:
             self.budgets.note_answer(connection_key=request.target_connection)
-            self._record(key, to=states.REJECTED, reason=refusal.reason)
+            self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
         except OutcomeUnknown:
             self.budgets.note_failure(connection_key=request.target_connection)
-            return self._unknown(key, request)
+            return self._unknown(key, request, attempt=attempt)
+        except LeaseLost:
+            # Whoever has it now finds an INTENT and asks; a word from us would mislead them.
+            raise
         except TielineError:
-            self._record(key, to=states.PLANNED, reason="posting.not_sent")
+            self._settle(key, attempt, to=states.PLANNED, reason="posting.not_sent")
             raise
         failpoint(f"post.{command.noun}.after_answer")
         self.budgets.note_answer(connection_key=request.target_connection)
         return self._read_back(writer, command, request, target_code=receipt.target_code)
 
-    def _reserve(self, command: Command, request: EffectRequest) -> bool:
-        """Commit to send; False while another write of the same shared record is open."""
+    def _reserve(self, command: Command, request: EffectRequest) -> int | None:
+        """Commit to send as so many-th attempt; None while a write of the same record is open."""
         content = command.content()
         capabilities = self.connectors.capabilities(connection_key=request.target_connection)
         shared_field = capabilities.write_of(request.noun).shared_field
@@ -136,8 +143,8 @@ class Poster:
                 field=shared_field,
                 value=str(content[shared_field]),
             ):
-                return False
-            states.to_intent(
+                return None
+            attempt = states.to_intent(
                 connection,
                 business_key=command.business_key,
                 payload_hash=content_hash(content),
@@ -147,7 +154,7 @@ class Poster:
                 " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
                 (command.business_key, Jsonb(dict(content))),
             )
-        return True
+        return attempt
 
     def _read_back(
         self, writer: Writes, command: Command, request: EffectRequest, *, target_code: str
@@ -195,14 +202,18 @@ class Poster:
             states.to_conflict(connection, business_key=key, reason=message)
         return Conflicted(business_key=key, message=message)
 
-    def _not_executed(self, key: UUID, request: EffectRequest, error: NotExecuted) -> Waiting:
+    def _defer(self, target_connection: str, error: NotExecuted) -> int:
         wait = error.retry_after_seconds or _RETRY_SECONDS
-        self.budgets.note_retry_after(connection_key=request.target_connection, seconds=wait)
-        self._record(key, to=states.PLANNED, due_in_seconds=wait, reason=error.code)
-        return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
+        self.budgets.note_retry_after(connection_key=target_connection, seconds=wait)
+        return wait
 
     def _unknown(
-        self, key: UUID, request: EffectRequest, *, reason: str = "posting.answer_lost"
+        self,
+        key: UUID,
+        request: EffectRequest,
+        *,
+        attempt: int | None = None,
+        reason: str = "posting.answer_lost",
     ) -> Waiting:
         with self.database.transaction() as connection:
             wait = settle_seconds(
@@ -211,14 +222,32 @@ class Poster:
                 connection_key=request.target_connection,
                 noun=request.noun,
             )
-            states.move(
-                connection,
-                business_key=key,
-                to=states.UNKNOWN,
-                reason=reason,
-                due_in_seconds=wait,
-            )
+            if attempt is None:
+                states.move(
+                    connection, business_key=key, to=states.UNKNOWN, reason=reason,
+                    due_in_seconds=wait,
+                )  # fmt: skip
+            else:
+                states.settle_attempt(
+                    connection, business_key=key, attempt=attempt, to=states.UNKNOWN,
+                    reason=reason, due_in_seconds=wait,
+                )  # fmt: skip
         return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
+
+    def _settle(
+        self,
+        key: UUID,
+        attempt: int,
+        *,
+        to: str,
+        reason: str | None = None,
+        due_in_seconds: int = 0,
+    ) -> None:
+        with self.database.transaction() as connection:
+            states.settle_attempt(
+                connection, business_key=key, attempt=attempt, to=to, reason=reason,
+                due_in_seconds=due_in_seconds,
+            )  # fmt: skip
 
     def _record(
         self,
@@ -243,7 +272,7 @@ class Poster:
 
     def _send_undo(self, original: Row, void: Row) -> Undone | Waiting | Rejected:
         key: UUID = void["business_key"]
-        self._undo_intent(void)
+        attempt = self._undo_intent(void)
         failpoint(f"undo.{original['noun']}.after_intent")
         writer = cast(Writes, self.connectors.get(connection_key=original["target_connection"]))
         try:
@@ -254,19 +283,20 @@ class Poster:
                 business_key=original["business_key"],
             )
         except Refused as refusal:
-            self._record(key, to=states.REJECTED, reason=refusal.reason)
+            self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
         except NotExecuted as error:
-            wait = error.retry_after_seconds or _RETRY_SECONDS
-            self._record(key, to=states.PLANNED, due_in_seconds=wait, reason=error.code)
+            wait = self._defer(original["target_connection"], error)
+            self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
         except (OutcomeUnknown, TryAgain):
-            self._record(key, to=states.UNKNOWN, due_in_seconds=_RETRY_SECONDS)
+            self._settle(key, attempt, to=states.UNKNOWN, due_in_seconds=_RETRY_SECONDS)
             return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
+        failpoint(f"undo.{original['noun']}.after_answer")
         self._record(key, to=states.CONFIRMED, target_code=how)
         return Undone(business_key=key, how=how)
 
-    def _undo_intent(self, void: Row) -> None:
+    def _undo_intent(self, void: Row) -> int:
         # Taking back by key is repeatable: absent is its goal, so asking again is the read-back.
         with self.database.transaction() as connection:
             key = void["business_key"]
@@ -278,7 +308,7 @@ class Poster:
                 states.move(connection, business_key=key, to=states.ABSENT)
             if void["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
-            states.to_intent(connection, business_key=key, payload_hash="undo")
+            return states.to_intent(connection, business_key=key, payload_hash="undo")
 
 
 def differences(*, asked: Any, stored: Any) -> str:

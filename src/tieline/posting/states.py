@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from tieline.kernel.errors import LeaseLost
 from tieline.kernel.keys import SourceIdentity, business_key
 from tieline.posting.outcomes import EffectRequest
 
@@ -155,20 +156,26 @@ def plan_void(connection: Connection[Row], *, original: Row, now: datetime) -> R
     return get_effect(connection, business_key=key)
 
 
-def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: str) -> None:
-    """Commit to send: from PLANNED, ABSENT or a rejection that is tried again."""
+def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: str) -> int:
+    """Commit to send: from PLANNED, ABSENT or a rejection that is tried again.
+
+    Returns the number of the attempt, the epoch under which its outcome is recorded.
+    """
     connection.execute(
         "UPDATE effect SET state = 'PLANNED' WHERE business_key = %s AND state = 'REJECTED'",
         (business_key,),
     )
-    connection.execute(
+    row = connection.execute(
         """
         UPDATE effect SET state = 'INTENT', attempt = attempt + 1, payload_hash = %s,
             sent_at = clock_timestamp(), due_at = NULL, reason = NULL
-        WHERE business_key = %s
+        WHERE business_key = %s RETURNING attempt
         """,
         (payload_hash, business_key),
-    )
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"no effect stands under {business_key}")
+    return int(row["attempt"])
 
 
 def is_being_written(
@@ -219,6 +226,35 @@ def move(
         WHERE business_key = %s AND state <> %s
         """,
         (to, target_code, reason, due_in_seconds, due_in_seconds, to, business_key, to),
+    )
+
+
+def settle_attempt(
+    connection: Connection[Row],
+    *,
+    business_key: UUID,
+    attempt: int,
+    to: str,
+    reason: str | None = None,
+    due_in_seconds: int = 0,
+) -> None:
+    """Move an effect on from the INTENT of one attempt, and of no later one.
+
+    :raises LeaseLost: another run took it over while this one was away.
+    """
+    row = connection.execute(
+        "SELECT 1 FROM effect WHERE business_key = %s AND state = 'INTENT' AND attempt = %s"
+        " FOR UPDATE",
+        (business_key, attempt),
+    ).fetchone()
+    if row is None:
+        raise LeaseLost(f"attempt {attempt} at {business_key} was taken over by another run")
+    move(
+        connection,
+        business_key=business_key,
+        to=to,
+        reason=reason,
+        due_in_seconds=due_in_seconds,
     )
 
 

@@ -17,7 +17,7 @@ from dbos._serialization import DBOSPortableJSONSerializer
 from psycopg import Connection, OperationalError
 
 from tieline import __version__
-from tieline.kernel.errors import AskPerson, TryAgain
+from tieline.kernel.errors import AskPerson, LeaseLost, TryAgain
 from tieline.runtime.database import Database, Row
 from tieline.runtime.migrate import sqlalchemy_url
 from tieline.runtime.outcomes import count_outcome
@@ -141,7 +141,7 @@ class DurableEngine:
     def _call(self, item: WorkItem) -> tuple[Outcome, str | None, bool]:
         try:
             outcome = as_outcome(self._handlers[item.kind](DurableSteps(), item.subject))
-        except (TryAgain, OperationalError) as error:
+        except (TryAgain, LeaseLost, OperationalError) as error:
             return self._after_error(item, error, getattr(error, "retry_after_seconds", None))
         except AskPerson as error:
             return Failed(str(error)), None, False
@@ -154,7 +154,7 @@ class DurableEngine:
         self, item: WorkItem, error: Exception, retry_after_seconds: int | None
     ) -> tuple[Outcome, str | None, bool]:
         sentence = f"{type(error).__name__}: {error}"
-        is_patient = isinstance(error, (TryAgain, OperationalError))
+        is_patient = isinstance(error, (TryAgain, LeaseLost, OperationalError))
         if not is_patient and item.errors + 1 >= ERRORS_MAX:
             return Failed(sentence), None, False
         wait = retry_after_seconds or backoff_seconds(errors=item.errors)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from tieline import __version__
 from tieline.kernel.errors import TryAgain
 from tieline.runtime.database import Database
+from tieline.runtime.leases import Fence
 from tieline.runtime.postgres import process_start_ticks
 
 LEASE_SECONDS = 20
@@ -25,9 +27,11 @@ class Executor:
     executor_id: str
     version: str = __version__
     lease_seconds: int = LEASE_SECONDS
+    fence: Fence = field(default_factory=Fence)
 
     def register(self) -> None:
         """Announce this process."""
+        asked_at = time.monotonic_ns()
         with self.database.transaction() as connection:
             connection.execute(
                 """
@@ -37,12 +41,14 @@ class Executor:
                 (self.executor_id, host_name(), os.getpid(), process_start_ticks(os.getpid()),
                  self.version, self.lease_seconds),
             )  # fmt: skip
+        self.fence.extend(asked_at=asked_at, ttl_seconds=self.lease_seconds)
 
     def beat(self) -> None:
         """Prolong the lease.
 
         :raises TryAgain: this process was declared lost; it must end and be started anew.
         """
+        asked_at = time.monotonic_ns()
         with self.database.transaction() as connection:
             prolonged = connection.execute(
                 """
@@ -53,10 +59,13 @@ class Executor:
                 (self.lease_seconds, self.executor_id),
             ).rowcount
         if not prolonged:
+            self.fence.close()
             raise TryAgain(f"executor {self.executor_id} was declared lost and must start anew")
+        self.fence.extend(asked_at=asked_at, ttl_seconds=self.lease_seconds)
 
     def leave(self) -> None:
         """Say goodbye: what it still held is put back by the others."""
+        self.fence.close()
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE executor SET state = 'stopped' WHERE executor_id = %s AND state = 'alive'",

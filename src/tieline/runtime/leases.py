@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from tieline.kernel.errors import TryAgain
+from tieline.kernel.errors import LeaseLost, TryAgain
 from tieline.runtime.database import Database
 
 _MARGIN_SECONDS = 2
@@ -31,6 +31,33 @@ class Lease:
         """
         if not self.is_held():
             raise TryAgain(f"the lease {self.name} ran out before the call was made")
+
+
+@dataclass(slots=True, kw_only=True)
+class Fence:
+    """Until when this process surely holds its work: what it still means to send later, it does not.
+
+    Open where no executor was registered, for then nobody adopts anything.
+    """
+
+    deadline_nanoseconds: int | None = None
+
+    def extend(self, *, asked_at: int, ttl_seconds: int) -> None:
+        """Hold until a lease that was asked for at this monotonic instant runs out."""
+        self.deadline_nanoseconds = _deadline(asked_at, ttl_seconds)
+
+    def close(self) -> None:
+        """Let nothing more be sent."""
+        self.deadline_nanoseconds = 0
+
+    def check(self) -> None:
+        """Give up when late.
+
+        :raises LeaseLost: our work may have passed to another executor.
+        """
+        deadline = self.deadline_nanoseconds
+        if deadline is not None and time.monotonic_ns() >= deadline:
+            raise LeaseLost("this executor's lease ran out before the call was made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

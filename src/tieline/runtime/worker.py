@@ -20,7 +20,7 @@ from tieline.kernel.errors import TielineError, TryAgain
 from tieline.runtime.database import Database
 from tieline.runtime.durable import DurableEngine, OnFailed, _ignore_failure
 from tieline.runtime.executor import LEASE_SECONDS, Executor, new_executor_id
-from tieline.runtime.leases import Lease, Leases
+from tieline.runtime.leases import Fence, Lease, Leases
 from tieline.runtime.outcomes import count_outcome
 from tieline.runtime.telemetry import correlated, new_correlation_id
 from tieline.runtime.watchdog import Watchdog
@@ -74,6 +74,7 @@ class Worker:
         slots_max: int = _SLOTS_MAX,
         lease_seconds: int = LEASE_SECONDS,
         on_failed: OnFailed = _ignore_failure,
+        fence: Fence | None = None,
     ) -> None:
         self.executor_id = executor_id or new_executor_id()
         self._database = database
@@ -95,6 +96,7 @@ class Worker:
             executor_id=self.executor_id,
             version=version,
             lease_seconds=lease_seconds,
+            fence=fence or Fence(),
         )
         self.leases = Leases(database=database, holder=self.executor_id)
         self._engine = DurableEngine(

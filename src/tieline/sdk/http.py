@@ -105,6 +105,7 @@ class HttpClient:
         :raises Refused: the vendor understood and refused it; ``NotFound`` for 404 and 410.
         :raises AskPerson: credentials or permissions are refused, or a host is not allowed.
         :raises OutcomeUnknown: it may or may not have happened.
+        :raises LeaseLost: this process may have been declared lost; nothing was sent.
         """
         return self._call(_WRITE, method, path, query, content)
 
@@ -136,6 +137,8 @@ class HttpClient:
             request = self._http().build_request(
                 method, url, params=tuple(query) or None, content=body, headers=headers
             )
+            if purpose == _WRITE and self.connection.before_write is not None:
+                self.connection.before_write()
             response = self._http().send(request, stream=True)
         except _NEVER_SENT as error:
             raise NotExecuted(f"{name} could not be reached ({type(error).__name__})") from None

@@ -32,7 +32,8 @@ class Connection:
 
     ``config`` is the parsed TOML of the connection, ``secrets`` its decrypted credentials,
     ``allowed_hosts`` (host:port) the only places calls may go. ``before_call`` is called before
-    each single request, so that one page which takes several of them is paced too.
+    each single request, so that one page which takes several of them is paced too; ``before_write``
+    directly before the first byte of a write, so that a sender who woke up late gives up.
     """
 
     connection_key: str
@@ -42,6 +43,7 @@ class Connection:
     allowed_hosts: frozenset[str]
     timeout_seconds: int = 10
     before_call: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    before_write: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from tieline.canonical.commands import content_hash
 from tieline.casework import open_case
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.errors import (
+    LeaseLost,
     NotExecuted,
     OutcomeUnknown,
     Refused,
@@ -31,7 +32,7 @@ from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import EffectRequest, states
 from tieline.runtime.database import Database
-from tieline.runtime.leases import Leases
+from tieline.runtime.leases import Lease, Leases
 from tieline.runtime.outbox import publish
 from tieline.runtime.sql import load
 from tieline.runtime.work import BILLING
@@ -104,6 +105,7 @@ class _Bill:
 class _Drafting:
     database: Database
     connectors: Connectors
+    lease: Lease
     now: datetime
     correlation_id: str
 
@@ -122,16 +124,21 @@ class _Drafting:
                 return NotDrafted(
                     reason="invoice.conflict", message=effect["reason"] or "", due_in_seconds=0
                 )
-            case states.INTENT | states.UNKNOWN | states.PROBING:
+            case states.INTENT:
+                # We died between the reservation and the record: it may still commit.
+                lost = OutcomeUnknown("the ERP may still make the invoice it was asked for")
+                return self._unknown(bill, key, lost, reason="posting.interrupted")
+            case states.UNKNOWN | states.PROBING:
                 return self._ask(invoices, bill, key, was=effect["state"])
             case _:
                 return self._send(invoices, bill, key)
 
     def _send(self, invoices: Invoices, bill: _Bill, key: UUID) -> Drafted | NotDrafted:
-        waiting = self._reserve(bill, key)
-        if waiting:
-            return waiting
+        attempt = self._reserve(bill, key)
+        if isinstance(attempt, NotDrafted):
+            return attempt
         failpoint("invoice.after_intent")
+        self.lease.check()
         try:
             draft = invoices.draft_invoice(
                 entity_code=bill.entity_code,
@@ -142,13 +149,15 @@ class _Drafting:
             )
         except NotExecuted as error:
             wait = error.retry_after_seconds or 2
-            self._move(key, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
+            self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return NotDrafted(reason=error.code, message=str(error), due_in_seconds=wait)
         except Refused as refusal:
-            self._move(key, to=states.REJECTED, reason=refusal.reason)
+            self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return NotDrafted(reason=refusal.reason, message=str(refusal), due_in_seconds=0)
         except (OutcomeUnknown, TryAgain) as error:
             return self._unknown(bill, key, error)
+        except LeaseLost:
+            raise
         except TielineError:
             self._move(key, to=states.UNKNOWN, reason="posting.interrupted")
             raise
@@ -157,7 +166,7 @@ class _Drafting:
             return self._ask(invoices, bill, key, was=states.INTENT, is_empty=True)
         return self._believe(invoices, bill, key, target_code=draft.target_code)
 
-    def _reserve(self, bill: _Bill, key: UUID) -> NotDrafted | None:
+    def _reserve(self, bill: _Bill, key: UUID) -> int | NotDrafted:
         with self.database.transaction() as connection:
             # Writers share the period; whoever still writes is done, or waits, when we look.
             connection.execute(
@@ -172,13 +181,15 @@ class _Drafting:
                     due_in_seconds=5,
                 )
             content = _content(bill, expected=self._expected(connection, bill))
-            states.to_intent(connection, business_key=key, payload_hash=content_hash(content))
+            attempt = states.to_intent(
+                connection, business_key=key, payload_hash=content_hash(content)
+            )
             connection.execute(
                 "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
                 " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
                 (key, Jsonb(content)),
             )
-        return None
+        return attempt
 
     def _believe(
         self, invoices: Invoices, bill: _Bill, key: UUID, *, target_code: str
@@ -251,7 +262,9 @@ class _Drafting:
         self._move(key, to=states.CONFLICT, reason=message)
         return NotDrafted(reason="invoice.conflict", message=message, due_in_seconds=0)
 
-    def _unknown(self, bill: _Bill, key: UUID, error: Exception) -> NotDrafted:
+    def _unknown(
+        self, bill: _Bill, key: UUID, error: Exception, *, reason: str = "posting.answer_lost"
+    ) -> NotDrafted:
         declared = self.connectors.capabilities(connection_key=bill.target).settle_seconds
         with self.database.transaction() as connection:
             wait = states.settle_seconds(connection, connection_key=bill.target, declared=declared)
@@ -259,7 +272,7 @@ class _Drafting:
                 connection,
                 business_key=key,
                 to=states.UNKNOWN,
-                reason="posting.answer_lost",
+                reason=reason,
                 due_in_seconds=wait,
             )
         return NotDrafted(reason="invoice.unconfirmed", message=str(error), due_in_seconds=wait)
@@ -388,6 +401,19 @@ class _Drafting:
             contract_code=bill.erp_contract_code if is_fixed else "",
         )
 
+    def _settle(
+        self, key: UUID, attempt: int, *, to: str, reason: str, due_in_seconds: int = 0
+    ) -> None:
+        with self.database.transaction() as connection:
+            states.settle_attempt(
+                connection,
+                business_key=key,
+                attempt=attempt,
+                to=to,
+                reason=reason,
+                due_in_seconds=due_in_seconds,
+            )
+
     def _move(
         self, key: UUID, *, to: str, reason: str | None = None, due_in_seconds: int = 0
     ) -> None:
@@ -428,7 +454,11 @@ def draft_invoice(
         )
     try:
         drafting = _Drafting(
-            database=database, connectors=connectors, now=now, correlation_id=correlation_id
+            database=database,
+            connectors=connectors,
+            lease=lease,
+            now=now,
+            correlation_id=correlation_id,
         )
         return _draft_all(drafting, bills)
     finally:

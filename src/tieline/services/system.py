@@ -9,6 +9,7 @@ from tieline.kernel.clock import Clock
 from tieline.posting import Poster
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
+from tieline.runtime.leases import Fence
 from tieline.runtime.secrets import MasterKey
 from tieline.sdk.directory import Connectors, Systems
 from tieline.services.time_validation import TimeValidation
@@ -29,6 +30,7 @@ class System:
     connectors: Connectors
     systems: Systems
     budgets: Budgets
+    fence: Fence
     reader: Reader
     poster: Poster
     time_validation: TimeValidation

@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support.scene import NOW, Scene, add_hours, add_version, build_scene
+from tests.support.scene import DAY, NOW, Scene, add_hours, add_version, build_scene
 from tests.support.target import (
     BUSY,
     LATE,
+    LATE_SENDER,
     LOST,
     REFUSED_CONNECTION,
     FixedClock,
@@ -20,7 +21,9 @@ from tests.support.target import (
     OpenBudgets,
 )
 
+from tieline.canonical import TimeLineCommand
 from tieline.casework import dismiss, list_cases, sync_time_cases
+from tieline.kernel.errors import LeaseLost
 from tieline.ledger import plan
 from tieline.posting.lines import LinePoster, Scope
 from tieline.runtime.database import Database
@@ -77,6 +80,31 @@ def run(worker_database: Database, poster: LinePoster, scene: Scene) -> Run:
 def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
     with database.transaction() as connection:
         return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+def _scope(scene: Scene) -> Scope:
+    return Scope(target_connection="tryton", entity_code="HR-DE", period_id=scene.period_id)
+
+
+def _states(database: Database) -> list[dict[str, Any]]:
+    return _rows(database, "SELECT seconds, state, reason FROM effect ORDER BY seconds")
+
+
+def _let_stand(
+    database: Database, target: LineTarget, *, seconds: int, stored_seconds: int | None = None
+) -> None:
+    """Let the target hold the planned line of so many seconds, or another under its key."""
+    (row,) = _rows(database, f"SELECT business_key FROM effect WHERE seconds = {seconds}")
+    line = TimeLineCommand(
+        business_key=row["business_key"],
+        entity_code="HR-DE",
+        person_code="77",
+        task_code="501",
+        work_date=DAY,
+        seconds=stored_seconds or seconds,
+        narrative=None,
+    )
+    target.write_lines(entity_code="HR-DE", lines=[line])
 
 
 def _net_seconds(database: Database) -> int:
@@ -202,6 +230,85 @@ class TestPosting:
         assert [row["state"] for row in effects] == ["CONFLICT", "CONFIRMED"]
         assert "copy" in effects[0]["reason"]
         assert _net_seconds(owner_database) == 3600
+
+    def test_asks_again_when_it_cannot_read_what_it_wrote(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+        run: Run,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800])
+            plan(connection, entry_ids=None, now=NOW)
+        target.broken_reads = 1
+
+        poster.round(scope=_scope(scene))
+
+        assert {row["state"] for row in _states(owner_database)} == {"UNKNOWN"}
+        run()
+        assert target.calls == 1
+        assert _net_seconds(owner_database) == 5400
+
+    def test_takes_what_it_cannot_read_for_unknown_though_it_is_said_to_exist(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+        run: Run,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800])
+            plan(connection, entry_ids=None, now=NOW)
+        _let_stand(owner_database, target, seconds=3600)
+        target.broken_reads = 1
+
+        poster.round(scope=_scope(scene))
+
+        assert {row["state"] for row in _states(owner_database)} == {"UNKNOWN"}
+        run()
+        assert sorted(line.seconds for line in target.lines.values()) == [1800, 3600]
+        assert _net_seconds(owner_database) == 5400
+
+    def test_leaves_to_a_person_what_stands_otherwise_under_its_key(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800])
+            plan(connection, entry_ids=None, now=NOW)
+        _let_stand(owner_database, target, seconds=3600, stored_seconds=60)
+
+        run()
+
+        assert [
+            (row["seconds"], row["state"], row["reason"]) for row in _states(owner_database)
+        ] == [
+            (1800, "CONFIRMED", None),
+            (3600, "CONFLICT", "posted.conflict"),
+        ]
+        assert _net_seconds(owner_database) == 1800
+
+    def test_leaves_an_intent_behind_when_it_woke_up_late(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+        run: Run,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600])
+            plan(connection, entry_ids=None, now=NOW)
+        target.plan = [LATE_SENDER]
+
+        with pytest.raises(LeaseLost):
+            poster.round(scope=_scope(scene))
+
+        assert [row["state"] for row in _states(owner_database)] == ["INTENT"]
+        run()
+        assert [line.seconds for line in target.lines.values()] == [3600]
 
     def test_withdraws_a_plan_that_a_newer_version_overtook(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -15,7 +15,7 @@ from tests.support.scene import NOW, build_scene
 from tests.support.target import FixedClock, OpenBudgets
 
 from tieline.canonical import TaskCommand
-from tieline.kernel.errors import NotExecuted, OutcomeUnknown, Refused
+from tieline.kernel.errors import LeaseLost, NotExecuted, OutcomeUnknown, Refused
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import Poster
 from tieline.posting.outcomes import (
@@ -42,11 +42,16 @@ class Forgetful:
     records: list[Mapping[str, str]] = field(default_factory=list)
     moods: list[type[Exception] | str] = field(default_factory=list)
     late: list[Mapping[str, str]] = field(default_factory=list)
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
     writes: int = 0
 
     def write(self, *, command: TaskCommand) -> Receipt:
         self.writes += 1
         mood = self.moods.pop(0) if self.moods else ""
+        for happens in self.meanwhile:
+            happens()
+        if mood is LeaseLost:
+            raise LeaseLost("the sender woke up late")
         if mood is NotExecuted:
             raise NotExecuted("the target is not reachable")
         if mood is Refused:
@@ -296,6 +301,44 @@ class TestOneRecord:
         assert isinstance(undone, Undone)
         assert isinstance(again, Confirmed)
         assert again.business_key != made.business_key
+
+
+class TestSenderWhoWokeUpLate:
+    """Another run may have its work by now."""
+
+    def test_records_nothing_when_it_gave_up_before_the_call(
+        self, poster: Poster, target: Forgetful, worker_database: Database
+    ) -> None:
+        target.moods = [LeaseLost]
+
+        with pytest.raises(LeaseLost):
+            _post(poster)
+
+        assert _state(worker_database) == "INTENT"
+        assert isinstance(_post_until_settled(poster), Confirmed)
+        assert len(target.records) == 1
+
+    @pytest.mark.parametrize("mood", [NotExecuted, Refused, "lost"])
+    def test_does_not_speak_for_the_attempt_of_another(
+        self, mood: Any, poster: Poster, target: Forgetful, worker_database: Database
+    ) -> None:
+        target.moods = [mood]
+        target.meanwhile = [lambda: _send_anew(worker_database)]
+
+        with pytest.raises(LeaseLost):
+            _post(poster)
+
+        assert _state(worker_database) == "INTENT"
+
+
+def _send_anew(database: Database) -> None:
+    """Do what a successor does until just before its call."""
+    with database.transaction() as connection:
+        for state in ("UNKNOWN", "PROBING", "ABSENT"):
+            connection.execute("UPDATE effect SET state = %s WHERE noun = 'task'", (state,))
+        connection.execute(
+            "UPDATE effect SET state = 'INTENT', attempt = attempt + 1 WHERE noun = 'task'"
+        )
 
 
 class TestSharedName:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tieline.kernel.errors import TryAgain
+from tieline.kernel.errors import LeaseLost, TryAgain
 from tieline.runtime.database import Database
-from tieline.runtime.leases import Leases
+from tieline.runtime.executor import Executor
+from tieline.runtime.leases import Fence, Leases
 
 pytestmark = pytest.mark.sql
 
@@ -53,3 +56,55 @@ class TestLeases:
 
         with pytest.raises(TryAgain, match="lease call"):
             lease.check()
+
+
+class TestFence:
+    """What an executor still meant to send is not sent once its work may be another's."""
+
+    def test_is_open_where_no_executor_was_registered(self) -> None:
+        Fence().check()
+
+    def test_holds_as_long_as_the_executor_beats(self, worker_database: Database) -> None:
+        fence = Fence()
+        executor = Executor(database=worker_database, executor_id="one", fence=fence)
+        executor.register()
+        first = fence.deadline_nanoseconds
+        executor.beat()
+
+        fence.check()
+        assert first is not None
+        assert fence.deadline_nanoseconds is not None
+        assert fence.deadline_nanoseconds > first
+
+    def test_closes_before_the_row_runs_out(self, worker_database: Database) -> None:
+        fence = Fence()
+        Executor(
+            database=worker_database, executor_id="one", lease_seconds=1, fence=fence
+        ).register()
+
+        time.sleep(1)
+
+        with pytest.raises(LeaseLost):
+            fence.check()
+
+    def test_closes_when_the_executor_was_declared_lost(self, worker_database: Database) -> None:
+        fence = Fence()
+        executor = Executor(database=worker_database, executor_id="one", fence=fence)
+        executor.register()
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE executor SET state = 'lost'")
+
+        with pytest.raises(TryAgain):
+            executor.beat()
+        with pytest.raises(LeaseLost):
+            fence.check()
+
+    def test_closes_when_the_executor_leaves(self, worker_database: Database) -> None:
+        fence = Fence()
+        executor = Executor(database=worker_database, executor_id="one", fence=fence)
+        executor.register()
+
+        executor.leave()
+
+        with pytest.raises(LeaseLost):
+            fence.check()
