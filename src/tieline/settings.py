@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tieline.kernel.errors import UserMistake
+from tieline.kernel.failpoints import read_wanted
 
 HOME_VARIABLE = "TIELINE_HOME"
 DSN_VARIABLE = "TIELINE_DSN"
@@ -81,6 +82,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
     :raises UserMistake: a value cannot be understood.
     """
     values = os.environ if environment is None else environment
+    read_wanted(values)
     return Settings(
         home=_path(values, HOME_VARIABLE, _default_home(values)),
         cache=_path(values, CACHE_VARIABLE, _default_cache(values)),

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tieline.kernel.failpoints import FAILPOINTS
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "tieline"
 _CODE = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)+")
@@ -88,7 +90,7 @@ def _collect(tree: ast.Module, names: Names) -> None:
         elif called == "failpoint" or called in ("debug", "info", "warning", "error", "exception"):
             other |= set(_texts(call))
     texts = {word for word in _texts(tree) if _is_reason(word)}
-    names.reasons |= texts - other
+    names.reasons |= texts - other - FAILPOINTS
 
 
 def _is_reason(word: str) -> bool:

@@ -24,6 +24,7 @@ from tieline.canonical import (
     TaskCommand,
 )
 from tieline.canonical.commands import ContractLine
+from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
 from tieline.kernel.money import SECONDS_PER_HOUR
 from tieline.posting.outcomes import (
@@ -120,6 +121,7 @@ def run_step(*, database: Database, poster: Posts, job: Job, step: Step, now: da
             return {"state": DONE}
         case _Ready():
             result = poster.post(request=_request(job, step, prepared), build=prepared.build)
+            failpoint("provision.after_post")
             return _settle(database, job, step, prepared, result, now)
 
 
@@ -138,6 +140,7 @@ def undo_step(
                 _forget(connection, job, step_id)
                 return {"state": DONE}
     result = poster.undo(business_key=UUID(done["business_key"]))
+    failpoint("provision.after_undo")
     match result:
         case Waiting(due_in_seconds=seconds):
             return {"state": WAITING, "due_in_seconds": max(1, seconds)}
