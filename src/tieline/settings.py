@@ -20,8 +20,11 @@ LOG_LEVEL_VARIABLE = "TIELINE_LOG_LEVEL"
 PASSWORD_VARIABLE = "TIELINE_PASSWORD"  # noqa: S105 - the variable's name
 NEW_PASSWORD_VARIABLE = "TIELINE_NEW_PASSWORD"  # noqa: S105 - the variable's name
 SECRET_VARIABLE_PREFIX = "TIELINE_SECRET_"  # noqa: S105 - the beginning of a variable's name
+RAW_RETENTION_VARIABLE = "TIELINE_RAW_RETENTION_DAYS"
+RAW_RETENTION_DAYS = 400
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
+_DAYS_MAX = 36_500
 _OPEN_FOLDER = 0o755
 _PRIVATE_FOLDER = 0o700
 
@@ -39,6 +42,7 @@ class Settings:
     dsn: str | None
     business_now: datetime | None
     log_level: str
+    raw_retention_days: int
 
     @property
     def run_directory(self) -> Path:
@@ -89,6 +93,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         dsn=values.get(DSN_VARIABLE) or None,
         business_now=_instant(values, BUSINESS_NOW_VARIABLE),
         log_level=_log_level(values),
+        raw_retention_days=_days(values, RAW_RETENTION_VARIABLE, RAW_RETENTION_DAYS),
     )
 
 
@@ -112,6 +117,15 @@ def _default_cache(values: Mapping[str, str]) -> Path:
 
 def _home_folder(values: Mapping[str, str]) -> Path:
     return Path(values["HOME"]) if values.get("HOME") else Path.home()
+
+
+def _days(values: Mapping[str, str], name: str, default: int) -> int:
+    given = values.get(name)
+    if not given:
+        return default
+    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:6]) <= _DAYS_MAX:
+        raise UserMistake(f"{name} is no number of days from 1 to {_DAYS_MAX}: {given!r}")
+    return int(given)
 
 
 def _instant(values: Mapping[str, str], name: str) -> datetime | None:

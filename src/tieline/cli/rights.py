@@ -38,7 +38,7 @@ _DAYS_MAX = 3660
 
 @click.group()
 def people() -> None:
-    """People who may log in."""
+    """People who may log in; and erasing somebody who delivers."""
 
 
 @people.command("add")
@@ -103,6 +103,33 @@ def people_list(tools: Tools, as_json: bool) -> int:
             (each.login, each.display_name, ", ".join(each.roles), ", ".join(each.entities))
             for each in found
         ],
+    )
+    return 0
+
+
+@people.command("erase")
+@click.argument("who")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def people_erase(tools: Tools, who: str, reason: str, login: str, as_json: bool) -> int:
+    """Erase somebody who delivers, by e-mail or id: name, address and texts go, every sum stays."""
+    from tieline.services.erasing import erase
+
+    system = tools.system()
+    by = decider(signed(system, login), role=ADMIN)
+    with system.database.transaction() as connection:
+        erased = erase(connection, who=who, by=by.login, reason=reason, now=system.clock.now())
+    show_facts(
+        {
+            "person_id": erased.person_id,
+            "raw_rows": erased.raw_rows,
+            "versions": erased.versions,
+            "narratives": erased.narratives,
+            "keys": erased.keys,
+        },
+        as_json=as_json,
     )
     return 0
 

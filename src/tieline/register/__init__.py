@@ -31,7 +31,14 @@ from tieline.register.owners import (
     list_drifts,
     settle,
 )
-from tieline.register.people import Roster, create_person, load_roster, matches, rename_person
+from tieline.register.people import (
+    Roster,
+    create_person,
+    erase_person,
+    load_roster,
+    matches,
+    rename_person,
+)
 from tieline.register.sources import (
     Source,
     as_client,
@@ -90,6 +97,7 @@ __all__ = [
     "create_person",
     "current_client_id",
     "email_key",
+    "erase_person",
     "exact_matches",
     "find_current",
     "find_newest",

@@ -88,3 +88,14 @@ def rename_person(
         """,
         (name, email_key(email), person_id, name, email_key(email)),
     )
+
+
+def erase_person(connection: Connection[Row], *, person_id: UUID) -> Mapping[str, int]:
+    """Take a person's name, address and words out of every table; ids and sums stay.
+
+    Return how many raw rows went, how many versions and texts were emptied, and how many keys stay.
+    """
+    row = connection.execute("SELECT tieline.erase_person(%s) AS counts", (person_id,)).fetchone()
+    assert row is not None
+    counts: Mapping[str, int] = row["counts"]
+    return counts

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 
 KEEP_SECONDS = 86_400
+_PARTITIONS = "SELECT tieline.keep_raw_partitions(%(today)s, %(keep_days)s) AS dropped"
 _BATCH_MAX = 5000
 _RUNS = load("tieline.runtime", "purge_runs")
 _WORK = load("tieline.runtime", "purge_work")
@@ -21,3 +24,14 @@ def purge(database: Database, *, keep_seconds: int = KEEP_SECONDS) -> int:
         with database.transaction() as connection:
             removed += connection.execute(statement, values).rowcount
     return removed
+
+
+def keep_raw_partitions(database: Database, *, today: date, keep_days: int) -> int:
+    """Make the days to come a place for what sources send, and drop what is older than it may be.
+
+    Return how many days went.
+    """
+    with database.transaction() as connection:
+        row = connection.execute(_PARTITIONS, {"today": today, "keep_days": keep_days}).fetchone()
+    assert row is not None
+    return int(row["dropped"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tieline.casework import keep_cases
-from tieline.runtime.housekeeping import purge
+from tieline.runtime.housekeeping import keep_raw_partitions, purge
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
@@ -84,8 +84,17 @@ class Workday:
             Job(
                 name="housekeeping",
                 interval_seconds=_HOUSEKEEPING_SECONDS,
-                function=lambda: purge(self.system.database),
+                function=self.keep_house,
             ),
+        )
+
+    def keep_house(self) -> None:
+        """Remove what nobody reads again, and what sources sent longer ago than it may be kept."""
+        purge(self.system.database)
+        keep_raw_partitions(
+            self.system.database,
+            today=self.system.clock.now().date(),
+            keep_days=self.system.settings.raw_retention_days,
         )
 
     def keep_register(self) -> None:

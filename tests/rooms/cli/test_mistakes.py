@@ -54,6 +54,7 @@ _MISTAKES: tuple[tuple[str, ...], ...] = (
     ("keys", "issue", "k", "--scope", "time:read", "--days", "garbage", *_BY),
     ("keys", "issue", "k", "--scope", "time:read", "--by", "nobody"),
     ("keys", "revoke", "none", "--reason", "r", *_BY),
+    ("people", "erase", "nobody@firm.example", "--reason", "r", *_BY),
     ("people", "add", "controller", "--role", "controller"),
     ("people", "add", "a b", "--role", "controller"),
     ("people", "add", "new", "--role", "controller", "--entity", "XX"),
