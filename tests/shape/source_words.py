@@ -15,6 +15,8 @@ SOURCE = ROOT / "src" / "tieline"
 _CODE = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)+")
 _SETTING = re.compile(r"\bTIELINE_[A-Z_]*[A-Z]_?(?![A-Z])")
 _OUTSIDE = frozenset({"sandbox", "proof", "console", "rehearsal.py"})
+# The first column of what is held: it names the reason of its case.
+_STATEMENT_REASON = re.compile(r"SELECT '([a-z]+\.[a-z_]+)'")
 # The families of reasons and problem codes; what begins otherwise is a file, a field or a vendor's word.
 _FAMILIES = frozenset(
     "assignment call case client connection contract database deal explain file harvest hubspot"
@@ -63,6 +65,15 @@ def read_settings_names() -> set[str]:
         name
         for name in found
         if not name.startswith("TIELINE_SANDBOX_") and name != "TIELINE_SECRET_CONNECTION_NAME"
+    }
+
+
+def read_statement_reasons() -> set[str]:
+    """Collect the reasons that statements make, where no line of Python names them."""
+    return {
+        code
+        for path in SOURCE.rglob("*.sql")
+        for code in _STATEMENT_REASON.findall(path.read_text(encoding="utf-8"))
     }
 
 

@@ -15,7 +15,7 @@ from tieline.services.readiness_checks import NOT_CHECKED
 from tieline.validation import builtin_rules
 
 from .reference import FOLDER, pages, words
-from .source_words import read_names, read_settings_names
+from .source_words import read_names, read_settings_names, read_statement_reasons
 
 _WRITE_IT = "run script/reference"
 _SAY_IT = "write a sentence for each in docs/reference/words.toml, and run script/reference"
@@ -49,6 +49,11 @@ class TestReference:
         assert set(words()["reasons"]) == named, _SAY_IT
         page = (FOLDER / "reasons.md").read_text(encoding="utf-8")
         assert [code for code in sorted(in_books | named) if f"`{code}`" not in page] == []
+
+    def test_has_every_reason_that_a_statement_makes(self) -> None:
+        page = (FOLDER / "reasons.md").read_text(encoding="utf-8")
+
+        assert [code for code in read_statement_reasons() if f"`{code}`" not in page] == [], _SAY_IT
 
     def test_has_every_command(self) -> None:
         page = (FOLDER / "commands.md").read_text(encoding="utf-8")
