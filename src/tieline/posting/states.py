@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -154,6 +155,17 @@ def plan_void(connection: Connection[Row], *, original: Row, now: datetime) -> R
         (key, effect_no, now, original["business_key"]),
     )
     return get_effect(connection, business_key=key)
+
+
+def withdraw_voids(connection: Connection[Row], *, undoes_keys: Sequence[UUID]) -> None:
+    """Let writes stand whose undoing was refused, now that they are wanted again."""
+    connection.execute(
+        """
+        UPDATE effect SET state = 'WITHDRAWN', reason = NULL
+        WHERE undoes_key = ANY (%s) AND kind = 'void' AND state IN ('PLANNED', 'REJECTED')
+        """,
+        (list(undoes_keys),),
+    )
 
 
 def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: str) -> int:

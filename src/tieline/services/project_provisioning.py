@@ -26,6 +26,7 @@ from tieline.kernel.clock import Clock
 from tieline.kernel.errors import TryAgain
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
+from tieline.posting import states
 from tieline.register import as_opportunity, find_newest
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
@@ -188,6 +189,8 @@ class Provisioning:
             if row["state"] != "ready":
                 return str(row["state"])
             job = _job(connection, row)
+            # What an earlier attempt could not take back is built upon now.
+            states.withdraw_voids(connection, undoes_keys=job.keys_done())
             contract_id, project_id = store_contract(
                 connection, plan_row=row, deal=job.deal, now=now
             )

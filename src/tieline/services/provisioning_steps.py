@@ -84,6 +84,11 @@ class Job:
         done: Mapping[str, Any] = self.plan.get("done", {})
         return done
 
+    def keys_done(self) -> list[UUID]:
+        """Return the keys of the writes that stand."""
+        keys = [done["business_key"] for done in self.done.values()]
+        return [UUID(key) for key in keys if key is not None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
@@ -134,11 +139,10 @@ def undo_step(
         with database.transaction() as connection:
             _forget(connection, job, step_id)
         return {"state": DONE}
-    if step_id.endswith(".client"):
-        with database.transaction() as connection:
-            if _client_is_used(connection, job):
-                _forget(connection, job, step_id)
-                return {"state": DONE}
+    with database.transaction() as connection:
+        if _is_shared(connection, job, step_id):
+            _forget(connection, job, step_id)
+            return {"state": DONE}
     result = poster.undo(business_key=UUID(done["business_key"]))
     failpoint("provision.after_undo")
     match result:
@@ -503,8 +507,30 @@ def _unlink(connection: Connection[Row], done: Mapping[str, Any], *, now: dateti
         )
 
 
+def _is_shared(connection: Connection[Row], job: Job, step_id: str) -> bool:
+    """Say whether another deal builds on it, so that it is not ours alone to take back."""
+    kind = step_id.partition(":")[0]
+    if kind.endswith(".client"):
+        return _client_is_used(connection, job)
+    return kind == "erp.employee" and _employee_is_used(connection, job, step_id)
+
+
+def _employee_is_used(connection: Connection[Row], job: Job, step_id: str) -> bool:
+    step = next((one for one in job.plan["steps"] if one["id"] == step_id), None)
+    if step is None:
+        return False
+    same = [{"id": step_id, "target": step["target"], "person_id": step["person_id"]}]
+    row = connection.execute(
+        """
+        SELECT 1 FROM provisioning_plan WHERE plan -> 'steps' @> %s AND plan_id <> %s
+          AND entity_code = %s AND state IN ('running', 'active') LIMIT 1
+        """,
+        (Jsonb(same), job.plan_id, job.row["entity_code"]),
+    ).fetchone()
+    return row is not None
+
+
 def _client_is_used(connection: Connection[Row], job: Job) -> bool:
-    # A client that another deal builds on is not ours alone to take back.
     row = connection.execute(
         """
         SELECT 1 FROM provisioning_plan WHERE plan ->> 'client_id' = %s AND plan_id <> %s

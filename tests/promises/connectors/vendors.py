@@ -38,6 +38,11 @@ class Vendor:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def journal(self) -> list[dict[str, Any]]:
+        answer = httpx.get(f"{self.url}/_sandbox/journal", headers={"x-sandbox-token": "control"})
+        lines: list[dict[str, Any]] = answer.json()["journal"]
+        return lines
+
     def connection(self, *, secrets: dict[str, str], **config: Any) -> Connection:
         return Connection(
             connection_key="vendor",

@@ -1,0 +1,400 @@
+"""From a won deal to a project in every system, or to nothing at all and a case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from tests.promises.connectors.vendors import Vendor, running_harvest, running_hubspot
+from tests.support.deal import (
+    BOOKS,
+    CLOCK,
+    CRM,
+    NOW,
+    Flow,
+    Systems,
+    deal_refs,
+    found_firm,
+    land_deal,
+    land_nouns,
+    lend_ben,
+    open_flow,
+    open_systems,
+    user_refs,
+)
+
+from tieline.casework import CaseSummary, fix_and_replay, list_cases, sync_time_cases
+from tieline.runtime.migrate import Dsns
+from tieline.services.deals import ask_for_project
+from tieline.services.project_provisioning import COMPENSATED, STUCK
+
+IN_BOOKS = ["client", "contract", "project", "task", "employee"]
+IN_CLOCK = ["clients", "projects", "task_assignments", "user_assignments", "user_assignments"]
+
+
+class World:
+    """A deal, the three systems and a firm that has just won it."""
+
+    def __init__(self, dsns: Dsns, crm: Vendor, clock: Vendor, folder: Path) -> None:
+        self.dsns, self.crm, self.clock = dsns, crm, clock
+        self.systems: Systems = open_systems(crm, clock, folder=folder)
+        self.flow: Flow = open_flow(dsns, self.systems)
+        self.deal, self.second_deal = deal_refs(crm)
+        with self.flow.owner.transaction() as connection:
+            found_firm(connection)
+
+    def win(self, **changed: Any) -> None:
+        """Let everything be read once the deal was won."""
+        land_nouns(self.flow.database, deal=self.deal, users=user_refs(self.clock), **changed)
+
+    def win_another(self) -> None:
+        """Win a second deal of the same client, with the same person lent to it."""
+        land_deal(self.flow.database, deal=self.second_deal, project_code="DP-2", minute=1)
+        lend_ben(self.flow.database, project_code="DP-2")
+
+    def change(self, minute: int, **changed: Any) -> None:
+        """Let the deal be read again after somebody changed it."""
+        land_deal(self.flow.database, deal=self.deal, minute=minute, **changed)
+
+    def refuse(self, step: str, *, keep: str = "") -> None:
+        """Let a system refuse a step for good, and one to take back what is kept."""
+        system, _, noun = step.partition(".")
+        kept_by, _, kept = keep.partition(".")
+        with self.systems.books.changed() as books:
+            books.refuses = {noun} if system == "erp" else set()
+            books.keeps = {kept} if kept_by == "erp" else set()
+        # Of two assignments the second is refused, so that the first must be taken back.
+        refused = f"assignment:{user_refs(self.clock)[1]}" if noun == "assignment" else noun
+        systems = replace(
+            self.systems,
+            crm_refuses=frozenset({noun} if system == "crm" else ()),
+            clock_refuses=frozenset({refused} if system == "time" else ()),
+            clock_keeps=frozenset({kept} if kept_by == "time" else ()),
+        )
+        self.flow = replace(self.flow, directory=systems.directory())
+
+    def try_again(self) -> None:
+        """Ask for the project once more, as a person does when a system was repaired."""
+        with self.flow.database.transaction() as connection:
+            ask_for_project(connection, plan_id=self.plan["plan_id"], correlation_id="again")
+        self.flow.run()
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        (row,) = self.rows("SELECT * FROM provisioning_plan")
+        return row
+
+    def project(self) -> tuple[str, bool]:
+        (row,) = self.rows(
+            "SELECT status, accepts_time FROM project_version WHERE superseded_at IS NULL"
+        )
+        return row["status"], row["accepts_time"]
+
+    def in_books(self) -> list[str]:
+        with self.systems.books.changed() as books:
+            return list(books.standing())
+
+    def in_clock(self) -> list[str]:
+        """Return what people could book on: what is there and not archived."""
+        standing: dict[tuple[str, int], bool] = {}
+        for line in self.clock.journal():
+            record = line["record"]
+            standing[line["table"], line["id"]] = bool(record) and record["is_active"]
+        return [table for (table, _), stands in standing.items() if stands and table in IN_CLOCK]
+
+    def told(self) -> dict[str, str]:
+        """Return what the CRM shows of the project."""
+        last = [line for line in self.crm.journal() if line["table"] == "deals"][-1]
+        properties: dict[str, str] = last["record"]["properties"]
+        return {
+            name: word for name, word in properties.items() if name.startswith("tieline_project_")
+        }
+
+    def links(self) -> list[str]:
+        rows = self.rows(
+            "SELECT connection_key, noun FROM crosswalk WHERE superseded_at IS NULL"
+            " AND because LIKE 'plan:%' ORDER BY 1, 2"
+        )
+        return [f"{row['connection_key']}.{row['noun']}" for row in rows]
+
+    def open_effects(self) -> list[dict[str, Any]]:
+        return self.rows(
+            "SELECT noun, state FROM effect WHERE state IN ('INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')"
+        )
+
+    def events(self) -> list[str]:
+        return [row["type"] for row in self.rows("SELECT type FROM event ORDER BY event_id")]
+
+    def case(self, reason: str) -> CaseSummary:
+        self.flow.keep_register()
+        with self.flow.database.transaction() as connection:
+            (found,) = list_cases(connection, reason=reason)
+        return found
+
+    def reasons(self) -> set[str]:
+        self.flow.keep_register()
+        with self.flow.database.transaction() as connection:
+            sync_time_cases(connection, now=NOW, correlation_id="c")
+            return {case.reason for case in list_cases(connection)}
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        with self.flow.owner.transaction() as connection:
+            return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def world(database: Dsns, tmp_path: Path) -> Iterator[World]:
+    with running_hubspot(tmp_path) as crm, running_harvest(tmp_path) as clock:
+        made = World(database, crm, clock, tmp_path)
+        yield made
+        made.flow.database.close()
+        made.flow.owner.close()
+
+
+class TestWonDeal:
+    def test_becomes_a_project_in_every_system(self, world: World) -> None:
+        world.win()
+
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        assert world.project() == ("active", True)
+        assert world.in_books() == IN_BOOKS
+        assert sorted(world.in_clock()) == IN_CLOCK
+        assert world.links() == [
+            f"{BOOKS}.client", f"{BOOKS}.contract", f"{BOOKS}.employee", f"{BOOKS}.erp_task",
+            f"{BOOKS}.project", f"{CLOCK}.client", f"{CLOCK}.project", f"{CLOCK}.task",
+        ]  # fmt: skip
+        assert world.events().count("project.active") == 1
+        assert world.open_effects() == []
+
+    def test_is_told_to_the_crm_at_the_end(self, world: World) -> None:
+        world.win()
+
+        world.flow.run()
+
+        assert world.told() == {
+            "tieline_project_status": "active",
+            "tieline_project_ref": "DP-1",
+        }
+        (status,) = world.rows("SELECT state, target_connection FROM effect WHERE noun = 'status'")
+        assert status == {"state": "CONFIRMED", "target_connection": CRM}
+
+    def test_is_told_once_when_the_answer_of_the_crm_was_lost(self, world: World) -> None:
+        world.win()
+        rule = {"name": "one", "kind": "answer_lost", "method": "PATCH", "occurrences": [1]}
+        world.crm.do("faults", {"add": [{**rule, "path": "/crm/v3/objects/deals"}]})
+
+        world.flow.run()
+
+        assert world.told()["tieline_project_status"] == "active"
+        (status,) = world.rows("SELECT state, attempt FROM effect WHERE noun = 'status'")
+        assert status == {"state": "CONFIRMED", "attempt": 1}
+
+    def test_makes_nothing_twice_when_it_is_run_again(self, world: World) -> None:
+        world.win()
+        world.flow.run()
+        before = len(world.clock.journal()), len(world.crm.journal())
+
+        world.flow.provision(str(world.plan["plan_id"]))
+        world.flow.run()
+
+        assert (len(world.clock.journal()), len(world.crm.journal())) == before
+        assert world.in_books() == IN_BOOKS
+
+    def test_accepts_no_time_before_every_system_has_it(self, world: World) -> None:
+        world.win()
+        world.refuse("time.assignment", keep="time.assignment")
+
+        world.flow.run()
+
+        seen = {
+            row["status"]
+            for row in world.rows("SELECT status FROM project_version WHERE accepts_time")
+        }
+        assert seen == set()
+        assert "project.active" not in world.events()
+
+
+class TestBlockedDeal:
+    def test_names_every_blocker_at_once(self, world: World) -> None:
+        world.win(
+            currency="CHF",
+            practice=None,
+            purchase_order=None,
+            project_code="bad code",
+            closed_on=None,
+        )
+
+        world.flow.run()
+
+        codes = {blocker["code"] for blocker in world.plan["blockers"]}
+        assert world.plan["state"] == "blocked"
+        assert codes == {
+            "deal.currency_not_billable",
+            "deal.practice_missing",
+            "deal.purchase_order_missing",
+            "deal.project_code_format",
+        }
+        assert world.reasons() >= codes
+        assert (world.in_books(), world.in_clock()) == ([], [])
+
+    def test_goes_on_when_the_last_of_them_is_gone(self, world: World) -> None:
+        world.win(practice=None, purchase_order=None)
+        world.flow.run()
+        world.change(1, practice=None)
+        world.flow.run()
+        assert [blocker["code"] for blocker in world.plan["blockers"]] == ["deal.practice_missing"]
+
+        world.change(2)
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        assert world.reasons() == set()
+
+
+_REFUSED = [
+    "erp.client",
+    "erp.contract",
+    "erp.project",
+    "erp.task",
+    "erp.employee",
+    "time.client",
+    "time.project",
+    "time.task",
+    "time.assignment",
+]
+
+
+class TestRefusedStep:
+    @pytest.mark.parametrize("step", _REFUSED)
+    def test_takes_back_everything_before_it(self, world: World, step: str) -> None:
+        world.win()
+        world.refuse(step)
+
+        world.flow.run()
+
+        assert world.plan["state"] == "compensated"
+        assert world.project() == ("compensated", False)
+        assert (world.in_books(), world.in_clock(), world.links()) == ([], [], [])
+        assert world.told() == {}
+        assert world.open_effects() == []
+        case = world.case(COMPENSATED)
+        assert case.thing_key == f"{CRM}:{world.deal}"
+        assert case.details["residue"] == ""
+        assert "takes no" in case.details["message"] or "take no" in case.details["message"]
+
+    @pytest.mark.parametrize("step", _REFUSED)
+    def test_is_made_once_after_the_repair(self, world: World, step: str) -> None:
+        world.win()
+        world.refuse(step)
+        world.flow.run()
+        world.case(COMPENSATED)
+        world.refuse("")
+
+        world.try_again()
+
+        assert world.plan["state"] == "active"
+        assert world.project() == ("active", True)
+        assert sorted(world.in_books()) == sorted(IN_BOOKS)
+        assert sorted(world.in_clock()) == IN_CLOCK
+        assert world.told()["tieline_project_status"] == "active"
+        assert world.reasons() == set()
+
+    def test_of_the_report_leaves_the_project_and_a_case(self, world: World) -> None:
+        world.win()
+        world.refuse("crm.status")
+
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        assert world.project() == ("active", True)
+        assert world.reasons() == {"posted.rejected"}
+
+    def test_of_the_report_is_told_after_the_repair(self, world: World) -> None:
+        world.win()
+        world.refuse("crm.status")
+        world.flow.run()
+        world.reasons()
+        world.refuse("")
+
+        _replay(world, world.case("posted.rejected").case_id)
+        world.flow.run()
+
+        assert world.told()["tieline_project_status"] == "active"
+        assert world.reasons() == set()
+
+
+class TestUndoThatIsRefusedToo:
+    @pytest.mark.parametrize(
+        ("kept", "residue"),
+        [
+            ("erp.contract", "erp.contract 2: books.in_use"),
+            ("time.project", "vendor.in_use"),
+        ],
+    )
+    def test_is_a_case_that_names_what_is_left(self, world: World, kept: str, residue: str) -> None:
+        world.win()
+        world.refuse("time.assignment", keep=kept)
+
+        world.flow.run()
+
+        assert world.plan["state"] == "stuck"
+        assert world.project() == ("compensated", False)
+        case = world.case(STUCK)
+        assert kept in case.details["residue"]
+        assert residue in case.details["residue"]
+        assert ";" not in case.details["residue"]
+
+    def test_is_taken_up_where_it_stands_after_the_repair(self, world: World) -> None:
+        world.win()
+        world.refuse("time.assignment", keep="erp.contract")
+        world.flow.run()
+        assert world.in_books() == ["contract"]
+        world.refuse("")
+
+        world.try_again()
+
+        assert world.plan["state"] == "active"
+        assert sorted(world.in_books()) == sorted(IN_BOOKS)
+        assert sorted(world.in_clock()) == IN_CLOCK
+        assert world.reasons() == set()
+
+
+class TestTwoDealsOfOneClient:
+    def test_share_what_both_build_on_though_one_is_taken_back(self, world: World) -> None:
+        world.win()
+        world.win_another()
+        world.flow.keep_register()
+        first, second = (
+            str(row["plan_id"])
+            for row in world.rows(
+                "SELECT plan_id FROM provisioning_plan ORDER BY plan ->> 'project_code'"
+            )
+        )
+        down = replace(world.systems, clock_busy=frozenset({"client"}))
+        world.flow = replace(world.flow, directory=down.directory())
+        # Both have passed the books when the time tool begins to refuse the first.
+        world.flow.provision(first)
+        for _ in range(3):
+            world.flow.provision(second)
+            world.flow.pass_settle_windows()
+        refusing = replace(world.systems, clock_refuses=frozenset({"project:DP-1"}))
+        world.flow = replace(world.flow, directory=refusing.directory())
+
+        world.flow.run()
+
+        states = world.rows("SELECT state FROM provisioning_plan ORDER BY plan ->> 'project_code'")
+        assert [row["state"] for row in states] == ["compensated", "active"]
+        assert sorted(world.in_books()) == sorted(IN_BOOKS)
+        assert f"{BOOKS}.employee" in world.links()
+        assert world.in_clock().count("clients") == 1
+
+
+def _replay(world: World, case_id: UUID) -> None:
+    with world.flow.database.transaction() as connection:
+        fix_and_replay(connection, case_id=case_id, by="ann", reason="repaired", now=NOW)

@@ -1,0 +1,47 @@
+"""A fake that outlives the processes that call it: it lives in a file, one call at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outliving:
+    """Pass every call on to the fake in the file; what the call did is there before it returns."""
+
+    path: Path
+
+    def put(self, fake: Any) -> Outliving:
+        """Keep a fake here."""
+        self.path.write_bytes(pickle.dumps(fake))
+        return self
+
+    @contextmanager
+    def changed(self) -> Iterator[Any]:
+        """Lend the fake itself, and keep what became of it even when the block fails."""
+        with self.path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            fake = pickle.loads(file.read())
+            try:
+                yield fake
+            finally:
+                file.seek(0)
+                file.truncate()
+                file.write(pickle.dumps(fake))
+                file.flush()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def call(**arguments: Any) -> Any:
+            with self.changed() as fake:
+                return getattr(fake, name)(**arguments)
+
+        return call
