@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,13 @@ def prepared_cluster(clusters: _Clusters, database_major: int) -> PreparedCluste
 @pytest.fixture
 def database(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
     """Give a fresh migrated database: its DSNs by role."""
+    with new_database(prepared_cluster) as dsns:
+        yield dsns
+
+
+@contextmanager
+def new_database(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
+    """Lend a fresh migrated database."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     identifier = sql.Identifier(name)
     with psycopg.connect(prepared_cluster.cluster.superuser_dsn, autocommit=True) as admin:

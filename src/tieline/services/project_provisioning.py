@@ -33,7 +33,7 @@ from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deal
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_plan import ACTIVATE, Plan, build_plan, terms_of
+from tieline.services.provisioning_plan import ACTIVATE, CRM_STATUS, Plan, build_plan, terms_of
 from tieline.services.provisioning_register import (
     end_contract,
     set_project,
@@ -92,14 +92,18 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         rows = connection.execute(
             """
             SELECT p.plan_id, p.state,
-                   p.state IN ('ready', 'running', 'compensating') OR EXISTS (
-                       SELECT FROM effect e
-                       WHERE (e.connection_key, e.source_epoch, e.source_ref)
-                             = (p.connection_key, p.source_epoch, p.deal_ref)
-                         AND e.kind = 'write' AND e.state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')
-                         AND p.state = 'active') AS has_open_steps
+                   p.state IN ('ready', 'running', 'compensating')
+                   -- The report to the CRM follows the activation; one that was refused is a case.
+                   OR (p.state = 'active' AND jsonb_path_exists(p.plan, '$.steps[*] ? (@.id == $report)', %(report)s)
+                       AND p.plan -> 'done' -> %(step)s IS NULL
+                       AND NOT EXISTS (
+                           SELECT FROM effect e
+                           WHERE (e.connection_key, e.source_epoch, e.source_ref, e.noun, e.part)
+                                 = (p.connection_key, p.source_epoch, p.deal_ref, 'status', 'active')
+                             AND e.state IN ('REJECTED', 'CONFLICT'))) AS has_open_steps
             FROM provisioning_plan p ORDER BY p.planned_at, p.plan_id
-            """
+            """,
+            {"step": CRM_STATUS, "report": Jsonb({"report": CRM_STATUS})},
         ).fetchall()
     return PlansResult(
         ready=tuple(row["plan_id"] for row in rows if row["has_open_steps"]),
