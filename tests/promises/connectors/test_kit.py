@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from tieline import cli
-from tieline.app import connector_packages
+from tieline.app import InstalledSystems, connector_packages
 from tieline.sdk import quality
 from tieline.settings import Settings
 
@@ -142,6 +142,7 @@ class Terminal:
             run_worker=_never,
             run_web=_never,
             connector_packages=connector_packages,
+            systems=InstalledSystems(),
             words=line.split()[1:],
         )
         said = self._capsys.readouterr()
