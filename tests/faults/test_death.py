@@ -18,7 +18,7 @@ from tieline.kernel.failpoints import EXIT_CODE, FAILPOINTS, PLAN_STEPS, UNDONE_
 _PATIENCE_SECONDS = 60
 # These are written to the ERP first, then to the time tool, which knows no keys.
 _TWICE = ("client", "project", "task")
-# Real workers are needed for it.
+# Real workers are needed for it: tests/rooms/runtime/test_worker.py.
 _ELSEWHERE = {"watchdog.after_cancel"}
 
 Deaths = tuple[str, ...]

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tieline.kernel.failpoints import EXIT_CODE, VARIABLE
 from tieline.runtime.database import Database
 from tieline.runtime.housekeeping import purge
 from tieline.runtime.migrate import Dsns
@@ -35,10 +36,13 @@ def saga_database(database: Dsns) -> Iterator[Database]:
 
 
 @contextmanager
-def worker(dsns: Dsns, *options: str) -> Iterator[subprocess.Popen[str]]:
+def worker(
+    dsns: Dsns, *options: str, failpoint: str | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    wanted = {} if failpoint is None else {VARIABLE: failpoint}
     process = subprocess.Popen(
         [sys.executable, str(_WORKER), *options],
-        env=os.environ | {"TIELINE_TEST_DSN": dsns.worker},
+        env=os.environ | {"TIELINE_TEST_DSN": dsns.worker} | wanted,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -114,6 +118,26 @@ class TestKilledWorker:
         assert [row["data"]["adopted"] for row in event] == [1]
         assert counted == {"count": 1}
         assert {row["status"]: row["count"] for row in states} == {"CANCELLED": 1, "SUCCESS": 1}
+
+    def test_leaves_its_saga_to_a_third_when_the_adopter_dies_too(
+        self, database: Dsns, saga_database: Database
+    ) -> None:
+        with worker(database, "--hang-in-step", "2") as first:
+            ask_for_saga(saga_database, "deal-7")
+            wait_until_it_hangs(first)
+            first.kill()
+            first.wait()
+        with worker(database, failpoint="watchdog.after_cancel") as second:
+            assert second.wait(_PATIENCE_SECONDS) == EXIT_CODE
+        with worker(database) as third:
+            wait_until(lambda: is_done(saga_database, "deal-7"))
+
+            assert pids_of_steps(saga_database, "deal-7") == [first.pid] * 2 + [third.pid] * 2
+        with saga_database.transaction() as connection:
+            items = connection.execute("SELECT state FROM work_item").fetchall()
+            lost = connection.execute("SELECT state FROM executor WHERE state = 'lost'").fetchall()
+        assert [item["state"] for item in items] == ["done"]
+        assert len(lost) == 2
 
     def test_is_ended_when_it_only_slept(self, database: Dsns, saga_database: Database) -> None:
         with worker(database, "--hang-in-step", "2", "--lease-seconds", "6") as first:
