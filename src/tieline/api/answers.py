@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tieline.casework import CaseSummary
 from tieline.governance import Proposal
+from tieline.reconciliation import Check, Standing
 from tieline.register import StandingDrift
 from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
@@ -76,7 +77,11 @@ class TieOut(BaseModel):
 
 
 class Close(BaseModel):
+    """The lines, and what sources and targets said themselves; asked_at null: never asked."""
+
     periods: list[TieOut]
+    checks: tuple[Check, ...]
+    differences: tuple[Standing, ...]
 
 
 class Periods(BaseModel):

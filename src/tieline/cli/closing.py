@@ -23,6 +23,7 @@ from tieline.cli.tools import (
 )
 from tieline.governance import Proposal, open_web_transaction
 from tieline.kernel.errors import UserMistake
+from tieline.reconciliation import Check
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.period_close import InFlight, Period
@@ -50,7 +51,7 @@ Row = dict[str, Any]
 def close(context: click.Context, period: str | None, entity: str | None, as_json: bool) -> int:
     """Per legal entity the line that adds up, and what stands before each invoice.
 
-    Exit 0 when every line adds up.
+    Exit 0 when every line adds up and no source or target says otherwise.
     """
     if context.invoked_subcommand is not None:
         return 0
@@ -256,6 +257,7 @@ def reopen(
 
 
 def _show_close(tools: Tools, period: str | None, entity: str | None, *, as_json: bool) -> int:
+    from tieline.reconciliation import list_checks, list_differences
     from tieline.services.invoice_readiness import list_readiness
     from tieline.services.overview import read_tie_out
 
@@ -268,6 +270,8 @@ def _show_close(tools: Tools, period: str | None, entity: str | None, *, as_json
             and (entity is None or line["entity_code"] == entity)
         ]
         contracts = list_readiness(connection, period_code=period, entity_code=entity)
+        checks = list_checks(connection)
+        differences = list_differences(connection)
     unaccounted = [
         line["approved_seconds"] - sum(line[place] for place in _PLACES) for line in lines
     ]
@@ -279,12 +283,15 @@ def _show_close(tools: Tools, period: str | None, entity: str | None, *, as_json
                     for line, gap in zip(lines, unaccounted, strict=True)
                 ],
                 "contracts": contracts,
+                "checks": checks,
+                "differences": differences,
             }
         )
     else:
         _show_lines(lines, unaccounted)
+        _show_checks(checks)
         _show_contracts(contracts)
-    return GOAL_MISSED if any(unaccounted) else 0
+    return GOAL_MISSED if any(unaccounted) or differences else 0
 
 
 def _show_lines(lines: Sequence[Mapping[str, Any]], unaccounted: Sequence[int]) -> None:
@@ -310,6 +317,31 @@ def _show_lines(lines: Sequence[Mapping[str, Any]], unaccounted: Sequence[int]) 
                 hours(gap),
             )
             for line, gap in zip(lines, unaccounted, strict=True)
+        ],
+    )
+
+
+def _show_checks(checks: Sequence[Check]) -> None:
+    show_table(
+        title="Asked of the systems themselves, in hours",
+        columns=("Connection", "Side", "It says", "We account for", "Differs by", "Apart", "Asked"),
+        rows=[
+            (
+                each.connection_key,
+                each.side,
+                *(
+                    ("not checked", "", "", "", "never")
+                    if each.asked_at is None
+                    else (
+                        hours(each.theirs_seconds),
+                        hours(each.ours_seconds),
+                        hours(each.gap_seconds),
+                        hours(each.apart_seconds),
+                        f"{each.asked_at:%Y-%m-%d %H:%M}",
+                    )
+                ),
+            )
+            for each in checks
         ],
     )
 

@@ -92,6 +92,7 @@ def connect(
 @pass_tools
 def sync(tools: Tools, connection_key: str, full: bool, as_json: bool) -> int:
     """Read every stream of a connection now."""
+    from tieline.services.conservation_checks import ConservationChecks
     from tieline.services.reading import Reading
 
     system = tools.system()
@@ -100,6 +101,9 @@ def sync(tools: Tools, connection_key: str, full: bool, as_json: bool) -> int:
         connectors=system.connectors,
         reader=system.reader,
         time_validation=system.time_validation,
+        checks=ConservationChecks(
+            database=system.database, connectors=system.connectors, clock=system.clock
+        ),
         clock=system.clock,
     )
     try:

@@ -19,10 +19,11 @@ from tieline.console.tie_out import (
     as_chart,
     read_entities,
     read_tie_outs,
-    unaccounted,
+    read_unaccounted,
 )
 from tieline.console.words import READINESS
 from tieline.governance import list_audit
+from tieline.reconciliation import list_differences
 from tieline.services.invoice_readiness import (
     Readiness,
     ReadinessSum,
@@ -40,6 +41,7 @@ _RELEASABLE = ("ready", "at_risk", "blocked")
 _AUDIT_SHOWN_MAX = 20
 _EVERY_PERIOD = "-"
 _PERIODS_SHOWN_MAX = 24
+_DIFFERENCES_SHOWN_MAX = 50
 
 Row = dict[str, Any]
 
@@ -63,6 +65,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
         with door.sight_of(visitor) as connection:
             entities = read_entities(connection)
             lines = read_tie_outs(connection)
+            found_unaccounted = read_unaccounted(connection, lines=lines)
+            differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
             sums = sum_readiness(connection)
             chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(sums, lines)
             shown = [each for each in sums if _fits(each, entity, chosen)]
@@ -96,7 +100,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             entities=entities,
             lines=shown_lines,
             other_lines=[each for each in lines if each.entity_code is None and each.entries],
-            unaccounted_seconds=unaccounted(lines),
+            unaccounted=found_unaccounted,
+            differences=differences,
             contracts=contracts,
             fiscal_periods=fiscal_periods,
             counts=_counts(shown),

@@ -20,7 +20,7 @@ from tieline.console.tie_out import (
     as_chart,
     read_entities,
     read_tie_outs,
-    unaccounted,
+    read_unaccounted,
 )
 from tieline.services.invoice_readiness import ReadinessSum, sum_readiness
 
@@ -88,7 +88,7 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 "deals": _read_deals(connection),
                 "latest": _read_latest(connection),
                 "has_hours": any(line.entries for line in lines),
-                "unaccounted_seconds": unaccounted(lines),
+                "unaccounted": read_unaccounted(connection, lines=lines),
                 "pace_chart": _pace_chart(pace, now=now),
                 "line_chart": as_chart(_by_entity(lines), names=_names(entities)),
             }

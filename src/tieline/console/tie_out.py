@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.console.words import PLACES
+from tieline.reconciliation import SOURCE, TARGET, Check, list_checks
 
 Row = dict[str, Any]
 
@@ -54,6 +55,38 @@ class TieOut:
     def unaccounted_seconds(self) -> int:
         """Return what is approved and in no place; anything but 0 is a defect of ours."""
         return self.approved_seconds - sum(self.places.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unaccounted:
+    """Hours that nobody can account for: in our own books, and where the others say otherwise."""
+
+    books_seconds: int
+    checks: tuple[Check, ...]
+
+    @property
+    def seconds(self) -> int | None:
+        """Return the seconds, None while somebody was not asked and our books add up."""
+        source = sum(each.gap_seconds for each in self.checks if each.side == SOURCE)
+        target = sum(each.gap_seconds for each in self.checks if each.side == TARGET)
+        # An hour that is in no place of ours is missing beside the source's figure too.
+        found = max(self.books_seconds, source) + target
+        return None if self.is_open and not found else found
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether a source or a target was never asked."""
+        return not self.checks or any(each.asked_at is None for each in self.checks)
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """Return since when the figure is true: the oldest answer."""
+        return min((each.asked_at for each in self.checks if each.asked_at), default=None)
+
+
+def read_unaccounted(connection: Connection[Row], *, lines: Sequence[TieOut]) -> Unaccounted:
+    """Return what nobody can account for, as of the last time everybody was asked."""
+    return Unaccounted(books_seconds=unaccounted(lines), checks=list_checks(connection))
 
 
 def read_entities(connection: Connection[Row]) -> dict[str, Entity]:

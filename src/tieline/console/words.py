@@ -91,6 +91,8 @@ THINGS: Mapping[str, str] = {
     "entry": "Time entry",
     "target": "Write to the ERP",
     "stream": "Connection",
+    "connection": "Connection",
+    "period": "Fiscal period",
 }
 SYSTEMS: Mapping[str, str] = {
     "hubspot": "HubSpot",
@@ -111,6 +113,10 @@ FIELDS: Mapping[str, str] = {
     "postal_code": "postal code",
     "city": "city",
     "country_code": "country",
+}
+CHECKS: Mapping[str, str] = {
+    "source": "Approved hours",
+    "target": "Hours that we put there",
 }
 KINDS: Mapping[str, str] = {
     "crm": "the CRM",
@@ -136,6 +142,8 @@ _CODES: Mapping[str, str] = {
     "client.duplicate_in_source": "The client stands twice in the source",
     "client.hierarchy_cycle": "The clients' parents go round in a circle",
     "connection.refused": "The system refuses us",
+    "reconciliation.source_differs": "The time tool counts other hours than we do",
+    "reconciliation.target_differs": "The ERP counts other hours than we put there",
     "readiness.hours_held": "Hours need attention",
     "readiness.hours_waiting": "Hours on their way",
     "readiness.handed_over_unmatched": "A file given to finance is not loaded yet",

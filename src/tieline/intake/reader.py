@@ -12,12 +12,13 @@ from tieline.kernel.errors import AskPerson, TielineError, TryAgain
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
-from tieline.sdk import RawRecord, Reads, ReadsOne, Translates
+from tieline.sdk import RawRecord, Reads, ReadsOne, Translated, Translates, Untranslatable
 from tieline.sdk.directory import Connectors
 
 _LEASE_SECONDS = 60
 _DIRTY_RECORDS_MAX = 100
 OnBatch = Callable[[Any, int, str], None]
+OnRecord = Callable[[RawRecord, Translated | Untranslatable], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +54,25 @@ class Reader:
     on_batch: OnBatch
 
     def poll(
-        self, *, connection_key: str, stream: str, is_full: bool, correlation_id: str
+        self,
+        *,
+        connection_key: str,
+        stream: str,
+        is_full: bool,
+        correlation_id: str,
+        on_record: OnRecord | None = None,
     ) -> ReadResult:
-        """Read a stream from its cursor, or whole; a broken read keeps what landed and says why."""
+        """Read a stream from its cursor, or whole; a broken read keeps what landed and says why.
+
+        ``on_record`` is shown every record as the source tells it, whether it is new or not.
+        """
         lease = self.leases.acquire(
             name=f"intake:{connection_key}:{stream}", ttl_seconds=_LEASE_SECONDS
         )
         if lease is None:
             return _nothing("another loader holds the stream")
         try:
-            return self._read(connection_key, stream, is_full, correlation_id)
+            return self._read(connection_key, stream, is_full, correlation_id, on_record)
         finally:
             self.leases.release(lease)
 
@@ -97,7 +107,12 @@ class Reader:
         return result
 
     def _read(
-        self, connection_key: str, stream: str, is_full: bool, correlation_id: str
+        self,
+        connection_key: str,
+        stream: str,
+        is_full: bool,
+        correlation_id: str,
+        on_record: OnRecord | None,
     ) -> ReadResult:
         source = cast(Reads, self.connectors.get(connection_key=connection_key))
         cursor = None if is_full else self._cursor(connection_key, stream)
@@ -106,7 +121,13 @@ class Reader:
         try:
             for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
                 landed = self._land(
-                    connection_key, stream, kind, list(page.records), page.cursor, correlation_id
+                    connection_key,
+                    stream,
+                    kind,
+                    list(page.records),
+                    page.cursor,
+                    correlation_id,
+                    on_record,
                 )
                 total = _sum(total, landed)
         except (TryAgain, AskPerson) as error:
@@ -123,7 +144,14 @@ class Reader:
         records: list[RawRecord],
         cursor: str | None,
         correlation_id: str,
+        on_record: OnRecord | None = None,
     ) -> ReadResult:
+        def translate(record: RawRecord) -> Translated | Untranslatable:
+            result = connector.translate(record=record)
+            if on_record is not None:
+                on_record(record, result)
+            return result
+
         connector = cast(Translates, self.connectors.get(connection_key=connection_key))
         page = LandingPage(
             connection_key=connection_key,
@@ -137,7 +165,7 @@ class Reader:
         landed = land(
             self.database,
             page=page,
-            translate=lambda record: connector.translate(record=record),
+            translate=translate,
             material_key=self.material_key,
             now=self.clock.now(),
         )

@@ -391,6 +391,7 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
                 "streams": ["parties", "employees"],
                 "labor_categories": {name: code for code, name in LABOR_CATEGORIES.items()},
                 "poll_seconds": 5,
+                "check_seconds": 60,
                 "batch_lines_max": _BATCH_LINES,
             },
             secrets={f"password.{code}": word for code, word in passwords.items()},

@@ -79,7 +79,7 @@ def compare_source(
                date_trunc('month', v.work_date)::date AS month, sum(p.seconds)::bigint AS seconds
         FROM entry_place p
         JOIN time_entry_version v ON v.entry_id = p.entry_id AND v.is_newest
-        WHERE p.connection_key = %s AND p.place <> 'outside'
+        WHERE p.connection_key = %s AND p.place NOT IN ('outside', 'leaving')
         GROUP BY 1, 2
         """,
         (connection_key,),

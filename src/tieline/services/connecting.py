@@ -38,11 +38,18 @@ _COMMON = frozenset(
         "streams",
         "poll_seconds",
         "full_read_seconds",
+        "check_seconds",
         "batch_lines_max",
         "labor_categories",
     }
 )
-_SECONDS = ("timeout_seconds", "poll_seconds", "full_read_seconds", "settle_seconds")
+_SECONDS = (
+    "timeout_seconds",
+    "poll_seconds",
+    "full_read_seconds",
+    "check_seconds",
+    "settle_seconds",
+)
 # An ERP's own hours are not read as hours to post, so not every stream is read of itself.
 _READ_BY_KIND: Mapping[str, frozenset[str]] = {
     "crm": frozenset({"client", "opportunity", "person"}),

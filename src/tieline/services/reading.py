@@ -14,10 +14,12 @@ from tieline.intake import Reader, ReadResult, confirm_deletes
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson, TryAgain
+from tieline.reconciliation import AskedHours
 from tieline.runtime.database import Database
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.sdk import ReadsOne
 from tieline.sdk.directory import Connectors
+from tieline.services.conservation_checks import ConservationChecks
 from tieline.services.time_validation import TimeValidation
 
 _POLL_SECONDS = 60
@@ -36,6 +38,7 @@ class Reading:
     connectors: Connectors
     reader: Reader
     time_validation: TimeValidation
+    checks: ConservationChecks
     clock: Clock
 
     def poll_due(self) -> None:
@@ -56,14 +59,23 @@ class Reading:
         return [self._poll(connection_key, stream, is_full=is_full) for stream in streams]
 
     def _poll(self, connection_key: str, stream: str, *, is_full: bool) -> ReadResult:
-        correlation_id = new_correlation_id()
+        correlation_id, began_at = new_correlation_id(), self.clock.now()
+        asked = AskedHours() if is_full and stream == _TIME_OBJECT else None
         result = self.reader.poll(
             connection_key=connection_key,
             stream=stream,
             is_full=is_full,
             correlation_id=correlation_id,
+            on_record=None if asked is None else asked.note,
         )
         self._note(connection_key, stream, result)
+        if asked is not None and not result.problem:
+            self.checks.source_was_read(
+                connection_key=connection_key,
+                asked=asked,
+                batch_ids=result.batch_ids,
+                began_at=began_at,
+            )
         return result
 
     def _read_dirty(self, connection_key: str) -> None:

@@ -11,6 +11,7 @@ from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
+from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
 from tieline.services.project_provisioning import (
@@ -32,11 +33,15 @@ CLASSES: Mapping[str, int] = {
     DRAFT_INVOICE: BILLING,
     PROVISION: PROVISIONING,
     REPORT_REVENUE: REFERENCE,
+    ASK_SOURCE: REFERENCE,
+    ASK_TARGET: REFERENCE,
 }
 
 _HOUSEKEEPING_SECONDS = 600
 # Rare enough that a burst of postings is told as one change.
 _REVENUE_SECONDS = 30
+# How often it is looked at whether a check is due; a check itself is made once an hour.
+_CHECKS_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,8 @@ class Workday:
             DRAFT_INVOICE: self._invoicing().draft,
             PROVISION: self._provisioning().provision,
             REPORT_REVENUE: self._revenue().report,
+            ASK_SOURCE: self._checks().ask_source,
+            ASK_TARGET: self._checks().ask_target,
         }
 
     def jobs(self) -> Sequence[Job]:
@@ -64,6 +71,7 @@ class Workday:
             connectors=self.system.connectors,
             reader=self.system.reader,
             time_validation=self.system.time_validation,
+            checks=self._checks(),
             clock=self.system.clock,
         )
         return (
@@ -80,6 +88,11 @@ class Workday:
                 name="revenue",
                 interval_seconds=_REVENUE_SECONDS,
                 function=self._revenue().keep_revenue,
+            ),
+            Job(
+                name="checks",
+                interval_seconds=_CHECKS_SECONDS,
+                function=self._checks().schedule_due,
             ),
             Job(
                 name="housekeeping",
@@ -136,6 +149,13 @@ class Workday:
     def _provisioning(self) -> Provisioning:
         return Provisioning(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def _checks(self) -> ConservationChecks:
+        return ConservationChecks(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            clock=self.system.clock,
         )
 
     def _revenue(self) -> RevenueReporting:

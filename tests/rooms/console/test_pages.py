@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from tests.rooms.casework.hand_made_firm import NOW
 
-from tieline.console.tie_out import TieOut, unaccounted
+from tieline.console.tie_out import TieOut, Unaccounted, unaccounted
+from tieline.reconciliation import Check
 
 from .conftest import ANOTHER_NAME, House
 
@@ -113,6 +115,73 @@ class TestClose:
 
         assert "Contract P-UK" in ready
         assert "C-P-DE" not in ready
+
+
+class TestUnaccountedHours:
+    @pytest.mark.parametrize("address", ["/", "/close"])
+    def test_are_not_checked_until_both_sides_were_asked(self, firm: House, address: str) -> None:
+        def told() -> str:
+            text = " ".join(_TAGS.sub(" ", firm.browser("ann").get(address).text).split())
+            return text[text.index("Unaccounted hours") :][:150]
+
+        nobody = told()
+        _asked(firm, "source", "clock", ours=10800)
+        one = told()
+        _asked(firm, "target", "books", ours=7200)
+        both = told()
+
+        assert nobody.startswith("Unaccounted hours not checked Harvest was not asked yet; Tryton")
+        assert one.startswith("Unaccounted hours not checked Tryton was not asked yet")
+        assert both.startswith("Unaccounted hours 0.00 the others were asked Tue 3 Nov 2026, 09:00")
+
+    def test_are_what_the_others_count_otherwise(self, firm: House) -> None:
+        _asked(firm, "source", "clock", ours=10800)
+        _asked(firm, "target", "books", ours=7200, theirs=3600)
+
+        text = " ".join(_TAGS.sub(" ", firm.browser("ann").get("/close").text).split())
+
+        assert "Unaccounted hours 1.00" in text
+        assert "books work-P-DE 2026-10 1.00 2.00" in text
+
+    def test_of_another_legal_entity_are_out_of_sight(self, firm: House) -> None:
+        _asked(firm, "source", "clock", ours=10800)
+        _asked(firm, "target", "books", ours=7200, theirs=3600)
+
+        text = " ".join(_TAGS.sub(" ", firm.browser("cyd").get("/close").text).split())
+
+        assert "Unaccounted hours not checked Tryton was not asked yet" in text
+        assert "work-P-DE" not in text
+
+    def test_never_let_a_doubt_hide_a_gap(self) -> None:
+        check = Check(
+            side="source", connection_key="clock", system="harvest", asked_at=None,
+            theirs_seconds=0, ours_seconds=0, gap_seconds=0, apart_seconds=0,
+        )  # fmt: skip
+
+        assert Unaccounted(books_seconds=0, checks=(check,)).seconds is None
+        assert Unaccounted(books_seconds=60, checks=(check,)).seconds == 60
+        assert Unaccounted(books_seconds=0, checks=()).seconds is None
+
+
+def _asked(
+    firm: House, side: str, connection_key: str, *, ours: int, theirs: int | None = None
+) -> None:
+    """Keep what one side said of the German entity's October."""
+    said = ours if theirs is None else theirs
+    with firm.worker.transaction() as connection:
+        connection.execute(
+            "INSERT INTO conservation_check VALUES (%s, %s, %s)", (side, connection_key, NOW)
+        )
+        connection.execute(
+            "INSERT INTO conservation_line VALUES (%s, %s, 'DE', '2026-10-01', %s, %s, %s, %s, 0)",
+            (side, connection_key, NOW, said, ours, abs(said - ours)),
+        )
+        if said != ours:
+            connection.execute(
+                "INSERT INTO conservation_difference VALUES"
+                " (%s, %s, 'DE', '2026-10-01', 'work-P-DE', %s, %s, %s, 1)",
+                (side, connection_key, said, ours, NOW),
+            )
 
 
 class TestConnections:

@@ -19,6 +19,7 @@ from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.api.problems import unknown_is_404
 from tieline.governance import ApiCaller
+from tieline.reconciliation import list_checks, list_differences
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
 from tieline.services.invoice_readiness import list_readiness, release_in
@@ -40,7 +41,11 @@ def close_routes(doors: Doors) -> APIRouter:
         """Show per legal entity and period the line that adds up, in seconds."""
         with doors.sight(caller) as connection:
             rows = connection.execute("SELECT * FROM page_tie_out()").fetchall()
-        return Close(periods=[TieOut(**row) for row in rows])
+            return Close(
+                periods=[TieOut(**row) for row in rows],
+                checks=list_checks(connection),
+                differences=list_differences(connection),
+            )
 
     @routes.get("/v1/readiness", responses=problems(401, 403))
     def readiness(

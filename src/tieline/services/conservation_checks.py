@@ -1,0 +1,253 @@
+"""Ask each source and each target what it counts, and open an incident where a difference lasts.
+
+Pattern: scheduled, durable per connection. Target: once an hour, or after a whole read. Vendor calls:
+none for a source that is read whole anyway; for files one read of them; for a target its own totals,
+per legal entity and fiscal period, at most ``_SCOPES_MAX`` of them, the newest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from psycopg import Connection
+
+from tieline.casework import keep_cases
+from tieline.kernel.cases import CaseMember, CaseRequest
+from tieline.kernel.clock import Clock
+from tieline.kernel.errors import AskPerson
+from tieline.reconciliation import (
+    SOURCE,
+    AskedHours,
+    Standing,
+    TargetScope,
+    ask_streams,
+    ask_target,
+    keep_source_check,
+    keep_target_check,
+    list_differences,
+    note_target_asked,
+    read_booked,
+)
+from tieline.runtime.database import Database
+from tieline.runtime.telemetry import new_correlation_id
+from tieline.runtime.work import REFERENCE, Done, Outcome, Steps, schedule
+from tieline.sdk.directory import Connectors
+
+ASK_SOURCE, ASK_TARGET = "ask_source", "ask_target"
+SOURCE_DIFFERS = "reconciliation.source_differs"
+TARGET_DIFFERS = "reconciliation.target_differs"
+_CHECK_SECONDS = 3600
+_SCOPES_MAX = 24
+_LASTING_CHECKS = 2
+_MEMBERS_MAX = 200
+_SECONDS_PER_HOUR = 3600
+
+_log = structlog.get_logger("tieline.reconciliation")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConservationChecks:
+    """The schedule of the checks and their durable handlers."""
+
+    database: Database
+    connectors: Connectors
+    clock: Clock
+
+    def schedule_due(self) -> None:
+        """Ask for a check of every connection that was not asked for longer than it may be."""
+        with self.database.transaction() as connection:
+            for row in self._due(connection):
+                schedule(
+                    connection,
+                    kind=row["kind"],
+                    subject=row["connection_key"],
+                    work_class=REFERENCE,
+                    correlation_id=new_correlation_id(),
+                )
+
+    def source_was_read(
+        self,
+        *,
+        connection_key: str,
+        asked: AskedHours,
+        batch_ids: Sequence[int],
+        began_at: datetime,
+    ) -> None:
+        """Keep what a source told in a whole read that came to its end."""
+        with self.database.transaction() as connection:
+            keep_source_check(
+                connection,
+                connection_key=connection_key,
+                asked=asked,
+                batch_ids=batch_ids,
+                began_at=began_at,
+            )
+            keep_incidents(connection, now=self.clock.now())
+
+    def ask_source(self, steps: Steps, subject: str) -> Outcome:
+        """Ask a source that is not read whole otherwise, such as a folder of files."""
+        steps.run("ask", lambda: self._ask_source(subject))
+        return Done()
+
+    def ask_target(self, steps: Steps, subject: str) -> Outcome:
+        """Ask a target for its totals, scope by scope."""
+        scopes = steps.run("scopes", lambda: self._scopes(subject))
+        for number, words in enumerate(scopes):
+            if not self._ask_step(steps, number, subject, words):
+                break
+        steps.run("incidents", self._keep_incidents)
+        return Done()
+
+    def _ask_step(self, steps: Steps, number: int, target: str, words: Sequence[str]) -> bool:
+        entity_code, starts_on, ends_on = words
+        scope = TargetScope(
+            target_connection=target,
+            entity_code=entity_code,
+            starts_on=date.fromisoformat(starts_on),
+            ends_on=date.fromisoformat(ends_on),
+        )
+        return steps.run(f"ask-{number}", lambda: self._ask_target(scope))
+
+    def _ask_source(self, connection_key: str) -> bool:
+        began_at = self.clock.now()
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT config FROM connection WHERE connection_key = %s", (connection_key,)
+            ).fetchone()
+        if row is None:
+            return False
+        try:
+            asked = ask_streams(
+                connectors=self.connectors,
+                connection_key=connection_key,
+                streams=row["config"].get("streams", ()),
+            )
+        except AskPerson as error:
+            # Reading itself opens the case; the check stays as old as it is.
+            _log.info("check.not_answered", connection_key=connection_key, why=str(error))
+            return False
+        self.source_was_read(
+            connection_key=connection_key, asked=asked, batch_ids=(), began_at=began_at
+        )
+        return True
+
+    def _scopes(self, target: str) -> list[tuple[str, str, str]]:
+        with self.database.transaction() as connection:
+            note_target_asked(connection, target_connection=target, asked_at=self.clock.now())
+            rows = connection.execute(
+                """
+                WITH worked AS (
+                    SELECT DISTINCT entity_code, work_date FROM ledger_line
+                    WHERE target_connection = %(target)s
+                )
+                SELECT DISTINCT p.entity_code, p.starts_on, p.ends_on FROM fiscal_period p
+                JOIN worked w ON w.entity_code = p.entity_code
+                     AND w.work_date >= p.starts_on AND w.work_date < p.ends_on
+                ORDER BY p.starts_on DESC, p.entity_code LIMIT %(limit)s
+                """,
+                {"target": target, "limit": _SCOPES_MAX},
+            ).fetchall()
+        return [
+            (row["entity_code"], row["starts_on"].isoformat(), row["ends_on"].isoformat())
+            for row in rows
+        ]
+
+    def _ask_target(self, scope: TargetScope) -> bool:
+        with self.database.transaction() as connection:
+            before = read_booked(connection, scope=scope)
+        asked_at = self.clock.now()
+        try:
+            theirs = ask_target(connectors=self.connectors, scope=scope)
+        except AskPerson as error:
+            _log.info("check.not_answered", connection_key=scope.target_connection, why=str(error))
+            return False
+        with self.database.transaction() as connection:
+            keep_target_check(
+                connection, scope=scope, before=before, theirs=theirs, asked_at=asked_at
+            )
+        return True
+
+    def _keep_incidents(self) -> int:
+        with self.database.transaction() as connection:
+            return keep_incidents(connection, now=self.clock.now())
+
+    def _due(self, connection: Connection[Row]) -> list[Row]:
+        return connection.execute(
+            """
+            SELECT w.kind, c.connection_key FROM connection c
+            CROSS JOIN LATERAL (
+                SELECT %(ask_source)s AS kind, 'source' AS side
+                WHERE c.kind = 'time' AND c.system = 'filedrop'
+                UNION ALL SELECT %(ask_target)s, 'target'
+                WHERE EXISTS (SELECT FROM legal_entity e WHERE e.erp_connection_key = c.connection_key)
+            ) w
+            LEFT JOIN conservation_check k ON k.side = w.side AND k.connection_key = c.connection_key
+            WHERE NOT c.paused
+              AND (k.asked_at IS NULL OR k.asked_at + make_interval(secs =>
+                   coalesce((c.config ->> 'check_seconds')::int, %(seconds)s)) <= %(now)s)
+              AND NOT EXISTS (SELECT FROM work_item i WHERE i.kind = w.kind
+                              AND i.subject = c.connection_key AND i.state IN ('waiting', 'running'))
+            ORDER BY c.connection_key
+            """,
+            {
+                "ask_source": ASK_SOURCE,
+                "ask_target": ASK_TARGET,
+                "seconds": _CHECK_SECONDS,
+                "now": self.clock.now(),
+            },
+        ).fetchall()
+
+
+def keep_incidents(connection: Connection[Row], *, now: datetime) -> int:
+    """Let an incident stand for each connection and legal entity that lastingly differs."""
+    lasting: dict[tuple[str, str, str], list[Standing]] = {}
+    for each in list_differences(connection):
+        if each.checks >= _LASTING_CHECKS:
+            key = (each.side, each.connection_key, each.entity_code)
+            lasting.setdefault(key, []).append(each)
+    keep_cases(
+        connection,
+        requests=[_incident(key, found) for key, found in sorted(lasting.items())],
+        reasons=(SOURCE_DIFFERS, TARGET_DIFFERS),
+        now=now,
+        correlation_id="conservation",
+    )
+    return len(lasting)
+
+
+def _incident(key: tuple[str, str, str], found: Sequence[Standing]) -> CaseRequest:
+    side, connection_key, entity_code = key
+    theirs = sum(each.theirs_seconds for each in found)
+    ours = sum(each.ours_seconds for each in found)
+    return CaseRequest(
+        reason=SOURCE_DIFFERS if side == SOURCE else TARGET_DIFFERS,
+        owner_queue="integration",
+        thing_kind="connection",
+        thing_key=f"{connection_key}:{entity_code}",
+        entity_code=entity_code or None,
+        members=tuple(
+            CaseMember(
+                kind="difference",
+                key=f"{each.project_ref or '-'} {each.month_on:%Y-%m}",
+                seconds=abs(each.theirs_seconds - each.ours_seconds),
+            )
+            for each in found[:_MEMBERS_MAX]
+        ),
+        details={
+            "problem": f"{connection_key} counts {_hours(theirs)} h, we count {_hours(ours)} h"
+            f" in {len(found)} projects and months",
+            "fix": "Compare the projects and months below in both systems, and mend the one that"
+            " is wrong there: nothing is repaired by itself.",
+        },
+        is_incident=True,
+    )
+
+
+def _hours(seconds: int) -> str:
+    return f"{Decimal(seconds) / _SECONDS_PER_HOUR:.2f}"
