@@ -117,6 +117,12 @@ class Demo:
 
         :raises TryAgain: something did not happen in time.
         """
+        opened: list[System] = []
+
+        def begin() -> None:
+            opened.append(self.open_system(self.settings))
+            self.workers.start()
+
         town = self._step(
             "systems",
             lambda: build_town(
@@ -125,10 +131,10 @@ class Demo:
                 firm_seed=self.firm.erp_seed(),
                 now=self.firm.now,
                 progress=self.progress,
-                on_database=self.workers.start,
+                on_database=begin,
             ),
         )
-        system = self.open_system(self.settings)
+        (system,) = opened
         story = Story(firm=self.firm, town=town, drop_directory=self.settings.home / "drop")
         story.prepare()
         self._step("installation", lambda: self._install(town, system, story))
