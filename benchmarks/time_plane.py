@@ -155,7 +155,12 @@ class Plane:
             mark_rejudge(connection, batch_id=batch_id, correlation_id="benchmark", now=NOW)
         with self.worker.transaction() as connection:
             with self.watch.timing("judge"):
-                judged = judge(connection, batch_id=batch_id, now=NOW, correlation_id="benchmark")
+                judged = judge(
+                    connection,
+                    batch_id=batch_id,
+                    clock=FixedClock(NOW),
+                    correlation_id="benchmark",
+                )
             with self.watch.timing("plan"):
                 booked = plan(connection, entry_ids=judged.entry_ids, now=NOW)
         with self.watch.timing("post_and_book"):

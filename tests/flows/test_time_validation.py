@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, timedelta
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from tieline.canonical import Approval, TimeEntry
 from tieline.casework import CaseSummary, list_cases, sync_time_cases
 from tieline.intake import LandingPage, confirm_deletes, land
 from tieline.kernel.errors import UserMistake
+from tieline.policy import Override, approve_release, draft_release
 from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
@@ -28,6 +32,7 @@ from tieline.runtime.work import Done
 from tieline.sdk import RawRecord, Translated
 from tieline.services.period_close import PeriodBusy, PeriodClosed, close_period, reopen_period
 from tieline.services.time_validation import TimeValidation
+from tieline.validation import judge, mark_rejudge
 from tieline.validation.books import builtin_rules, builtin_values
 
 
@@ -42,6 +47,7 @@ class World:
     """A time tool, our database and a target that refuses a second key."""
 
     def __init__(self, owner: Database, worker: Database) -> None:
+        self.owner = owner
         self.worker = worker
         self.target = LineTarget()
         with owner.transaction() as connection:
@@ -61,17 +67,17 @@ class World:
             clock=self.clock,
         )
         self._minute = 0
+        # Nothing of the setup is left to be looked at again.
+        self.post()
 
-    def _approve_rules(self, owner: Database) -> None:
-        from tieline.policy import approve_release, draft_release
-
+    def _approve_rules(self, owner: Database, *overrides: Override) -> None:
         with owner.transaction() as connection:
             release_id = draft_release(
                 connection,
                 title="rules",
                 rules=builtin_rules(),
                 values=builtin_values(),
-                overrides=(),
+                overrides=overrides,
                 proposed_by="ann",
                 reason="a test",
                 now=NOW,
@@ -211,7 +217,33 @@ class World:
                 now=self.clock.now(),
             )
 
-    def add_person(self) -> None:
+    @contextmanager
+    def judging(self, batch_id: int) -> Iterator[None]:
+        """Let a second worker be judging a batch: what it found is stored, and not yet committed."""
+        with self.worker.transaction() as connection:
+            mark_rejudge(connection, batch_id=batch_id, correlation_id="x", now=self.clock.now())
+        with self.worker.transaction() as connection:
+            judge(connection, batch_id=batch_id, clock=self.clock, correlation_id="x")
+            connection.execute("UPDATE intake_batch SET state = 'judged'")
+            yield
+
+    def warn_only(self, code: str) -> None:
+        """Approve a release in which a rule only warns."""
+        self._approve_rules(
+            self.owner,
+            Override(
+                code=code,
+                entity_code=None,
+                client_id=None,
+                contract_id=None,
+                starts_on=date(2026, 1, 1),
+                ends_on=None,
+                severity="warn",
+                reason="a test",
+            ),
+        )
+
+    def add_person(self, *, known_at: datetime = NOW) -> None:
         """Staff a second person like the first."""
         self.say(
             """
@@ -224,7 +256,7 @@ class World:
             INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, recorded_at)
             SELECT k, n, r, person_id, s, 'a test', %(now)s FROM new,
                 (VALUES ('harvest', 'person', 'u2', ''), ('tryton', 'employee', '78', 'HR-DE')) x (k, n, r, s)
-            """.replace("%(now)s", f"'{NOW.isoformat()}'").replace(
+            """.replace("%(now)s", f"'{known_at.isoformat()}'").replace(
                 "%(project)s", f"'{self.scene.project_id}'::uuid"
             )
         )
@@ -559,3 +591,91 @@ class TestWhatWaits:
             ("outside", "not_approved"),
         ]
         assert world.posted() == []
+
+
+def _link(world: World) -> None:
+    world.add_person()
+
+
+def _reopen(world: World) -> None:
+    world.reopen()
+
+
+def _warn(world: World) -> None:
+    world.warn_only("time.narrative_missing")
+
+
+class TestTwoAtOnce:
+    """What changes while a judge is at work, who cannot know it yet."""
+
+    @pytest.mark.parametrize(
+        ("changed", "is_closed", "heal"),
+        [
+            ({"person_ref": "u2"}, False, _link),
+            ({}, True, _reopen),
+            ({"narrative": None}, False, _warn),
+        ],
+        ids=["reference", "period", "release"],
+    )
+    def test_is_looked_at_again_by_who_comes_after(
+        self,
+        world: World,
+        changed: dict[str, Any],
+        is_closed: bool,
+        heal: Callable[[World], None],
+    ) -> None:
+        if is_closed:
+            assert isinstance(world.close(), PeriodClosed)
+        with world.judging(world.land("1", 3600, **changed)):
+            heal(world)
+            after = threading.Thread(
+                target=world.flow.judge_waiting, args=(DirectSteps(), "all"), daemon=True
+            )
+            after.start()
+            _wait_for_a_waiting_judge(world)
+        after.join()
+        world.post()
+
+        assert world.posted() == [3600]
+        assert world.reasons() == set()
+
+    def test_counts_also_when_it_is_committed_after_the_judge(self, world: World) -> None:
+        with world.judging(world.land("1", 3600, person_ref="u2")):
+            changing = threading.Barrier(2)
+
+            def change() -> None:
+                with world.owner.transaction() as connection:
+                    connection.execute(
+                        "UPDATE crosswalk SET source_ref = 'u2'"
+                        " WHERE connection_key = 'harvest' AND noun = 'person'"
+                    )
+                    changing.wait()
+                    changing.wait()
+
+            second = threading.Thread(target=change)
+            second.start()
+            changing.wait()
+        assert world.reasons() == {"time.person_unknown"}
+        changing.wait()
+        second.join()
+        world.post()
+
+        assert world.posted() == [3600]
+
+    def test_stays_marked_while_the_judge_has_an_older_instant(self, world: World) -> None:
+        world.book("1", 3600, person_ref="u2")
+        world.add_person(known_at=NOW + timedelta(seconds=2))
+        world.post()
+        assert world.posted() == []
+
+        world.clock.instant = NOW + timedelta(seconds=3)
+        world.post()
+
+        assert world.posted() == [3600]
+
+
+def _wait_for_a_waiting_judge(world: World) -> None:
+    deadline = time.monotonic() + 20
+    while not world.say("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

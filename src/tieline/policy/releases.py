@@ -146,14 +146,9 @@ def approve_release(
         (approved_by, now, release_id),
     )
     connection.execute(
-        """
-        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
-        SELECT 'entry:' || t.entry_id, 'policy.release', 'release:' || %s, %s FROM time_entry t
-        WHERE t.verdict_id IS NOT NULL AND NOT EXISTS (
-            SELECT FROM effect e WHERE e.entry_id = t.entry_id
-              AND e.state NOT IN ('PLANNED', 'WITHDRAWN', 'REJECTED'))
-        """,
-        (release_id, now),
+        "INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)"
+        " VALUES ('release', 'policy.release', %s, %s)",
+        (f"release:{release_id}", now),
     )
     _audit(
         connection, release_id=release_id, action="release.approved", actor=approved_by, reason="",

@@ -7,5 +7,5 @@ WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e
   AND e.noun = 'time_line'
   AND (e.state IN ('INTENT', 'UNKNOWN', 'PROBING')
        OR (e.state IN ('PLANNED', 'ABSENT') AND t.verdict_id = e.verdict_id
-           AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys))
+           AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
            AND (SELECT state FROM fiscal_period p WHERE p.period_id = e.period_id) = 'open'))

@@ -14,7 +14,7 @@ WITH period AS (
       AND e.noun = 'time_line' AND e.kind = 'book' AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
       AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
-      AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys))
+      AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
       AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
     ORDER BY e.work_class, e.deadline_at, e.business_key

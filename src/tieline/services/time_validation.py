@@ -22,7 +22,7 @@ from tieline.ledger import Booked, plan
 from tieline.posting.lines import LinePoster, Scope
 from tieline.runtime.database import Database
 from tieline.runtime.work import Again, Done, Outcome, Steps, schedule
-from tieline.validation import judge, mark_rejudge
+from tieline.validation import judge, mark_rejudge, next_marked
 
 JUDGE_BATCH = "judge_batch"
 JUDGE_WAITING = "judge_waiting"
@@ -118,14 +118,15 @@ class TimeValidation:
                 self.batch_landed(connection, batch["batch_id"], batch["correlation_id"])
 
     def _judge(self, *, batch_id: int) -> int:
-        now = self.clock.now()
         with self.database.transaction() as connection:
             row = connection.execute(
                 "SELECT correlation_id FROM intake_batch WHERE batch_id = %s", (batch_id,)
             ).fetchone()
             correlation_id = row["correlation_id"] if row else str(batch_id)
-            judged = judge(connection, batch_id=batch_id, now=now, correlation_id=correlation_id)
-            booked = plan(connection, entry_ids=judged.entry_ids, now=now)
+            judged = judge(
+                connection, batch_id=batch_id, clock=self.clock, correlation_id=correlation_id
+            )
+            booked = plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
             connection.execute(
                 "UPDATE intake_batch SET state = 'judged' WHERE batch_id = %s", (batch_id,)
             )
@@ -134,19 +135,14 @@ class TimeValidation:
         return len(judged.entry_ids)
 
     def _judge_waiting(self) -> int:
-        now = self.clock.now()
         with self.database.transaction() as connection:
-            keys = [
-                row["neighbor_key"]
-                for row in connection.execute(
-                    "SELECT DISTINCT neighbor_key FROM rejudge ORDER BY 1 LIMIT %s",
-                    (_REJUDGE_KEYS_MAX,),
-                ).fetchall()
-            ]
+            keys = next_marked(connection, now=self.clock.now(), limit=_REJUDGE_KEYS_MAX)
             if not keys:
                 return 0
-            judged = judge(connection, neighbor_keys=keys, now=now, correlation_id="rejudge")
-            booked = plan(connection, entry_ids=judged.entry_ids, now=now)
+            judged = judge(
+                connection, neighbor_keys=keys, clock=self.clock, correlation_id="rejudge"
+            )
+            booked = plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
             self._schedule_posting(connection, booked)
         return len(keys)
 

@@ -6,7 +6,7 @@ Law: what is not true is a violation; missing data holds and never clears.
 
 from tieline.validation.books import builtin_rules, builtin_values
 from tieline.validation.judging import Judged, judge
-from tieline.validation.neighbors import mark_reference_change, mark_rejudge
+from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
 from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "judge",
     "mark_reference_change",
     "mark_rejudge",
+    "next_marked",
     "preview",
 ]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from psycopg import ClientCursor, Connection, sql
+from psycopg import ClientCursor, Connection, Cursor, sql
 from psycopg.rows import dict_row
 
+from tieline.kernel.clock import Clock
 from tieline.kernel.errors import MendTieline
 from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
 
+# A power of two: the bucket of a key is the last bits of its hash.
 BUCKETS = 64
 _LOCK_SPACE = 6027
 _LARGE_BATCH = 500
 # The key of one hour alone; what it names is found by its id, never among the neighbors.
 _ENTRY_KEY = "entry:"
+# Judging a batch does not take the buckets of these: who serves one takes every bucket instead.
+_REFERENCE_KEYS = ("person:", "project:", "contract:")
 _ROLES = ("tieline_worker", "tieline_judge", "tieline_owner")
 
 _SUBJECTS = load("tieline.validation", "subjects")
+_BUCKETS = load("tieline.validation", "buckets")
+_SERVED = "DELETE FROM rejudge WHERE neighbor_key = ANY (%(keys)s::text[]) AND recorded_at <= %(known_at)s"
 _WEIGH = load("tieline.validation", "weigh")
 _STORE = load("tieline.validation", "store")
 
@@ -39,7 +44,7 @@ class Judged:
 def judge(
     connection: Connection[Row],
     *,
-    now: datetime,
+    clock: Clock,
     correlation_id: str,
     batch_id: int | None = None,
     neighbor_keys: Sequence[str] | None = None,
@@ -47,25 +52,27 @@ def judge(
     """Judge a batch, or whatever has these keys, and every unposted neighbor.
 
     A verdict is stored only where it differs from the one that stands. Served ``rejudge`` rows are
-    deleted in the same transaction.
+    deleted in the same transaction; one that is newer than what was looked at stays.
 
     :raises MendTieline: the context does not have exactly one row per entry; nothing was judged.
     """
     _check_role(connection)
     keys = _keys(connection, batch_id=batch_id, neighbor_keys=neighbor_keys)
-    _lock(connection, keys)
-    release = current_release(connection)
-    values = {
+    values: Row = {
         "batch_id": batch_id,
         "keys": keys,
         "set_keys": [key for key in keys if not key.startswith(_ENTRY_KEY)],
-        "known_at": now,
-        "now": now,
-        "release_id": release.release_id,
         "correlation_id": correlation_id,
     }
     with ClientCursor(connection, row_factory=dict_row) as cursor:
-        _run(cursor, _SUBJECTS, values)
+        _lock(cursor, values)
+        # Only now: what others made known until here is committed, and is looked at.
+        now = clock.now()
+        release = current_release(connection)
+        values |= {"known_at": now, "now": now, "release_id": release.release_id}
+        cursor.execute(_SERVED, values)
+        if cursor.execute("SELECT 1 FROM judge_subject LIMIT 1").fetchone() is None:
+            return Judged(entry_ids=(), by_outcome={})
         statement = judging_statement(
             subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release.release_id)
         )
@@ -96,18 +103,36 @@ def _keys(
     return [row["neighbor_key"] for row in rows]
 
 
-def _lock(connection: Connection[Row], keys: Sequence[str]) -> None:
-    """Take the buckets of the keys in ascending order, so that two judges wait, never deadlock."""
-    if len(keys) > _LARGE_BATCH:
-        buckets: Sequence[int] = range(BUCKETS)
-    else:
-        rows = connection.execute(
-            "SELECT DISTINCT abs(hashtext(k)) %% %s AS bucket FROM unnest(%s::text[]) k ORDER BY 1",
-            (BUCKETS, list(keys)),
-        ).fetchall()
-        buckets = [row["bucket"] for row in rows]
+def _lock(cursor: ClientCursor[Row], values: Row) -> None:
+    """Find the subjects, alone with them and their neighbors: two judges wait for one another.
+
+    Buckets are taken in ascending order. Who is a subject is looked up again once they are held.
+    """
+    if len(values["keys"]) > _LARGE_BATCH or any(
+        key.startswith(_REFERENCE_KEYS) for key in values["keys"]
+    ):
+        lock_every_bucket(cursor)
+        _run(cursor, _SUBJECTS, values)
+        return
+    held: set[int] = set()
+    while True:
+        _run(cursor, _SUBJECTS, values)
+        rows = cursor.execute(_BUCKETS, values | {"mask": BUCKETS - 1}).fetchall()
+        missing = sorted({row["bucket"] for row in rows} - held)
+        if not missing:
+            return
+        _take(cursor, missing)
+        held.update(missing)
+
+
+def lock_every_bucket(cursor: Cursor[Row]) -> None:
+    """Wait until no other judge is at work, and keep them waiting until the commit."""
+    _take(cursor, range(BUCKETS))
+
+
+def _take(cursor: Cursor[Row], buckets: Iterable[int]) -> None:
     for bucket in buckets:
-        connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, bucket))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, bucket))
 
 
 def _check_counts(connection: Connection[Row]) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import LiteralString
 
 from psycopg import Connection
 
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
+from tieline.validation.judging import lock_every_bucket
 
 _MARK = load("tieline.validation", "mark_rejudge")
+_SPREAD = load("tieline.validation", "spread_marks")
+# Served first and apart from the others: whoever serves them keeps every other judge waiting.
+_REFERENCE_MARK = "neighbor_key ~ '^(person|project|contract):'"
+_WIDE_MARK = "(neighbor_key = 'release' OR neighbor_key LIKE 'period:%')"
 
 
 def mark_rejudge(
@@ -38,3 +44,28 @@ def mark_reference_change(
         """,
         (because, correlation_id, now, list(keys)),
     )
+
+
+def next_marked(connection: Connection[Row], *, now: datetime, limit: int) -> list[str]:
+    """Return keys that wait for a new look, of one sort at a time.
+
+    A new release and a moved period are spread over the hours they concern first, while no judge
+    is at work: what one of them decides at this moment is among those hours, too.
+    """
+    if _keys(connection, _WIDE_MARK, now=now, limit=1):
+        lock_every_bucket(connection.cursor())
+        connection.execute(_SPREAD)
+    return _keys(connection, _REFERENCE_MARK, now=now, limit=limit) or _keys(
+        connection, f"NOT {_WIDE_MARK}", now=now, limit=limit
+    )
+
+
+def _keys(
+    connection: Connection[Row], sort: LiteralString, *, now: datetime, limit: int
+) -> list[str]:
+    rows = connection.execute(
+        f"SELECT DISTINCT neighbor_key FROM rejudge WHERE {sort.replace('%', '%%')}"
+        " AND recorded_at <= %s ORDER BY 1 LIMIT %s",
+        (now, limit),
+    ).fetchall()
+    return [row["neighbor_key"] for row in rows]

@@ -19,6 +19,4 @@ CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
 LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
 WHERE v.version <> t.newest_version OR s.stands IS NULL
 -- then
-DELETE FROM rejudge WHERE neighbor_key = ANY (%(keys)s::text[])
--- then
 ANALYZE judge_subject
