@@ -31,7 +31,7 @@ from tests.support.scene import DAY, NOW, build_scene, complete_scene
 from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
 from tieline.canonical import Approval, TimeEntry, TimeLineCommand
 from tieline.casework import list_cases, sync_time_cases
-from tieline.intake import LandingPage, land
+from tieline.intake import LandingPage, abandon, land
 from tieline.kernel.failpoints import VARIABLE
 from tieline.policy import approve_release, draft_release
 from tieline.posting.lines import LinePoster
@@ -236,6 +236,8 @@ def _hour(seconds: int, *, approval: Approval = Approval.APPROVED) -> TimeEntry:
 def _land_hours(
     flow: TimeValidation, worker: Database, hours: Mapping[str, TimeEntry], *, minute: int
 ) -> None:
+    # As the reader does, before it reads a stream.
+    abandon(worker, connection_key="harvest", stream="time_entries")
     landed = land(
         worker,
         page=LandingPage(
@@ -287,6 +289,13 @@ def _look_at_hours(stage: Stage, _: Sequence[Vendor]) -> State:
     with _transactions(stage.dsns) as (worker, owner):
         with worker.transaction() as connection:
             places = read_places(connection)
+        assert (
+            _rows(
+                owner,
+                "SELECT FROM intake_batch WHERE correlation_id = 'x' AND state IN ('landing', 'landed')",
+            )
+            == []
+        )
         found = {
             "places": places,
             "ledger": _rows(

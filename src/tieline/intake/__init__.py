@@ -6,7 +6,7 @@ Law: stored byte for byte before it is understood; only a change of a material f
 
 from tieline.intake.deletes import DeletesFound, confirm_deletes
 from tieline.intake.hints import take_hints
-from tieline.intake.landing import Landed, LandingPage, land
+from tieline.intake.landing import Landed, LandingPage, abandon, land
 from tieline.intake.reader import Reader, ReadResult
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "LandingPage",
     "ReadResult",
     "Reader",
+    "abandon",
     "confirm_deletes",
     "land",
     "take_hints",

@@ -83,6 +83,16 @@ def land(
     return landed
 
 
+def abandon(database: Database, *, connection_key: str, stream: str) -> None:
+    """Give up the batches of a stream whose reader died; the cursor did not move: they come again."""
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE intake_batch SET state = 'cancelled'"
+            " WHERE connection_key = %s AND stream = %s AND state = 'landing'",
+            (connection_key, stream),
+        )
+
+
 def _store_raw(
     database: Database, *, page: LandingPage, now: datetime
 ) -> tuple[int, dict[tuple[str, str], int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from tieline.intake.landing import LandingPage, land
+from tieline.intake.landing import LandingPage, abandon, land
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson, TielineError, TryAgain
 from tieline.runtime.budget import Budgets
@@ -17,6 +17,7 @@ from tieline.sdk.directory import Connectors
 
 _LEASE_SECONDS = 60
 _DIRTY_RECORDS_MAX = 100
+_HINTS = "dirty"
 OnBatch = Callable[[Any, int, str], None]
 OnRecord = Callable[[RawRecord, Translated | Untranslatable], None]
 
@@ -89,12 +90,13 @@ class Reader:
         if not marks:
             return _nothing("")
         source = cast(ReadsOne, self.connectors.get(connection_key=connection_key))
+        abandon(self.database, connection_key=connection_key, stream=_HINTS)
         records = []
         for mark in marks:
             record = source.read_one(object=mark["object"], source_ref=mark["source_ref"])
             if record is not None:
                 records.append(record)
-        result = self._land(connection_key, "dirty", "hint", records, None, correlation_id)
+        result = self._land(connection_key, _HINTS, "hint", records, None, correlation_id)
         with self.database.transaction() as connection:
             for mark in marks:
                 connection.execute(
@@ -118,6 +120,7 @@ class Reader:
         cursor = None if is_full else self._cursor(connection_key, stream)
         total = _nothing("")
         kind = "full" if is_full else "poll"
+        abandon(self.database, connection_key=connection_key, stream=stream)
         try:
             for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
                 landed = self._land(
