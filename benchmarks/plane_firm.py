@@ -132,7 +132,7 @@ class Firm:
                 own=_PROJECTS_OF_A_PERSON,
                 now=NOW.isoformat(),
                 early="2026-01-01T00:00:00Z",
-            )  # type: ignore[arg-type]
+            )
         )
         release_id = draft_release(
             connection,

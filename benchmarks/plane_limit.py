@@ -141,6 +141,6 @@ def _copy(connection: psycopg.Connection[Any], page: Sequence[Hour]) -> float:
 def _copy_rows(
     connection: psycopg.Connection[Any], statement: str, rows: Iterable[Sequence[Any]]
 ) -> None:
-    with connection.cursor().copy(statement) as copy:  # type: ignore[arg-type]
+    with connection.cursor().copy(statement) as copy:
         for row in rows:
             copy.write_row(row)

@@ -396,7 +396,7 @@ def _transactions(dsns: Dsns) -> Iterator[tuple[Database, Database]]:
 
 def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
     with database.transaction() as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement).fetchall()
 
 
 STORIES: Mapping[str, Story] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -67,7 +67,7 @@ _numbers = itertools.count(1)
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.faults.stories"])
 
-SetStage = Callable[[str], "contextmanager[tuple[Stage, Sequence[Vendor]]]"]
+SetStage = Callable[[str], AbstractContextManager[tuple[Stage, Sequence[Vendor]]]]
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ class Town:
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         with self.worker.transaction() as connection:
-            return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, values).fetchall()
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ class World:
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         with self.flow.owner.transaction() as connection:
-            return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement).fetchall()
 
 
 @pytest.fixture

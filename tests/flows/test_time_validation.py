@@ -183,7 +183,7 @@ class World:
     def say(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Run one statement as the worker."""
         with self.worker.transaction() as connection:
-            cursor = connection.execute(statement, values)  # type: ignore[arg-type]
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
     def case(self, reason: str) -> CaseSummary:

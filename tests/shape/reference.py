@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -227,7 +227,7 @@ def _connector(manifest: Capabilities, answers: Mapping[str, Mapping[str, Any]])
     )
 
 
-def _kept(answers: Mapping[str, Any], rules: Sequence[str]) -> str:
+def _kept(answers: Mapping[str, Any], rules: Iterable[str]) -> str:
     parts = []
     for rule in rules:
         answer = answers.get(rule)

@@ -61,9 +61,11 @@ def _modules() -> Iterator[tuple[Path, ast.Module]]:
 
 def _statements(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
-        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if is_text and re.search(r"\b(SELECT|INSERT|UPDATE|DELETE)\b", node.value):
-            yield node.value
+        match node:
+            case ast.Constant(value=str(text)) if re.search(
+                r"\b(SELECT|INSERT|UPDATE|DELETE)\b", text
+            ):
+                yield text
 
 
 def _reads_the_clock(tree: ast.Module) -> bool:

@@ -120,8 +120,7 @@ class Refusing:
 
 
 def _code_of(command: Any) -> str:
-    code: str = getattr(command, "person_code", None) or getattr(command, "code", "")
-    return code
+    return str(getattr(command, "person_code", None) or getattr(command, "code", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

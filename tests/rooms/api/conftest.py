@@ -76,7 +76,7 @@ class House:
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         with self.worker.transaction() as connection:
-            return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, values).fetchall()
 
     def _headers(self, key: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.keys[key]}"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -408,7 +409,7 @@ def _add_company(house: House) -> None:
     house.rows(
         "UPDATE connection SET kind = 'crm' WHERE connection_key = 'sales' RETURNING connection_key"
     )
-    data = {
+    data: dict[str, Any] = {
         "name": "Nordwind", "vat_number": None, "street": None, "postal_code": None, "city": None,
         "country_code": None, "domain": None, "parent_ref": None, "is_active": True, "extras": {},
     }  # fmt: skip

@@ -246,7 +246,7 @@ class TestClients:
 
 
 def _ask_which_client(worker: Database) -> str:
-    data = {
+    data: dict[str, Any] = {
         "name": "Nordwind", "vat_number": None, "street": None, "postal_code": None, "city": None,
         "country_code": None, "domain": None, "parent_ref": None, "is_active": True, "extras": {},
     }  # fmt: skip

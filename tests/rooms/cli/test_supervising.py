@@ -15,7 +15,6 @@ from typing import Any, cast
 import pytest
 
 from tieline.kernel.errors import TryAgain, UserMistake
-from tieline.proof import supervising
 from tieline.proof.supervising import Supervisor, Watch, alone
 from tieline.runtime.postgres import EmbeddedCluster
 
@@ -33,7 +32,7 @@ class TestSupervisor:
             started.append(subprocess.Popen(words))
             return started[-1]
 
-        monkeypatch.setattr(supervising.processes, "spawn", spawn)
+        monkeypatch.setattr("tieline.proof.supervising.processes.spawn", spawn)
         return started
 
     def test_starts_again_what_was_killed_and_ends_it_in_the_end(

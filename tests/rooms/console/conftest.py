@@ -83,7 +83,7 @@ class House:
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         with self.worker.transaction() as connection:
-            return connection.execute(statement, values).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, values).fetchall()
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from psycopg.types.json import Jsonb
 
@@ -234,7 +236,7 @@ class TestWhichClient:
     def asked(self, firm: House) -> str:
         """Ask which client a company of the CRM is; return the page of the case."""
         client_id = firm.rows("SELECT client_id FROM client")[0]["client_id"]
-        data = {
+        data: dict[str, Any] = {
             "name": "Nordwind", "vat_number": None, "street": None, "postal_code": None,
             "city": "Kiel", "country_code": None, "domain": None, "parent_ref": None,
             "is_active": True, "extras": {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from tests.rooms.casework.hand_made_firm import NOW
@@ -100,8 +101,12 @@ class TestClose:
         assert "1.00 h not approved yet" in cells
 
     def test_shows_an_hour_that_is_nowhere(self) -> None:
-        counted = {name: 0 for name in TieOut.__dataclass_fields__ if name.endswith("_seconds")}
-        named = {name: None for name in TieOut.__dataclass_fields__ if name not in counted}
+        counted: dict[str, Any] = {
+            name: 0 for name in TieOut.__dataclass_fields__ if name.endswith("_seconds")
+        }
+        named: dict[str, Any] = {
+            name: None for name in TieOut.__dataclass_fields__ if name not in counted
+        }
 
         line = TieOut(**{**named, **counted, "approved_seconds": 3600, "posted_seconds": 1800})
 

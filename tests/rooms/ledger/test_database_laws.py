@@ -177,7 +177,7 @@ class TestEffect:
         self, planned: Planned, change: LiteralString
     ) -> None:
         with planned.refused(errors.CheckViolation):
-            planned.connection.execute(f"UPDATE effect SET {change}")  # type: ignore[arg-type]
+            planned.connection.execute(f"UPDATE effect SET {change}")
 
 
 class TestLedger:

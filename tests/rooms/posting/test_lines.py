@@ -79,7 +79,7 @@ def run(worker_database: Database, poster: LinePoster, scene: Scene) -> Run:
 
 def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
     with database.transaction() as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement).fetchall()
 
 
 def _scope(scene: Scene) -> Scope:

@@ -69,7 +69,7 @@ class TestPreparedDatabase:
         self, prepared_cluster: PreparedCluster, right: LiteralString
     ) -> None:
         with psycopg.connect(prepared_cluster.cluster.superuser_dsn) as admin:
-            admin.execute(f"ALTER ROLE tieline_web {right}")  # type: ignore[arg-type]
+            admin.execute(f"ALTER ROLE tieline_web {right}")
 
             with pytest.raises(UserMistake, match="tieline_web may bypass row security"):
                 check_roles(admin)

@@ -232,11 +232,13 @@ class TestFinalTruth:
         assert int(entry.hours * 3600) in truth[key]
 
 
-def _flat(truth: dict[tuple[str, str, date, str, str], list[int]]) -> list[object]:
+def _flat(
+    truth: dict[tuple[str, str, date, str, str], list[int]],
+) -> list[tuple[str, str, date, str, str, int]]:
     return [(*key, seconds) for key, several in truth.items() for seconds in several]
 
 
-def _expected(firm: Firm, entries: list[Entry]) -> list[object]:
+def _expected(firm: Firm, entries: list[Entry]) -> list[tuple[str, str, date, str, str, int]]:
     emails = {person.key: person.email for person in firm.people}
     return [
         (

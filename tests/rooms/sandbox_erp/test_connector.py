@@ -135,7 +135,7 @@ def _contract(client_code: str, *, billing_method: str = "time_and_materials") -
             ),
             ContractLine(
                 task_name="Build",
-                labor_category=None,
+                labor_category="",
                 hours=Decimal(10),
                 rate_amount=Decimal("200.10"),
             ),

@@ -87,7 +87,12 @@ class TestErrors:
 
     def test_a_host_that_is_not_listed_is_never_called(self) -> None:
         called: list[httpx.Request] = []
-        client = _client(lambda request: called.append(request) or httpx.Response(200))
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            called.append(request)
+            return httpx.Response(200)
+
+        client = _client(answer)
 
         with pytest.raises(AskPerson, match="not among its hosts"):
             client.read(path=".evil.example/a")

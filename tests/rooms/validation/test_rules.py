@@ -67,7 +67,7 @@ def _violates(database: Database, shipped: ShippedRule, changed: dict[str, Any])
     )
     with database.transaction() as connection:
         found = connection.execute(
-            statement.replace(" % ", " %% "),  # type: ignore[arg-type]
+            statement.replace(" % ", " %% "),
             (Jsonb({name: None if value == "null" else value for name, value in row.items()}),),
         ).fetchone()
     assert found is not None
@@ -177,7 +177,7 @@ def _keeps_back(database: Database, changed: dict[str, Any]) -> list[str]:
     )
     with database.transaction() as connection:
         found = connection.execute(
-            statement.replace(" % ", " %% "),  # type: ignore[arg-type]
+            statement.replace(" % ", " %% "),
             (Jsonb({name: None if value == "null" else value for name, value in row.items()}),),
         ).fetchone()
     assert found is not None
