@@ -213,6 +213,9 @@ def _stop_on_signals() -> threading.Event:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    # A closed terminal ends what it started, except where it was told to go on (nohup).
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, end)
     return stop
 
 

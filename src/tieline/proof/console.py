@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,13 +53,8 @@ class DemoConsole:
         """Keep everything running until Ctrl-C."""
         self._opened.wait(timeout=_START_SECONDS_MAX)
         self.progress("The firm goes on working. Ctrl-C ends everything.")
-        asked = threading.Event()
-        # Also where the shell started us in the background and had us ignore Ctrl-C.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: asked.set())
-        while not asked.wait(timeout=1):
-            continue
-        self.progress("Ending everything.")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
     @property
     def _log_file(self) -> Path:

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from tieline.kernel.errors import TryAgain
 
@@ -84,6 +86,35 @@ def remember(directory: Path, *, name: str, pid: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     content = {"pid": pid, "pid_started": pid_started(pid), "port": 0, "url": ""}
     (directory / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the first signal to end; what is cleaned up then is not interrupted.
+
+    Also where a shell started us in the background and had us ignore Ctrl-C. A terminal that we
+    were told to outlive (nohup) does not end us.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGHUP:
+            # Nobody reads any more, and a sentence must not stop the cleaning up.
+            with open(os.devnull, "wb") as nobody:
+                os.dup2(nobody.fileno(), sys.stderr.fileno())
+        print("Ending everything.", file=sys.stderr, flush=True)
+        raise KeyboardInterrupt
+
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    before = [(number, signal.signal(number, end)) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def clear(directory: Path) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from tieline.kernel.errors import UserMistake
 from tieline.proof.console import DemoConsole
 from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
+from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
 from tieline.proof.town import close_town
 from tieline.sandbox.firm import Firm
@@ -53,7 +54,14 @@ class DemoOptions:
 def run_demo(
     *, options: DemoOptions, settings: Settings, open_system: OpenSystem, systems: Systems
 ) -> int:
-    """Run the demo; 0 only when every promise held."""
+    """Run the demo; 0 only when every promise held. Ctrl-C, SIGTERM or a closed terminal end it all."""
+    with interrupted_by_signals():
+        return _run(options, settings, open_system, systems)
+
+
+def _run(
+    options: DemoOptions, settings: Settings, open_system: OpenSystem, systems: Systems
+) -> int:
     if options.input_directory is not None and options.mapping is not None:
         return _run_records(
             options.input_directory, options.mapping, options, settings, open_system, systems

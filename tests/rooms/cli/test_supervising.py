@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -152,3 +153,39 @@ def _wait_for(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+_ENDED = """
+import signal, sys, time
+from tieline.proof.processes import interrupted_by_signals
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with interrupted_by_signals():
+    print("running", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.5)
+        print("cleaned up", flush=True)
+"""
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_cleans_up_at_any_signal_and_is_not_interrupted_then(
+        self, number: signal.Signals
+    ) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _ENDED],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+
+        process.send_signal(number)
+        time.sleep(0.2)
+        process.send_signal(number)
+        told, _ = process.communicate(timeout=20)
+
+        assert (told, process.returncode) == ("cleaned up\n", 0)
