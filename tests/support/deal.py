@@ -277,43 +277,45 @@ def found_firm(connection: psycopg.Connection[Any]) -> None:
 
 def land_nouns(database: Database, *, deal: str, users: Sequence[str], **changed: Any) -> None:
     """Land the deal, its company and the people, as reading all systems would."""
-    _land(database, CRM, "companies", {"c1": COMPANY})
-    _land(database, CRM, "owners", {"4001": _person("Olga", "olga@f.example")})
+    land_as_read(database, CRM, "companies", {"c1": COMPANY})
+    land_as_read(database, CRM, "owners", {"4001": person("Olga", "olga@f.example")})
     land_deal(database, deal=deal, **changed)
-    _land(
+    land_as_read(
         database, BOOKS, "employees",
         {
-            "77": _person("Anna", "anna@f.example", employee_code="A1", entity_code="HR-DE",
+            "77": person("Anna", "anna@f.example", employee_code="A1", entity_code="HR-DE",
                           extras={"party_code": "501"}),
-            "78": _person("Ben", "ben@f.example", employee_code="B1", entity_code="HR-UK",
+            "78": person("Ben", "ben@f.example", employee_code="B1", entity_code="HR-UK",
                           extras={"party_code": "502"}),
         },
     )  # fmt: skip
-    _land(
+    land_as_read(
         database, CLOCK, "users",
-        dict(zip(users, (_person("Anna", "anna@f.example"), _person("Ben", "ben@f.example")), strict=True)),
+        dict(zip(users, (person("Anna", "anna@f.example"), person("Ben", "ben@f.example")), strict=True)),
     )  # fmt: skip
-    _land(
+    land_as_read(
         database, STAFF, "staffing",
         {
-            "e1": _fact("employment", "anna", employee_code="A1", entity_code="HR-DE"),
-            "e2": _fact("employment", "ben", employee_code="B1", entity_code="HR-UK"),
-            "i2": _fact("intercompany", "ben", employee_code="B9", entity_code="HR-DE"),
-            "a1": _fact("assignment", "anna", project_code="DP-1", labor_category="Consultant"),
-            "a2": _fact("assignment", "ben", project_code="DP-1", labor_category="Consultant"),
+            "e1": staffing_fact("employment", "anna", employee_code="A1", entity_code="HR-DE"),
+            "e2": staffing_fact("employment", "ben", employee_code="B1", entity_code="HR-UK"),
+            "i2": staffing_fact("intercompany", "ben", employee_code="B9", entity_code="HR-DE"),
+            "a1": staffing_fact("assignment", "anna", project_code="DP-1", labor_category="Consultant"),
+            "a2": staffing_fact("assignment", "ben", project_code="DP-1", labor_category="Consultant"),
         },
     )  # fmt: skip
 
 
 def land_deal(database: Database, *, deal: str, minute: int = 0, **changed: Any) -> None:
     """Land the deal as it stands in the CRM."""
-    _land(database, CRM, "deals", {deal: _deal(**changed)}, minute=minute)
+    land_as_read(database, CRM, "deals", {deal: _deal(**changed)}, minute=minute)
 
 
 def lend_ben(database: Database, *, project_code: str) -> None:
     """Land an assignment of Ben, whom the other company lends, to a project."""
-    fact = _fact("assignment", "ben", project_code=project_code, labor_category="Consultant")
-    _land(database, STAFF, "staffing", {f"a:{project_code}": fact})
+    fact = staffing_fact(
+        "assignment", "ben", project_code=project_code, labor_category="Consultant"
+    )
+    land_as_read(database, STAFF, "staffing", {f"a:{project_code}": fact})
 
 
 COMPANY = Client(
@@ -365,7 +367,8 @@ def _deal(**changed: Any) -> Opportunity:
     return Opportunity(**values)
 
 
-def _person(name: str, email: str, **more: Any) -> Person:
+def person(name: str, email: str, **more: Any) -> Person:
+    """Make a person as a system tells one."""
     values: dict[str, Any] = {
         "employee_code": None,
         "entity_code": None,
@@ -378,7 +381,8 @@ def _person(name: str, email: str, **more: Any) -> Person:
     return Person(name=name, email=email, **values)
 
 
-def _fact(fact: str, who: str, **more: Any) -> StaffingFact:
+def staffing_fact(fact: str, who: str, **more: Any) -> StaffingFact:
+    """Make a row of the staffing file."""
     values: dict[str, Any] = {
         "person_name": who.capitalize(),
         "employee_code": None,
@@ -394,9 +398,10 @@ def _fact(fact: str, who: str, **more: Any) -> StaffingFact:
     return StaffingFact(fact=fact, person_email=f"{who}@f.example", **values)
 
 
-def _land(
+def land_as_read(
     database: Database, key: str, stream: str, nouns: Mapping[str, Any], *, minute: int = 0
 ) -> None:
+    """Land nouns by their reference, as reading a stream would; a later minute is a later state."""
     records = [
         RawRecord(
             object=stream,

@@ -17,8 +17,8 @@ from tieline.runtime.database import Row
 class Roster:
     """Everybody as known now: by e-mail, and by company and employee code."""
 
-    by_email: Mapping[str, frozenset[UUID]]
-    by_code: Mapping[tuple[str, str], frozenset[UUID]]
+    by_email: dict[str, frozenset[UUID]]
+    by_code: dict[tuple[str, str], frozenset[UUID]]
 
 
 def load_roster(connection: Connection[Row]) -> Roster:

@@ -270,14 +270,13 @@ def _remember(
     entity_code: str | None,
     employee_code: str | None,
 ) -> None:
-    by_email, by_code = dict(run.roster.by_email), dict(run.roster.by_code)
+    by_email, by_code = run.roster.by_email, run.roster.by_code
     address = email_key(email)
     if address is not None:
         by_email[address] = by_email.get(address, frozenset()) | {person_id}
     if entity_code and employee_code:
         code = (entity_code, employee_code)
         by_code[code] = by_code.get(code, frozenset()) | {person_id}
-    run.roster = Roster(by_email=by_email, by_code=by_code)
 
 
 def _link(run: _Run, source: Source, noun: str, person_id: UUID, *, scope: str = "") -> bool:
