@@ -152,7 +152,7 @@ def _dsns(settings: Settings) -> Dsns:
 
 @dataclass(slots=True, kw_only=True)
 class ConfiguredConnectors:
-    """Build connectors from the connections table, anew when a configuration changed."""
+    """Build connectors from the connections table, anew when configuration or a credential changed."""
 
     database: Database
     secrets: Secrets
@@ -170,8 +170,10 @@ class ConfiguredConnectors:
     def _of(self, connection_key: str) -> tuple[str, Any, Capabilities]:
         with self.database.transaction() as connection:
             row = connection.execute(
-                "SELECT system, config, md5(config::text) AS state FROM connection"
-                " WHERE connection_key = %s",
+                "SELECT system, config, md5(config::text || coalesce((SELECT"
+                " string_agg(md5(s::text), ',' ORDER BY s.name) FROM secret s"
+                " WHERE s.connection_key = c.connection_key), '')) AS state"
+                " FROM connection c WHERE connection_key = %s",
                 (connection_key,),
             ).fetchone()
             if row is None:

@@ -523,6 +523,23 @@ class TestThePeriod:
         }
 
 
+@pytest.mark.sql
+class TestATargetThatIsPaused:
+    def test_gets_no_hour_and_gives_none_back_until_it_goes_on(self, world: World) -> None:
+        world.book("1", 3600)
+        world.say("UPDATE connection SET paused = true WHERE connection_key = 'tryton'")
+        world.delete("1", others=set())
+        world.book("2", 1800)
+
+        assert world.posted() == [3600]
+        assert world.places() == {"leaving": 1, "pending": 1}
+
+        world.say("UPDATE connection SET paused = false WHERE connection_key = 'tryton'")
+        world.post()
+
+        assert world.posted() == [1800]
+
+
 class TestWhatWaits:
     def test_is_judged_again_as_soon_as_its_person_is_linked(self, world: World) -> None:
         world.book("1", 3600, person_ref="u3")

@@ -134,7 +134,7 @@ DONE: Mapping[str, str] = {
     "turned_down": "Turned down.",
     "released": "Released. The ERP drafts the invoice next.",
     "taken_back": "The release is taken back; hours move again.",
-    "paused": "Paused. Nothing is read from it or sent to it until somebody resumes it.",
+    "paused": "Paused. Nothing is read from it or sent to it until somebody resumes it; only unconfirmed writes are asked about.",
     "resumed": "Resumed.",
 }
 _CODES: Mapping[str, str] = {

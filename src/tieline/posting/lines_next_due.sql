@@ -8,4 +8,6 @@ WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e
   AND (e.state IN ('INTENT', 'UNKNOWN', 'PROBING')
        OR (e.state IN ('PLANNED', 'ABSENT') AND t.verdict_id = e.verdict_id
            AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
+           AND EXISTS (SELECT FROM connection c
+                       WHERE c.connection_key = e.target_connection AND c.mode = 'act' AND NOT c.paused)
            AND (SELECT state FROM fiscal_period p WHERE p.period_id = e.period_id) = 'open'))

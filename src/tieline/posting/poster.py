@@ -40,6 +40,8 @@ from tieline.sdk.directory import Connectors
 
 _RETRY_SECONDS = 2
 _SHARED_SECONDS = 1
+# How soon a write is tried again whose target is paused or only observed.
+_SHUT_SECONDS = 15
 
 Row = dict[str, Any]
 
@@ -100,8 +102,8 @@ class Poster:
     def _send(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
         key = command.business_key
         attempt = self._reserve(command, request)
-        if attempt is None:
-            return Waiting(business_key=key, due_in_seconds=_SHARED_SECONDS, state=states.PLANNED)
+        if isinstance(attempt, Waiting):
+            return attempt
         failpoint(f"post.{command.noun}.after_intent")
         try:
             receipt = writer.write(command=command)
@@ -129,12 +131,17 @@ class Poster:
         self.budgets.note_answer(connection_key=request.target_connection)
         return self._read_back(writer, command, request, target_code=receipt.target_code)
 
-    def _reserve(self, command: Command, request: EffectRequest) -> int | None:
-        """Commit to send as so many-th attempt; None while a write of the same record is open."""
+    def _reserve(self, command: Command, request: EffectRequest) -> int | Waiting:
+        """Commit to send as so many-th attempt.
+
+        It waits while the target does not act, or a write of the same record is open.
+        """
         content = command.content()
         capabilities = self.connectors.capabilities(connection_key=request.target_connection)
         shared_field = capabilities.write_of(request.noun).shared_field
         with self.database.transaction() as connection:
+            if not states.acts(connection, target_connection=request.target_connection):
+                return _later(command.business_key, _SHUT_SECONDS)
             if shared_field is not None and states.is_being_written(
                 connection,
                 business_key=command.business_key,
@@ -143,7 +150,7 @@ class Poster:
                 field=shared_field,
                 value=str(content[shared_field]),
             ):
-                return None
+                return _later(command.business_key, _SHARED_SECONDS)
             attempt = states.to_intent(
                 connection,
                 business_key=command.business_key,
@@ -272,7 +279,9 @@ class Poster:
 
     def _send_undo(self, original: Row, void: Row) -> Undone | Waiting | Rejected:
         key: UUID = void["business_key"]
-        attempt = self._undo_intent(void)
+        attempt = self._undo_intent(original, void)
+        if isinstance(attempt, Waiting):
+            return attempt
         failpoint(f"undo.{original['noun']}.after_intent")
         writer = cast(Writes, self.connectors.get(connection_key=original["target_connection"]))
         try:
@@ -296,10 +305,12 @@ class Poster:
         self._record(key, to=states.CONFIRMED, target_code=how)
         return Undone(business_key=key, how=how)
 
-    def _undo_intent(self, void: Row) -> int:
+    def _undo_intent(self, original: Row, void: Row) -> int | Waiting:
         # Taking back by key is repeatable: absent is its goal, so asking again is the read-back.
         with self.database.transaction() as connection:
             key = void["business_key"]
+            if not states.acts(connection, target_connection=original["target_connection"]):
+                return _later(key, _SHUT_SECONDS)
             if void["state"] == states.INTENT:
                 states.move(connection, business_key=key, to=states.UNKNOWN)
             if void["state"] in (states.INTENT, states.UNKNOWN):
@@ -309,6 +320,10 @@ class Poster:
             if void["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
             return states.to_intent(connection, business_key=key, payload_hash="undo")
+
+
+def _later(key: UUID, seconds: int) -> Waiting:
+    return Waiting(business_key=key, due_in_seconds=seconds, state=states.PLANNED)
 
 
 def differences(*, asked: Any, stored: Any) -> str:

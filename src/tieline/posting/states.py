@@ -168,6 +168,17 @@ def withdraw_voids(connection: Connection[Row], *, undoes_keys: Sequence[UUID]) 
     )
 
 
+def acts(connection: Connection[Row], *, target_connection: str) -> bool:
+    """Say whether a target may be written to; pausing it waits for this transaction."""
+    return (
+        connection.execute(
+            "SELECT FROM connection WHERE connection_key = %s AND mode = 'act' AND NOT paused FOR SHARE",
+            (target_connection,),
+        ).fetchone()
+        is not None
+    )
+
+
 def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: str) -> int:
     """Commit to send: from PLANNED, ABSENT or a rejection that is tried again.
 

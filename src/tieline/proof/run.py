@@ -14,10 +14,11 @@ from tieline.proof.console import DemoConsole
 from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
-from tieline.proof.town import close_town
+from tieline.proof.supervising import alone
+from tieline.proof.town import close_town, erp_directory
 from tieline.sandbox.firm import Firm
 from tieline.sdk.directory import Systems
-from tieline.settings import Settings
+from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
 
 _MUST_BE_ZERO = (
     "orphan_projects",
@@ -54,8 +55,13 @@ class DemoOptions:
 def run_demo(
     *, options: DemoOptions, settings: Settings, open_system: OpenSystem, systems: Systems
 ) -> int:
-    """Run the demo; 0 only when every promise held. Ctrl-C, SIGTERM or a closed terminal end it all."""
-    with interrupted_by_signals():
+    """Run the demo; 0 only when every promise held. Ctrl-C, SIGTERM or a closed terminal end it all.
+
+    :raises UserMistake: the home is not the demo's to empty.
+    """
+    _refuse_a_home_in_use(settings)
+    settings.prepare_folders()
+    with interrupted_by_signals(), alone(settings.run_directory):
         return _run(options, settings, open_system, systems)
 
 
@@ -92,6 +98,18 @@ def _run(
             workers.stop()
             close_town(settings)
         return code
+
+
+def _refuse_a_home_in_use(settings: Settings) -> None:
+    """A demo begins with an empty database: only its own may be emptied."""
+    if settings.dsn is not None:
+        raise UserMistake(f"the demo brings a database of its own: run it without {DSN_VARIABLE}")
+    is_installed = (settings.secrets_directory / "master.key").exists()
+    if is_installed and not erp_directory(settings).exists():
+        raise UserMistake(
+            f"{settings.home} is a firm's installation, and a demo would empty it:"
+            f" give the demo another {HOME_VARIABLE}"
+        )
 
 
 def _nobody_looks(_logins: Sequence[Login]) -> None:

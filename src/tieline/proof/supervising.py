@@ -162,7 +162,9 @@ def alone(run_directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserMistake(f"`tieline up` runs already; see {run_directory}") from error
+            raise UserMistake(
+                f"`tieline up` or a demo runs there already; see {run_directory}"
+            ) from error
         yield
     finally:
         os.close(descriptor)

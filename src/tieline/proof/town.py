@@ -181,8 +181,13 @@ def close_town(settings: Settings) -> None:
         EmbeddedCluster(directory).stop()
 
 
+def erp_directory(settings: Settings) -> Path:
+    """Return where a demo keeps its ERP; a home that has none was never a demo's."""
+    return settings.home / "erp"
+
+
 def _erp_cluster_directory(settings: Settings) -> Path:
-    return settings.home / "erp" / "pg"
+    return erp_directory(settings) / "pg"
 
 
 def _own_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedCluster, Dsns]:
@@ -215,7 +220,7 @@ def _erp(
         ),
         cache=settings.cache,
         lock=lock,
-        directory=settings.home / "erp",
+        directory=erp_directory(settings),
         run_file=settings.run_directory / "tryton.json",
         database=ERP_DATABASE,
         firm=firm_seed,

@@ -168,6 +168,12 @@ class _Drafting:
 
     def _reserve(self, bill: _Bill, key: UUID) -> int | NotDrafted:
         with self.database.transaction() as connection:
+            if not states.acts(connection, target_connection=bill.target):
+                return NotDrafted(
+                    reason="readiness.erp_unavailable",
+                    message=f"{bill.target} is paused or only observed: nothing is sent to it",
+                    due_in_seconds=15,
+                )
             # Writers share the period; whoever still writes is done, or waits, when we look.
             connection.execute(
                 "SELECT FROM fiscal_period WHERE entity_code = %s AND starts_on <= %s"

@@ -115,13 +115,15 @@ def status_commands(
     """Return what the CRM has not been told yet: one write per deal whose figures changed.
 
     Hand each to the poster, in this order; a change is one effect, so telling it twice tells it once.
-    Older figures that were begun come first. What was refused waits for the next change.
+    Older figures that were begun come first. What was refused waits for the next change; where the
+    CRM is paused or only observed, only what is on its way is asked about.
     """
     rows = connection.execute(
         """
         SELECT r.*, p.connection_key, p.source_epoch, p.deal_ref, p.project_group
         FROM revenue_status r
         JOIN provisioning_plan p ON p.project_id = r.project_id AND p.state = 'active'
+        JOIN connection c ON c.connection_key = p.connection_key
         LEFT JOIN LATERAL (
             SELECT e.state FROM effect e
             WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
@@ -132,6 +134,7 @@ def status_commands(
             ORDER BY e.effect_no DESC LIMIT 1) told ON true
         WHERE (told.state IS NULL AND r.is_newest
                OR told.state NOT IN ('CONFIRMED', 'REJECTED', 'CONFLICT'))
+          AND (c.mode = 'act' AND NOT c.paused OR told.state IN ('INTENT', 'UNKNOWN', 'PROBING'))
           AND (%(project_id)s::uuid IS NULL OR r.project_id = %(project_id)s)
         ORDER BY p.deal_ref, p.project_group, r.changed_at
         """,

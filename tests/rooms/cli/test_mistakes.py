@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tieline.proof.supervising import alone
+
 from .conftest import Run
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -174,3 +176,37 @@ def _files(folder: Path) -> dict[str, str]:
         "missing": str(folder / "missing.toml"),
         "directory": str(folder),
     }
+
+
+class TestADemoAndAHome:
+    def test_never_empties_a_firm_s_installation(self, run_bare: Run, tmp_path: Path) -> None:
+        key = tmp_path / "home" / "secrets" / "master.key"
+        key.parent.mkdir(parents=True)
+        key.write_text("00", encoding="ascii")
+
+        ended = run_bare("demo", "--once")
+
+        assert ended.code == 2
+        assert "is a firm's installation, and a demo would empty it" in ended.err
+
+    def test_never_runs_in_a_database_that_is_given(
+        self, run_bare: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TIELINE_DSN", "postgresql://nobody@127.0.0.1:1/tieline")
+
+        ended = run_bare("demo", "--once")
+
+        assert ended.code == 2
+        assert "run it without TIELINE_DSN" in ended.err
+
+    def test_leaves_a_home_alone_in_which_something_runs(
+        self, run_bare: Run, tmp_path: Path
+    ) -> None:
+        running = tmp_path / "home" / "run"
+        running.mkdir(parents=True)
+
+        with alone(running):
+            ended = run_bare("demo", "--once")
+
+        assert ended.code == 2
+        assert "`tieline up` or a demo runs there already" in ended.err

@@ -114,7 +114,7 @@ class TestAlone:
     def test_refuses_a_second_supervisor(self, tmp_path: Path) -> None:
         with (
             alone(tmp_path),
-            pytest.raises(UserMistake, match="runs already"),
+            pytest.raises(UserMistake, match="runs there already"),
             alone(tmp_path),
         ):
             pass

@@ -187,6 +187,48 @@ def _state(database: Database) -> str:
     return str(row["state"])
 
 
+_SHUT = [("mode", "'observe'"), ("mode", "'propose'"), ("paused", "true")]
+
+
+def _set(database: Database, name: str, value: str) -> None:
+    with database.transaction() as connection:
+        connection.execute(f"UPDATE connection SET {name} = {value}")
+
+
+@pytest.mark.parametrize(("name", "value"), _SHUT)
+class TestATargetThatDoesNotAct:
+    def test_is_not_written_to_until_it_does(
+        self, poster: Poster, target: Forgetful, owner_database: Database, name: str, value: str
+    ) -> None:
+        _set(owner_database, name, value)
+        assert isinstance(_post(poster), Waiting)
+        assert (target.writes, _state(owner_database)) == (0, "PLANNED")
+
+        _set(owner_database, "mode", "'act'")
+        _set(owner_database, "paused", "false")
+
+        assert isinstance(_post(poster), Confirmed)
+
+    def test_keeps_what_it_has(
+        self, poster: Poster, target: Forgetful, owner_database: Database, name: str, value: str
+    ) -> None:
+        done = _post(poster)
+        _set(owner_database, name, value)
+
+        assert isinstance(poster.undo(business_key=done.business_key), Waiting)
+
+        assert [record["name"] for record in target.records] == ["Design"]
+
+    def test_is_still_asked_about_a_lost_answer(
+        self, poster: Poster, target: Forgetful, owner_database: Database, name: str, value: str
+    ) -> None:
+        target.moods = ["lost"]
+        _post(poster)
+        _set(owner_database, name, value)
+
+        assert isinstance(_post_until_settled(poster), Confirmed)
+
+
 class TestOneRecord:
     def test_is_confirmed_after_it_was_read_back(self, poster: Poster, target: Forgetful) -> None:
         result = _post(poster)
