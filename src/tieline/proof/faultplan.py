@@ -11,16 +11,17 @@ _CREATE_LINES = r"model\.timesheet\.line\.create"
 
 # The first deal and the first batch pass, so that money moves at once; later ones meet faults.
 # Lost answers and late commits hit batches of hours on their way to the ERP.
+TIME_LINE_RULES = "hours-"
 ERP_WHILE_POSTING: Sequence[Rule] = (
     {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
-     "occurrences": [2, 6, 11, 17]},
+     "occurrences": [2, 4, 7, 10, 17]},
     {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
-     "occurrences": [4, 8, 13, 19], "delay_ms": 1500, "hold_ms": 200},
+     "occurrences": [3, 5, 8, 11, 19], "delay_ms": 1500, "hold_ms": 200},
     {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
-     "occurrences": [10, 21]},
+     "occurrences": [9, 13, 21]},
     {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
-     "occurrences": [5, 14, 20], "retry_after_seconds": 1},
-    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [15]},
+     "occurrences": [6, 12, 20], "retry_after_seconds": 1},
+    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [14]},
 )  # fmt: skip
 ERP_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost",

@@ -19,7 +19,14 @@ from tieline.reconciliation import (
 from tieline.sandbox import erp
 from tieline.services.system import System
 
-_PLACES = ("pending", "held", "handed_over", "posted", "excluded")
+_LANDED = """
+    SELECT count(*) FROM time_entry t
+    JOIN connection c ON c.connection_key = t.connection_key AND c.source_epoch = t.source_epoch
+    JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
+    WHERE NOT w.is_deleted AND w.approval <> 'not_approved'
+      AND NOT EXISTS (SELECT FROM entry_place p WHERE p.entry_id = t.entry_id AND p.because = 'before_go_live')
+"""
+PLACES = ("pending", "held", "handed_over", "posted", "excluded")
 
 
 def collect_figures(
@@ -50,6 +57,7 @@ def collect_figures(
         "invoices_drafted": _count(system, "SELECT count(*) FROM invoice_record"),
         "invoice_total_mismatch": _invoice_mismatches(system, truth),
         "faults_injected": faults,
+        "faults_on_time_lines": story.faults_on_time_lines(),
     }
     examples = [
         *hours.examples,
@@ -108,9 +116,10 @@ def count_entries(system: System) -> dict[str, int]:
     """Count entries by place, and the events that moved them."""
     with system.database.transaction() as connection:
         entries, _ = read_places(connection)
-    counted = {place: entries.get(place, 0) for place in _PLACES}
+    counted = {place: entries.get(place, 0) for place in PLACES}
     return {
-        "landed": sum(counted.values()),
+        # Counted where hours land, not where they are put: an hour in no place shows.
+        "landed": _count(system, _LANDED),
         **counted,
         "outside": entries.get("outside", 0),
         "cleared": _count(system, "SELECT count(*) FROM verdict WHERE outcome = 'cleared'"),

@@ -108,6 +108,14 @@ class Story:
             for kind, count in vendor.ask("faults").items()
         }
 
+    def faults_on_time_lines(self) -> dict[str, int]:
+        """Return how often a batch of hours on its way to the ERP failed in each way."""
+        counts: dict[str, int] = {}
+        for rule in self.town.tryton.ask("faults/rules"):
+            if rule["name"].startswith(faultplan.TIME_LINE_RULES):
+                counts[rule["kind"]] = counts.get(rule["kind"], 0) + rule["injected"]
+        return counts
+
     def truth(self) -> Mapping[Any, list[int]]:
         """Return the hours that must stand in the ERP in the end."""
         return final_truth(
