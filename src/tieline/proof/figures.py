@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tieline.proof import watch
@@ -41,7 +41,10 @@ def collect_figures(
         "seconds_total": seconds_total,
         "deals_won": len(story.firm.deals),
         "projects_active": watch.plan_states(system.database).get("active", 0),
-        "orphan_projects": len(truth.orphan_projects) + _unknown_projects(system, truth),
+        "orphan_projects": len(truth.orphan_projects)
+        + _unknown_projects(
+            system, in_erp=truth.project_numbers, in_time_tool=story.open_projects()
+        ),
         "time_entries": count_entries(system),
         "conservation_gap_seconds": sum(each.gap_seconds for each in differences),
         "erp_duplicate_lines": hours.duplicate_lines,
@@ -129,8 +132,10 @@ def count_entries(system: System) -> dict[str, int]:
     }
 
 
-def _unknown_projects(system: System, truth: erp.Truth) -> int:
-    """Count projects in the ERP with no active project of ours behind them."""
+def _unknown_projects(
+    system: System, *, in_erp: Collection[str], in_time_tool: Collection[str]
+) -> int:
+    """Count projects of the ERP and the time tool with no active project of ours behind them."""
     with system.database.transaction() as connection:
         rows = connection.execute(
             """
@@ -139,7 +144,7 @@ def _unknown_projects(system: System, truth: erp.Truth) -> int:
             """
         ).fetchall()
     active = {row["project_code"] for row in rows}
-    return len(set(truth.project_numbers) - active)
+    return len(set(in_erp) - active) + len(set(in_time_tool) - active)
 
 
 def _reversals_without_cause(system: System, story: Story) -> int:

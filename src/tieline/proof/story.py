@@ -11,7 +11,7 @@ from typing import Any
 from tieline.proof import faultplan
 from tieline.proof.town import Town
 from tieline.sandbox.firm import Firm
-from tieline.sandbox.truth import final_truth, harvest_ids
+from tieline.sandbox.truth import final_truth, harvest_ids, last_state
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,6 +115,11 @@ class Story:
             if rule["name"].startswith(faultplan.TIME_LINE_RULES):
                 counts[rule["kind"]] = counts.get(rule["kind"], 0) + rule["injected"]
         return counts
+
+    def open_projects(self) -> set[str]:
+        """Return the codes of the projects on which time can be booked in the time tool."""
+        projects = last_state(self._journal())["projects"].values()
+        return {str(project["code"]) for project in projects if project["is_active"]}
 
     def truth(self) -> Mapping[Any, list[int]]:
         """Return the hours that must stand in the ERP in the end."""
