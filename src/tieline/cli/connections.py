@@ -91,9 +91,10 @@ def connect(
 @json_option
 @pass_tools
 def sync(tools: Tools, connection_key: str, full: bool, as_json: bool) -> int:
-    """Read every stream of a connection now."""
+    """Read every stream of a connection now, and bring clients, people and plans in line with it."""
     from tieline.services.conservation_checks import ConservationChecks
     from tieline.services.reading import Reading
+    from tieline.services.workday import Workday
 
     system = tools.system()
     reading = Reading(
@@ -112,6 +113,7 @@ def sync(tools: Tools, connection_key: str, full: bool, as_json: bool) -> int:
         if type(error) is not LookupError:
             raise
         raise UserMistake(str(error)) from error
+    Workday(system=system).keep_register()
     if as_json:
         show_json({"connection_key": connection_key, "streams": [_read(one) for one in results]})
     for result in results:

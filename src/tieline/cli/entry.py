@@ -19,6 +19,7 @@ from tieline.cli import (
     hours,
     operating,
     provisioning,
+    revenue,
     rights,
 )
 from tieline.cli.tools import (
@@ -49,6 +50,7 @@ for _module in (
     cases,
     closing,
     explaining,
+    revenue,
     rights,
 ):
     for _command in _module.COMMANDS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,11 @@ from tieline.runtime.database import Database
 from .conftest import Run
 
 _BY = ("--by", "finance")
+_STAFFING = """\
+fact,person_email,person_name,employee_code,legal_entity,employed_from,employed_to,project_code,\
+labor_category,assigned_from,assigned_to,approver_email,deputy_email,leave_from,leave_to
+employment,anna@f.example,Anna,A1,HR-DE,2026-01-01,,,,,,,,,
+"""
 
 
 class TestBeginning:
@@ -87,6 +94,7 @@ class TestReading:
             ("people", "list"),
             ("keys", "list"),
             ("proposals", "list"),
+            ("revenue",),
         ],
     )
     def test_prints_exactly_one_object_or_a_table(self, run: Run, words: tuple[str, ...]) -> None:
@@ -133,6 +141,21 @@ class TestConnecting:
         ran = run("sync", "staffing", "--json")
 
         assert (ran.code, ran.json["connection_key"]) == (0, "staffing")
+
+    def test_what_was_read_is_known_at_once(
+        self, run: Run, drop: Path, worker_database: Database
+    ) -> None:
+        file = drop.parent / "staffing.csv"
+        file.write_text(_STAFFING, encoding="utf-8")
+        hour_ago = time.time() - 3600
+        os.utime(file, (hour_ago, hour_ago))
+        run("connect", "filedrop", "--file", str(drop))
+
+        run("sync", "staffing", "--json")
+
+        with worker_database.transaction() as connection:
+            rows = connection.execute("SELECT employee_code FROM employment").fetchall()
+        assert rows == [{"employee_code": "A1"}]
 
 
 class TestConnectingHubspot:
