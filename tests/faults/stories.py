@@ -22,6 +22,7 @@ from tests.support.deal import (
     deal_refs,
     found_firm,
     land_nouns,
+    lend_ben,
     open_flow,
     open_systems,
     user_refs,
@@ -81,7 +82,7 @@ def play(stage: Stage, failpoint: str | None) -> None:
     STORIES[stage.story].play(stage)
 
 
-# -- a won deal, and one that a system refuses -------------------------------------------------------
+# -- a won deal, one that a system refuses, one whose project gains a person -------------------------------------------------------
 
 
 @contextmanager
@@ -92,7 +93,8 @@ def _set_deal(story: str, dsns: Dsns, folder: Path) -> Iterator[tuple[Stage, Seq
         with _transactions(dsns) as (worker, owner):
             with owner.transaction() as connection:
                 found_firm(connection)
-            land_nouns(worker, deal=deal_refs(crm)[0], users=users)
+            staffed = () if story == "staffed" else ("anna", "ben")
+            land_nouns(worker, deal=deal_refs(crm)[0], users=users, staffed=staffed)
         if story == "refused":
             systems = replace(systems, clock_refuses=frozenset({f"assignment:{users[1]}"}))
         stage = Stage(story=story, dsns=dsns, target=systems.books_path, systems=systems)
@@ -102,6 +104,17 @@ def _set_deal(story: str, dsns: Dsns, folder: Path) -> Iterator[tuple[Stage, Seq
 def _play_deal(stage: Stage) -> None:
     assert stage.systems is not None
     flow = open_flow(stage.dsns, stage.systems)
+    flow.run()
+    flow.keep_register()
+    flow.database.close()
+    flow.owner.close()
+
+
+def _play_staffing(stage: Stage) -> None:
+    assert stage.systems is not None
+    flow = open_flow(stage.dsns, stage.systems)
+    flow.run()
+    lend_ben(flow.database, project_code="DP-1")
     flow.run()
     flow.keep_register()
     flow.database.close()
@@ -402,6 +415,7 @@ def _rows(database: Database, statement: str) -> list[dict[str, Any]]:
 STORIES: Mapping[str, Story] = {
     "won": Story(set_stage=_set_deal, play=_play_deal, look=_look_at_deal),
     "refused": Story(set_stage=_set_deal, play=_play_deal, look=_look_at_deal),
+    "staffed": Story(set_stage=_set_deal, play=_play_staffing, look=_look_at_deal),
     "hours": Story(set_stage=_set_hours, play=_play_hours, look=_look_at_hours),
     "invoice": Story(set_stage=_set_invoice, play=_play_invoice, look=_look_at_invoice),
 }

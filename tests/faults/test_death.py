@@ -50,6 +50,9 @@ def _cases() -> Iterator[Case]:
         yield from (("won", (died,)) for died in (sent, answered))
         # Asked about what never left, where the target knows no keys; else about what stands.
         yield "won", (sent if number == 2 else answered, f"post.{noun}.after_probe")
+    for noun in ("employee", "assignment"):
+        for moment in ("after_intent", "after_answer"):
+            yield "staffed", (f"post.{noun}.{moment}",)
     for noun, number in _numbered(UNDONE_NOUNS):
         for moment in ("after_intent", "after_answer"):
             yield "refused", (f"undo.{noun}.{moment}:{number}",)

@@ -15,15 +15,19 @@ from tests.support.deal import (
     CLOCK,
     CRM,
     NOW,
+    STAFF,
     Flow,
     Systems,
     deal_refs,
     found_firm,
+    land_as_read,
     land_deal,
     land_nouns,
     lend_ben,
     open_flow,
     open_systems,
+    staff,
+    staffing_fact,
     user_refs,
 )
 
@@ -55,6 +59,29 @@ class World:
         """Win a second deal of the same client, with the same person lent to it."""
         land_deal(self.flow.database, deal=self.second_deal, project_code="DP-2", minute=1)
         lend_ben(self.flow.database, project_code="DP-2")
+
+    def start(self) -> None:
+        """Win a deal whose project nobody is assigned to yet, and let it become active."""
+        self.win(staffed=())
+        self.flow.run()
+        assert self.plan["state"] == "active"
+
+    def assign(self, who: str, minute: int = 0) -> None:
+        """Put somebody on the list of that project."""
+        staff(self.flow.database, who, project_code="DP-1", minute=minute)
+
+    def take_off(self, who: str, minute: int) -> None:
+        """Take somebody off the list of that project."""
+        staff(self.flow.database, who, project_code="DP-1", minute=minute, is_deleted=True)
+
+    def assigned(self) -> int:
+        """Return how many assignments stand in the time tool."""
+        return self.in_clock().count("user_assignments")
+
+    def effects(self) -> list[dict[str, Any]]:
+        return self.rows(
+            "SELECT noun, part, effect_no, state, attempt FROM effect ORDER BY planned_at, noun, effect_no"
+        )
 
     def change(self, minute: int, **changed: Any) -> None:
         """Let the deal be read again after somebody changed it."""
@@ -255,6 +282,153 @@ class TestBlockedDeal:
 
         assert world.plan["state"] == "active"
         assert world.reasons() == set()
+
+
+class TestStaffingOfAnActiveProject:
+    def test_reaches_the_time_tool_once(self, world: World) -> None:
+        world.start()
+        before = world.effects()
+
+        world.assign("anna")
+        world.flow.run()
+
+        assert world.assigned() == 1
+        assert [one for one in world.effects() if one not in before] == [
+            {"noun": "assignment", "part": "A1", "effect_no": 1, "state": "CONFIRMED", "attempt": 1}
+        ]
+        assert world.plan["state"] == "active"
+        assert world.reasons() == set()
+
+    def test_gives_a_lent_person_the_second_employee_record_first(self, world: World) -> None:
+        world.start()
+
+        world.assign("ben")
+        world.flow.run()
+
+        sent = world.rows("SELECT noun FROM effect WHERE attempt > 0 ORDER BY sent_at")
+        assert [row["noun"] for row in sent][-2:] == ["employee", "assignment"]
+        assert world.in_books() == IN_BOOKS
+        assert world.links().count(f"{BOOKS}.employee") == 1
+
+    def test_makes_nothing_twice_when_it_is_run_again(self, world: World) -> None:
+        world.start()
+        world.assign("ben")
+        world.flow.run()
+        before = len(world.clock.journal()), len(world.crm.journal()), world.effects()
+
+        world.flow.provision(str(world.plan["plan_id"]))
+        world.flow.keep_register()
+
+        assert (len(world.clock.journal()), len(world.crm.journal()), world.effects()) == before
+        assert world.in_books() == IN_BOOKS
+        assert world.rows("SELECT 1 FROM work_item WHERE kind = 'provision'") == []
+
+    def test_is_assigned_once_when_the_answer_was_lost(self, world: World) -> None:
+        world.start()
+        rule = {"name": "one", "kind": "answer_lost", "method": "POST", "occurrences": [1]}
+        world.clock.do("faults", {"add": [{**rule, "path": "/user_assignments"}]})
+
+        world.assign("anna")
+        world.flow.run()
+
+        assert world.assigned() == 1
+        (effect,) = world.rows("SELECT state, attempt FROM effect WHERE noun = 'assignment'")
+        assert effect == {"state": "CONFIRMED", "attempt": 1}
+
+    @pytest.mark.parametrize("step", ["erp.employee", "time.assignment"])
+    def test_leaves_a_case_and_the_project_when_it_is_refused(
+        self, world: World, step: str
+    ) -> None:
+        world.start()
+        world.refuse(step)
+
+        world.assign("ben")
+        world.flow.run()
+        before = world.effects()
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        assert world.project() == ("active", True)
+        assert world.assigned() == 0
+        assert world.effects() == before
+        assert world.reasons() == {"posted.rejected"}
+        assert world.case("posted.rejected").owner_queue != ""
+        accepted = {row["accepts_time"] for row in world.rows(
+            "SELECT accepts_time FROM project_version WHERE status = 'active'")}  # fmt: skip
+        assert accepted == {True}
+
+    @pytest.mark.parametrize("step", ["erp.employee", "time.assignment"])
+    def test_is_made_after_the_repair(self, world: World, step: str) -> None:
+        world.start()
+        world.refuse(step)
+        world.assign("ben")
+        world.flow.run()
+        world.reasons()
+        world.refuse("")
+
+        _replay(world, world.case("posted.rejected").case_id)
+        world.flow.run()
+
+        assert world.assigned() == 1
+        assert world.in_books() == IN_BOOKS
+        assert world.reasons() == set()
+
+    def test_holds_back_only_whom_nobody_agreed_to_lend(self, world: World) -> None:
+        world.start()
+        agreed = staffing_fact("intercompany", "ben", employee_code="B9", entity_code="HR-DE")
+        land_as_read(
+            world.flow.database, STAFF, "staffing", {"i2": agreed}, minute=1, is_deleted=True
+        )
+
+        world.assign("ben")
+        world.assign("anna")
+        world.flow.run()
+
+        assert world.assigned() == 1
+        assert world.reasons() == {"deal.intercompany_not_agreed"}
+        land_as_read(world.flow.database, STAFF, "staffing", {"i2": agreed}, minute=2)
+        world.flow.run()
+        assert world.assigned() == 2
+        assert world.reasons() == set()
+
+    def test_takes_off_whom_the_list_has_no_more(self, world: World) -> None:
+        world.start()
+        world.assign("anna")
+        world.assign("ben")
+        world.flow.run()
+
+        world.take_off("ben", minute=1)
+        world.flow.run()
+
+        assert world.assigned() == 1
+        assert world.in_books() == IN_BOOKS
+        assert world.project() == ("active", True)
+        before = world.effects()
+        world.flow.run()
+        assert world.effects() == before
+        world.assign("ben", minute=2)
+        world.flow.run()
+        assert world.assigned() == 2
+        assert world.reasons() == set()
+
+    def test_that_cannot_be_taken_off_is_a_case(self, world: World) -> None:
+        world.start()
+        world.assign("anna")
+        world.flow.run()
+        world.refuse("", keep="time.assignment")
+
+        world.take_off("anna", minute=1)
+        world.flow.run()
+        before = world.effects()
+        world.flow.run()
+
+        assert world.reasons() == {"posted.rejected"}
+        assert world.effects() == before
+        assert world.assigned() == 1
+        world.refuse("")
+        _replay(world, world.case("posted.rejected").case_id)
+        world.flow.run()
+        assert world.assigned() == 0
 
 
 _REFUSED = [

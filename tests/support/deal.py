@@ -275,7 +275,14 @@ def found_firm(connection: psycopg.Connection[Any]) -> None:
     )
 
 
-def land_nouns(database: Database, *, deal: str, users: Sequence[str], **changed: Any) -> None:
+def land_nouns(
+    database: Database,
+    *,
+    deal: str,
+    users: Sequence[str],
+    staffed: Sequence[str] = ("anna", "ben"),
+    **changed: Any,
+) -> None:
     """Land the deal, its company and the people, as reading all systems would."""
     land_as_read(database, CRM, "companies", {"c1": COMPANY})
     land_as_read(database, CRM, "owners", {"4001": person("Olga", "olga@f.example")})
@@ -299,8 +306,12 @@ def land_nouns(database: Database, *, deal: str, users: Sequence[str], **changed
             "e1": staffing_fact("employment", "anna", employee_code="A1", entity_code="HR-DE"),
             "e2": staffing_fact("employment", "ben", employee_code="B1", entity_code="HR-UK"),
             "i2": staffing_fact("intercompany", "ben", employee_code="B9", entity_code="HR-DE"),
-            "a1": staffing_fact("assignment", "anna", project_code="DP-1", labor_category="Consultant"),
-            "a2": staffing_fact("assignment", "ben", project_code="DP-1", labor_category="Consultant"),
+            **{
+                f"a{number}": staffing_fact(
+                    "assignment", who, project_code="DP-1", labor_category="Consultant"
+                )
+                for number, who in enumerate(staffed, start=1)
+            },
         },
     )  # fmt: skip
 
@@ -312,10 +323,23 @@ def land_deal(database: Database, *, deal: str, minute: int = 0, **changed: Any)
 
 def lend_ben(database: Database, *, project_code: str) -> None:
     """Land an assignment of Ben, whom the other company lends, to a project."""
-    fact = staffing_fact(
-        "assignment", "ben", project_code=project_code, labor_category="Consultant"
-    )
-    land_as_read(database, STAFF, "staffing", {f"a:{project_code}": fact})
+    staff(database, "ben", project_code=project_code)
+
+
+def staff(
+    database: Database,
+    who: str,
+    *,
+    project_code: str,
+    minute: int = 0,
+    is_deleted: bool = False,
+) -> None:
+    """Land an assignment to a project, or that the list has it no more."""
+    fact = staffing_fact("assignment", who, project_code=project_code, labor_category="Consultant")
+    land_as_read(
+        database, STAFF, "staffing", {f"a:{who}:{project_code}": fact}, minute=minute,
+        is_deleted=is_deleted,
+    )  # fmt: skip
 
 
 COMPANY = Client(
@@ -399,14 +423,20 @@ def staffing_fact(fact: str, who: str, **more: Any) -> StaffingFact:
 
 
 def land_as_read(
-    database: Database, key: str, stream: str, nouns: Mapping[str, Any], *, minute: int = 0
+    database: Database,
+    key: str,
+    stream: str,
+    nouns: Mapping[str, Any],
+    *,
+    minute: int = 0,
+    is_deleted: bool = False,
 ) -> None:
     """Land nouns by their reference, as reading a stream would; a later minute is a later state."""
     records = [
         RawRecord(
             object=stream,
             source_ref=ref,
-            body=repr(noun).encode(),
+            body=repr((noun, is_deleted)).encode(),
             source_at=NOW.replace(minute=minute),
         )
         for ref, noun in nouns.items()
@@ -422,7 +452,7 @@ def land_as_read(
             cursor="c",
             correlation_id="landed",
         ),
-        translate=lambda record: Translated(noun=nouns[record.source_ref]),
+        translate=lambda record: Translated(noun=nouns[record.source_ref], is_deleted=is_deleted),
         material_key=b"key",
         now=NOW,
     )

@@ -5,11 +5,16 @@ active within minutes of the win. Vendor calls: one write and one read-back per 
 
     deals -> plan (every blocker at once) -> ERP, read back -> time tool -> active -> CRM
                   \\-> cases                 \\-> refused: taken back in reverse order
+
+An active project follows its staffing: who is added to the list later gets the same steps (a second
+employee record first, where lent), alone and once; what is refused then is a case, and people go on
+booking. Who is taken off the list is taken off in the time tool too. An assignment whose last day
+passed stays there, so that its last hours can still be entered; an employee record in the ERP stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -33,19 +38,32 @@ from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deal
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_plan import ACTIVATE, CRM_STATUS, Plan, build_plan, terms_of
+from tieline.services.provisioning_plan import (
+    ACTIVATE,
+    Plan,
+    build_plan,
+    is_leaving,
+    open_steps,
+    terms_of,
+)
 from tieline.services.provisioning_register import (
     end_contract,
     set_project,
     store_contract,
     take_over_papers,
 )
+from tieline.services.provisioning_staffing import restaff
 from tieline.services.provisioning_steps import (
+    DONE,
     FAILED,
+    LINK_TAKEN,
     WAITING,
     Job,
     Posts,
+    drop_step,
     note_done,
+    note_refused,
+    refused_keys,
     run_step,
     undo_step,
 )
@@ -55,7 +73,7 @@ STUCK = "project.provisioning.stuck"
 COMPENSATED = "project.provisioning.compensated"
 LOST = "deal.lost_after_provisioning"
 CHANGED = "deal.changed_after_provisioning"
-PLAN_REASONS = (*(check.code for check in CHECKS), STUCK, COMPENSATED, LOST, CHANGED)
+PLAN_REASONS = (*(check.code for check in CHECKS), STUCK, COMPENSATED, LOST, CHANGED, LINK_TAKEN)
 UNDER_WAY = ("running", "active", "compensating")
 _DEAL = "deals"
 _RETRY_SECONDS = 2
@@ -81,6 +99,10 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
             is_won = facts.deal.is_won and not facts.source.is_deleted
             if row is not None and row["state"] in UNDER_WAY:
                 cases += _later_life(connection, facts, row, is_won=is_won, now=now)
+                if is_won and row["state"] == "active":
+                    found_severities = severities_of(severities, facts)
+                    held = restaff(connection, facts, row, severities=found_severities)
+                    cases += [_case(facts, found) for found in held if found.opens_case]
                 continue
             if not is_won and (row is None or row["state"] != "ready"):
                 continue
@@ -88,28 +110,27 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
             _store_plan(connection, facts, judged, row, now=now)
             if is_won:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
-        cases += _stuck(connection)
+        cases += [*_stuck(connection), *_not_linked(connection)]
         rows = connection.execute(
-            """
-            SELECT p.plan_id, p.state,
-                   p.state IN ('ready', 'running', 'compensating')
-                   -- The report to the CRM follows the activation; one that was refused is a case.
-                   OR (p.state = 'active' AND jsonb_path_exists(p.plan, '$.steps[*] ? (@.id == $report)', %(report)s)
-                       AND p.plan -> 'done' -> %(step)s IS NULL
-                       AND NOT EXISTS (
-                           SELECT FROM effect e
-                           WHERE (e.connection_key, e.source_epoch, e.source_ref, e.noun, e.part)
-                                 = (p.connection_key, p.source_epoch, p.deal_ref, 'status', 'active')
-                             AND e.state IN ('REJECTED', 'CONFLICT'))) AS has_open_steps
-            FROM provisioning_plan p ORDER BY p.planned_at, p.plan_id
-            """,
-            {"step": CRM_STATUS, "report": Jsonb({"report": CRM_STATUS})},
+            "SELECT plan_id, state, plan FROM provisioning_plan ORDER BY planned_at, plan_id"
         ).fetchall()
+        refused = refused_keys(connection, (row["plan"] for row in rows))
     return PlansResult(
-        ready=tuple(row["plan_id"] for row in rows if row["has_open_steps"]),
+        ready=tuple(row["plan_id"] for row in rows if _is_open(row, refused)),
         blocked=sum(row["state"] == "blocked" for row in rows),
         cases=tuple(cases),
     )
+
+
+def _is_open(row: Row, refused: Collection[str]) -> bool:
+    match row["state"]:
+        case "ready" | "running" | "compensating":
+            return True
+        case "active":
+            # The report to the CRM and whoever joins or leaves follow the activation.
+            return bool(open_steps(row["plan"], refused=refused))
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +162,8 @@ class Provisioning:
             if answer["state"] == WAITING:
                 return Again(due_in_seconds=answer["due_in_seconds"])
             if answer["state"] == FAILED and ACTIVATE in self._job(plan_id).done:
-                # People book on an active project; a report that was refused is its own case.
+                # People book on an active project; what was refused afterwards is its own case.
+                steps.run(f"note {step['id']}", partial(self._note, plan_id, step, answer))
                 continue
             if answer["state"] == FAILED:
                 steps.run("give up", partial(self._give_up, plan_id, answer))
@@ -150,6 +172,10 @@ class Provisioning:
 
     def _one(self, plan_id: UUID, step: dict[str, Any]) -> dict[str, Any]:
         job = self._job(plan_id)
+        if ACTIVATE in job.done and not self._is_still_open(job, step):
+            return {"state": "done"}
+        if is_leaving(step):
+            return self._let_go(job, step)
         if step["id"] in job.done:
             return {"state": "done"}
         if step["id"] == ACTIVATE:
@@ -158,6 +184,33 @@ class Provisioning:
         return run_step(
             database=self.database, poster=self.poster, job=job, step=step, now=self.clock.now()
         )
+
+    def _is_still_open(self, job: Job, step: dict[str, Any]) -> bool:
+        with self.database.transaction() as connection:
+            refused = refused_keys(connection, (job.plan,))
+        return step in open_steps(job.plan, refused=refused)
+
+    def _let_go(self, job: Job, step: dict[str, Any]) -> dict[str, Any]:
+        """Take back the assignment of somebody who was taken off the project."""
+        answer: dict[str, Any] = {"state": "done"}
+        if step["id"] in job.done:
+            answer = undo_step(
+                database=self.database,
+                poster=self.poster,
+                job=job,
+                step_id=step["id"],
+                now=self.clock.now(),
+            )
+        if answer["state"] == DONE:
+            with self.database.transaction() as connection:
+                drop_step(connection, job, step)
+        return answer
+
+    def _note(self, plan_id: UUID, step: dict[str, Any], answer: dict[str, Any]) -> str:
+        job = self._job(plan_id)
+        with self.database.transaction() as connection:
+            note_refused(connection, job, step, answer)
+        return FAILED
 
     def _take_back(self, steps: Steps, plan_id: UUID) -> Outcome:
         done = self._job(plan_id).done
@@ -481,6 +534,33 @@ def _stuck(connection: Connection[Row]) -> list[CaseRequest]:
                 "message": row["plan"].get("failure", {}).get("message", ""),
                 "residue": "; ".join(row["plan"].get("residue", [])),
             },
+        )
+        for row in rows
+    ]
+
+
+def _not_linked(connection: Connection[Row]) -> list[CaseRequest]:
+    """Tell what an active project's system made that belongs to somebody else by our crosswalk."""
+    rows = connection.execute(
+        """
+        SELECT p.connection_key, p.deal_ref, p.entity_code,
+               string_agg(n.value ->> 'message', '; ' ORDER BY n.key) AS message
+        FROM provisioning_plan p, jsonb_each(p.plan -> 'refused') n
+        WHERE p.state = 'active' AND n.value ->> 'reason' = %s
+          AND NOT jsonb_exists(p.plan -> 'done', n.key)
+        GROUP BY p.plan_id
+        """,
+        (LINK_TAKEN,),
+    ).fetchall()
+    return [
+        CaseRequest(
+            reason=LINK_TAKEN,
+            owner_queue="integration",
+            thing_kind="deal",
+            thing_key=f"{row['connection_key']}:{row['deal_ref']}",
+            entity_code=row["entity_code"],
+            members=(_member(f"{row['connection_key']}:{row['deal_ref']}", None, None),),
+            details={"message": row["message"], "fix": "Correct the link: it is tried again."},
         )
         for row in rows
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from tieline.services.provisioning_checks import Blocker, Judged
@@ -14,7 +14,8 @@ from tieline.services.provisioning_facts import DealFacts, PricedLine, Staffed
 ERP, TIME, CRM, OURS = "erp", "time", "crm", "ours"
 ACTIVATE = "activate"
 CRM_STATUS = "crm.status"
-PEOPLE_STEPS = ("erp.employee", "time.assignment")
+EMPLOYEE, ASSIGNMENT = "erp.employee", "time.assignment"
+PEOPLE_STEPS = (EMPLOYEE, ASSIGNMENT)
 
 Plan = dict[str, Any]
 Step = dict[str, Any]
@@ -68,6 +69,42 @@ def steps_of(facts: DealFacts) -> list[Step]:
     steps.append({"id": ACTIVATE, "system": OURS, "target": None, "noun": "project", "part": ""})
     steps.append(_step(CRM, facts.source.connection_key, "status", part="active"))
     return _distinct(steps)
+
+
+def people_steps(facts: DealFacts, one: Staffed) -> list[Step]:
+    """Return what one assigned person needs, the employee record first."""
+    alone = replace(facts, staff=(one,))
+    return [step for step in steps_of(alone) if kind_of(step) in PEOPLE_STEPS]
+
+
+def open_steps(plan: Plan, *, refused: Collection[str]) -> list[Step]:
+    """Return what an active plan still has to do, given the keys of the writes that stand refused.
+
+    What was refused waits for a person; nobody is assigned before their employee record stands.
+    """
+    done = plan.get("done", {})
+    standing_refusals = {
+        step_id
+        for step_id, note in plan.get("refused", {}).items()
+        if note["business_key"] in refused
+    }
+    without_record = {
+        step["person_id"]
+        for step in plan.get("steps", [])
+        if kind_of(step) == EMPLOYEE and step["id"] not in done
+    }
+    return [
+        step
+        for step in plan.get("steps", [])
+        if (step["id"] not in done or is_leaving(step))
+        and step["id"] not in standing_refusals
+        and not (kind_of(step) == ASSIGNMENT and step["person_id"] in without_record)
+    ]
+
+
+def is_leaving(step: Mapping[str, Any]) -> bool:
+    """Say whether the step is to be taken back, because the person was taken off the project."""
+    return bool(step.get("is_leaving"))
 
 
 def as_row(blocker: Blocker) -> dict[str, Any]:

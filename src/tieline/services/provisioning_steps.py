@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -43,6 +43,7 @@ from tieline.services.provisioning_plan import Plan, Step
 from tieline.services.provisioning_register import find_line, find_task_id
 
 DONE, WAITING, FAILED = "done", "waiting", "failed"
+LINK_TAKEN = "register.link_taken"
 _OTHERS_SECONDS = 2
 
 Answer = dict[str, Any]
@@ -148,8 +149,8 @@ def undo_step(
     match result:
         case Waiting(due_in_seconds=seconds):
             return {"state": WAITING, "due_in_seconds": max(1, seconds)}
-        case Rejected(reason=reason, message=message):
-            return {"state": FAILED, "reason": reason, "message": message}
+        case Rejected(business_key=key, reason=reason, message=message):
+            return _failed(reason, message, key)
         case Undone():
             with database.transaction() as connection:
                 _unlink(connection, done, now=now)
@@ -419,10 +420,10 @@ def _settle(
     match result:
         case Waiting(due_in_seconds=seconds):
             return {"state": WAITING, "due_in_seconds": max(1, seconds)}
-        case Rejected(reason=reason, message=message):
-            return {"state": FAILED, "reason": reason, "message": message}
-        case Conflicted(message=message):
-            return {"state": FAILED, "reason": "posted.conflict", "message": message}
+        case Rejected(business_key=key, reason=reason, message=message):
+            return _failed(reason, message, key)
+        case Conflicted(business_key=key, message=message):
+            return _failed("posted.conflict", message, key)
         case Confirmed(business_key=key, target_code=code):
             with database.transaction() as connection:
                 taken = _link(connection, step, ready, job, code, now)
@@ -440,7 +441,7 @@ def _settle(
                     )  # fmt: skip
             if taken is not None:
                 message = f"{step['target']} {code} is already linked to {taken.standing.our_id}"
-                return {"state": FAILED, "reason": "register.link_taken", "message": message}
+                return _failed(LINK_TAKEN, message, None)
             return {"state": DONE}
 
 
@@ -470,6 +471,58 @@ def _source_ref(connection: Connection[Row], step: Step, job: Job, target_code: 
         return target_code
     # A time tool's task is bookable on one project only: hours name both.
     return f"{_needed(connection, step, 'project', job.row['project_id'])}/{target_code}"
+
+
+def _failed(reason: str, message: str, key: UUID | None) -> Answer:
+    return {
+        "state": FAILED,
+        "reason": reason,
+        "message": message,
+        "business_key": None if key is None else str(key),
+    }
+
+
+def note_refused(connection: Connection[Row], job: Job, step: Step, answer: Answer) -> None:
+    """Note what an active project goes on without, until the refused write is replayed."""
+    note = {name: answer[name] for name in ("business_key", "reason", "message")}
+    connection.execute(
+        """
+        UPDATE provisioning_plan SET plan = jsonb_set(
+            jsonb_set(plan, '{refused}', coalesce(plan -> 'refused', '{}')), %s, %s)
+        WHERE plan_id = %s
+        """,
+        (["refused", step["id"]], Jsonb(note), job.plan_id),
+    )
+
+
+def drop_step(connection: Connection[Row], job: Job, step: Step) -> None:
+    """Let a step that was taken back leave the plan, so that it may come again."""
+    connection.execute(
+        """
+        UPDATE provisioning_plan SET plan = jsonb_set(plan #- %s, '{steps}', (
+            SELECT jsonb_agg(one ORDER BY number)
+            FROM jsonb_array_elements(plan -> 'steps') WITH ORDINALITY AS s (one, number)
+            WHERE one ->> 'id' <> %s))
+        WHERE plan_id = %s
+        """,
+        (["refused", step["id"]], step["id"], job.plan_id),
+    )
+
+
+def refused_keys(connection: Connection[Row], plans: Iterable[Plan]) -> set[str]:
+    """Return which of the refusals that plans noted still stand."""
+    keys = [
+        note["business_key"]
+        for plan in plans
+        for note in plan.get("refused", {}).values()
+        if note["business_key"] is not None
+    ]
+    rows = connection.execute(
+        "SELECT business_key FROM effect WHERE business_key = ANY (%s::uuid[])"
+        " AND state IN ('REJECTED', 'CONFLICT')",
+        (keys,),
+    ).fetchall()
+    return {str(row["business_key"]) for row in rows}
 
 
 def note_done(connection: Connection[Row], job: Job, *, step_id: str) -> None:

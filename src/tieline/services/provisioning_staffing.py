@@ -1,0 +1,133 @@
+"""Who joined or left the project of an active plan: the steps it gains, and those to take back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tieline.runtime.database import Row
+from tieline.services.provisioning_checks import Blocker, judge_deal
+from tieline.services.provisioning_facts import DealFacts, Staffed
+from tieline.services.provisioning_plan import (
+    ASSIGNMENT,
+    PEOPLE_STEPS,
+    Plan,
+    Step,
+    is_leaving,
+    kind_of,
+    people_steps,
+)
+
+# The checks that speak of one assigned person, and so can hold back that person alone.
+_PEOPLE_CHECKS = frozenset(
+    {
+        "deal.person_unknown",
+        "deal.person_without_employee_record",
+        "deal.person_without_time_user",
+        "deal.intercompany_not_agreed",
+        "deal.person_not_on_rate_card",
+        "deal.assignment_outside_contract",
+    }
+)
+
+
+def restaff(
+    connection: Connection[Row], facts: DealFacts, row: Row, *, severities: Mapping[str, str]
+) -> tuple[Blocker, ...]:
+    """Let an active plan follow the staffing of its project; return what holds newcomers back."""
+    plan: Plan = row["plan"]
+    if any(plan.get(name) != getattr(facts.deal, name) for name in ("project_code", "entity_code")):
+        # The list of another project says nothing of this one.
+        return ()
+    newcomers = tuple(one for one in facts.staff if _is_newcomer(facts, plan, one))
+    held = _held(facts, newcomers, severities) if newcomers else ()
+    names_held = {thing for found in held for thing in found.things}
+    joining = [
+        step
+        for one in newcomers
+        if one.part not in names_held
+        for step in _missing(facts, plan, one)
+    ]
+    leaving = _leaving(connection, facts, row)
+    if joining or leaving:
+        _store_steps(connection, row, joining=joining, leaving=leaving)
+    return held
+
+
+def _held(
+    facts: DealFacts, newcomers: tuple[Staffed, ...], severities: Mapping[str, str]
+) -> tuple[Blocker, ...]:
+    judged = judge_deal(replace(facts, staff=newcomers), severities=severities)
+    return tuple(found for found in judged.blockers if found.code in _PEOPLE_CHECKS)
+
+
+def _is_newcomer(facts: DealFacts, plan: Plan, one: Staffed) -> bool:
+    is_assigned = (ASSIGNMENT, str(one.person_id)) in _people_of(plan)
+    return not is_assigned or bool(_missing(facts, plan, one))
+
+
+def _missing(facts: DealFacts, plan: Plan, one: Staffed) -> list[Step]:
+    """Return a person's steps that the plan has not, in systems that know its project."""
+    standing = _people_of(plan)
+    targets = {step["target"] for step in plan["steps"]}
+    names = {step["id"] for step in plan["steps"]}
+    return [
+        step
+        for step in people_steps(facts, one)
+        if (kind_of(step), step["person_id"]) not in standing
+        and step["target"] in targets
+        and step["id"] not in names
+    ]
+
+
+def _people_of(plan: Plan) -> set[tuple[str, str]]:
+    # By person: somebody's code, which names the steps, may have come later than the plan.
+    return {
+        (kind_of(step), step["person_id"])
+        for step in plan["steps"]
+        if kind_of(step) in PEOPLE_STEPS
+    }
+
+
+def _leaving(connection: Connection[Row], facts: DealFacts, row: Row) -> set[str]:
+    """Return the assignments whose people are surely off the list."""
+    if any(one.person_id is None for one in facts.staff):
+        # While somebody on it cannot be told, nobody is known to be missing.
+        return set()
+    listed = {name for one in facts.staff for name in (str(one.person_id), one.part)}
+    done = row["plan"].get("done", {})
+    missing = [
+        step
+        for step in row["plan"]["steps"]
+        if kind_of(step) == ASSIGNMENT and not {step["person_id"], step["part"]} & listed
+        and step["id"] in done and not is_leaving(step)
+    ]  # fmt: skip
+    if not missing:
+        return set()
+    # A list that is not read any more leaves its last word standing in our table.
+    rows = connection.execute(
+        "SELECT person_id FROM assignment WHERE project_id = %s AND superseded_at IS NULL",
+        (row["project_id"],),
+    ).fetchall()
+    assigned = {str(found["person_id"]) for found in rows}
+    return {step["id"] for step in missing if step["person_id"] not in assigned}
+
+
+def _store_steps(
+    connection: Connection[Row], row: Row, *, joining: Sequence[Step], leaving: Collection[str]
+) -> None:
+    standing: list[dict[str, Any]] = row["plan"]["steps"]
+    kept = [{**step, "is_leaving": True} if step["id"] in leaving else step for step in standing]
+    added = list({step["id"]: step for step in joining}.values())
+    # Somebody else may have changed the steps since they were read: then the next run looks again.
+    connection.execute(
+        """
+        UPDATE provisioning_plan SET plan = jsonb_set(plan, '{steps}', %s)
+        WHERE plan_id = %s AND state = 'active' AND plan -> 'steps' = %s
+        """,
+        (Jsonb([*kept, *added]), row["plan_id"], Jsonb(standing)),
+    )
