@@ -355,6 +355,22 @@ class TestRelease:
         assert isinstance(outcome, Drafted)
         assert outcome.untaxed_amount == Decimal("150.00")
 
+    def test_no_reason_excuses_what_would_make_the_invoice_wrong(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.judge(firm.entry("e2"), "held", "time.day_exceeded", project=firm.last)
+            firm.connection.execute("UPDATE contract_version SET billing_method = 'subscription'")
+
+        scene.arrange(build)
+        found = scene.compute()
+        assert found.state == "blocked"
+
+        with pytest.raises(UserMistake, match=r"readiness\.billing_method_unsupported") as refused:
+            scene.release("client asked for the invoice today")
+
+        assert "hours_held" not in str(refused.value)
+        assert scene.compute().state == "blocked"
+
     def test_a_withdrawn_release_carried_nothing(self, scene: Scene) -> None:
         def build(firm: Firm) -> None:
             firm.hour("e1", project=firm.last)

@@ -15,6 +15,7 @@ import click
 from tieline.cli.rights import chosen_password, login_of
 from tieline.cli.showing import as_text, hours, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    GOAL_MISSED,
     Tools,
     in_file,
     installed_settings,
@@ -153,7 +154,10 @@ def web(tools: Tools) -> int:
 @json_option
 @pass_tools
 def status(tools: Tools, as_json: bool) -> int:
-    """Say whether everything runs: connections, workers, what waits, what needs attention."""
+    """Say whether everything runs: connections, workers, what waits, what needs attention.
+
+    Exit 1 when something is connected and no worker runs.
+    """
     from tieline.services.overview import read_status
 
     system = tools.system()
@@ -163,6 +167,9 @@ def status(tools: Tools, as_json: bool) -> int:
         show_json(facts)
     else:
         _show_status(facts)
+    if facts["connections"] and not facts["workers"]:
+        tell("no worker runs: start `tieline up`, or a `tieline worker`")
+        return GOAL_MISSED
     return 0
 
 

@@ -24,6 +24,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.sdk.directory import Connectors
 from tieline.services.readiness_checks import (
+    CARRIABLE,
     CHECKS,
     FIXED_FEE,
     NOT_CHECKED,
@@ -243,7 +244,8 @@ def release_contract(
     An incomplete contract is released only with a reason; what is then carried to the next cycle
     stays visible as unbilled. ``entities`` narrows what the caller may see (None: the worker).
 
-    :raises UserMistake: not due, already released or invoiced, or incomplete without a reason.
+    :raises UserMistake: not due, already released or invoiced, incomplete without a reason, or in a
+        state that would make the invoice itself wrong, whatever the reason.
     """
     with database.transaction() as connection:
         if entities is not None:
@@ -464,15 +466,19 @@ def _get(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -> 
 
 def _may_release(readiness: Row, *, carry_reason: str | None) -> None:
     name = f"contract {readiness['contract_code']} in {readiness['period_code']}"
-    match readiness["state"]:
-        case "released" | "invoiced":
-            raise UserMistake(f"{name} is already {readiness['state']}")
-        case "not_due":
-            raise UserMistake(f"{name} is not due")
-        case "blocked" | "at_risk" if not (carry_reason or "").strip():
-            raise UserMistake(
-                f"{name} is incomplete: say what is carried to the next cycle and why"
-            )
+    if readiness["state"] in ("released", "invoiced"):
+        raise UserMistake(f"{name} is already {readiness['state']}")
+    if readiness["state"] == "not_due":
+        raise UserMistake(f"{name} is not due")
+    to_mend = [
+        f"{blocker['code']} ({blocker['fix']})"
+        for blocker in readiness["blockers"]
+        if blocker["weight"] in ("block", "risk") and blocker["code"] not in CARRIABLE
+    ]
+    if to_mend:
+        raise UserMistake(f"{name} cannot be invoiced as it is: {'; '.join(to_mend)}")
+    if readiness["state"] in ("blocked", "at_risk") and not (carry_reason or "").strip():
+        raise UserMistake(f"{name} is incomplete: say what is carried to the next cycle and why")
 
 
 def _lock(

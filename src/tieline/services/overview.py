@@ -21,7 +21,7 @@ def read_status(connection: Connection[Row], *, now: datetime) -> dict[str, Any]
         "workers": _rows(
             connection,
             "SELECT executor_id, host, version, state, heartbeat_at FROM executor"
-            " WHERE state = 'alive' ORDER BY executor_id",
+            " WHERE state = 'alive' AND lease_until > clock_timestamp() ORDER BY executor_id",
         ),
         "waiting_work": _rows(
             connection,

@@ -24,7 +24,11 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: ``fails`` answers from the facts, ``amount`` is the money it holds up."""
+    """One check: ``fails`` answers from the facts, ``amount`` is the money it holds up.
+
+    ``may_be_carried``: what it found is merely not on this invoice, and a person may say that it
+    comes with the next one. What would make the invoice itself wrong is mended first.
+    """
 
     code: str
     weight: str
@@ -33,6 +37,7 @@ class Check:
     fails: Callable[[Facts], bool]
     amount: Callable[[Facts], Decimal] | None = None
     seconds: Callable[[Facts], int] | None = None
+    may_be_carried: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +228,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.hours_held",
         weight="block",
+        may_be_carried=True,
         owner_queue="delivery",
         fix="Fix the cases that hold the hours, or carry them to the next cycle.",
         fails=_is("held_seconds"),
@@ -232,6 +238,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.hours_not_approved",
         weight="block",
+        may_be_carried=True,
         owner_queue="delivery",
         fix="Approve or reject the hours in the time tool.",
         fails=_is("unapproved_seconds"),
@@ -240,6 +247,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.hours_waiting",
         weight="risk",
+        may_be_carried=True,
         owner_queue="integration",
         fix="They are on their way into the ERP; look again in a few minutes.",
         fails=_is("waiting_seconds"),
@@ -249,6 +257,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.late_hours_open",
         weight="block",
+        may_be_carried=True,
         owner_queue="delivery",
         fix="Hours of earlier periods, or without a date, are not in the ERP: fix their cases, or"
         " carry them on.",
@@ -275,6 +284,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.handed_over_unmatched",
         weight="risk",
+        may_be_carried=True,
         owner_queue="finance",
         fix="Load the file that was given to finance, then reconcile.",
         fails=_is("handed_over_seconds"),
@@ -293,6 +303,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.writes_unconfirmed",
         weight="risk",
+        may_be_carried=True,
         owner_queue="integration",
         fix="The ERP is being asked whether it has them.",
         fails=_is("unconfirmed_writes"),
@@ -302,6 +313,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.writes_refused",
         weight="block",
+        may_be_carried=True,
         owner_queue="integration",
         fix="Fix what the ERP refused and send it again.",
         fails=_is("refused_writes"),
@@ -359,6 +371,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.provisioning_unfinished",
         weight="risk",
+        may_be_carried=True,
         owner_queue="integration",
         fix="The hand-over of the deal is under way.",
         fails=_is("unfinished_plans"),
@@ -400,6 +413,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.cases_open",
         weight="block",
+        may_be_carried=True,
         owner_queue="finance",
         fix="Close the open cases of the contract.",
         fails=_is("open_cases"),
@@ -416,6 +430,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         code="readiness.released_for_another_period",
         weight="risk",
+        may_be_carried=True,
         owner_queue="finance",
         fix="Another period of the contract is being invoiced.",
         fails=_is("is_released_elsewhere"),
@@ -441,6 +456,9 @@ NOT_CHECKED: tuple[tuple[str, str], ...] = (
     ("readiness.credit_hold", "No credit hold is read from the ERP."),
     ("readiness.wip_account", "No WIP account is read from the ERP."),
 )
+
+
+CARRIABLE = frozenset(check.code for check in CHECKS if check.may_be_carried)
 
 
 def failed(facts: Facts) -> tuple[Blocker, ...]:

@@ -142,6 +142,15 @@ class TestConnecting:
 
         assert (ran.code, ran.json["connection_key"]) == (0, "staffing")
 
+    def test_it_is_told_that_nobody_works_on_it(self, run: Run, drop: Path) -> None:
+        assert run("status").code == 0
+        run("connect", "filedrop", "--file", str(drop))
+
+        ran = run("status", "--json")
+
+        assert (ran.code, ran.json["workers"]) == (1, [])
+        assert "no worker runs" in ran.err
+
     def test_what_was_read_is_known_at_once(
         self, run: Run, drop: Path, worker_database: Database
     ) -> None:
