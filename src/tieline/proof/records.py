@@ -237,8 +237,15 @@ class RecordsDemo:
         differences = conservation_differences(system)
         with system.database.transaction() as connection:
             reasons = connection.execute(
-                "SELECT r.code, count(*) AS entries FROM time_entry t JOIN verdict_reason r USING (verdict_id)"
-                " WHERE r.severity = 'error' GROUP BY 1 ORDER BY 2 DESC"
+                """
+                SELECT coalesce(r.codes, p.because, 'without a reason') AS code, count(*) AS entries
+                FROM entry_place p
+                LEFT JOIN LATERAL (
+                    SELECT string_agg(v.code, ' and ' ORDER BY v.code) AS codes FROM verdict_reason v
+                    WHERE v.verdict_id = p.verdict_id AND v.severity = 'error'
+                ) r ON true
+                WHERE p.place = 'held' GROUP BY 1 ORDER BY 2 DESC, 1
+                """
             ).fetchall()
         figures: dict[str, Any] = {
             "seconds_total": self.workers.seconds,
