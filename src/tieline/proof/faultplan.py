@@ -14,14 +14,26 @@ _CREATE_LINES = r"model\.timesheet\.line\.create"
 TIME_LINE_RULES = "hours-"
 ERP_WHILE_POSTING: Sequence[Rule] = (
     {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
-     "occurrences": [2, 4, 7, 10, 17]},
+     "occurrences": [2, 5, 8, 11, 17]},
     {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
-     "occurrences": [3, 5, 8, 11, 19], "delay_ms": 1500, "hold_ms": 200},
+     "occurrences": [3, 6, 9, 12, 19], "delay_ms": 1500, "hold_ms": 200},
     {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
-     "occurrences": [9, 13, 21]},
+     "occurrences": [10, 21]},
     {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
-     "occurrences": [6, 12, 20], "retry_after_seconds": 1},
-    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [14]},
+     "occurrences": [7, 14, 20], "retry_after_seconds": 1},
+    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [15]},
+)  # fmt: skip
+# Records come as many small batches at once: faults that follow each other would open the breaker.
+ERP_WHILE_POSTING_RECORDS: Sequence[Rule] = (
+    {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
+     "occurrences": [2, 6, 11, 17]},
+    {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
+     "occurrences": [4, 8, 13, 19], "delay_ms": 1500, "hold_ms": 200},
+    {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
+     "occurrences": [10, 21]},
+    {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
+     "occurrences": [5, 14, 20], "retry_after_seconds": 1},
+    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [15]},
 )  # fmt: skip
 ERP_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost",

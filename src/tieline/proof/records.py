@@ -71,7 +71,7 @@ class RecordsDemo:
         self.workers.start()
         self._land(system)
         self._declare(system, declared)
-        town.tryton.act("faults", {"add": list(faultplan.ERP_WHILE_POSTING)})
+        town.tryton.act("faults", {"add": list(faultplan.ERP_WHILE_POSTING_RECORDS)})
         self._wait_quiet(system)
         return self._figures(system, town, declared)
 
