@@ -369,6 +369,9 @@ class TestRelease:
             scene.release("client asked for the invoice today")
 
         assert "hours_held" not in str(refused.value)
+        carried = {each["code"]: each["may_be_carried"] for each in found.blockers}
+        assert carried["readiness.hours_held"] is True
+        assert carried["readiness.billing_method_unsupported"] is False
         assert scene.compute().state == "blocked"
 
     def test_a_withdrawn_release_carried_nothing(self, scene: Scene) -> None:

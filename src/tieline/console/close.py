@@ -140,6 +140,11 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             contract=readiness,
             may_release=visitor.may(ROLES_THAT_APPROVE),
             is_releasable=readiness.state in _RELEASABLE,
+            must_be_mended=readiness.state in _RELEASABLE
+            and any(
+                blocker["weight"] != "warn" and not blocker["may_be_carried"]
+                for blocker in readiness.blockers
+            ),
             **found,
         )
 

@@ -221,7 +221,10 @@ def list_readiness(
         Readiness(
             **{
                 **row,
-                "blockers": tuple(row["blockers"]),
+                "blockers": tuple(
+                    {**blocker, "may_be_carried": blocker["code"] in CARRIABLE}
+                    for blocker in row["blockers"]
+                ),
                 "not_checked": tuple(row["not_checked"]),
             }
         )
