@@ -45,7 +45,7 @@ class World:
 
     def __init__(self, dsns: Dsns, crm: Vendor, clock: Vendor, folder: Path) -> None:
         self.dsns, self.crm, self.clock = dsns, crm, clock
-        self.systems: Systems = open_systems(crm, clock, folder=folder)
+        self.systems: Systems = replace(open_systems(crm, clock, folder=folder), is_guarded=True)
         self.flow: Flow = open_flow(dsns, self.systems)
         self.deal, self.second_deal = deal_refs(crm)
         with self.flow.owner.transaction() as connection:
@@ -198,6 +198,25 @@ class TestWonDeal:
         ]  # fmt: skip
         assert world.events().count("project.active") == 1
         assert world.open_effects() == []
+
+    def test_keeps_the_id_under_which_it_was_read(self, world: World) -> None:
+        world.win()
+
+        world.flow.run()
+
+        # The id that the reading of the CRM gave it: see land_as_read.
+        (read_as,) = {
+            row["correlation_id"]
+            for row in world.rows(
+                "SELECT correlation_id FROM source_version WHERE noun = 'Opportunity'"
+            )
+        }
+        told = world.rows(
+            "SELECT DISTINCT correlation_id FROM effect UNION SELECT correlation_id FROM provisioning_plan"
+            " UNION SELECT correlation_id FROM event WHERE type IN ('deal.won', 'project.active')"
+            " UNION SELECT correlation_id FROM work_item WHERE kind = 'provision'"
+        )
+        assert {row["correlation_id"] for row in told} == {read_as}
 
     def test_is_told_to_the_crm_at_the_end(self, world: World) -> None:
         world.win()

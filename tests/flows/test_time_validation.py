@@ -309,6 +309,18 @@ class TestTheFlow:
         assert world.places() == {"posted": 2}
         assert world.reasons() == set()
 
+    def test_keeps_the_id_under_which_it_was_read(self, world: World) -> None:
+        world.book("1", 3600)
+        world.warn_only("time.narrative_missing")
+        world.book("1", 1800)
+
+        ids = world.say(
+            "SELECT correlation_id FROM time_entry_version UNION SELECT correlation_id FROM verdict"
+            " UNION SELECT correlation_id FROM effect UNION SELECT correlation_id FROM ledger_line"
+        )
+
+        assert ids == [{"correlation_id": "x"}]
+
     def test_holds_what_is_wrong_and_posts_it_once_it_is_healed(self, world: World) -> None:
         world.book("1", 316800)
 

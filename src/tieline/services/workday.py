@@ -130,13 +130,18 @@ class Workday:
                     now=now,
                     correlation_id=correlation_id,
                 )
-            for plan_id in plans.ready:
+            # A deal keeps the id under which it was read, down to what it becomes in the ERP.
+            ready = connection.execute(
+                "SELECT plan_id, correlation_id FROM provisioning_plan WHERE plan_id = ANY (%s)",
+                (list(plans.ready),),
+            ).fetchall()
+            for plan in ready:
                 schedule(
                     connection,
                     kind=PROVISION,
-                    subject=str(plan_id),
+                    subject=str(plan["plan_id"]),
                     work_class=PROVISIONING,
-                    correlation_id=correlation_id,
+                    correlation_id=plan["correlation_id"],
                 )
 
     def keep_readiness(self) -> None:

@@ -42,10 +42,19 @@ class NotDescribed(AssertionError):
     """A request or reply that the vendor's description does not know."""
 
 
+def _folder() -> Path:
+    return Path(os.environ.get("TIELINE_SHARED", "../shared")) / "specs"
+
+
+def are_here() -> bool:
+    """Say whether the descriptions are on this machine."""
+    return _folder().is_dir()
+
+
 def descriptions() -> Path:
     """Return the folder of descriptions, or skip the test."""
-    folder = Path(os.environ.get("TIELINE_SHARED", "../shared")) / "specs"
-    if not folder.is_dir():
+    folder = _folder()
+    if not are_here():
         pytest.skip("the vendors' descriptions are not here; set TIELINE_SHARED to check them")
     return folder
 
