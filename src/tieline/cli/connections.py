@@ -92,28 +92,16 @@ def connect(
 @pass_tools
 def sync(tools: Tools, connection_key: str, full: bool, as_json: bool) -> int:
     """Read every stream of a connection now, and bring clients, people and plans in line with it."""
-    from tieline.services.conservation_checks import ConservationChecks
-    from tieline.services.reading import Reading
     from tieline.services.workday import Workday
 
-    system = tools.system()
-    reading = Reading(
-        database=system.database,
-        connectors=system.connectors,
-        reader=system.reader,
-        time_validation=system.time_validation,
-        checks=ConservationChecks(
-            database=system.database, connectors=system.connectors, clock=system.clock
-        ),
-        clock=system.clock,
-    )
+    workday = Workday(system=tools.system())
     try:
-        results = reading.poll_now(connection_key=connection_key, is_full=full)
+        results = workday.reading().poll_now(connection_key=connection_key, is_full=full)
     except LookupError as error:
         if type(error) is not LookupError:
             raise
         raise UserMistake(str(error)) from error
-    Workday(system=system).keep_register()
+    workday.keep_register()
     if as_json:
         show_json({"connection_key": connection_key, "streams": [_read(one) for one in results]})
     for result in results:

@@ -23,6 +23,7 @@ from tieline.cli.tools import (
     pass_tools,
 )
 from tieline.kernel.errors import UserMistake
+from tieline.proof import processes
 from tieline.proof.supervising import Supervisor, Watch, alone
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.settings import Settings, read_settings
@@ -99,8 +100,6 @@ def init(
 @click.pass_context
 def up(context: click.Context, workers: int, as_json: bool) -> int:
     """Run the database, the workers and the pages until Ctrl-C; what dies is started again."""
-    from tieline.proof import processes
-
     tools = context.find_object(Tools)
     assert tools is not None
     settings = installed_settings()
@@ -218,11 +217,8 @@ def _stop_on_signals() -> threading.Event:
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    # A closed terminal ends what it started, except where it was told to go on (nohup).
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, end)
+    for number in processes.ending_signals():
+        signal.signal(number, end)
     return stop
 
 

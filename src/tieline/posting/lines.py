@@ -131,6 +131,8 @@ class LinePoster:
 
     def _reserve(self, scope: Scope) -> list[TimeLineCommand]:
         with self.database.transaction() as connection:
+            if not states.acts(connection, target_connection=scope.target_connection):
+                return []
             rows = connection.execute(
                 _RESERVE,
                 {
@@ -325,6 +327,8 @@ class LinePoster:
 
     def _void_batch(self, scope: Scope) -> Sent:
         with self.database.transaction() as connection:
+            if not states.acts(connection, target_connection=scope.target_connection):
+                return Sent()
             rows = connection.execute(
                 _RESERVE_VOIDS, {**_scope_values(scope), "limit": self.batch_lines_max}
             ).fetchall()

@@ -40,8 +40,6 @@ from tieline.sdk.directory import Connectors
 
 _RETRY_SECONDS = 2
 _SHARED_SECONDS = 1
-# How soon a write is tried again whose target is paused or only observed.
-_SHUT_SECONDS = 15
 
 Row = dict[str, Any]
 
@@ -141,7 +139,7 @@ class Poster:
         shared_field = capabilities.write_of(request.noun).shared_field
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=request.target_connection):
-                return _later(command.business_key, _SHUT_SECONDS)
+                return _later(command.business_key, states.SHUT_SECONDS)
             if shared_field is not None and states.is_being_written(
                 connection,
                 business_key=command.business_key,
@@ -310,7 +308,7 @@ class Poster:
         with self.database.transaction() as connection:
             key = void["business_key"]
             if not states.acts(connection, target_connection=original["target_connection"]):
-                return _later(key, _SHUT_SECONDS)
+                return _later(key, states.SHUT_SECONDS)
             if void["state"] == states.INTENT:
                 states.move(connection, business_key=key, to=states.UNKNOWN)
             if void["state"] in (states.INTENT, states.UNKNOWN):

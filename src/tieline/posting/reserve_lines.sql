@@ -1,17 +1,13 @@
 -- An INTENT is written only while the version is the newest, the verdict is of this version, no rejudge
--- waits for its keys, the target acts, the period is open and the contract is
--- not released for invoicing; target, entry and period rows are locked in this transaction.
-WITH acting AS (
-    -- Pausing a connection, or taking it back to observe, waits for this transaction.
-    SELECT FROM connection WHERE connection_key = %(target)s AND mode = 'act' AND NOT paused FOR SHARE
-), period AS (
+-- waits for its keys, the period is open and the contract is
+-- not released for invoicing; entry and period rows are locked in this transaction.
+WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
     SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,
            e.entry_id, e.entry_version
     FROM effect e
     JOIN period p ON p.period_id = e.period_id
-    CROSS JOIN acting
     JOIN time_entry t ON t.entry_id = e.entry_id
     JOIN verdict v ON v.verdict_id = e.verdict_id
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s

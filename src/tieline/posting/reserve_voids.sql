@@ -1,15 +1,11 @@
--- Take planned take-backs to INTENT; the target must act, the period be open, and what they undo must be confirmed and on no
+-- Take planned take-backs to INTENT; the period must be open, and what they undo must be confirmed and on no
 -- invoice of ours.
-WITH acting AS (
-    -- Pausing a connection, or taking it back to observe, waits for this transaction.
-    SELECT FROM connection WHERE connection_key = %(target)s AND mode = 'act' AND NOT paused FOR SHARE
-), period AS (
+WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
     SELECT e.business_key
     FROM effect e
     JOIN period p ON p.period_id = e.period_id
-    CROSS JOIN acting
     JOIN time_entry t ON t.entry_id = e.entry_id
     JOIN ledger_line l ON l.business_key = e.undoes_key
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s

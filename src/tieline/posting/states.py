@@ -168,6 +168,10 @@ def withdraw_voids(connection: Connection[Row], *, undoes_keys: Sequence[UUID]) 
     )
 
 
+# How soon a write is tried again whose target is paused or only observed.
+SHUT_SECONDS = 15
+
+
 def acts(connection: Connection[Row], *, target_connection: str) -> bool:
     """Say whether a target may be written to; pausing it waits for this transaction."""
     return (

@@ -9,32 +9,33 @@ Rule = Mapping[str, Any]
 
 _CREATE_LINES = r"model\.timesheet\.line\.create"
 
+TIME_LINE_RULES = "hours-"
+
+
+def _hours(
+    *, lost: Sequence[int], late: Sequence[int], refused: Sequence[int], busy: Sequence[int]
+) -> Sequence[Rule]:
+    """Return what befalls the so many-th batches of hours on their way to the ERP."""
+    return (
+        {"name": "hours-lost", "kind": "answer_lost", "occurrences": lost, "body": _CREATE_LINES},
+        {"name": "hours-late", "kind": "late_commit", "occurrences": late,
+         "delay_ms": 1500, "hold_ms": 200, "body": _CREATE_LINES},
+        {"name": "hours-refused", "kind": "refuse_503_before", "occurrences": refused, "body": _CREATE_LINES},
+        {"name": "hours-busy", "kind": "rate_limit_429", "occurrences": busy,
+         "retry_after_seconds": 1, "body": _CREATE_LINES},
+        {"name": "hours-cut", "kind": "truncated_body", "occurrences": [15], "body": _CREATE_LINES},
+    )  # fmt: skip
+
+
 # The first deal and the first batch pass, so that money moves at once; later ones meet faults.
 # Lost answers and late commits hit batches of hours on their way to the ERP.
-TIME_LINE_RULES = "hours-"
-ERP_WHILE_POSTING: Sequence[Rule] = (
-    {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
-     "occurrences": [2, 5, 8, 11, 17]},
-    {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
-     "occurrences": [3, 6, 9, 12, 19], "delay_ms": 1500, "hold_ms": 200},
-    {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
-     "occurrences": [10, 21]},
-    {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
-     "occurrences": [7, 14, 20], "retry_after_seconds": 1},
-    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [15]},
-)  # fmt: skip
+ERP_WHILE_POSTING = _hours(
+    lost=[2, 5, 8, 11, 17], late=[3, 6, 9, 12, 19], refused=[10, 21], busy=[7, 14, 20]
+)
 # Records come as many small batches at once: faults that follow each other would open the breaker.
-ERP_WHILE_POSTING_RECORDS: Sequence[Rule] = (
-    {"name": "hours-lost", "kind": "answer_lost", "body": _CREATE_LINES,
-     "occurrences": [2, 6, 11, 17]},
-    {"name": "hours-late", "kind": "late_commit", "body": _CREATE_LINES,
-     "occurrences": [4, 8, 13, 19], "delay_ms": 1500, "hold_ms": 200},
-    {"name": "hours-refused", "kind": "refuse_503_before", "body": _CREATE_LINES,
-     "occurrences": [10, 21]},
-    {"name": "hours-busy", "kind": "rate_limit_429", "body": _CREATE_LINES,
-     "occurrences": [5, 14, 20], "retry_after_seconds": 1},
-    {"name": "hours-cut", "kind": "truncated_body", "body": _CREATE_LINES, "occurrences": [15]},
-)  # fmt: skip
+ERP_WHILE_POSTING_RECORDS = _hours(
+    lost=[2, 6, 11, 17], late=[4, 8, 13, 19], refused=[10, 21], busy=[5, 14, 20]
+)
 ERP_WHILE_PROVISIONING: Sequence[Rule] = (
     {"name": "project-lost", "kind": "answer_lost",
      "body": r"model\.project\.work\.create", "occurrences": [9, 16]},

@@ -10,6 +10,7 @@ from tieline.proof.story import Story
 from tieline.proof.town import ERP_DATABASE, Town
 from tieline.proof.verify import compare_hours
 from tieline.reconciliation import (
+    PLACES,
     Difference,
     ask_source,
     compare_source,
@@ -26,7 +27,6 @@ _LANDED = """
     WHERE NOT w.is_deleted AND w.approval <> 'not_approved'
       AND NOT EXISTS (SELECT FROM entry_place p WHERE p.entry_id = t.entry_id AND p.because = 'before_go_live')
 """
-PLACES = ("pending", "held", "handed_over", "posted", "excluded")
 
 
 def collect_figures(

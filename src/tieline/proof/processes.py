@@ -88,12 +88,19 @@ def remember(directory: Path, *, name: str, pid: int) -> None:
     (directory / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return what ends us; a terminal that we were told to outlive (nohup) does not."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
+
+
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first signal to end; what is cleaned up then is not interrupted.
 
-    Also where a shell started us in the background and had us ignore Ctrl-C. A terminal that we
-    were told to outlive (nohup) does not end us.
+    Also where a shell started us in the background and had us ignore Ctrl-C.
     """
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -106,9 +113,7 @@ def interrupted_by_signals() -> Iterator[None]:
         print("Ending everything.", file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signals.append(signal.SIGHUP)
+    signals = ending_signals()
     before = [(number, signal.signal(number, end)) for number in signals]
     try:
         yield

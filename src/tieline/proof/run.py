@@ -12,11 +12,11 @@ from typing import Any
 from tieline.kernel.errors import UserMistake
 from tieline.proof.console import DemoConsole
 from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
-from tieline.proof.figures import PLACES
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
 from tieline.proof.supervising import alone
 from tieline.proof.town import close_town, erp_directory
+from tieline.reconciliation import PLACES
 from tieline.sandbox.firm import Firm
 from tieline.sdk.directory import Systems
 from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings

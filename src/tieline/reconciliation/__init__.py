@@ -21,6 +21,7 @@ from tieline.reconciliation.checks import (
     read_booked,
 )
 from tieline.reconciliation.conservation import (
+    PLACES,
     Conservation,
     Difference,
     ask_source,
@@ -30,6 +31,7 @@ from tieline.reconciliation.conservation import (
 )
 
 __all__ = [
+    "PLACES",
     "SOURCE",
     "TARGET",
     "AskedHours",

@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from psycopg import Connection
 
-from tieline.canonical import Approval, TimeEntry
+from tieline.canonical import TimeEntry
+from tieline.reconciliation.conservation import approved_seconds
 from tieline.runtime.sql import load
 from tieline.sdk import RawRecord, Reads, Translated, Translates, Untranslatable, WritesTimeLines
 from tieline.sdk.directory import Connectors
@@ -86,7 +87,6 @@ class AskedHours:
         if not isinstance(result, Translated) or not isinstance(result.noun, TimeEntry):
             return
         hour = result.noun
-        counts = hour.approval != Approval.NOT_APPROVED and not result.is_deleted
         self._told += 1
         self._rows.writerow(
             (
@@ -95,7 +95,7 @@ class AskedHours:
                 record.source_ref,
                 hour.project_ref,
                 hour.work_date,
-                hour.seconds if counts else 0,
+                approved_seconds(hour, is_deleted=result.is_deleted),
                 record.source_at,
             )
         )

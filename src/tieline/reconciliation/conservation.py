@@ -65,8 +65,12 @@ def _share(result: Translated) -> tuple[Bucket, int]:
     hour = result.noun
     assert isinstance(hour, TimeEntry)
     month = month_of(hour.work_date).starts_on if hour.work_date else None
-    counts = hour.approval != Approval.NOT_APPROVED and not result.is_deleted
-    return (hour.project_ref or "", month), hour.seconds if counts else 0
+    return (hour.project_ref or "", month), approved_seconds(hour, is_deleted=result.is_deleted)
+
+
+def approved_seconds(hour: TimeEntry, *, is_deleted: bool) -> int:
+    """Return what an hour counts: nothing, where it is not approved or is deleted."""
+    return 0 if is_deleted or hour.approval == Approval.NOT_APPROVED else hour.seconds
 
 
 def compare_source(

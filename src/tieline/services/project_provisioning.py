@@ -14,7 +14,7 @@ passed stays there, so that its last hours can still be entered; an employee rec
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -81,9 +81,9 @@ _RETRY_SECONDS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlansResult:
-    """Plans that may run now, and what stands in the way of the others."""
+    """Plans that may run now, with the id each was read under, and what holds up the others."""
 
-    ready: tuple[UUID, ...]
+    ready: Mapping[UUID, str]
     blocked: int
     cases: tuple[CaseRequest, ...]
 
@@ -112,11 +112,12 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
         cases += [*_stuck(connection), *_not_linked(connection)]
         rows = connection.execute(
-            "SELECT plan_id, state, plan FROM provisioning_plan ORDER BY planned_at, plan_id"
+            "SELECT plan_id, state, plan, correlation_id FROM provisioning_plan"
+            " ORDER BY planned_at, plan_id"
         ).fetchall()
         refused = refused_keys(connection, (row["plan"] for row in rows))
     return PlansResult(
-        ready=tuple(row["plan_id"] for row in rows if _is_open(row, refused)),
+        ready={row["plan_id"]: row["correlation_id"] for row in rows if _is_open(row, refused)},
         blocked=sum(row["state"] == "blocked" for row in rows),
         cases=tuple(cases),
     )

@@ -172,7 +172,7 @@ class _Drafting:
                 return NotDrafted(
                     reason="readiness.erp_unavailable",
                     message=f"{bill.target} is paused or only observed: nothing is sent to it",
-                    due_in_seconds=15,
+                    due_in_seconds=states.SHUT_SECONDS,
                 )
             # Writers share the period; whoever still writes is done, or waits, when we look.
             connection.execute(

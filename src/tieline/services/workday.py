@@ -66,14 +66,7 @@ class Workday:
 
     def jobs(self) -> Sequence[Job]:
         """Return what runs on a schedule, one worker at a time."""
-        reading = Reading(
-            database=self.system.database,
-            connectors=self.system.connectors,
-            reader=self.system.reader,
-            time_validation=self.system.time_validation,
-            checks=self._checks(),
-            clock=self.system.clock,
-        )
+        reading = self.reading()
         return (
             Job(name="poll", interval_seconds=1, function=reading.poll_due),
             Job(name="whole", interval_seconds=3, function=reading.read_whole),
@@ -110,6 +103,17 @@ class Workday:
             keep_days=self.system.settings.raw_retention_days,
         )
 
+    def reading(self) -> Reading:
+        """Return what reads the connections."""
+        return Reading(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            reader=self.system.reader,
+            time_validation=self.system.time_validation,
+            checks=self._checks(),
+            clock=self.system.clock,
+        )
+
     def keep_register(self) -> None:
         """Bring clients, people and plans in line with what was read."""
         correlation_id = new_correlation_id()
@@ -131,17 +135,13 @@ class Workday:
                     correlation_id=correlation_id,
                 )
             # A deal keeps the id under which it was read, down to what it becomes in the ERP.
-            ready = connection.execute(
-                "SELECT plan_id, correlation_id FROM provisioning_plan WHERE plan_id = ANY (%s)",
-                (list(plans.ready),),
-            ).fetchall()
-            for plan in ready:
+            for plan_id, read_as in plans.ready.items():
                 schedule(
                     connection,
                     kind=PROVISION,
-                    subject=str(plan["plan_id"]),
+                    subject=str(plan_id),
                     work_class=PROVISIONING,
-                    correlation_id=plan["correlation_id"],
+                    correlation_id=read_as,
                 )
 
     def keep_readiness(self) -> None:

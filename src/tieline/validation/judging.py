@@ -23,7 +23,7 @@ _LARGE_BATCH = 500
 # The key of one hour alone; what it names is found by its id, never among the neighbors.
 _ENTRY_KEY = "entry:"
 # Judging a batch does not take the buckets of these: who serves one takes every bucket instead.
-_REFERENCE_KEYS = ("person:", "project:", "contract:")
+REFERENCE_KINDS = ("person", "project", "contract")
 _ROLES = ("tieline_worker", "tieline_judge", "tieline_owner")
 
 _SUBJECTS = load("tieline.validation", "subjects")
@@ -109,7 +109,7 @@ def _lock(cursor: ClientCursor[Row], values: Row) -> None:
     Buckets are taken in ascending order. Who is a subject is looked up again once they are held.
     """
     if len(values["keys"]) > _LARGE_BATCH or any(
-        key.startswith(_REFERENCE_KEYS) for key in values["keys"]
+        key.partition(":")[0] in REFERENCE_KINDS for key in values["keys"]
     ):
         lock_every_bucket(cursor)
         _run(cursor, _SUBJECTS, values)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import LiteralString
 
 from psycopg import Connection
 
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.judging import lock_every_bucket
+from tieline.validation.judging import REFERENCE_KINDS, lock_every_bucket
 
 _MARK = load("tieline.validation", "mark_rejudge")
 _SPREAD = load("tieline.validation", "spread_marks")
-# Served first and apart from the others: whoever serves them keeps every other judge waiting.
-_REFERENCE_MARK = "neighbor_key ~ '^(person|project|contract):'"
-_WIDE_MARK = "(neighbor_key = 'release' OR neighbor_key LIKE 'period:%')"
+_WIDE_KINDS = ("release", "period")
 
 
 def mark_rejudge(
@@ -52,20 +49,28 @@ def next_marked(connection: Connection[Row], *, now: datetime, limit: int) -> li
     A new release and a moved period are spread over the hours they concern first, while no judge
     is at work: what one of them decides at this moment is among those hours, too.
     """
-    if _keys(connection, _WIDE_MARK, now=now, limit=1):
+    if _keys(connection, _WIDE_KINDS, now=now, limit=1):
         lock_every_bucket(connection.cursor())
         connection.execute(_SPREAD)
-    return _keys(connection, _REFERENCE_MARK, now=now, limit=limit) or _keys(
-        connection, f"NOT {_WIDE_MARK}", now=now, limit=limit
+    # Apart from the others: whoever serves a reference keeps every other judge waiting.
+    return _keys(connection, REFERENCE_KINDS, now=now, limit=limit) or _keys(
+        connection, _WIDE_KINDS, is_other=True, now=now, limit=limit
     )
 
 
 def _keys(
-    connection: Connection[Row], sort: LiteralString, *, now: datetime, limit: int
+    connection: Connection[Row],
+    kinds: Sequence[str],
+    *,
+    now: datetime,
+    limit: int,
+    is_other: bool = False,
 ) -> list[str]:
+    """Return keys of these kinds, or of every other."""
     rows = connection.execute(
-        f"SELECT DISTINCT neighbor_key FROM rejudge WHERE {sort.replace('%', '%%')}"
-        " AND recorded_at <= %s ORDER BY 1 LIMIT %s",
-        (now, limit),
+        "SELECT DISTINCT neighbor_key FROM rejudge"
+        " WHERE (split_part(neighbor_key, ':', 1) = ANY (%s)) <> %s AND recorded_at <= %s"
+        " ORDER BY 1 LIMIT %s",
+        (list(kinds), is_other, now, limit),
     ).fetchall()
     return [row["neighbor_key"] for row in rows]
