@@ -42,6 +42,7 @@ BUILT_IN = {
     "hubspot": "tieline.connectors.hubspot",
     "tryton": "tieline.connectors.tryton",
     "filedrop": "tieline.connectors.filedrop",
+    "webhook": "tieline.connectors.webhook",
 }
 ENTRY_POINT_GROUP = "tieline.connectors"
 _PORTS = {"https": 443, "http": 80}

@@ -15,6 +15,7 @@ from tieline.cli import (
     closing,
     connections,
     connectors,
+    events,
     explaining,
     hours,
     operating,
@@ -51,6 +52,7 @@ for _module in (
     closing,
     explaining,
     revenue,
+    events,
     rights,
 ):
     for _command in _module.COMMANDS:

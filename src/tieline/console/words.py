@@ -99,6 +99,7 @@ SYSTEMS: Mapping[str, str] = {
     "harvest": "Harvest",
     "tryton": "Tryton",
     "filedrop": "Files",
+    "webhook": "Webhook",
 }
 MOVING = PERIOD_MOVING
 SAME_CLIENT = SAME_CLIENT_KIND
@@ -120,6 +121,7 @@ CHECKS: Mapping[str, str] = {
 }
 KINDS: Mapping[str, str] = {
     "crm": "the CRM",
+    "events": "who hears events",
     "erp": "the ERP",
     "hr": "the staffing files",
     "time": "the time tool",
@@ -142,6 +144,7 @@ _CODES: Mapping[str, str] = {
     "client.duplicate_in_source": "The client stands twice in the source",
     "client.hierarchy_cycle": "The clients' parents go round in a circle",
     "connection.refused": "The system refuses us",
+    "event.not_heard": "A system does not take our events",
     "reconciliation.source_differs": "The time tool counts other hours than we do",
     "reconciliation.target_differs": "The ERP counts other hours than we put there",
     "readiness.hours_held": "Hours need attention",

@@ -14,13 +14,14 @@ _RUNS = load("tieline.runtime", "purge_runs")
 _WORK = load("tieline.runtime", "purge_work")
 _EXECUTORS = load("tieline.runtime", "purge_executors")
 _ANSWERS = load("tieline.runtime", "purge_answers")
+_OUTBOX = load("tieline.runtime", "purge_outbox")
 
 
 def purge(database: Database, *, keep_seconds: int = KEEP_SECONDS) -> int:
     """Remove what ended or was answered so long ago; failed work stays. Return the rows."""
     values = {"keep_seconds": keep_seconds, "batch_max": _BATCH_MAX}
     removed = 0
-    for statement in (_RUNS, _WORK, _EXECUTORS, _ANSWERS):
+    for statement in (_RUNS, _WORK, _EXECUTORS, _ANSWERS, _OUTBOX):
         with database.transaction() as connection:
             removed += connection.execute(statement, values).rowcount
     return removed

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import LiteralString
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from tieline.kernel.errors import TielineError
+from tieline.kernel.errors import LeaseLost, Refused, TielineError
 from tieline.runtime.database import Database, Row
 from tieline.runtime.sql import load
 
 _NEXT = load("tieline.runtime", "next_events")
+_RECEIVERS = load("tieline.runtime", "list_receivers")
 _PUBLISH_ALL = load("tieline.runtime", "publish_all")
+_SENT = """
+    UPDATE outbox SET state = 'sent', sent_at = clock_timestamp(), last_error = NULL
+    WHERE outbox_id = %(id)s
+"""
+# Nothing is held against an event that could not be brought; the breaker slows the connection down.
+_PUT_OFF = """
+    UPDATE outbox SET last_error = %(error)s,
+        due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+    WHERE outbox_id = %(id)s AND state = 'waiting'
+"""
+# What the receiver refuses wears out, each time after twice as long.
+_REFUSED = """
+    UPDATE outbox SET last_error = %(error)s, attempts = attempts + 1,
+        state = CASE WHEN attempts + 1 >= %(attempts_max)s THEN 'failed' ELSE 'waiting' END,
+        due_at = clock_timestamp() + make_interval(secs => least(%(seconds_max)s, power(2, attempts)))
+    WHERE outbox_id = %(id)s AND state = 'waiting'
+"""
+# Longer than any call may take.
+_LEASE_SECONDS = 120
 _ATTEMPTS_MAX = 12
+_RETRY_SECONDS = 2
 _RETRY_SECONDS_MAX = 600
-_BATCH_MAX = 100
+# A slow receiver does not keep the others waiting.
+_ROUND_SECONDS = 10
 Scalar = str | int | bool | Decimal | UUID | None
 
 
@@ -49,6 +73,21 @@ class Happened:
     data: Mapping[str, Scalar]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """A connection that hears events; ``sent`` counts what is remembered, about a day."""
+
+    connection_key: str
+    mode: str
+    paused: bool
+    waiting: int
+    sent: int
+    failed: int
+    waiting_since: datetime | None
+    last_sent_at: datetime | None
+    last_error: str | None
+
+
 Deliver = Callable[[Event], None]
 
 
@@ -63,23 +102,22 @@ def publish(
     recorded_at: datetime,
     correlation_id: str,
     data: Mapping[str, Scalar] | None = None,
-) -> int:
-    """Keep an event for ever and queue its delivery, both in the caller's transaction."""
-    row = connection.execute(
-        """
-        INSERT INTO event (type, subject_kind, subject_id, entity_code, occurred_at, recorded_at,
-                           correlation_id, data)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING event_id
-        """,
-        (type, subject_kind, subject_id, entity_code, occurred_at, recorded_at, correlation_id,
-         Jsonb({name: _as_json(value) for name, value in (data or {}).items()})),
-    ).fetchone()  # fmt: skip
-    assert row is not None
-    connection.execute(
-        "INSERT INTO outbox (event_id, aggregate) VALUES (%s, %s)",
-        (row["event_id"], f"{subject_kind}:{subject_id}"),
+) -> None:
+    """Keep an event for ever and queue it for who hears it, both in the caller's transaction."""
+    happened = Happened(
+        subject_kind=subject_kind,
+        subject_id=subject_id,
+        entity_code=entity_code,
+        occurred_at=occurred_at,
+        data=data or {},
     )
-    return int(row["event_id"])
+    publish_all(
+        connection,
+        type=type,
+        happened=[happened],
+        recorded_at=recorded_at,
+        correlation_id=correlation_id,
+    )
 
 
 def publish_all(
@@ -89,11 +127,11 @@ def publish_all(
     happened: Sequence[Happened],
     recorded_at: datetime,
     correlation_id: str,
-) -> int:
-    """Keep several events of one type, and queue their delivery, in one statement."""
+) -> None:
+    """Keep several events of one type, and queue them for who hears them, in one statement."""
     if not happened:
-        return 0
-    return connection.execute(
+        return
+    connection.execute(
         _PUBLISH_ALL,
         {
             "type": type,
@@ -108,7 +146,7 @@ def publish_all(
             "recorded_at": recorded_at,
             "correlation_id": correlation_id,
         },
-    ).rowcount
+    )
 
 
 def is_new(connection: Connection[Row], *, connection_key: str, source_event_id: str) -> bool:
@@ -122,46 +160,67 @@ def is_new(connection: Connection[Row], *, connection_key: str, source_event_id:
     )
 
 
-def drain(database: Database, *, deliver: Deliver) -> int:
-    """Deliver what waits, in order per aggregate; return how many events went out.
+def drain(database: Database, *, connection_key: str, deliver: Deliver) -> int:
+    """Deliver what waits for a connection, in order per aggregate; return how many events went out.
 
-    An event is delivered while its row is locked and marked afterwards: after a crash it goes out
-    again, which is why consumers keep an inbox.
+    No transaction is open while an event is on its way. It is marked afterwards, and goes out again
+    when its sender died in between, which is why consumers keep an inbox.
+
+    :raises TielineError: the receiver could not be reached or said nothing clear; who is down is not
+        asked again for every event that waits.
     """
     sent = 0
-    for _ in range(_BATCH_MAX):
+    ends_at = time.monotonic() + _ROUND_SECONDS
+    while time.monotonic() < ends_at:
         with database.transaction() as connection:
-            row = connection.execute(_NEXT).fetchone()
-            if row is None:
-                return sent
-            sent += _deliver_one(connection, row, deliver)
+            row = connection.execute(
+                _NEXT, {"connection_key": connection_key, "lease_seconds": _LEASE_SECONDS}
+            ).fetchone()
+        if row is None:
+            break
+        try:
+            deliver(_event(row))
+        except Refused as error:
+            _note(database, _REFUSED, row, error)
+        except LeaseLost:
+            raise
+        except TielineError as error:
+            _note(database, _PUT_OFF, row, error)
+            raise
+        else:
+            with database.transaction() as connection:
+                connection.execute(_SENT, {"id": row["outbox_id"]})
+            sent += 1
     return sent
 
 
-def _deliver_one(connection: Connection[Row], row: Row, deliver: Deliver) -> int:
-    try:
-        deliver(_event(row))
-    except TielineError as error:
-        connection.execute(
-            """
-            UPDATE outbox SET attempts = attempts + 1, last_error = %(code)s,
-                state = CASE WHEN attempts + 1 >= %(max)s THEN 'failed' ELSE 'waiting' END,
-                due_at = clock_timestamp() + make_interval(secs => least(%(limit)s, power(2, attempts)))
-            WHERE outbox_id = %(id)s
-            """,
-            {
-                "code": error.code,
-                "max": _ATTEMPTS_MAX,
-                "limit": _RETRY_SECONDS_MAX,
-                "id": row["outbox_id"],
-            },
-        )
-        return 0
-    connection.execute(
-        "UPDATE outbox SET state = 'sent', attempts = attempts + 1 WHERE outbox_id = %s",
-        (row["outbox_id"],),
-    )
-    return 1
+def send_again(connection: Connection[Row], *, connection_key: str | None) -> int:
+    """Queue anew what was given up, for one connection or all; return how many events."""
+    return connection.execute(
+        """
+        UPDATE outbox SET state = 'waiting', attempts = 0, due_at = clock_timestamp()
+        WHERE connection_key = coalesce(%s, connection_key) AND state = 'failed'
+        """,
+        (connection_key,),
+    ).rowcount
+
+
+def list_receivers(connection: Connection[Row], *, connection_key: str | None) -> list[Receiver]:
+    """Return the connections that hear events, with what waits for them; one of them if named."""
+    rows = connection.execute(_RECEIVERS, {"connection_key": connection_key}).fetchall()
+    return [Receiver(**row) for row in rows]
+
+
+def _note(database: Database, statement: LiteralString, row: Row, error: TielineError) -> None:
+    values = {
+        "id": row["outbox_id"],
+        "error": error.code,
+        "attempts_max": _ATTEMPTS_MAX,
+        "seconds_max": _RETRY_SECONDS_MAX,
+        "seconds": _RETRY_SECONDS,
+    }
+    with database.transaction() as connection:
+        connection.execute(statement, values)
 
 
 def _event(row: Row) -> Event:

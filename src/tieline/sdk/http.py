@@ -98,8 +98,16 @@ class HttpClient:
         """
         return self._call(_READ, method, path, query, content)
 
-    def write(self, *, method: str, path: str, content: Any = None, query: Query = ()) -> Reply:
-        """Send a write once.
+    def write(
+        self,
+        *,
+        method: str,
+        path: str,
+        content: Any = None,
+        query: Query = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send a write once; ``headers`` are those of this call, such as its signature.
 
         :raises NotExecuted: it surely did not happen.
         :raises Refused: the vendor understood and refused it; ``NotFound`` for 404 and 410.
@@ -107,7 +115,7 @@ class HttpClient:
         :raises OutcomeUnknown: it may or may not have happened.
         :raises LeaseLost: this process may have been declared lost; nothing was sent.
         """
-        return self._call(_WRITE, method, path, query, content)
+        return self._call(_WRITE, method, path, query, content, headers)
 
     def read_json(
         self, *, path: str, query: Query = (), method: str = "GET", content: Any = None
@@ -126,11 +134,20 @@ class HttpClient:
         while self._client:
             self._client.pop().close()
 
-    def _call(self, purpose: str, method: str, path: str, query: Query, content: Any) -> Reply:
+    def _call(
+        self,
+        purpose: str,
+        method: str,
+        path: str,
+        query: Query,
+        content: Any,
+        own_headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         name = self._name(method, path)
         url = self._allowed_url(path)
         body = None if content is None else encode_exact(content)
         headers = {} if body is None else {"Content-Type": "application/json"}
+        headers.update(own_headers or {})
         if self.connection.before_call is not None:
             self.connection.before_call()
         try:

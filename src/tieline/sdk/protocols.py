@@ -225,6 +225,17 @@ class TakesWebhooks(Protocol):
         ...
 
 
+class HearsEvents(Protocol):
+    """A receiver that wants to hear what happens in the business."""
+
+    def tell(self, *, event_id: str, event: Mapping[str, Any]) -> None:
+        """Send one CloudEvent once; return when the receiver took it.
+
+        :raises TielineError: it did not, or nobody can say: the event is sent again under its id.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingField:
     """A field that a mapping names and the system does not have."""

@@ -24,6 +24,7 @@ from tieline.services.reading import Reading
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
 from tieline.services.system import System
+from tieline.services.telling import Telling
 from tieline.services.time_validation import JUDGE_BATCH, JUDGE_WAITING, POST_LINES
 
 CLASSES: Mapping[str, int] = {
@@ -38,6 +39,7 @@ CLASSES: Mapping[str, int] = {
 }
 
 _HOUSEKEEPING_SECONDS = 600
+_EVENTS_SECONDS = 2
 # Rare enough that a burst of postings is told as one change.
 _REVENUE_SECONDS = 30
 # How often it is looked at whether a check is due; a check itself is made once an hour.
@@ -87,6 +89,7 @@ class Workday:
                 interval_seconds=_CHECKS_SECONDS,
                 function=self._checks().schedule_due,
             ),
+            Job(name="events", interval_seconds=_EVENTS_SECONDS, function=self.telling().tell),
             Job(
                 name="housekeeping",
                 interval_seconds=_HOUSEKEEPING_SECONDS,
@@ -166,6 +169,15 @@ class Workday:
     def _revenue(self) -> RevenueReporting:
         return RevenueReporting(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def telling(self) -> Telling:
+        """Return what tells other systems what happened."""
+        return Telling(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            budgets=self.system.budgets,
+            clock=self.system.clock,
         )
 
     def _invoicing(self) -> Invoicing:

@@ -13,7 +13,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.sdk import quality, scaffold
 from tieline.sdk.promises import load_subject, problems_of
 
-OURS = ("harvest", "hubspot", "tryton", "filedrop")
+OURS = ("harvest", "hubspot", "tryton", "filedrop", "webhook")
 PACKAGES = sorted(
     {f"tieline.connectors.{name}" for name in OURS}
     | {point.value for point in entry_points(group="tieline.connectors")}

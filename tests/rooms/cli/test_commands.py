@@ -15,6 +15,7 @@ from tests.promises.connectors.vendors import Vendor, running_hubspot
 from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline.runtime.database import Database
+from tieline.runtime.outbox import publish
 
 from .conftest import Run
 
@@ -58,6 +59,41 @@ class TestBeginning:
         assert len(added["password"]) >= 12
         logins = [each["login"] for each in run("people", "list", "--json").json["people"]]
         assert logins == ["controller", "finance", "gil"]
+
+
+class TestEvents:
+    def test_what_was_given_up_is_told_and_queued_anew(
+        self, run: Run, worker_database: Database
+    ) -> None:
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO connection (connection_key, system, kind, mode)"
+                " VALUES ('bus', 'webhook', 'events', 'act')"
+            )
+            publish(
+                connection,
+                type="deal.won",
+                subject_kind="deal",
+                subject_id="7",
+                entity_code=None,
+                occurred_at=NOW,
+                recorded_at=NOW,
+                correlation_id="c",
+            )
+            connection.execute("UPDATE outbox SET state = 'failed', last_error = 'write.refused'")
+
+        missed = run("events", "--json")
+        again = run("events", "bus", "--send-again", "--json")
+
+        assert (missed.code, again.code) == (1, 0)
+        assert [(one["failed"], one["waiting"]) for one in missed.json["receivers"]] == [(1, 0)]
+        assert [(one["failed"], one["waiting"]) for one in again.json["receivers"]] == [(0, 1)]
+
+    def test_nobody_hears_under_another_name(self, run: Run) -> None:
+        told = run("events", "bus")
+
+        assert told.code == 2
+        assert "bus is no connection that hears events" in told.err
 
 
 class TestKeys:

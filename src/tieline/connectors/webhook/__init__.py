@@ -1,0 +1,10 @@
+"""Webhook: any system that wants to hear what happened in the business.
+
+In: one event as a CloudEvent. Out: one signed POST, answered with a status of the 200s or not heard.
+Law: an event may come twice, under one id; the receiver keeps an inbox.
+"""
+
+from tieline.connectors.webhook.connector import MANIFEST, WebhookConnector, build
+from tieline.connectors.webhook.signing import sign
+
+__all__ = ["MANIFEST", "WebhookConnector", "build", "sign"]
