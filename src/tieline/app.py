@@ -259,13 +259,23 @@ def as_connection(
     Without budgets it is not paced: a check before saving has no row to count in.
     """
 
+    probing = threading.local()
+
     def pace() -> None:
         if budgets is None:
             return
         try:
-            budgets.wait(connection_key=connection_key, work_class=_work_class.get())
+            probing.is_on = budgets.wait(
+                connection_key=connection_key, work_class=_work_class.get()
+            )
         except TryAgain as error:
             raise NotExecuted(str(error), retry_after_seconds=error.retry_after_seconds) from error
+
+    def note() -> None:
+        # One call was let through to see whether the system is back: it is, and the next may go.
+        if budgets is not None and getattr(probing, "is_on", False):
+            budgets.note_answer(connection_key=connection_key)
+            probing.is_on = False
 
     address = str(config.get("base_url", ""))
     return Connection(
@@ -276,6 +286,7 @@ def as_connection(
         allowed_hosts=frozenset([*_hosts(address), *config.get("allowed_hosts", ())]),
         timeout_seconds=int(config.get("timeout_seconds", 10)),
         before_call=pace,
+        after_answer=note,
         before_write=None if fence is None else fence.check,
     )
 

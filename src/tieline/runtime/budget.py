@@ -27,6 +27,14 @@ _RESERVED_PERCENT = (0, 5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """May a call go: at once (0), or when to ask again; a probe is the one call of an open breaker."""
+
+    wait_seconds: int
+    is_probe: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
     """Ask before every call; tell what came of it."""
 
@@ -48,8 +56,8 @@ class Budgets:
                 (connection_key, limit, window_seconds),
             )
 
-    def take(self, *, connection_key: str, work_class: int, waited_seconds: int = 0) -> int:
-        """Take leave for one call: 0 means go now, else the seconds to wait before asking again."""
+    def take(self, *, connection_key: str, work_class: int, waited_seconds: int = 0) -> Leave:
+        """Take leave for one call, or hear how long to wait before asking again."""
         with self.database.transaction() as connection:
             connection.execute(
                 """
@@ -68,21 +76,24 @@ class Budgets:
                 },
             ).fetchone()
         assert row is not None
-        return int(row["wait_seconds"])
+        return Leave(wait_seconds=row["wait_seconds"], is_probe=row["is_probe"])
 
-    def wait(self, *, connection_key: str, work_class: int) -> None:
-        """Wait until a call may go, holding no connection meanwhile.
+    def wait(self, *, connection_key: str, work_class: int) -> bool:
+        """Wait until a call may go, holding no connection meanwhile; tell whether it is a probe.
+
+        The answer to a probe is noted at once, so that the calls after it need not wait.
 
         :raises TryAgain: it would take too long; the schedule must come back later.
         """
         began = time.monotonic()
         while True:
             waited = int(time.monotonic() - began)
-            wait = self.take(
+            leave = self.take(
                 connection_key=connection_key, work_class=work_class, waited_seconds=waited
             )
+            wait = leave.wait_seconds
             if wait == 0:
-                return
+                return leave.is_probe
             if waited + wait > _WAIT_SECONDS_MAX:
                 raise TryAgain(
                     f"{connection_key} may not be called for another {wait} s",

@@ -30,5 +30,6 @@ WITH budget AS MATERIALIZED (
     WHERE b.connection_key = a.connection_key AND a.wait_until IS NULL
 )
 SELECT CASE WHEN wait_until IS NULL THEN 0
-            ELSE greatest(1, ceil(extract(epoch FROM wait_until - now)))::integer END AS wait_seconds
+            ELSE greatest(1, ceil(extract(epoch FROM wait_until - now)))::integer END AS wait_seconds,
+       wait_until IS NULL AND breaker <> 'closed' AS is_probe
 FROM answer

@@ -165,6 +165,8 @@ class HttpClient:
             reply_body = self._body(response, purpose, name)
         finally:
             response.close()
+        if self.connection.after_answer is not None and _is_up(response.status_code):
+            self.connection.after_answer()
         if 200 <= response.status_code < 300:
             return Reply(
                 status=response.status_code,
@@ -255,6 +257,10 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
 )
+
+
+def _is_up(status: int) -> bool:
+    return status < 500 and status != 429
 
 
 def decoded(reply: Reply, *, purpose: str, name: str) -> Any:

@@ -33,7 +33,8 @@ class Connection:
     ``config`` is the parsed TOML of the connection, ``secrets`` its decrypted credentials,
     ``allowed_hosts`` (host:port) the only places calls may go. ``before_call`` is called before
     each single request, so that one page which takes several of them is paced too; ``before_write``
-    directly before the first byte of a write, so that a sender who woke up late gives up.
+    directly before the first byte of a write, so that a sender who woke up late gives up;
+    ``after_answer`` after each complete answer that shows the system to be up.
     """
 
     connection_key: str
@@ -44,6 +45,7 @@ class Connection:
     timeout_seconds: int = 10
     before_call: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     before_write: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    after_answer: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

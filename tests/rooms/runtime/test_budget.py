@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 
+import httpx
 import pytest
 
+from tieline.app import as_connection
+from tieline.kernel.errors import TryAgain
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.work import BILLING, CUT_OFF, REFERENCE
+from tieline.sdk.http import HttpClient
 
 pytestmark = pytest.mark.sql
 
@@ -22,7 +26,8 @@ def budgets(worker_database: Database) -> Budgets:
 
 def granted(budgets: Budgets, *, work_class: int, asks: int) -> int:
     return sum(
-        budgets.take(connection_key="harvest", work_class=work_class) == 0 for _ in range(asks)
+        budgets.take(connection_key="harvest", work_class=work_class).wait_seconds == 0
+        for _ in range(asks)
     )
 
 
@@ -43,7 +48,7 @@ def let_seconds_pass(database: Database, seconds: int) -> None:
 class TestRate:
     def test_grants_no_more_than_the_window_holds(self, budgets: Budgets) -> None:
         assert granted(budgets, work_class=CUT_OFF, asks=15) == 10
-        assert 55 <= budgets.take(connection_key="harvest", work_class=CUT_OFF) <= 60
+        assert 55 <= budgets.take(connection_key="harvest", work_class=CUT_OFF).wait_seconds <= 60
 
     def test_grants_again_when_the_window_has_moved_on(
         self, budgets: Budgets, worker_database: Database
@@ -62,7 +67,9 @@ class TestRate:
     def test_lets_who_waited_long_into_the_reserved_part(self, budgets: Budgets) -> None:
         granted(budgets, work_class=REFERENCE, asks=20)
 
-        wait = budgets.take(connection_key="harvest", work_class=REFERENCE, waited_seconds=121)
+        wait = budgets.take(
+            connection_key="harvest", work_class=REFERENCE, waited_seconds=121
+        ).wait_seconds
 
         assert wait == 0
 
@@ -87,16 +94,42 @@ class TestBreaker:
         self, budgets: Budgets, worker_database: Database
     ) -> None:
         for _ in range(5):
-            assert budgets.take(connection_key="harvest", work_class=BILLING) == 0
+            assert budgets.take(connection_key="harvest", work_class=BILLING).wait_seconds == 0
             budgets.note_failure(connection_key="harvest")
-        assert budgets.take(connection_key="harvest", work_class=BILLING) > 0
+        assert budgets.take(connection_key="harvest", work_class=BILLING).wait_seconds > 0
 
         let_seconds_pass(worker_database, 3)
 
-        assert budgets.take(connection_key="harvest", work_class=BILLING) == 0
-        assert budgets.take(connection_key="harvest", work_class=BILLING) > 0
+        assert budgets.take(connection_key="harvest", work_class=BILLING).wait_seconds == 0
+        assert budgets.take(connection_key="harvest", work_class=BILLING).wait_seconds > 0
         budgets.note_answer(connection_key="harvest")
-        assert budgets.take(connection_key="harvest", work_class=BILLING) == 0
+        assert budgets.take(connection_key="harvest", work_class=BILLING).wait_seconds == 0
+
+    def test_lets_the_next_call_go_as_soon_as_the_probe_is_answered(
+        self, budgets: Budgets, worker_database: Database
+    ) -> None:
+        """An operation of several calls goes on after its first one showed the system to be up."""
+        told = [500] * 5 + [200] * 3
+        transport = httpx.MockTransport(
+            lambda _: httpx.Response(told.pop(0), stream=httpx.ByteStream(b"{}"))
+        )
+        connection = as_connection(
+            "harvest", config={"base_url": "http://time.example"}, secrets={}, budgets=budgets
+        )
+        client = HttpClient(connection=connection, headers={}, transport=transport)
+        for _ in range(5):
+            with pytest.raises(TryAgain):
+                client.read(path="/users")
+            budgets.note_failure(connection_key="harvest")
+        let_seconds_pass(worker_database, 3)
+
+        for _ in range(3):
+            client.read(path="/users")
+
+        assert told == []
+        with worker_database.transaction() as connection_to_us:
+            row = connection_to_us.execute("SELECT breaker FROM connection_budget").fetchone()
+        assert row == {"breaker": "closed"}
 
     def test_opens_longer_when_the_probe_fails(
         self, budgets: Budgets, worker_database: Database
@@ -118,9 +151,9 @@ class TestPause:
     ) -> None:
         budgets.note_retry_after(connection_key="harvest", seconds=20)
 
-        assert 19 <= budgets.take(connection_key="harvest", work_class=CUT_OFF) <= 20
+        assert 19 <= budgets.take(connection_key="harvest", work_class=CUT_OFF).wait_seconds <= 20
         let_seconds_pass(worker_database, 21)
-        assert budgets.take(connection_key="harvest", work_class=CUT_OFF) == 0
+        assert budgets.take(connection_key="harvest", work_class=CUT_OFF).wait_seconds == 0
 
 
 class TestRetries:
