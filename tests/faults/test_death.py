@@ -42,6 +42,7 @@ def _cases() -> Iterator[Case]:
     yield "hours", ("lines.after_intent", "lines.before_probe")
     yield "hours", ("lines.after_answer", "lines.before_probe")
     yield "hours", ("voids.after_answer", "lines.before_probe")
+    yield "hours", ("lines.after_answer", "lines.after_probe")
     yield from (("invoice", (name,)) for name in ("invoice.after_intent", "invoice.after_answer"))
     yield from (("won", (f"provision.{step}",)) for step in PLAN_STEPS)
     yield from (("won", (f"provision.after_post:{number}",)) for number in (1, 6, 11))

@@ -243,7 +243,7 @@ def _kept(answers: Mapping[str, Any], rules: Iterable[str]) -> str:
 def _events() -> Iterator[str]:
     yield "# Events and the audit"
     yield ""
-    yield "Events are CloudEvents in the outbox; they are kept for ever and hold ids, numbers and codes,"
+    yield "Events are CloudEvents, queued in an outbox for who hears them; they are kept for ever and hold ids, numbers and codes,"
     yield "never names or texts."
     yield ""
     yield from _table(

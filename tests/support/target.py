@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -43,6 +43,11 @@ class LineTarget:
     # So many reads break off from now on.
     broken_reads: int = 0
     calls: int = 0
+    # For how many lines of a batch an answer speaks, None for all.
+    answered_max: int | None = None
+    # Called after a write and after a read was done, before its answer is believed.
+    after_write: Callable[[], None] | None = None
+    after_read: Callable[[], None] | None = None
 
     def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
         self.calls += 1
@@ -59,7 +64,10 @@ class LineTarget:
         self._store(lines)
         if mood == LOST:
             raise OutcomeUnknown("the answer was lost")
-        return [Receipt(target_code=str(line.business_key)) for line in lines]
+        if self.after_write is not None:
+            self.after_write()
+        answered = lines[: self.answered_max]
+        return [Receipt(target_code=str(line.business_key)) for line in answered]
 
     def commit_late(self) -> None:
         """Let what was sent before commit now; a key that stands already is refused."""
@@ -75,6 +83,8 @@ class LineTarget:
             self.broken_reads -= 1
             raise StreamBroken("the read broke off")
         found = [self.lines[key] for key in keys if key in self.lines]
+        if self.after_read is not None:
+            self.after_read()
         return found + [
             replace(line, target_code=f"{line.target_code}-copy")
             for line in found
@@ -111,9 +121,10 @@ class LineTarget:
 
 @dataclass(frozen=True, slots=True)
 class OneConnector:
-    """A directory with one connector in it."""
+    """A directory with one connector in it, and how its time lines are made safe."""
 
     connector: Any
+    strategy: Strategy = Strategy.UNIQUE_FIELD
 
     def get(self, *, connection_key: str) -> Any:
         return self.connector
@@ -129,7 +140,7 @@ class OneConnector:
             writes=(
                 NounWrite(
                     noun="time_line",
-                    strategy=Strategy.UNIQUE_FIELD,
+                    strategy=self.strategy,
                     undo=Undo.VOID_BY_KEY,
                     batch_lines_max=200,
                     quantum_seconds=1,

@@ -1,4 +1,4 @@
-"""Named places where a test may end the process, so that every crash point can be enumerated.
+"""Named places where a test may end or stop the process, so that every crash point can be enumerated.
 
 ``FAILPOINTS`` is all of them: a test kills a process at each and lets another go on.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tieline.kernel.errors import UserMistake
 
 VARIABLE = "TIELINE_FAILPOINT"
 EXIT_CODE = 137
+_PAUSE = "pause"
 
 # What single records are written and taken back, and the kinds of steps of a plan.
 WRITTEN_NOUNS = ("assignment", "client", "contract", "employee", "project", "status", "task")
@@ -40,6 +42,7 @@ FAILPOINTS = frozenset(
         "judge.after_commit",
         "lines.after_answer",
         "lines.after_intent",
+        "lines.after_probe",
         "lines.after_read_back",
         "lines.after_record",
         "lines.before_probe",
@@ -69,26 +72,32 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Die at the n-th passage of a place."""
+    """Die, or stand still until somebody says go on, at the n-th passage of a place."""
 
     name: str
     passage: int
+    is_pause: bool
 
 
 def read_wanted(environment: Mapping[str, str]) -> Wanted | None:
     """Return where ``TIELINE_FAILPOINT=name:n`` wants this process to die, None without it.
+
+    With ``name:n:pause`` it stands still there, as a machine does that is put to sleep.
 
     :raises UserMistake: there is no such place, or no such passage.
     """
     given = environment.get(VARIABLE)
     if not given:
         return None
-    name, _, passage = given.partition(":")
+    name, _, rest = given.partition(":")
+    passage, _, manner = rest.partition(":")
     if name not in FAILPOINTS:
         raise UserMistake(f"{VARIABLE} names {name}, which is no failpoint of this version")
     if passage and not (passage.isdecimal() and int(passage) > 0):
         raise UserMistake(f"{VARIABLE} counts passages from 1: {given} names none")
-    return Wanted(name=name, passage=int(passage or "1"))
+    if manner not in ("", _PAUSE):
+        raise UserMistake(f"{VARIABLE} ends a process or makes it {_PAUSE}: {given} says {manner}")
+    return Wanted(name=name, passage=int(passage or "1"), is_pause=manner == _PAUSE)
 
 
 def failpoint(name: str) -> None:
@@ -103,5 +112,7 @@ def failpoint(name: str) -> None:
     with _lock:
         _hits[name] = _hits.get(name, 0) + 1
         is_due = _hits[name] == wanted.passage
-    if is_due:
+    if is_due and wanted.is_pause:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif is_due:
         os._exit(EXIT_CODE)

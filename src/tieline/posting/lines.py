@@ -32,7 +32,7 @@ from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
-from tieline.sdk import StoredLine, WritesTimeLines
+from tieline.sdk import NounWrite, Receipt, StoredLine, Strategy, WritesTimeLines
 from tieline.sdk.directory import Connectors
 
 _RESERVE = load("tieline.posting", "reserve_lines")
@@ -41,8 +41,11 @@ _INTERRUPTED = load("tieline.posting", "lines_interrupted")
 _UNKNOWN_DUE = load("tieline.posting", "lines_to_probe")
 _NEXT_DUE = load("tieline.posting", "lines_next_due")
 _MOVE_SET = load("tieline.posting", "move_lines")
+_HOLD = load("tieline.posting", "hold_lines")
 _RETRY_SECONDS = 2
 _WAIT_SECONDS_MAX = 60
+# The number of the try under which a line was reserved: what came of it is recorded under no other.
+Attempts = Mapping[UUID, int]
 
 Row = dict[str, Any]
 
@@ -114,14 +117,14 @@ class LinePoster:
     # -- sending ---------------------------------------------------------------------------------
 
     def _send_batch(self, scope: Scope) -> Sent:
-        commands = self._reserve(scope)
+        commands, attempts = self._reserve(scope)
         if not commands:
             return Sent()
         failpoint("lines.after_intent")
         outcome = _Outcome()
         self._call(scope, commands, outcome)
         failpoint("lines.after_read_back")
-        self._record(scope, commands, outcome)
+        self._record(scope, commands, attempts, outcome)
         failpoint("lines.after_record")
         return Sent(
             confirmed=len(outcome.confirmed),
@@ -129,34 +132,35 @@ class LinePoster:
             unknown=len(outcome.unknown),
         )
 
-    def _reserve(self, scope: Scope) -> list[TimeLineCommand]:
+    def _reserve(self, scope: Scope) -> tuple[list[TimeLineCommand], Attempts]:
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=scope.target_connection):
-                return []
+                return [], {}
             rows = connection.execute(
                 _RESERVE,
                 {
                     "target": scope.target_connection,
                     "entity_code": scope.entity_code,
                     "period_id": scope.period_id,
-                    "limit": self.batch_lines_max,
+                    "limit": self._batch_lines(connection, scope),
                 },
             ).fetchall()
             commands = [_command(row) for row in rows]
-            connection.execute(
+            reserved = connection.execute(
                 """
                 UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1,
                     payload_hash = k.payload_hash, sent_at = clock_timestamp(), due_at = NULL,
                     reason = NULL
                 FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, payload_hash)
                 WHERE e.business_key = k.business_key
+                RETURNING e.business_key, e.attempt
                 """,
                 (
                     [command.business_key for command in commands],
                     [content_hash(command.content()) for command in commands],
                 ),
-            )
-        return commands
+            ).fetchall()
+        return commands, _attempts(reserved)
 
     def _call(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
         # The call is atomic at the target: a refusal means that nothing of it was stored, so the
@@ -164,7 +168,7 @@ class LinePoster:
         writer = self._writer(scope)
         keys = [command.business_key for command in commands]
         try:
-            writer.write_lines(entity_code=scope.entity_code, lines=commands)
+            receipts = writer.write_lines(entity_code=scope.entity_code, lines=commands)
         except NotExecuted as error:
             outcome.wait_seconds = error.retry_after_seconds or _RETRY_SECONDS
             self.budgets.note_retry_after(
@@ -186,7 +190,11 @@ class LinePoster:
         else:
             failpoint("lines.after_answer")
             self.budgets.note_answer(connection_key=scope.target_connection)
-            self._read_back(scope, keys, outcome)
+            if self._can_be_asked(scope):
+                self._read_back(scope, keys, outcome)
+            else:
+                outcome.confirmed.extend(_as_answered(commands, receipts))
+                outcome.unknown.extend(keys[len(receipts) :])
 
     def _settle_existing(
         self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
@@ -222,9 +230,16 @@ class LinePoster:
         except (TryAgain, OutcomeUnknown, AskPerson):
             return None
 
-    def _record(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
+    def _record(
+        self,
+        scope: Scope,
+        commands: Sequence[TimeLineCommand],
+        attempts: Attempts,
+        outcome: _Outcome,
+    ) -> None:
         asked = {command.business_key: command for command in commands}
         with self.database.transaction() as connection:
+            _hold(connection, attempts, state=states.INTENT)
             single, doubled = _by_key(outcome.confirmed)
             self._confirm(connection, list(single.values()), asked)
             _conflict_doubled(connection, doubled)
@@ -275,25 +290,33 @@ class LinePoster:
     def _probe(self, scope: Scope) -> Sent:
         with self.database.transaction() as connection:
             rows = connection.execute(
-                _UNKNOWN_DUE, {**_scope_values(scope), "limit": self.batch_lines_max}
+                _UNKNOWN_DUE,
+                {**_scope_values(scope), "limit": self._batch_lines(connection, scope)},
             ).fetchall()
         if not rows:
             return Sent()
         failpoint("lines.before_probe")
+        if not self._can_be_asked(scope):
+            return self._leave_to_a_person(rows)
         keys = [row["asked_key"] for row in rows]
         try:
             found = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
         except TielineError:
             with self.database.transaction() as connection:
+                _hold(connection, _attempts(rows), state=states.PROBING)
                 _move(
-                    connection,
-                    [row["business_key"] for row in rows],
-                    states.UNKNOWN,
-                    "posting.probe_failed",
-                    _RETRY_SECONDS,
+                    connection, _keys(rows), states.UNKNOWN, "posting.probe_failed", _RETRY_SECONDS
                 )
             return Sent(unknown=len(rows))
+        failpoint("lines.after_probe")
         return self._settle(scope, rows, found)
+
+    def _leave_to_a_person(self, rows: list[Row]) -> Sent:
+        # The target keeps no key of ours and finds nothing: one attempt, and then somebody looks.
+        with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.PROBING)
+            _move(connection, _keys(rows), states.CONFLICT, "posting.unconfirmed", 0)
+        return Sent(rejected=len(rows))
 
     def _settle(self, scope: Scope, rows: list[Row], found: list[StoredLine]) -> Sent:
         standing, doubled = _by_key(found)
@@ -307,6 +330,7 @@ class LinePoster:
         void_open = [r for r in voids if r["asked_key"] in standing or r["asked_key"] in doubled]
         void_done = [row for row in voids if row not in void_open]
         with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.PROBING)
             _confirm_rows(connection, [standing[row["business_key"]] for row in same], [])
             book(
                 connection,
@@ -330,7 +354,8 @@ class LinePoster:
             if not states.acts(connection, target_connection=scope.target_connection):
                 return Sent()
             rows = connection.execute(
-                _RESERVE_VOIDS, {**_scope_values(scope), "limit": self.batch_lines_max}
+                _RESERVE_VOIDS,
+                {**_scope_values(scope), "limit": self._batch_lines(connection, scope)},
             ).fetchall()
         if not rows:
             return Sent()
@@ -348,12 +373,14 @@ class LinePoster:
         except NotExecuted as error:
             wait = error.retry_after_seconds or _RETRY_SECONDS
             with self.database.transaction() as connection:
+                _hold(connection, _attempts(rows), state=states.INTENT)
                 _move(connection, _keys(rows), states.PLANNED, error.code, wait)
             return Sent()
         except LeaseLost:
             raise
         except TielineError:
             with self.database.transaction() as connection:
+                _hold(connection, _attempts(rows), state=states.INTENT)
                 settle = self._settle_seconds(connection, scope)
                 _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
             return Sent(unknown=len(rows))
@@ -361,6 +388,7 @@ class LinePoster:
         done = [row for row in rows if row["undoes_key"] not in standing]
         left = [row for row in rows if row["undoes_key"] in standing]
         with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.INTENT)
             _confirm_voids(connection, _keys(done), self.clock)
             _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", 1)
         return Sent(voided=len(done), unknown=len(left))
@@ -375,6 +403,7 @@ class LinePoster:
                 unknown=first.unknown + second.unknown,
             )
         with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.INTENT)
             _move(connection, _keys(rows), states.REJECTED, refusal.reason, 0)
         return Sent(rejected=1)
 
@@ -394,6 +423,23 @@ class LinePoster:
             connection_key=scope.target_connection,
             noun=TimeLineCommand.noun,
         )
+
+    def _write_of(self, scope: Scope) -> NounWrite:
+        capabilities = self.connectors.capabilities(connection_key=scope.target_connection)
+        return capabilities.write_of(TimeLineCommand.noun)
+
+    def _can_be_asked(self, scope: Scope) -> bool:
+        return self._write_of(scope).strategy is not Strategy.ONCE_THEN_CASE
+
+    def _batch_lines(self, connection: Connection[Row], scope: Scope) -> int:
+        # As many as the target takes at once, or fewer where its connection says so.
+        row = connection.execute(
+            "SELECT (config ->> 'batch_lines_max')::int AS lines FROM connection"
+            " WHERE connection_key = %s",
+            (scope.target_connection,),
+        ).fetchone()
+        most = min(self.batch_lines_max, self._write_of(scope).batch_lines_max)
+        return min(most, (row and row["lines"]) or most)
 
     def _writer(self, scope: Scope) -> WritesTimeLines:
         connector = self.connectors.get(connection_key=scope.target_connection)
@@ -418,6 +464,42 @@ def _scope_values(scope: Scope) -> Row:
         "entity_code": scope.entity_code,
         "period_id": scope.period_id,
     }
+
+
+def _attempts(rows: Sequence[Row]) -> Attempts:
+    return {row["business_key"]: row["attempt"] for row in rows}
+
+
+def _hold(connection: Connection[Row], attempts: Attempts, *, state: str) -> None:
+    """Lock the lines of these attempts, so that what came of them is recorded, or nothing is.
+
+    :raises LeaseLost: another run took one of them over while this one was away.
+    """
+    held = connection.execute(
+        _HOLD,
+        {"keys": list(attempts), "attempts": list(attempts.values()), "state": state},
+    ).rowcount
+    if held != len(attempts):
+        raise LeaseLost(f"{len(attempts) - held} lines were taken over by another run")
+
+
+def _as_answered(
+    commands: Sequence[TimeLineCommand], receipts: Sequence[Receipt]
+) -> list[StoredLine]:
+    """Believe a target that cannot be read, as far as its answer goes."""
+    return [
+        StoredLine(
+            business_key=command.business_key,
+            target_code=receipt.target_code,
+            entity_code=command.entity_code,
+            person_code=command.person_code,
+            task_code=command.task_code,
+            work_date=command.work_date,
+            seconds=command.seconds,
+            invoice_code=None,
+        )
+        for command, receipt in zip(commands, receipts, strict=False)
+    ]
 
 
 def _keys(rows: Sequence[Row]) -> list[UUID]:

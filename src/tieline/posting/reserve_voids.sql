@@ -20,4 +20,4 @@ WITH period AS (
 UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, payload_hash = 'void:' || e.undoes_key,
     sent_at = clock_timestamp(), due_at = NULL, reason = NULL
 FROM due WHERE e.business_key = due.business_key
-RETURNING e.business_key, e.undoes_key
+RETURNING e.business_key, e.attempt, e.undoes_key

@@ -27,6 +27,7 @@ from tieline.kernel.errors import LeaseLost
 from tieline.ledger import plan
 from tieline.posting.lines import LinePoster, Scope
 from tieline.runtime.database import Database
+from tieline.sdk import Strategy
 
 _PATIENCE_SECONDS = 15
 
@@ -105,6 +106,12 @@ def _let_stand(
         narrative=None,
     )
     target.write_lines(entity_code="HR-DE", lines=[line])
+
+
+def _let_it_be_due(database: Database) -> None:
+    """Let the time pass that an answer may still take."""
+    with database.transaction() as connection:
+        connection.execute("UPDATE effect SET due_at = NULL, sent_at = sent_at - interval '1 hour'")
 
 
 def _net_seconds(database: Database) -> int:
@@ -310,6 +317,57 @@ class TestPosting:
         run()
         assert [line.seconds for line in target.lines.values()] == [3600]
 
+    @pytest.mark.parametrize("moment", ["write", "read_back", "probe"])
+    def test_records_nothing_once_another_run_took_over(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+        run: Run,
+        moment: str,
+    ) -> None:
+        """Who slept through a call wakes with an old answer: it must not overrule a newer try."""
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600])
+            plan(connection, entry_ids=None, now=NOW)
+        if moment == "probe":
+            target.plan = [LATE]
+            poster.round(scope=_scope(scene))
+            target.late.clear()
+            _let_it_be_due(owner_database)
+
+        def sleep_while_another_finishes() -> None:
+            target.after_write = target.after_read = None
+            _let_it_be_due(owner_database)
+            run()
+
+        if moment == "write":
+            target.after_write = sleep_while_another_finishes
+        else:
+            target.after_read = sleep_while_another_finishes
+
+        with pytest.raises(LeaseLost, match="taken over by another run"):
+            poster.round(scope=_scope(scene))
+
+        assert [row["state"] for row in _states(owner_database)] == ["CONFIRMED"]
+        assert [line.seconds for line in target.lines.values()] == [3600]
+        assert _net_seconds(owner_database) == 3600
+
+    def test_sends_as_many_lines_at_once_as_the_connection_says(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[900, 1800, 2700, 3600])
+            connection.execute(
+                """UPDATE connection SET config = config || '{"batch_lines_max": 2}'"""
+                " WHERE connection_key = 'tryton'"
+            )
+
+        run()
+
+        assert (target.calls, len(target.lines)) == (2, 4)
+
     def test_withdraws_a_plan_that_a_newer_version_overtook(
         self,
         owner_database: Database,
@@ -328,6 +386,73 @@ class TestPosting:
         run()
 
         assert [line.seconds for line in target.lines.values()] == [1800]
+
+
+class TestATargetThatCannotBeAsked:
+    """It keeps no key of ours: one attempt, and what is not answered waits for a person."""
+
+    @pytest.fixture
+    def poster(self, worker_database: Database, target: LineTarget) -> LinePoster:
+        def refuse() -> None:
+            raise AssertionError("there is nothing to ask it")
+
+        target.after_read = refuse
+        return LinePoster(
+            database=worker_database,
+            connectors=OneConnector(target, strategy=Strategy.ONCE_THEN_CASE),
+            budgets=OpenBudgets(),  # type: ignore[arg-type]
+            clock=FixedClock(NOW),
+            batch_lines_max=2,
+        )
+
+    def test_is_believed_when_it_answers(
+        self, owner_database: Database, scene: Scene, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[1800, 3600])
+
+        run()
+
+        assert [row["state"] for row in _states(owner_database)] == ["CONFIRMED"] * 2
+        assert _net_seconds(owner_database) == 5400
+
+    def test_is_not_sent_again_what_it_did_not_answer(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[900, 1800, 2700, 3600])
+        target.plan = [LOST]
+
+        run()
+        run()
+
+        assert target.calls == 2
+        assert sorted(row["state"] for row in _states(owner_database)) == [
+            "CONFIRMED",
+            "CONFIRMED",
+            "CONFLICT",
+            "CONFLICT",
+        ]
+        places = _rows(
+            owner_database,
+            "SELECT place, count(*)::int AS n FROM entry_place GROUP BY 1 ORDER BY 1",
+        )
+        assert places == [{"place": "held", "n": 2}, {"place": "posted", "n": 2}]
+        with owner_database.transaction() as connection:
+            sync_time_cases(connection, now=NOW, correlation_id="c")
+            (case,) = list_cases(connection, reason="posted.unconfirmed")
+        assert case.members == 2
+
+    def test_is_not_believed_beyond_its_answer(
+        self, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[1800, 3600])
+        target.answered_max = 1
+
+        run()
+
+        assert sorted(row["state"] for row in _states(owner_database)) == ["CONFIRMED", "CONFLICT"]
 
 
 class TestTheDatabase:
