@@ -14,6 +14,7 @@ from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.period_close import InFlight, Period
+from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.revenue_status import RevenueStatus
 
 
@@ -115,6 +116,16 @@ class InvoiceAsked(BaseModel):
 
 class Revenue(BaseModel):
     projects: tuple[RevenueStatus, ...]
+
+
+class Clients(BaseModel):
+    clients: tuple[ListedClient, ...]
+
+
+class Assignments(BaseModel):
+    """Who is on which project; a day is civil, and ``ends_on`` is the first day after."""
+
+    assignments: tuple[ListedAssignment, ...]
 
 
 class Deals(BaseModel):

@@ -9,6 +9,7 @@ from tieline.api.callers import Doors
 from tieline.api.describing import describe
 from tieline.api.gate import BodyGate
 from tieline.api.problems import answer_in_problems
+from tieline.api.routes.assignments import assignment_routes
 from tieline.api.routes.cases import case_routes
 from tieline.api.routes.clients import client_routes
 from tieline.api.routes.close import close_routes
@@ -27,6 +28,7 @@ _ROUTES = (
     deal_routes,
     case_routes,
     client_routes,
+    assignment_routes,
     proposal_routes,
     close_routes,
     period_routes,

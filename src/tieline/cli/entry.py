@@ -20,6 +20,7 @@ from tieline.cli import (
     hours,
     operating,
     provisioning,
+    register,
     revenue,
     rights,
 )
@@ -47,6 +48,7 @@ for _module in (
     connections,
     connectors,
     provisioning,
+    register,
     hours,
     cases,
     closing,

@@ -131,6 +131,9 @@ class TestReading:
             ("keys", "list"),
             ("proposals", "list"),
             ("revenue",),
+            ("events",),
+            ("clients",),
+            ("assignments", "--on", "2026-10-01"),
         ],
     )
     def test_prints_exactly_one_object_or_a_table(self, run: Run, words: tuple[str, ...]) -> None:
