@@ -164,7 +164,8 @@ with interrupted_by_signals():
     try:
         time.sleep(60)
     except KeyboardInterrupt:
-        time.sleep(0.5)
+        print("cleaning up", flush=True)
+        sys.stdin.read()
         print("cleaned up", flush=True)
 """
 
@@ -176,6 +177,7 @@ class TestInterrupted:
     ) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", _ENDED],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -184,7 +186,7 @@ class TestInterrupted:
         assert process.stdout.readline() == "running\n"
 
         process.send_signal(number)
-        time.sleep(0.2)
+        assert process.stdout.readline() == "cleaning up\n"
         process.send_signal(number)
         told, _ = process.communicate(timeout=20)
 
