@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import memory_folder
+from tests.promises.connectors.guard import are_here, complaints_of, descriptions
 
 _SECONDS_MAX = 900
 _MONEY_MOVES = "first money moved"
@@ -28,6 +29,7 @@ _ZERO = (
     "cases_without_mistake",
     "invoice_total_mismatch",
 )
+_EXCHANGES_MIN = 50
 _REFUSALS = ("refuse_503_before", "rate_limit_429")
 
 pytestmark = pytest.mark.slow
@@ -51,7 +53,11 @@ def run() -> Iterator[Run]:
     report = home / "figures.json"
     demo = subprocess.Popen(
         [sys.executable, "-m", "tieline.app", "demo", "--once", "--json", str(report)],
-        env={**os.environ, "TIELINE_HOME": str(home)},
+        env={
+            **os.environ,
+            "TIELINE_HOME": str(home),
+            **({"TIELINE_SANDBOX_RECORD": str(home)} if are_here() else {}),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -84,6 +90,16 @@ def _follow(demo: subprocess.Popen[str], home: Path) -> tuple[str, int]:
 
 
 class TestOnce:
+    @pytest.mark.parametrize("vendor", ["harvest", "hubspot"])
+    def test_speaks_as_the_vendors_describe(self, run: Run, vendor: str) -> None:
+        """Every request of the workers, and every reply of the servers, in a whole demo."""
+        descriptions()
+
+        exchanges, complaints = complaints_of(run.home / f"{vendor}.jsonl", vendor=vendor)
+
+        assert complaints == []
+        assert exchanges > _EXCHANGES_MIN
+
     def test_holds_every_promise_although_a_worker_was_killed(self, run: Run) -> None:
         broken = {name: run.figures.get(name) for name in _ZERO if run.figures.get(name) != 0}
 

@@ -45,7 +45,7 @@ class World:
 
     def __init__(self, dsns: Dsns, crm: Vendor, clock: Vendor, folder: Path) -> None:
         self.dsns, self.crm, self.clock = dsns, crm, clock
-        self.systems: Systems = replace(open_systems(crm, clock, folder=folder), is_guarded=True)
+        self.systems: Systems = open_systems(crm, clock, folder=folder)
         self.flow: Flow = open_flow(dsns, self.systems)
         self.deal, self.second_deal = deal_refs(crm)
         with self.flow.owner.transaction() as connection:

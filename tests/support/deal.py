@@ -13,7 +13,6 @@ from uuid import UUID
 
 import psycopg
 
-from tests.promises.connectors.guard import GuardedTransport, are_here
 from tests.promises.connectors.vendors import Vendor
 from tests.support.outliving import Outliving
 from tests.support.target import FixedClock, OpenBudgets
@@ -148,8 +147,6 @@ class Systems:
     clock_refuses: frozenset[str] = frozenset()
     clock_keeps: frozenset[str] = frozenset()
     clock_busy: frozenset[str] = frozenset()
-    # Hold every call against the vendor's own description, where that is here.
-    is_guarded: bool = False
 
     @property
     def books(self) -> Outliving:
@@ -159,13 +156,11 @@ class Systems:
         """Return connectors: the real ones over HTTP, and the books."""
         crm = hubspot.build(
             _connection(CRM, self.crm_url, {"access_token": "token", "client_secret": "hook"}),
-            transport=self._guard("hubspot"),
         )
         clock = harvest.build(
             _connection(
                 CLOCK, self.clock_url, {"access_token": "token", "account_id": "17"}, before_write
             ),
-            transport=self._guard("harvest", strip="/v2"),
         )
         return Directory(
             connectors={
@@ -179,11 +174,6 @@ class Systems:
                 BOOKS: self.books,
             }
         )
-
-    def _guard(self, vendor: str, *, strip: str = "") -> GuardedTransport | None:
-        if not (self.is_guarded and are_here()):
-            return None
-        return GuardedTransport(vendor=vendor, strip=strip)
 
 
 def _connection(

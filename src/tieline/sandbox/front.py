@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import hmac
 import json
+import os
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -211,6 +212,34 @@ def upstream(url: str) -> Answering:
             return plain_error(502)
 
     return forward
+
+
+def recorded(answer: Answering, *, name: str) -> Answering:
+    """Keep what a vendor was asked and what it answered, before any fault, where a test wants it kept.
+
+    ``TIELINE_SANDBOX_RECORD`` names the folder; each exchange is a line of ``NAME.jsonl``.
+    """
+    folder = os.environ.get("TIELINE_SANDBOX_RECORD")
+    if not folder:
+        return answer
+    path = Path(folder) / f"{name}.jsonl"
+
+    async def answer_and_keep(request: Request) -> Response:
+        response = await answer(request)
+        exchange = {
+            "method": request.method,
+            "target": request.target,
+            "asked_headers": {"content-type": request.headers.get("content-type", "")},
+            "asked": request.body.decode("utf-8", "replace"),
+            "status": response.status,
+            "headers": dict(response.headers),
+            "answered": response.body.decode("utf-8", "replace"),
+        }
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(exchange) + "\n")
+        return response
+
+    return answer_and_keep
 
 
 def load_plan(path: Path | None) -> dict[str, object]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tieline.sandbox.front import Front, serve_front, start_injector
+from tieline.sandbox.front import Front, recorded, serve_front, start_injector
 from tieline.sandbox.harvest_control import HarvestControl
 from tieline.sandbox.harvest_model import (
     CLIENTS,
@@ -498,7 +498,7 @@ def main() -> None:
         requests_max=given.requests_max,
     )
     front = Front(
-        answer=server.answer,
+        answer=recorded(server.answer, name="harvest"),
         injector=start_injector(
             name="harvest", plan=given.plan, log=given.directory / "harvest-faults.jsonl"
         ),

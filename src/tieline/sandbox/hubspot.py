@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tieline.sandbox.front import Front, serve_front, start_injector
+from tieline.sandbox.front import Front, recorded, serve_front, start_injector
 from tieline.sandbox.hubspot_catalog import owner_shown, pipeline_shown, property_shown
 from tieline.sandbox.hubspot_control import HubSpotControl
 from tieline.sandbox.hubspot_model import (
@@ -701,7 +701,7 @@ async def _serve(given: argparse.Namespace, stopped: asyncio.Event) -> None:
         webhooks=webhooks,
     )
     front = Front(
-        answer=server.answer,
+        answer=recorded(server.answer, name="hubspot"),
         injector=start_injector(
             name="hubspot", plan=given.plan, log=given.directory / "hubspot-faults.jsonl"
         ),

@@ -1,18 +1,21 @@
-"""A guard on the transport: each request and reply is held against the vendor's own description.
+"""A guard on the wire: each request and reply is held against the vendor's own description.
 
 The descriptions are read, repaired in memory and never edited. The repairs are listed below.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -20,6 +23,8 @@ import yaml
 from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
 from werkzeug.datastructures import Headers, ImmutableMultiDict
+
+from tieline.sandbox.wire import Answering, Request, Response
 
 REPAIRS: Mapping[str, tuple[str, ...]] = {
     "harvest": (
@@ -59,39 +64,64 @@ def descriptions() -> Path:
     return folder
 
 
-class GuardedTransport(httpx.BaseTransport):
-    """Pass requests on, and fail the test at the first word that is not described."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as it came over the wire."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Guard:
+    """Hold requests and replies of one vendor against its description.
+
+    A reply of the vendor itself is checked whatever its status; what a fault made of it is not the
+    vendor's word and never comes here.
+    """
 
     def __init__(self, *, vendor: str, strip: str = "") -> None:
-        self._inner = httpx.HTTPTransport()
         self._specs = _harvest() if vendor == "harvest" else _hubspot()
         self._strip = strip
         self.seen: list[str] = []
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Check the request, send it, check the reply."""
-        path = request.url.path.removeprefix(self._strip)
-        spec, template = self._find(request.method, path)
-        self.seen.append(f"{request.method} {template}")
-        asked = _Asked(request, host=spec["servers"][0]["url"], path=path)
-        operation = spec["paths"][template][request.method.lower()]
-        self._check_words(spec, operation, request)
-        openapi = _openapi(id(spec))
-        _raise(openapi.iter_request_errors(asked), f"request {request.method} {path}")
-        raw = self._inner.handle_request(request)
-        try:
-            content = b"".join(raw.iter_raw())
-        finally:
-            raw.close()
-        response = httpx.Response(raw.status_code, headers=raw.headers, stream=_Whole(content))
-        told = _Told(response, content)
-        if response.status_code < 300:
-            _raise(openapi.iter_response_errors(asked, told), f"reply to {request.method} {path}")
-        return response
+    def check_request(self, asked: Asked) -> None:
+        """Complain about the first word of a request that is not described.
 
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._inner.close()
+        :raises NotDescribed: there is one.
+        """
+        path = asked.path.removeprefix(self._strip)
+        spec, template = self._find(asked.method, path)
+        self.seen.append(f"{asked.method} {template}")
+        self._check_words(spec, spec["paths"][template][asked.method.lower()], asked)
+        _raise(
+            _openapi(id(spec)).iter_request_errors(_Asked(asked, spec=spec, path=path)),
+            f"request {asked.method} {path}",
+        )
+
+    def check_reply(
+        self, asked: Asked, *, status: int, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        """Complain about a reply that is not described for this request.
+
+        :raises NotDescribed: it is not.
+        """
+        path = asked.path.removeprefix(self._strip)
+        try:
+            spec, _ = self._find(asked.method, path)
+        except NotDescribed:
+            if status == 404:
+                # Nothing is described at this address, and the vendor says that nothing is there.
+                return
+            raise
+        _raise(
+            _openapi(id(spec)).iter_response_errors(
+                _Asked(asked, spec=spec, path=path), _Told(status, headers, body)
+            ),
+            f"reply {status} to {asked.method} {path}",
+        )
 
     def _find(self, method: str, path: str) -> tuple[Mapping[str, Any], str]:
         candidates = [
@@ -106,18 +136,133 @@ class GuardedTransport(httpx.BaseTransport):
         return min(candidates, key=lambda found: found[1].count("{"))
 
     def _check_words(
-        self, spec: Mapping[str, Any], operation: Mapping[str, Any], request: httpx.Request
+        self, spec: Mapping[str, Any], operation: Mapping[str, Any], asked: Asked
     ) -> None:
         known = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"}
-        unknown = sorted(set(request.url.params) - known)
+        unknown = sorted({name for name, _ in asked.query} - known)
         if unknown:
-            raise NotDescribed(f"{request.url.path}: the query {unknown} is not described")
-        if not request.content:
+            raise NotDescribed(f"{asked.path}: the query {unknown} is not described")
+        if not asked.body:
             return
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        words = sorted(_undescribed(spec, schema, json.loads(request.content), at=""))
+        words = sorted(_undescribed(spec, schema, json.loads(asked.body), at=""))
         if words:
-            raise NotDescribed(f"{request.url.path}: {words} is not described")
+            raise NotDescribed(f"{asked.path}: {words} is not described")
+
+
+class GuardedTransport(httpx.BaseTransport):
+    """Pass requests on, and fail the test at the first word that is not described."""
+
+    def __init__(self, *, vendor: str, strip: str = "") -> None:
+        self._inner = httpx.HTTPTransport()
+        self._guard = Guard(vendor=vendor, strip=strip)
+
+    @property
+    def seen(self) -> list[str]:
+        """Return what was asked, in the description's words."""
+        return self._guard.seen
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Check the request, send it, check the reply."""
+        asked = Asked(
+            method=request.method,
+            path=request.url.path,
+            query=tuple(request.url.params.multi_items()),
+            headers=dict(request.headers),
+            body=request.content,
+        )
+        self._guard.check_request(asked)
+        raw = self._inner.handle_request(request)
+        try:
+            content = b"".join(raw.iter_raw())
+        finally:
+            raw.close()
+        self._guard.check_reply(
+            asked, status=raw.status_code, headers=dict(raw.headers), body=content
+        )
+        return httpx.Response(raw.status_code, headers=raw.headers, stream=_Whole(content))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._inner.close()
+
+
+def guarded(answer: Answering, *, vendor: str, complaints: list[str]) -> Answering:
+    """Hold what a server of ours is asked and answers against the description, before any fault.
+
+    Complaints are collected: the server runs in a thread, and its clients may be other processes.
+    """
+    if not are_here():
+        return answer
+    guard = Guard(vendor=vendor, strip="/v2" if vendor == "harvest" else "")
+
+    def hold(check: Callable[[], None]) -> None:
+        try:
+            check()
+        except NotDescribed as complaint:
+            complaints.append(str(complaint))
+
+    async def held(request: Request) -> Response:
+        if request.path.startswith("/_sandbox/"):
+            return await answer(request)
+        asked = as_asked(request)
+        response = await answer(request)
+        # What the vendor itself refuses need not be described.
+        if response.status < 400:
+            hold(lambda: guard.check_request(asked))
+        hold(
+            lambda: guard.check_reply(
+                asked, status=response.status, headers=response.headers, body=response.body
+            )
+        )
+        return response
+
+    return held
+
+
+def complaints_of(record: Path, *, vendor: str) -> tuple[int, list[str]]:
+    """Hold what a server of a demo kept against the description; return how much, and what is wrong."""
+    complaints: list[str] = []
+    kept = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    told: list[Response] = []
+
+    async def answer(_request: Request) -> Response:
+        return told.pop()
+
+    held = guarded(answer, vendor=vendor, complaints=complaints)
+
+    async def hold_each() -> None:
+        for exchange in kept:
+            told.append(
+                Response(
+                    status=exchange["status"],
+                    headers=exchange["headers"],
+                    body=exchange["answered"].encode(),
+                )
+            )
+            await held(
+                Request(
+                    method=exchange["method"],
+                    target=exchange["target"],
+                    headers=exchange["asked_headers"],
+                    body=exchange["asked"].encode(),
+                )
+            )
+            told.clear()
+
+    asyncio.run(hold_each())
+    return len(kept), complaints
+
+
+def as_asked(request: Request) -> Asked:
+    """Return a request of the sandbox's wire."""
+    return Asked(
+        method=request.method,
+        path=request.path,
+        query=tuple(parse_qsl(urlsplit(request.target).query, keep_blank_values=True)),
+        headers=request.headers,
+        body=request.body,
+    )
 
 
 class _Whole(httpx.SyncByteStream):
@@ -133,27 +278,29 @@ class _Whole(httpx.SyncByteStream):
 class _Asked:
     """A request as the validator wants it, as if sent to the vendor's own address."""
 
-    def __init__(self, request: httpx.Request, *, host: str, path: str) -> None:
+    def __init__(self, asked: Asked, *, spec: Mapping[str, Any], path: str) -> None:
+        host = spec["servers"][0]["url"]
         self.host_url, _, _prefix = host.partition("/v2")
         self.path = f"/v2{path}" if host.endswith("/v2") else path
         self.full_url_pattern = f"{self.host_url}{self.path}"
-        self.method = request.method.lower()
-        self.content_type = request.headers.get("content-type", "")
-        self.body = request.content or None
+        self.method = asked.method.lower()
+        self.content_type = asked.headers.get("content-type", "")
+        self.body = asked.body or None
         self.parameters = RequestParameters(
-            query=ImmutableMultiDict(list(request.url.params.multi_items())),
-            header=Headers(list(request.headers.items())),
+            query=ImmutableMultiDict(list(asked.query)),
+            header=Headers(list(asked.headers.items())),
         )
 
 
 class _Told:
     """A reply as the validator wants it."""
 
-    def __init__(self, response: httpx.Response, content: bytes) -> None:
-        self.status_code = response.status_code
-        self.content_type = response.headers.get("content-type", "")
-        self.headers = Headers(list(response.headers.items()))
-        self.data = content or None
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        lower = {name.lower(): value for name, value in headers.items()}
+        self.status_code = status
+        self.content_type = lower.get("content-type", "")
+        self.headers = Headers(list(lower.items()))
+        self.data = body or None
 
 
 def _raise(errors: Iterator[Exception], what: str) -> None:

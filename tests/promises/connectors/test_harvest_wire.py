@@ -9,9 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 import pytest
 
-from tests.promises.connectors.guard import GuardedTransport, NotDescribed
+from tests.promises.connectors.guard import GuardedTransport, NotDescribed, descriptions
 from tests.promises.connectors.vendors import Vendor, running_harvest
 from tieline.canonical import (
     Approval,
@@ -357,6 +358,18 @@ class TestTheGuard:
     def test_fails_an_undescribed_query(self, connector: harvest.HarvestConnector) -> None:
         with pytest.raises(NotDescribed, match="mood"):
             connector.http.read(path="/v2/clients", query=[("mood", "good")])
+
+    def test_holds_the_servers_that_other_tests_and_processes_call(self, tmp_path: Path) -> None:
+        descriptions()
+        headers = {"authorization": "Bearer token", "harvest-account-id": "17", "user-agent": "t"}
+
+        with (
+            pytest.raises(AssertionError, match="mood"),
+            running_harvest(tmp_path) as vendor,
+        ):
+            answer = httpx.get(f"{vendor.url}/v2/users", params={"mood": "good"}, headers=headers)
+
+        assert answer.status_code == 200
 
 
 def _hour(result: object) -> TimeEntry:

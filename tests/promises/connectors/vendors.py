@@ -1,4 +1,4 @@
-"""The sandbox's vendors on a port of this process, and connections to them."""
+"""The sandbox's vendors on a port of this process, guarded where the descriptions are."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any
 
 import httpx
 
+from tests.promises.connectors.guard import NotDescribed, guarded
 from tieline.sandbox import harvest, hubspot
 from tieline.sandbox.faults import FaultInjector
-from tieline.sandbox.front import Front
+from tieline.sandbox.front import ErrorAnswer, Front
 from tieline.sandbox.harvest import HarvestServer
 from tieline.sandbox.hubspot import HubSpotServer
 from tieline.sandbox.hubspot_webhooks import Webhooks
 from tieline.sandbox.process import SandboxClock
 from tieline.sandbox.records import RecordStore
-from tieline.sandbox.wire import Delivering, listen, port_of
+from tieline.sandbox.wire import Answering, Delivering, listen, port_of
 from tieline.sdk import Connection
 
 
@@ -63,7 +64,7 @@ def running_harvest(directory: Path) -> Iterator[Vendor]:
         account="17",
         requests_max=1000,
     )
-    yield from _running(server.answer, harvest.error_answer)
+    yield from _running("harvest", server.answer, harvest.error_answer)
 
 
 @contextmanager
@@ -76,18 +77,21 @@ def running_hubspot(directory: Path) -> Iterator[Vendor]:
         webhooks=Webhooks(secret="hook", clock=clock, app_id=1, portal_id=2),
         searches_max=100,
     )
-    yield from _running(server.answer, hubspot.error_answer)
+    yield from _running("hubspot", server.answer, hubspot.error_answer)
 
 
-def _running(answer: Any, error_answer: Any) -> Iterator[Vendor]:
+def _running(name: str, answer: Answering, error_answer: ErrorAnswer) -> Iterator[Vendor]:
+    complaints: list[str] = []
     front = Front(
-        answer=answer,
+        answer=guarded(answer, vendor=name, complaints=complaints),
         injector=FaultInjector(name="vendor", plan={}, log=None),
         control_token="control",
         error_answer=error_answer,
     )
     with _serving(front.deliver) as url:
         yield Vendor(url=url, front=front)
+    if complaints:
+        raise NotDescribed(complaints)
 
 
 @contextmanager
