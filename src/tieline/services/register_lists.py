@@ -6,8 +6,8 @@ Pattern: one read. Vendor calls: none. Every record links to itself in its own s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import Connection
@@ -16,12 +16,17 @@ from tieline.sdk.directory import Systems
 from tieline.services.links import Links, read_links
 
 LIST_MAX = 500
-_CLIENTS = "SELECT * FROM page_clients(%(asked)s, %(name)s, %(entity)s, %(limit)s, %(offset)s)"
-_ASSIGNMENTS = (
-    "SELECT * FROM page_assignments(%(project)s, %(person)s, %(on_date)s, %(limit)s, %(offset)s)"
-)
+_CLIENTS = """
+    SELECT * FROM page_clients(%(asked)s, %(name)s, %(entity_code)s, %(link_state)s, %(limit)s, %(offset)s)
+"""
+_ASSIGNMENTS = """
+    SELECT * FROM page_assignments(%(project_code)s, %(person_id)s, %(entity_code)s, %(on_date)s, %(limit)s,
+                                   %(offset)s)
+"""
 
 Row = dict[str, Any]
+# Of a client: known wherever clients are kept, not everywhere yet, or a case asks which client a record is.
+LinkState = Literal["linked", "partial", "unclear"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +40,20 @@ class ClientRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """A case about what is listed."""
+
+    case_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListedClient:
-    """One client; ``entities`` are the legal entities in sight that have a contract with it."""
+    """One client; ``entities`` are the legal entities in sight that have a contract with it.
+
+    It is ``linked`` where a CRM and an ERP know it, ``partial`` before that, and ``unclear`` while a
+    case asks whether a record is this client.
+    """
 
     client_id: UUID
     name: str
@@ -48,19 +65,36 @@ class ListedClient:
     parent_client_id: UUID | None
     parent_name: str | None
     entities: tuple[str, ...]
+    link_state: LinkState
     records: tuple[ClientRecord, ...]
     open_cases: int
+    cases: tuple[OpenCase, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Where an assignment stands: as an employee in the ERP, as an assignment in the time tool."""
+    """Where an assignment stands: as an employee in the ERP, as an assignment in the time tool.
+
+    ``state`` is that of the write, or MISSING where nothing stands and nothing is on its way;
+    ``because`` says why a write did not come about.
+    """
 
     connection_key: str
     noun: str
     source_ref: str | None
     state: str
+    because: str | None
     url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldBy:
+    """The row of a staffing list that puts somebody on a project, and when it was read."""
+
+    connection_key: str
+    file_name: str | None
+    line_number: int | None
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +113,9 @@ class ListedAssignment:
     approver_id: UUID | None
     deputy_id: UUID | None
     employee_code: str | None
+    told_by: ToldBy | None
     standing: tuple[Standing, ...]
+    cases: tuple[OpenCase, ...]
 
 
 def list_clients(
@@ -88,14 +124,16 @@ def list_clients(
     systems: Systems,
     name: str | None = None,
     entity_code: str | None = None,
+    link_state: LinkState | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[ListedClient, ...]:
-    """List clients by name, whole or in part, and legal entity."""
+    """List clients by name, whole or in part, legal entity and how far they are linked."""
     values = {
         "asked": None,
         "name": name,
-        "entity": entity_code,
+        "entity_code": entity_code,
+        "link_state": link_state,
         "limit": limit,
         "offset": offset,
     }
@@ -109,7 +147,14 @@ def get_client(connection: Connection[Row], *, client_id: UUID, systems: Systems
 
     :raises LookupError: there is no such client in sight.
     """
-    values = {"asked": client_id, "name": None, "entity": None, "limit": 1, "offset": 0}
+    values = {
+        "asked": client_id,
+        "name": None,
+        "entity_code": None,
+        "link_state": None,
+        "limit": 1,
+        "offset": 0,
+    }
     row = connection.execute(_CLIENTS, values).fetchone()
     if row is None:
         raise LookupError(f"no client {client_id}")
@@ -122,61 +167,55 @@ def list_assignments(
     systems: Systems,
     project_code: str | None = None,
     person_id: UUID | None = None,
+    entity_code: str | None = None,
     on_date: date | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[ListedAssignment, ...]:
-    """List assignments by project, person, and the day on which they hold."""
-    rows = connection.execute(
-        _ASSIGNMENTS,
-        {
-            "project": project_code,
-            "person": person_id,
-            "on_date": on_date,
-            "limit": limit,
-            "offset": offset,
-        },
-    ).fetchall()
+    """List assignments by project, person, legal entity, and the day on which they hold."""
+    values = {
+        "project_code": project_code,
+        "person_id": person_id,
+        "entity_code": entity_code,
+        "on_date": on_date,
+        "limit": limit,
+        "offset": offset,
+    }
+    rows = connection.execute(_ASSIGNMENTS, values).fetchall()
     links = read_links(connection, systems=systems)
     return tuple(_assignment(row, links) for row in rows)
 
 
 def _client(row: Row, links: Links) -> ListedClient:
     records = tuple(
-        ClientRecord(
-            connection_key=each["connection_key"],
-            source_ref=each["source_ref"],
-            because=each["because"],
-            url=links.record(
-                connection_key=each["connection_key"],
-                object=each["object"],
-                source_ref=each["source_ref"],
-            )
-            if each["object"]
-            else links.written(
-                connection_key=each["connection_key"],
-                noun="client",
-                target_code=each["source_ref"],
-            ),
-        )
-        for each in row["records"]
+        ClientRecord(**each, url=_url(links, each, noun="client")) for each in row["records"]
     )
-    return ListedClient(**{**row, "entities": tuple(row["entities"]), "records": records})
+    cases = _cases(row)
+    more = {"entities": tuple(row["entities"]), "records": records, "cases": cases}
+    return ListedClient(**{**row, **more}, open_cases=len(cases))
 
 
 def _assignment(row: Row, links: Links) -> ListedAssignment:
     standing = tuple(
-        Standing(
-            connection_key=each["connection_key"],
-            noun=each["noun"],
-            source_ref=each["source_ref"],
-            state=each["state"],
-            url=links.written(
-                connection_key=each["connection_key"],
-                noun=each["noun"],
-                target_code=each["source_ref"],
-            ),
-        )
-        for each in row["standing"]
+        Standing(**each, url=_url(links, each, noun=each["noun"])) for each in row["standing"]
     )
-    return ListedAssignment(**{**row, "standing": standing})
+    more = {"told_by": _told_by(row["told_by"]), "standing": standing, "cases": _cases(row)}
+    return ListedAssignment(**{**row, **more})
+
+
+def _told_by(told: Row | None) -> ToldBy | None:
+    if told is None:
+        return None
+    return ToldBy(**{**told, "read_at": datetime.fromisoformat(told["read_at"]).astimezone(UTC)})
+
+
+def _cases(row: Row) -> tuple[OpenCase, ...]:
+    return tuple(
+        OpenCase(case_id=UUID(each["case_id"]), reason=each["reason"]) for each in row["cases"]
+    )
+
+
+def _url(links: Links, record: Row, *, noun: str) -> str | None:
+    return links.written(
+        connection_key=record["connection_key"], noun=noun, target_code=record["source_ref"]
+    )

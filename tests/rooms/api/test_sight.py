@@ -97,6 +97,7 @@ class TestAnotherEntity:
             "/v1/close": "periods",
             "/v1/readiness": "contracts",
             "/v1/revenue-status": "projects",
+            "/v1/assignments": "assignments",
         }
 
         for address, name in lists.items():

@@ -13,6 +13,8 @@ from tieline.api.describing import problems
 from tieline.governance import ApiCaller
 from tieline.services.register_lists import LIST_MAX, list_assignments
 
+_ENTITY_MAX = 40
+
 
 def assignment_routes(doors: Doors) -> APIRouter:
     """Return what can be asked about assignments."""
@@ -23,17 +25,19 @@ def assignment_routes(doors: Doors) -> APIRouter:
         caller: Annotated[ApiCaller, Depends(doors.may("time:read"))],
         project_code: Annotated[str | None, Query(max_length=TEXT_MAX)] = None,
         person_id: Annotated[UUID | None, Query()] = None,
+        entity_code: Annotated[str | None, Query(max_length=_ENTITY_MAX)] = None,
         on: Annotated[date | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100,
         offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     ) -> Assignments:
-        """List who is on which project from when until when, and in which systems that stands."""
+        """List who is on which project and when, who said so, and where it stands or why not."""
         with doors.sight(caller) as connection:
             found = list_assignments(
                 connection,
                 systems=doors.system.systems,
                 project_code=project_code,
                 person_id=person_id,
+                entity_code=entity_code,
                 on_date=on,
                 limit=limit,
                 offset=offset,

@@ -14,7 +14,13 @@ from tieline.api.problems import unknown_is_404
 from tieline.api.routes.proposals import ProposalMade, made
 from tieline.governance import ApiCaller
 from tieline.runtime.database import Row
-from tieline.services.register_lists import LIST_MAX, ListedClient, get_client, list_clients
+from tieline.services.register_lists import (
+    LIST_MAX,
+    LinkState,
+    ListedClient,
+    get_client,
+    list_clients,
+)
 from tieline.services.same_client import Question, propose_same_client, read_question
 
 _ENTITY_MAX = 40
@@ -32,16 +38,18 @@ def client_routes(doors: Doors) -> APIRouter:
         caller: Annotated[ApiCaller, Depends(looker)],
         name: Annotated[str | None, Query(min_length=1, max_length=TEXT_MAX)] = None,
         entity_code: Annotated[str | None, Query(max_length=_ENTITY_MAX)] = None,
+        link_state: Annotated[LinkState | None, Query()] = None,
         limit: Annotated[int, Query(ge=1, le=LIST_MAX)] = 100,
         offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     ) -> Clients:
-        """List clients with their record in every system and why each is taken for this client."""
+        """List clients with their record in every system, why it is this client, and open cases."""
         with doors.sight(caller) as connection:
             found = list_clients(
                 connection,
                 systems=doors.system.systems,
                 name=name,
                 entity_code=entity_code,
+                link_state=link_state,
                 limit=limit,
                 offset=offset,
             )
