@@ -20,10 +20,11 @@ from tieline.intake import Reader
 from tieline.kernel.errors import NotExecuted, TryAgain
 from tieline.posting import Poster
 from tieline.posting.lines import LinePoster
+from tieline.proof import books
 from tieline.runtime.budget import Budgets
 from tieline.runtime.clock import open_clock
 from tieline.runtime.database import Database
-from tieline.runtime.executor import new_executor_id
+from tieline.runtime.executor import LEASE_SECONDS, new_executor_id
 from tieline.runtime.leases import Fence, Leases
 from tieline.runtime.migrate import Dsns, prepare_database
 from tieline.runtime.postgres import EmbeddedCluster
@@ -110,7 +111,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     )
 
 
-def run_worker(settings: Settings) -> int:
+def run_worker(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
     """Work until told to stop."""
     system = open_system(settings)
     workday = Workday(system=system)
@@ -121,6 +122,7 @@ def run_worker(settings: Settings) -> int:
         jobs=workday.jobs(),
         clock=system.clock,
         fence=system.fence,
+        lease_seconds=lease_seconds,
     )
     return worker.run()
 
@@ -221,7 +223,7 @@ class InstalledSystems:
     """Know every connector package that is installed, whether a connection uses it or not."""
 
     def names(self) -> Sequence[str]:
-        return sorted(connector_packages())
+        return sorted(set(connector_packages()) - set(books.PACKAGES))
 
     def manifest(self, *, system: str) -> Capabilities:
         manifest: Capabilities = _module(system).MANIFEST
@@ -292,9 +294,9 @@ def as_connection(
 
 
 def connector_packages() -> dict[str, str]:
-    """Return the package of every known system: ours and those that other packages announce."""
+    """Return the package of every known system: ours, those of other packages, and the proof's."""
     found = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**found, **BUILT_IN}
+    return {**found, **BUILT_IN, **books.PACKAGES}
 
 
 def _hosts(address: str) -> Sequence[str]:

@@ -15,8 +15,8 @@ _PRESENT = re.compile(
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"--[^\n]*")
-# The clock itself, and the day a demo is asked for.
-_READS_THE_CLOCK = {"runtime/clock.py", "cli/operating.py"}
+# The clock itself, the day a demo is asked for, and a proof beside a journal of real time.
+_READS_THE_CLOCK = {"runtime/clock.py", "cli/operating.py", "proof/proving/load.py"}
 _NOT_OURS = frozenset({"sandbox"})
 # Where a web framework calls us.
 _MAY_BE_ASYNC = ("api", "console")

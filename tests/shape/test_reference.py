@@ -74,7 +74,10 @@ class TestCommands:
 
     def test_print_json_wherever_they_print_facts(self) -> None:
         # These run until they are stopped, write a folder, or have a file for their figures.
-        others = {"tieline worker", "tieline web", "tieline demo", "tieline connector new"}
+        others = {
+            *("tieline worker", "tieline prove-worker", "tieline web"),
+            *("tieline demo", "tieline connector new"),
+        }
         without = {
             name
             for name, command in _tree(main, "tieline")

@@ -19,6 +19,7 @@ from tieline.cli import (
     explaining,
     hours,
     operating,
+    proving,
     provisioning,
     register,
     revenue,
@@ -56,6 +57,7 @@ for _module in (
     revenue,
     events,
     rights,
+    proving,
 ):
     for _command in _module.COMMANDS:
         main.add_command(_command)

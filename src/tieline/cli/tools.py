@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import click
@@ -17,19 +17,26 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tieline.governance import Person, authenticate
 from tieline.kernel.errors import UserMistake
+from tieline.runtime.executor import LEASE_SECONDS
 from tieline.sdk.directory import Systems
 from tieline.services.deciding import Decider
 from tieline.services.system import System
 from tieline.settings import DSN_VARIABLE, PASSWORD_VARIABLE, Settings, read_settings
 
 OpenSystem = Callable[[Settings], System]
-RunWorker = Callable[[Settings], int]
+
 RunWeb = Callable[[Settings], int]
 ConnectorPackages = Callable[[], Mapping[str, str]]
 GOAL_MISSED = 1
 CANNOT = 2
 _FILE_BYTES_MAX = 1024 * 1024
 _Understood = TypeVar("_Understood")
+
+
+class RunWorker(Protocol):
+    def __call__(self, settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
+        """Work until told to stop; return the exit code."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from psycopg_pool import ConnectionPool
 
 _STATEMENT_TIMEOUT_SECONDS = 120
 _LOCK_TIMEOUT_SECONDS = 30
+# Who holds a transaction open and says nothing is asleep: what it locked must not wait for its waking.
+_IDLE_SECONDS = 15
 _POOL_WAIT_SECONDS = 30
 _CLIENT_CHECK_SECONDS = 2
 
@@ -34,7 +36,7 @@ class Database:
         options = (
             f"-c statement_timeout={statement_timeout_seconds}s"
             f" -c lock_timeout={lock_timeout_seconds}s"
-            f" -c idle_in_transaction_session_timeout={statement_timeout_seconds}s"
+            f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
             # What a killed process asked for is not computed to its end.
             f" -c client_connection_check_interval={_CLIENT_CHECK_SECONDS}s"
             " -c timezone=UTC"

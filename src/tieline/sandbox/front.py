@@ -19,6 +19,7 @@ from tieline.sandbox.pages import duplicated_page, skipped_page
 from tieline.sandbox.process import run_until_stopped, secret, write_run_file
 from tieline.sandbox.wire import (
     Answering,
+    Delivering,
     Delivery,
     Request,
     Response,
@@ -259,10 +260,16 @@ def start_injector(*, name: str, plan: Path | None, log: Path | None) -> FaultIn
 
 
 async def serve_front(
-    front: Front, *, host: str, port: int, run_file: Path, stopped: asyncio.Event
+    front: Front,
+    *,
+    host: str,
+    port: int,
+    run_file: Path,
+    stopped: asyncio.Event,
+    deliver: Delivering | None = None,
 ) -> None:
     """Serve until stopped, then let late commits reach the vendor."""
-    server = await listen(front.deliver, host=host, port=port)
+    server = await listen(deliver or front.deliver, host=host, port=port)
     write_run_file(run_file, port=port_of(server), host=host)
     await stopped.wait()
     server.close()

@@ -36,6 +36,7 @@ from tieline.services.readiness_pricing import (
     ByScope,
     expected_lines,
     load_sums,
+    makes_invoices,
     rules_of,
     total,
 )
@@ -355,7 +356,13 @@ def _judge(
     now: datetime,
 ) -> dict[str, Any]:
     expected, ledger = _price(row, sums=sums, connectors=connectors)
-    facts = {**row, "expected_amount": expected, "ledger_amount": ledger, "now": now}
+    facts = {
+        **row,
+        "expected_amount": expected,
+        "ledger_amount": ledger,
+        "makes_invoices": makes_invoices(connectors, connection_key=row["erp_connection_key"]),
+        "now": now,
+    }
     found = failed(facts)
     blockers = _weighed(found, entity_code=row["entity_code"], weights=weights)
     return {
@@ -390,6 +397,8 @@ def _price(row: Row, *, sums: ByScope, connectors: Connectors) -> tuple[Decimal,
     found = sums.get((row["contract_id"], row["period_id"]), ())
     if not found:
         return Decimal(0), row["ledger_amount"]
+    if not makes_invoices(connectors, connection_key=row["erp_connection_key"]):
+        return row["ledger_amount"], row["ledger_amount"]
     rules = rules_of(connectors, connection_key=row["erp_connection_key"])
     return (
         total(expected_lines(found, rules=rules, currency=row["company_currency"])),

@@ -444,6 +444,14 @@ CHECKS: tuple[Check, ...] = (
         fails=lambda facts: facts["is_over"] and facts["now"] > facts["cut_off_at"],
         amount=_money("expected_amount"),
     ),
+    Check(
+        code="readiness.target_makes_no_invoices",
+        weight="block",
+        owner_queue="finance",
+        fix="The ERP's connector makes no invoices: bill this contract there by hand.",
+        fails=lambda facts: not facts["makes_invoices"],
+        amount=_money("expected_amount"),
+    ),
 )
 
 # What no connected system can answer. They are said and counted, never shown as passed.

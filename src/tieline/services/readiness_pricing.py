@@ -65,6 +65,12 @@ def load_sums(
     return found
 
 
+def makes_invoices(connectors: Connectors, *, connection_key: str) -> bool:
+    """Tell whether a target's connector drafts invoices, and says how it makes lines of hours."""
+    connector = connectors.get(connection_key=connection_key)
+    return hasattr(connector, "rule_invoice") and hasattr(connector, "draft_invoice")
+
+
 def rules_of(connectors: Connectors, *, connection_key: str) -> RulesInvoices:
     """Return the target's own rule for turning hours into lines; nothing is asked of it."""
     return cast(RulesInvoices, connectors.get(connection_key=connection_key))

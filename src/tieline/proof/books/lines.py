@@ -1,0 +1,157 @@
+"""Calls to the books: store, find and void lines by reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from tieline.canonical import TimeLineCommand
+from tieline.kernel.errors import AlreadyExists, OutcomeUnknown, Refused, StreamBroken, TielineError
+from tieline.sdk import (
+    Capabilities,
+    CheckItem,
+    CheckReport,
+    Connection,
+    LineTotal,
+    NounWrite,
+    Receipt,
+    StoredLine,
+    Strategy,
+    Undo,
+)
+from tieline.sdk.http import HttpClient
+
+TOKEN = "token"  # noqa: S105 - the name of a secret
+_BATCH_LINES_MAX = 200
+_STANDS_ALREADY = "vendor.409"
+
+
+def manifest_of(system: str, strategy: Strategy) -> Capabilities:
+    """Return what books of a kind declare."""
+    is_naive = strategy is Strategy.ONCE_THEN_CASE
+    return Capabilities(
+        system=system,
+        kind="erp",
+        tier="bronze",
+        owners=("proof",),
+        permissions=("write lines",),
+        streams=(),
+        writes=(
+            NounWrite(
+                noun=TimeLineCommand.noun,
+                strategy=strategy,
+                undo=Undo.NONE if is_naive else Undo.VOID_BY_KEY,
+                batch_lines_max=_BATCH_LINES_MAX,
+                quantum_seconds=1,
+            ),
+        ),
+        rate_limit_calls=1000,
+        rate_limit_window_seconds=1,
+        settle_seconds=3,
+        record_urls={},
+        config_keys=("has_references",),
+        secret_names=(TOKEN,),
+    )
+
+
+def build(
+    connection: Connection, *, transport: httpx.BaseTransport | None = None
+) -> BooksConnector:
+    """Make the connector of one set of books."""
+    token = connection.secrets.get(TOKEN, "")
+    return BooksConnector(
+        connection=connection,
+        client=HttpClient(
+            connection=connection,
+            headers={"Authorization": f"Bearer {token}"},
+            transport=transport,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksConnector:
+    """One set of books."""
+
+    connection: Connection
+    client: HttpClient
+
+    def check(self) -> CheckReport:
+        """Ask for the totals of a day."""
+        try:
+            self.line_totals(entity_code="", starts_on=date(2026, 1, 1), ends_on=date(2026, 1, 2))
+        except TielineError as error:
+            return CheckReport(items=(CheckItem(name="totals", is_good=False, fix=f"{error}."),))
+        return CheckReport(items=(CheckItem(name="totals", is_good=True),))
+
+    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
+        """Store a batch as one call, all or nothing."""
+        content = {"lines": [self.as_line(line) for line in lines]}
+        try:
+            answer = self.client.write_json(method="POST", path="/v1/lines", content=content)
+        except Refused as refusal:
+            if refusal.reason == _STANDS_ALREADY:
+                raise AlreadyExists(str(refusal), reason="target.exists") from refusal
+            raise
+        ids = answer.get("ids") if isinstance(answer, dict) else None
+        if not isinstance(ids, list):
+            raise OutcomeUnknown("the books answered without ids")
+        return [Receipt(target_code=str(number)) for number in ids]
+
+    def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
+        """Return the lines that stand under the keys."""
+        answer = self.client.read_json(
+            method="POST",
+            path="/v1/lines/search",
+            content={"references": [str(key) for key in keys]},
+        )
+        found = answer.get("lines") if isinstance(answer, dict) else None
+        if not isinstance(found, list):
+            raise StreamBroken("the books answered without lines")
+        return [_stored(line, entity_code) for line in found]
+
+    def void_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> None:
+        """Take lines back by key."""
+        content = {"references": [str(key) for key in keys]}
+        self.client.write(method="POST", path="/v1/lines/void", content=content)
+
+    def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
+        """Return the sum of the work dates in [starts_on, ends_on); the books know no projects."""
+        answer = self.client.read_json(
+            path="/v1/totals",
+            query=(("from", starts_on.isoformat()), ("to", ends_on.isoformat())),
+        )
+        return [
+            LineTotal(project_code="", seconds=total["seconds"], lines=total["lines"])
+            for total in answer["totals"]
+        ]
+
+    def as_line(self, line: TimeLineCommand) -> dict[str, Any]:
+        """Return a line in the books' own words."""
+        content = {
+            "person": line.person_code,
+            "task": line.task_code,
+            "date": line.work_date.isoformat(),
+            "seconds": line.seconds,
+        }
+        if self.connection.config.get("has_references", True):
+            content["reference"] = str(line.business_key)
+        return content
+
+
+def _stored(line: dict[str, Any], entity_code: str) -> StoredLine:
+    return StoredLine(
+        business_key=UUID(line["reference"][:36]),
+        target_code=str(line["id"]),
+        entity_code=entity_code,
+        person_code=line["person"],
+        task_code=line["task"],
+        work_date=date.fromisoformat(line["date"]),
+        seconds=line["seconds"],
+        invoice_code=None,
+    )

@@ -1,0 +1,1 @@
+"""Books that keep references and compare none: ask before trying again."""

@@ -1,0 +1,1 @@
+"""Books that refuse a second line of a reference."""

@@ -1,0 +1,1 @@
+"""Books that replace the line of a reference."""

@@ -1,0 +1,313 @@
+"""One proof from its seed to its verdict."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from tieline import __version__
+from tieline.kernel.errors import UserMistake
+from tieline.proof import processes
+from tieline.proof.processes import interrupted_by_signals
+from tieline.proof.proving.havoc import Havoc
+from tieline.proof.proving.load import NOW, LineKey, Load, read_acknowledged
+from tieline.proof.proving.options import LEASE_SECONDS, ProveOptions
+from tieline.proof.proving.oracle import Findings, judge_journal
+from tieline.proof.proving.world import (
+    SOURCE,
+    World,
+    build_world,
+    proof_directory,
+    settle_world,
+)
+from tieline.proof.sabotage import SABOTAGES
+from tieline.proof.supervising import alone
+from tieline.proof.watch import open_work
+from tieline.runtime.postgres import EmbeddedCluster
+from tieline.services.system import System
+from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
+
+OpenSystem = Callable[[Settings], System]
+_PAUSE_SECONDS = 0.1
+_BETWEEN_SECONDS = (0.0, 0.7)
+_WORK_SECONDS_MAX = 8
+_DRAIN_SECONDS_MAX = 180
+_DRAIN_ENTRIES_PER_SECOND = 40
+# A write that was dropped may reach the target so much later.
+_LATE_SECONDS = 3
+_STUCK_SECONDS_MAX = 30 + LEASE_SECONDS
+_WAITING = """
+    SELECT p.source_ref AS person, t.source_ref AS task, v.work_date, e.seconds
+    FROM effect e JOIN verdict v USING (verdict_id)
+    JOIN crosswalk p ON p.connection_key = e.target_connection AND p.noun = 'employee' AND p.our_id = v.person_id
+    JOIN crosswalk t ON t.connection_key = e.target_connection AND t.noun = 'erp_task'
+         AND t.our_id = v.contract_line_id
+    WHERE e.state = 'CONFLICT'
+"""
+
+
+def run_proof(
+    *, options: ProveOptions, settings: Settings, open_system: OpenSystem
+) -> Mapping[str, Any]:
+    """Run a proof and return its figures; ``is_held`` tells whether the promise held.
+
+    :raises UserMistake: the home is not a proof's to empty.
+    """
+    _refuse_a_home_in_use(settings)
+    settings = replace(settings, business_now=NOW)
+    settings.prepare_folders()
+    (settings.run_directory / "clock.json").unlink(missing_ok=True)
+    with interrupted_by_signals(), alone(settings.run_directory):
+        try:
+            return _Proof(options=options, settings=settings, open_system=open_system).run()
+        finally:
+            processes.clear(settings.run_directory)
+            EmbeddedCluster(settings.postgres_directory).stop()
+
+
+class _Proof:
+    def __init__(
+        self, *, options: ProveOptions, settings: Settings, open_system: OpenSystem
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._open_system = open_system
+        self._began = time.monotonic()
+        self._random = Random(f"order:{options.seed}")
+
+    def run(self) -> Mapping[str, Any]:
+        options = self._options
+        _tell(f"seed {options.seed}, profile {options.profile}{_said(options.sabotage)}")
+        world = build_world(settings=self._settings, options=options)
+        system = self._open_system(self._settings)
+        load = Load(entries=options.entries, seed=options.seed, folder=world.folder)
+        settle_world(world=world, system=system, options=options, people=load.people)
+        havoc = Havoc(
+            world=world,
+            settings=self._settings,
+            seed=options.seed,
+            sabotage=options.sabotage,
+            environment=_environment(self._settings),
+            tell=_tell,
+        )
+        try:
+            for _ in range(options.workers):
+                havoc.add_worker()
+            self._break(world, havoc, load)
+            drained_at = time.monotonic()
+            is_drained = self._drain(system, havoc, load)
+            drain_seconds = round(time.monotonic() - drained_at)
+        finally:
+            havoc.end()
+        return self._figures(
+            world, system, havoc, load, is_drained=is_drained, drain_seconds=drain_seconds
+        )
+
+    def _break(self, world: World, havoc: Havoc, load: Load) -> None:
+        """Give the hours to the source portion by portion, and break something after each."""
+        options = self._options
+        actions = [
+            *(["kill"] * options.kills),
+            *(["zombie"] * options.zombies),
+            *(["database"] * options.database_crashes),
+        ]
+        self._random.shuffle(actions)
+        portion = -(-options.entries // (len(actions) + 1))
+        load.drop(portion)
+        for number, action in enumerate(actions, start=1):
+            self._let_work(world, havoc)
+            match action:
+                case "kill" if havoc.kills < options.kills:
+                    havoc.kill()
+                case "zombie":
+                    self._let_sleepers_wake(havoc)
+                    havoc.stop_one()
+                case "database":
+                    havoc.crash_database()
+                case _:
+                    # It died in the place it was told, which counts.
+                    pass
+            load.drop(portion)
+            if number % 10 == 0:
+                _tell(f"  {number} of {len(actions)} broken, {load.dropped} hours given")
+        while load.drop(portion):
+            continue
+
+    def _let_work(self, world: World, havoc: Havoc) -> None:
+        """Let something be stored first: what is broken while nobody works proves nothing."""
+        size = world.journal.stat().st_size
+        ends = time.monotonic() + _WORK_SECONDS_MAX
+        while world.journal.stat().st_size == size and time.monotonic() < ends:
+            self._let_pass(havoc, _PAUSE_SECONDS)
+        self._let_pass(havoc, self._random.uniform(*_BETWEEN_SECONDS))
+
+    def _let_sleepers_wake(self, havoc: Havoc) -> None:
+        """Let one sleeper wake before the next falls asleep: a fleet asleep proves nothing."""
+        while havoc.asleep:
+            self._let_pass(havoc, _PAUSE_SECONDS)
+
+    def _let_pass(self, havoc: Havoc, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            havoc.look()
+            time.sleep(_PAUSE_SECONDS)
+
+    def _drain(self, system: System, havoc: Havoc, load: Load) -> bool:
+        """Break nothing more, and wait until nothing moves; tell whether it came to that."""
+        havoc.calm()
+        havoc.wake_all()
+        limit = _DRAIN_SECONDS_MAX + load.entries // _DRAIN_ENTRIES_PER_SECOND
+        deadline = time.monotonic() + limit
+        told = time.monotonic()
+        while time.monotonic() < deadline:
+            self._let_pass(havoc, 0.5)
+            left = _left(system, load)
+            if left == 0 and not havoc.asleep:
+                # Whatever was dropped on its way may still arrive, and wake nobody.
+                self._let_pass(havoc, _LATE_SECONDS)
+                if _left(system, load) == 0:
+                    return True
+            if time.monotonic() - told > 10:
+                _tell(f"  {left} still moving")
+                told = time.monotonic()
+        return False
+
+    def _figures(
+        self,
+        world: World,
+        system: System,
+        havoc: Havoc,
+        load: Load,
+        *,
+        is_drained: bool,
+        drain_seconds: int,
+    ) -> Mapping[str, Any]:
+        options = self._options
+        findings = judge_journal(
+            acknowledged=read_acknowledged(world.folder),
+            journal=world.journal,
+            waiting=_waiting(system),
+            dropped_at=load.dropped_at,
+            broken_at=havoc.broken_at,
+        )
+        figures = {
+            "seed": options.seed,
+            "profile": options.profile,
+            "sabotage": options.sabotage,
+            "version": __version__,
+            "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+            "workers": options.workers,
+            "seconds_total": round(time.monotonic() - self._began),
+            "acknowledged": findings.acknowledged,
+            "posted": findings.posted,
+            "waiting_for_a_person": findings.waiting,
+            "lost": findings.lost,
+            "duplicated": findings.duplicated,
+            "money_difference": str(findings.money_difference),
+            "longest_wait_seconds": findings.longest_wait_seconds,
+            "longest_stuck_seconds": findings.longest_stuck_seconds,
+            "write_calls": findings.write_calls,
+            "calls_per_success": _ratio(findings),
+            "drain_seconds": drain_seconds,
+            "is_drained": is_drained,
+            "kills": havoc.kills,
+            "zombies": havoc.zombies,
+            "database_crashes": havoc.database_crashes,
+            "workers_ended_by_themselves": havoc.unexpected,
+            "faults_injected": {
+                f"books.{kind}": count for kind, count in world.books.ask("faults").items()
+            },
+        }
+        broken = _broken(figures, options)
+        return {
+            **figures,
+            "is_held": not broken,
+            **({"broken": broken} if broken else {}),
+            **({"examples": list(findings.examples)} if findings.examples else {}),
+        }
+
+
+def _broken(figures: Mapping[str, Any], options: ProveOptions) -> list[str]:
+    """Return the promises that did not hold, a sentence each."""
+    broken = [
+        f"{figures[name]} lines are {name}" for name in ("lost", "duplicated") if figures[name]
+    ]
+    if Decimal(figures["money_difference"]) != 0:
+        broken.append(f"the money differs by {figures['money_difference']}")
+    if not figures["is_drained"]:
+        broken.append("it did not come to an end")
+    if figures["acknowledged"] != figures["posted"] + figures["waiting_for_a_person"]:
+        broken.append("what was acknowledged is not what is posted or waits for a person")
+    if figures["longest_stuck_seconds"] > _STUCK_SECONDS_MAX:
+        broken.append(f"something was stuck for {figures['longest_stuck_seconds']} s")
+    if figures["kills"] < options.kills:
+        broken.append(f"only {figures['kills']} workers were killed")
+    return broken
+
+
+def _refuse_a_home_in_use(settings: Settings) -> None:
+    """A proof begins with an empty database: only its own may be emptied."""
+    if settings.dsn is not None:
+        raise UserMistake(f"the proof brings a database of its own: run it without {DSN_VARIABLE}")
+    is_installed = (settings.secrets_directory / "master.key").exists()
+    if is_installed and not proof_directory(settings).exists():
+        raise UserMistake(
+            f"{settings.home} is an installation, and a proof would empty it:"
+            f" give the proof another {HOME_VARIABLE}"
+        )
+
+
+def _left(system: System, load: Load) -> int:
+    """Count what is not done; a database that is away has everything to do."""
+    try:
+        with system.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT count(*)::int AS entries FROM time_entry WHERE connection_key = %s",
+                (SOURCE,),
+            ).fetchone()
+        assert row is not None
+        return load.dropped - int(row["entries"]) + open_work(system.database)
+    except (psycopg.Error, PoolTimeout):
+        return load.entries
+
+
+def _waiting(system: System) -> Counter[LineKey]:
+    with system.database.transaction() as connection:
+        rows = connection.execute(_WAITING).fetchall()
+    return Counter(
+        (row["person"], row["task"], row["work_date"].isoformat(), int(row["seconds"]))
+        for row in rows
+    )
+
+
+def _ratio(findings: Findings) -> str:
+    if not findings.batches_stored:
+        return "0"
+    return f"{Decimal(findings.write_calls) / findings.batches_stored:.2f}"
+
+
+def _environment(settings: Settings) -> Mapping[str, str]:
+    return {
+        "TIELINE_HOME": str(settings.home),
+        "TIELINE_CACHE": str(settings.cache),
+        "TIELINE_BUSINESS_NOW": NOW.isoformat(),
+    }
+
+
+def _said(sabotage: str | None) -> str:
+    return "" if sabotage is None else f", without {sabotage}: {SABOTAGES[sabotage].meaning}"
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

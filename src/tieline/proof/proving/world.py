@@ -1,0 +1,226 @@
+"""The world of a proof: our database, a folder that is the source, and books that are the target."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import time as clock_time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tieline.policy import approve_release, draft_release
+from tieline.proof import processes
+from tieline.proof.books import SYSTEMS
+from tieline.proof.proving.load import (
+    AFTER_PERIODS,
+    CURRENCY,
+    FIRST_PERIOD,
+    NOW,
+    RATE,
+    TASKS,
+)
+from tieline.proof.proving.options import SETTLE_SECONDS, ProveOptions
+from tieline.proof.town import CONTROL, Vendor
+from tieline.runtime.migrate import DATABASE, Dsns, prepare_database
+from tieline.runtime.postgres import EmbeddedCluster
+from tieline.runtime.sql import load
+from tieline.services.installation import (
+    ConnectionSetup,
+    EntitySetup,
+    connect,
+    create_entity,
+    open_periods,
+)
+from tieline.services.system import System
+from tieline.settings import Settings
+from tieline.validation import builtin_rules, builtin_values
+
+ENTITY, SOURCE, TARGET = "PV", "hours", "books"
+_MASTERS = load("tieline.proof.proving", "masters")
+_EARLY = "2026-01-01T00:00:00Z"
+_TIMEOUT_SECONDS = 2
+_BATCH_LINES = 20
+_LINES = r"^/v1/lines$"
+_SEARCH = r"^/v1/lines/search$"
+
+Rule = Mapping[str, Any]
+
+# Of a hundred batches so many meet each fault; a late commit comes within the declared settle time.
+FAULTS: Sequence[Rule] = (
+    {"name": "lost", "kind": "answer_lost", "path": _LINES, "probability": 0.05},
+    {"name": "late", "kind": "late_commit", "path": _LINES, "probability": 0.05,
+     "delay_ms": 1600, "hold_ms": 100},
+    {"name": "refused", "kind": "refuse_503_before", "path": _LINES, "probability": 0.03},
+    {"name": "busy", "kind": "rate_limit_429", "path": _LINES, "probability": 0.02,
+     "retry_after_seconds": 1},
+    {"name": "cut", "kind": "truncated_body", "path": _LINES, "probability": 0.03},
+    {"name": "search-refused", "kind": "refuse_503_before", "path": _SEARCH, "probability": 0.03},
+    {"name": "search-cut", "kind": "truncated_body", "path": _SEARCH, "probability": 0.03},
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What runs beside the workers."""
+
+    settings: Settings
+    cluster: EmbeddedCluster
+    dsns: Dsns
+    books: Vendor
+    folder: Path
+    journal: Path
+    token: str = field(repr=False)
+
+
+def proof_directory(settings: Settings) -> Path:
+    """Return where a proof keeps what it made up; a home that has none was never a proof's."""
+    return settings.home / "proof"
+
+
+def build_world(*, settings: Settings, options: ProveOptions) -> World:
+    """Start database and books anew."""
+    processes.clear(settings.run_directory)
+    directory = proof_directory(settings)
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "source").mkdir(parents=True)
+    cluster = EmbeddedCluster(settings.postgres_directory)
+    cluster.ensure_running()
+    with psycopg.connect(cluster.superuser_dsn, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
+        )
+    dsns = prepare_database(cluster, secrets_directory=settings.secrets_directory)
+    token, control = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
+    plan = directory / "faults.json"
+    plan.write_text(json.dumps({"seed": options.seed, "rules": list(FAULTS)}), encoding="utf-8")
+    running = processes.start(
+        name=TARGET,
+        module="tieline.sandbox.books",
+        arguments=[
+            *("--directory", str(directory / "books")),
+            *("--run-file", str(settings.run_directory / "books.json")),
+            *("--profile", options.profile),
+            *("--plan", str(plan)),
+        ],
+        run_file=settings.run_directory / "books.json",
+        log_file=settings.log_directory / "books.log",
+        environment={"TIELINE_SANDBOX_BOOKS_TOKEN": token, CONTROL: control},
+    )
+    return World(
+        settings=settings,
+        cluster=cluster,
+        dsns=dsns,
+        books=Vendor(name=TARGET, url=running.url, control_token=control),
+        folder=directory / "source",
+        journal=directory / "books" / "journal.jsonl",
+        token=token,
+    )
+
+
+def settle_world(*, world: World, system: System, options: ProveOptions, people: int) -> None:
+    """Declare the firm of the proof: legal entity, connections, rules, and the masters of its hours."""
+    entity = EntitySetup(
+        entity_code=ENTITY,
+        name="Entity of the proof",
+        currency=CURRENCY,
+        zone="Europe/Berlin",
+        erp_connection_key=TARGET,
+        close_working_day=5,
+        close_time=clock_time(17),
+    )
+    with system.database.transaction() as connection:
+        create_entity(connection, entity=entity, now=NOW)
+        open_periods(
+            connection,
+            entity=entity,
+            starts_on=FIRST_PERIOD,
+            ends_on=AFTER_PERIODS,
+            opened_by="proof",
+            now=NOW,
+        )
+        for setup in (_source(world), _target(world, options)):
+            connect(connection, key=system.master_key, setup=setup, now=NOW)
+        release_id = draft_release(
+            connection,
+            title="The shipped rules",
+            rules=builtin_rules(),
+            values=builtin_values(),
+            overrides=(),
+            proposed_by="proposer",
+            reason="the rules of a proof",
+            now=NOW,
+        )
+        approve_release(connection, release_id=release_id, approved_by="approver", now=NOW)
+    with psycopg.connect(world.dsns.owner) as owner:
+        # Several statements with values go in one text only when the client puts them in.
+        psycopg.ClientCursor(owner).execute(
+            _MASTERS,
+            {
+                "entity_code": ENTITY,
+                "people": people,
+                "tasks": TASKS,
+                "rate": RATE,
+                "currency": CURRENCY,
+                "early": _EARLY,
+            },
+        )
+
+
+def _source(world: World) -> ConnectionSetup:
+    return ConnectionSetup(
+        connection_key=SOURCE,
+        system="filedrop",
+        kind="time",
+        mode="act",
+        config={
+            "directory": str(world.folder),
+            "streams": ["time_entries"],
+            "poll_seconds": 1,
+            "files": {
+                "time_entries": {
+                    "pattern": "hours-*.csv",
+                    "key": ["id"],
+                    "stable_seconds": 0,
+                    "fields": {
+                        "person_ref": "person",
+                        "project_ref": "project",
+                        "task_ref": "task",
+                        "work_date": "day",
+                        "hours": "hours",
+                        "approval": "state",
+                        "narrative": "note",
+                    },
+                    "values": {"approval": {"approved": ["APPROVED"], "not_approved": ["OPEN"]}},
+                    "constants": {"quantum_seconds": 36, "billable": True},
+                }
+            },
+        },
+        secrets={},
+        settle_seconds=0,
+        go_live={ENTITY: FIRST_PERIOD},
+    )
+
+
+def _target(world: World, options: ProveOptions) -> ConnectionSetup:
+    return ConnectionSetup(
+        connection_key=TARGET,
+        system=SYSTEMS[options.profile],
+        kind="erp",
+        mode="act",
+        config={
+            "base_url": world.books.url,
+            "timeout_seconds": _TIMEOUT_SECONDS,
+            "batch_lines_max": _BATCH_LINES,
+            "has_references": options.profile != "naive-erp",
+            "streams": [],
+        },
+        secrets={"token": world.token},
+        settle_seconds=SETTLE_SECONDS,
+        go_live={ENTITY: FIRST_PERIOD},
+    )
