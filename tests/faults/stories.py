@@ -99,6 +99,8 @@ def _set_deal(story: str, dsns: Dsns, folder: Path) -> Iterator[tuple[Stage, Seq
             systems = replace(systems, clock_refuses=frozenset({f"assignment:{users[1]}"}))
         stage = Stage(story=story, dsns=dsns, target=systems.books_path, systems=systems)
         yield stage, (crm, clock)
+        # Nobody but the other processes calls it.
+        assert clock.exchanges
 
 
 def _play_deal(stage: Stage) -> None:

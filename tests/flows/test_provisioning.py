@@ -180,6 +180,7 @@ def world(database: Dsns, tmp_path: Path) -> Iterator[World]:
         yield made
         made.flow.database.close()
         made.flow.owner.close()
+        assert crm.exchanges
 
 
 class TestWonDeal:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import hmac
 import json
-import os
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tieline.sandbox.exchanges import Exchange, Watch, watched_by_nobody
 from tieline.sandbox.faults import Claim, FaultInjector, FaultKind, FaultPlanError
 from tieline.sandbox.pages import duplicated_page, skipped_page
 from tieline.sandbox.process import run_until_stopped, secret, write_run_file
@@ -50,8 +50,10 @@ class Front:
         injector: FaultInjector,
         control_token: str,
         error_answer: ErrorAnswer,
+        watch: Watch = watched_by_nobody,
     ) -> None:
-        self._answer = answer
+        self._vendor = answer
+        self._watch = watch
         self._injector = injector
         self._token = control_token
         self._error_answer = error_answer
@@ -65,7 +67,11 @@ class Front:
         claim = self._injector.claim(request)
         if claim is None:
             return Delivery(response=await self._forward(request))
-        return await self._broken(claim, request)
+        delivery = await self._broken(claim, request)
+        # What a fault lost or cut is not told; the vendor's own answer to it was seen whole.
+        told = delivery.response if delivery.cut_after_bytes is None else None
+        self._watch(Exchange(request=request, response=told))
+        return delivery
 
     async def settle(self) -> None:
         """Wait until every late commit has reached the vendor."""
@@ -76,7 +82,7 @@ class Front:
         if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, ""), self._token):
             return json_response({"message": "the sandbox token is missing or wrong"}, status=401)
         if not request.path.startswith(_FAULTS_PATH):
-            return await self._answer(request)
+            return await self._vendor(request)
         if request.method == "GET":
             is_detailed = request.path.endswith("/rules")
             return json_response(self._injector.rules() if is_detailed else self._injector.counts())
@@ -91,6 +97,11 @@ class Front:
         except (ValueError, AttributeError) as error:
             return json_response({"message": str(error)}, status=422)
         return json_response(self._injector.rules())
+
+    async def _answer(self, request: Request) -> Response:
+        response = await self._vendor(request)
+        self._watch(Exchange(request=request, response=response))
+        return response
 
     async def _forward(self, request: Request) -> Response:
         response = await self._answer(request)
@@ -213,34 +224,6 @@ def upstream(url: str) -> Answering:
             return plain_error(502)
 
     return forward
-
-
-def recorded(answer: Answering, *, name: str) -> Answering:
-    """Keep what a vendor was asked and what it answered, before any fault, where a test wants it kept.
-
-    ``TIELINE_SANDBOX_RECORD`` names the folder; each exchange is a line of ``NAME.jsonl``.
-    """
-    folder = os.environ.get("TIELINE_SANDBOX_RECORD")
-    if not folder:
-        return answer
-    path = Path(folder) / f"{name}.jsonl"
-
-    async def answer_and_keep(request: Request) -> Response:
-        response = await answer(request)
-        exchange = {
-            "method": request.method,
-            "target": request.target,
-            "asked_headers": {"content-type": request.headers.get("content-type", "")},
-            "asked": request.body.decode("utf-8", "replace"),
-            "status": response.status,
-            "headers": dict(response.headers),
-            "answered": response.body.decode("utf-8", "replace"),
-        }
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(exchange) + "\n")
-        return response
-
-    return answer_and_keep
 
 
 def load_plan(path: Path | None) -> dict[str, object]:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tieline.sandbox.front import Front, recorded, serve_front, start_injector
+from tieline.sandbox.exchanges import kept_exchanges
+from tieline.sandbox.front import Front, serve_front, start_injector
 from tieline.sandbox.harvest_control import HarvestControl
 from tieline.sandbox.harvest_model import (
     CLIENTS,
@@ -498,7 +499,7 @@ def main() -> None:
         requests_max=given.requests_max,
     )
     front = Front(
-        answer=recorded(server.answer, name="harvest"),
+        answer=server.answer,
         injector=start_injector(
             name="harvest", plan=given.plan, log=given.directory / "harvest-faults.jsonl"
         ),
@@ -506,6 +507,7 @@ def main() -> None:
             given.control_token, variable="TIELINE_SANDBOX_TOKEN", option="--control-token"
         ),
         error_answer=error_answer,
+        watch=kept_exchanges(name="harvest"),
     )
 
     async def serve(stopped: asyncio.Event) -> None:

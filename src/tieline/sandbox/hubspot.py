@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tieline.sandbox.front import Front, recorded, serve_front, start_injector
+from tieline.sandbox.exchanges import kept_exchanges
+from tieline.sandbox.front import Front, serve_front, start_injector
 from tieline.sandbox.hubspot_catalog import owner_shown, pipeline_shown, property_shown
 from tieline.sandbox.hubspot_control import HubSpotControl
 from tieline.sandbox.hubspot_model import (
@@ -588,9 +589,9 @@ def _is_linkable(source: ObjectType, target: ObjectType) -> bool:
 
 
 def _sort(sort: Any) -> tuple[str, bool]:
-    if isinstance(sort, str):
-        return sort.removeprefix("-"), sort.startswith("-")
-    return sort["propertyName"], sort.get("direction") == "DESCENDING"
+    if not isinstance(sort, str):
+        raise Invalid("A sort is the name of a property")
+    return sort.removeprefix("-"), sort.startswith("-")
 
 
 def _error(status: int, message: str, *, category: str) -> Response:
@@ -701,7 +702,7 @@ async def _serve(given: argparse.Namespace, stopped: asyncio.Event) -> None:
         webhooks=webhooks,
     )
     front = Front(
-        answer=recorded(server.answer, name="hubspot"),
+        answer=server.answer,
         injector=start_injector(
             name="hubspot", plan=given.plan, log=given.directory / "hubspot-faults.jsonl"
         ),
@@ -709,6 +710,7 @@ async def _serve(given: argparse.Namespace, stopped: asyncio.Event) -> None:
             given.control_token, variable="TIELINE_SANDBOX_TOKEN", option="--control-token"
         ),
         error_answer=error_answer,
+        watch=kept_exchanges(name="hubspot"),
     )
     await serve_front(
         front, host=given.host, port=given.port, run_file=given.run_file, stopped=stopped

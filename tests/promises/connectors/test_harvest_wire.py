@@ -9,10 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-import httpx
 import pytest
 
-from tests.promises.connectors.guard import GuardedTransport, NotDescribed, descriptions
 from tests.promises.connectors.vendors import Vendor, running_harvest
 from tieline.canonical import (
     Approval,
@@ -47,17 +45,11 @@ class Set:
 def vendor(tmp_path: Path) -> Iterator[Vendor]:
     with running_harvest(tmp_path) as running:
         yield running
+        assert running.exchanges
 
 
 @pytest.fixture
-def connector(vendor: Vendor) -> Iterator[harvest.HarvestConnector]:
-    transport = GuardedTransport(vendor="harvest", strip="/v2")
-    yield harvest.build(vendor.connection(secrets=SECRETS), transport=transport)
-    transport.close()
-
-
-@pytest.fixture
-def plain(vendor: Vendor) -> harvest.HarvestConnector:
+def connector(vendor: Vendor) -> harvest.HarvestConnector:
     return harvest.build(vendor.connection(secrets=SECRETS))
 
 
@@ -198,28 +190,28 @@ class TestWrites:
 
     @pytest.mark.parametrize("fault", ["answer_lost", "late_commit", "truncated_body"])
     def test_a_lost_answer_is_unknown_and_then_found_once(
-        self, plain: harvest.HarvestConnector, vendor: Vendor, fault: str
+        self, connector: harvest.HarvestConnector, vendor: Vendor, fault: str
     ) -> None:
         rule = {"name": "one", "kind": fault, "method": "POST", "path": "/v2/clients"}
         vendor.do("faults", {"add": [{**rule, "occurrences": [1], "delay_ms": 50, "hold_ms": 10}]})
 
         with pytest.raises(OutcomeUnknown):
-            plain.write(command=_client())
-        _wait_until_found(plain, _client())
+            connector.write(command=_client())
+        _wait_until_found(connector, _client())
 
-        assert [one.content for one in plain.probe(command=_client())] == [_client().content()]
+        assert [one.content for one in connector.probe(command=_client())] == [_client().content()]
 
     def test_a_refusal_with_retry_after_did_not_happen(
-        self, plain: harvest.HarvestConnector, vendor: Vendor
+        self, connector: harvest.HarvestConnector, vendor: Vendor
     ) -> None:
         rule = {"name": "one", "kind": "rate_limit_429", "method": "POST", "path": "/v2/clients"}
         vendor.do("faults", {"add": [{**rule, "occurrences": [1], "retry_after_seconds": 9}]})
 
         with pytest.raises(NotExecuted) as told:
-            plain.write(command=_client())
+            connector.write(command=_client())
 
         assert told.value.retry_after_seconds == 9
-        assert plain.probe(command=_client()) == []
+        assert connector.probe(command=_client()) == []
 
     @staticmethod
     def _undo(connector: harvest.HarvestConnector, made: Set, noun: str) -> str:
@@ -279,17 +271,17 @@ class TestHours:
 
     @pytest.mark.parametrize("fault", ["skipped_page", "duplicate_page", "truncated_body"])
     def test_a_page_that_slips_is_noticed(
-        self, plain: harvest.HarvestConnector, vendor: Vendor, fault: str
+        self, connector: harvest.HarvestConnector, vendor: Vendor, fault: str
     ) -> None:
-        made = _provision(plain, vendor)
+        made = _provision(connector, vendor)
         _hours(vendor, made, 3)
         rule = {"name": "one", "kind": fault, "path": "/v2/time_entries", "occurrences": [1]}
         vendor.do("faults", {"add": [rule]})
 
         with pytest.raises(StreamBroken):
-            list(plain.pages(stream="time_entries", cursor=None, is_full=True))
+            list(connector.pages(stream="time_entries", cursor=None, is_full=True))
 
-        (page,) = plain.pages(stream="time_entries", cursor=None, is_full=True)
+        (page,) = connector.pages(stream="time_entries", cursor=None, is_full=True)
         assert page.total == 3
 
     def test_a_window_is_read_from_its_first_to_its_last_day(
@@ -342,34 +334,6 @@ class TestTheCheck:
 
         assert "fields.time_entries.mood is not a canonical field" in fixes
         assert "Harvest's clients have no field y" in fixes
-
-
-class TestTheGuard:
-    def test_fails_an_undescribed_property(self, connector: harvest.HarvestConnector) -> None:
-        with pytest.raises(NotDescribed, match="mood"):
-            connector.http.write(
-                method="POST", path="/v2/clients", content={"name": "A", "mood": "good"}
-            )
-
-    def test_fails_a_value_of_the_wrong_kind(self, connector: harvest.HarvestConnector) -> None:
-        with pytest.raises(NotDescribed):
-            connector.http.write(method="POST", path="/v2/clients", content={"name": 7})
-
-    def test_fails_an_undescribed_query(self, connector: harvest.HarvestConnector) -> None:
-        with pytest.raises(NotDescribed, match="mood"):
-            connector.http.read(path="/v2/clients", query=[("mood", "good")])
-
-    def test_holds_the_servers_that_other_tests_and_processes_call(self, tmp_path: Path) -> None:
-        descriptions()
-        headers = {"authorization": "Bearer token", "harvest-account-id": "17", "user-agent": "t"}
-
-        with (
-            pytest.raises(AssertionError, match="mood"),
-            running_harvest(tmp_path) as vendor,
-        ):
-            answer = httpx.get(f"{vendor.url}/v2/users", params={"mood": "good"}, headers=headers)
-
-        assert answer.status_code == 200
 
 
 def _hour(result: object) -> TimeEntry:

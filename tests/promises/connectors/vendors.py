@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 
-from tests.promises.connectors.guard import NotDescribed, guarded
+from tests.promises.connectors.guard import hold
 from tieline.sandbox import harvest, hubspot
+from tieline.sandbox.exchanges import Exchange
 from tieline.sandbox.faults import FaultInjector
 from tieline.sandbox.front import ErrorAnswer, Front
 from tieline.sandbox.harvest import HarvestServer
@@ -31,6 +32,8 @@ class Vendor:
 
     url: str
     front: Front
+    # What passed since the start; it is held against the vendor's description at the end.
+    exchanges: list[Exchange]
 
     def do(self, verb: str, body: dict[str, Any]) -> Any:
         answer = httpx.post(
@@ -81,17 +84,17 @@ def running_hubspot(directory: Path) -> Iterator[Vendor]:
 
 
 def _running(name: str, answer: Answering, error_answer: ErrorAnswer) -> Iterator[Vendor]:
-    complaints: list[str] = []
+    exchanges: list[Exchange] = []
     front = Front(
-        answer=guarded(answer, vendor=name, complaints=complaints),
+        answer=answer,
         injector=FaultInjector(name="vendor", plan={}, log=None),
         control_token="control",
         error_answer=error_answer,
+        watch=exchanges.append,
     )
     with _serving(front.deliver) as url:
-        yield Vendor(url=url, front=front)
-    if complaints:
-        raise NotDescribed(complaints)
+        yield Vendor(url=url, front=front, exchanges=exchanges)
+    hold(exchanges, vendor=name)
 
 
 @contextmanager

@@ -211,6 +211,7 @@ class TestConnectingHubspot:
     def vendor(self, tmp_path: Path) -> Iterator[Vendor]:
         with running_hubspot(tmp_path) as vendor:
             yield vendor
+            assert vendor.exchanges
 
     @pytest.fixture
     def portal(self, vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

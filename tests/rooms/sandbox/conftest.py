@@ -10,18 +10,21 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.promises.connectors.guard import hold
 from tests.rooms.sandbox.serving import serving
 
 from tieline.sandbox import harvest, hubspot
+from tieline.sandbox.exchanges import Exchange
 from tieline.sandbox.faults import FaultInjector
 from tieline.sandbox.firm import Firm
-from tieline.sandbox.front import Front
+from tieline.sandbox.front import ErrorAnswer, Front
 from tieline.sandbox.harvest import HarvestServer
 from tieline.sandbox.hubspot import HubSpotServer
 from tieline.sandbox.hubspot_webhooks import Webhooks
 from tieline.sandbox.process import SandboxClock
 from tieline.sandbox.records import RecordStore
 from tieline.sandbox.truth import HarvestIds, harvest_ids
+from tieline.sandbox.wire import Answering
 
 TODAY = date(2026, 11, 24)
 
@@ -61,7 +64,7 @@ def time_tool(tmp_path: Path) -> Iterator[Vendor]:
         requests_max=500,
     )
     headers = {"Authorization": "Bearer secret", "Harvest-Account-Id": "17"}
-    yield from _running(server.answer, harvest.error_answer, headers, prefix="/v2")
+    yield from _running("harvest", server.answer, harvest.error_answer, headers, prefix="/v2")
 
 
 @pytest.fixture
@@ -75,15 +78,24 @@ def crm(tmp_path: Path) -> Iterator[Vendor]:
         searches_max=100,
     )
     headers = {"Authorization": "Bearer secret"}
-    yield from _running(server.answer, hubspot.error_answer, headers, prefix="")
+    yield from _running("hubspot", server.answer, hubspot.error_answer, headers, prefix="")
 
 
-def _running(answer: Any, error_answer: Any, headers: dict[str, str], *, prefix: str) -> Any:
+def _running(
+    name: str,
+    answer: Answering,
+    error_answer: ErrorAnswer,
+    headers: dict[str, str],
+    *,
+    prefix: str,
+) -> Iterator[Vendor]:
+    exchanges: list[Exchange] = []
     front = Front(
         answer=answer,
         injector=FaultInjector(name="vendor", plan={}, log=None),
         control_token="control",
         error_answer=error_answer,
+        watch=exchanges.append,
     )
     with (
         serving(front.deliver) as address,
@@ -91,6 +103,7 @@ def _running(answer: Any, error_answer: Any, headers: dict[str, str], *, prefix:
         httpx.Client(base_url=address, headers={"X-Sandbox-Token": "control"}) as control,
     ):
         yield Vendor(api=api, control=control)
+    hold(exchanges, vendor=name, may_be_refused=True)
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.promises.connectors.guard import read_exchanges
 from tests.rooms.sandbox.serving import serving
 
+from tieline.sandbox.exchanges import Exchange, kept_exchanges
 from tieline.sandbox.faults import FaultInjector, FaultPlanError
 from tieline.sandbox.front import Front, plain_error, upstream
 from tieline.sandbox.wire import Delivery, Request, Response, json_response
@@ -211,6 +213,28 @@ class TestFront:
         (line,) = stage.lines()
 
         assert (line["front"], line["rule"], line["status"]) == ("vendor", "lost", 200)
+
+
+class TestKeptExchanges:
+    def test_hold_bodies_and_their_types_but_no_secret(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TIELINE_SANDBOX_RECORD", str(tmp_path))
+        keep = kept_exchanges(name="vendor")
+        headers = {"content-type": "application/json", "authorization": "Bearer secret"}
+        request = Request(
+            method="POST", target="/a?b=c", headers=headers, body=b'{"n": "\xc3\xa4"}'
+        )
+        keep(Exchange(request=request, response=json_response({"id": 7}, status=201)))
+        keep(Exchange(request=request, response=None))
+
+        whole, lost = read_exchanges(tmp_path / "vendor.jsonl")
+
+        assert whole.response is not None
+        assert (whole.response.status, whole.response.body) == (201, b'{"id":7}')
+        assert (lost.request.body, lost.request.target) == (request.body, "/a?b=c")
+        assert lost.response is None
+        assert "secret" not in (tmp_path / "vendor.jsonl").read_text()
 
 
 class TestFaultInjector:

@@ -13,13 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.promises.connectors.guard import descriptions, hold, read_exchanges
 from tests.rooms.sandbox.conftest import Vendor
-from tests.rooms.sandbox.described import complain, load, specs
 
 from tieline.sandbox.firm import Firm
 from tieline.sandbox.process import pid_started
-
-_HARVEST = Path("open") / "harvest" / "harvest-openapi.yaml"
 
 
 class TestHarvest:
@@ -198,45 +196,32 @@ class TestHarvest:
 
 
 class TestHarvestDescription:
-    def test_describes_every_answer_of_the_server(self, with_time: Vendor) -> None:
-        spec = load(specs() / _HARVEST)
+    def test_knows_every_kind_of_answer(self, with_time: Vendor) -> None:
+        """Ask for each; what is told is held against the description at the end."""
+        descriptions()
         api = with_time.api
         project = api.get("/projects").json()["projects"][0]["id"]
         entry = api.get("/time_entries").json()["time_entries"][0]["id"]
         link = api.get(f"/projects/{project}/user_assignments").json()["user_assignments"][0]["id"]
         asked = [
-            ("/company", "/company"),
-            ("/users/me", "/users/me"),
-            ("/users", "/users"),
-            ("/clients", "/clients"),
-            ("/projects", "/projects"),
-            (f"/projects/{project}", "/projects/{projectId}"),
-            ("/tasks", "/tasks"),
-            ("/task_assignments", "/task_assignments"),
-            ("/user_assignments", "/user_assignments"),
-            (f"/projects/{project}/task_assignments", "/projects/{projectId}/task_assignments"),
-            (f"/projects/{project}/user_assignments", "/projects/{projectId}/user_assignments"),
-            (
-                f"/projects/{project}/user_assignments/{link}",
-                "/projects/{projectId}/user_assignments/{userAssignmentId}",
-            ),
-            ("/time_entries?per_page=50", "/time_entries"),
-            (f"/time_entries/{entry}", "/time_entries/{timeEntryId}"),
-            ("/time_entries/1", "/time_entries/{timeEntryId}"),
+            "/company",
+            "/users/me",
+            "/users",
+            "/clients",
+            f"/projects/{project}",
+            "/tasks",
+            "/task_assignments",
+            "/user_assignments",
+            f"/projects/{project}/task_assignments",
+            f"/projects/{project}/user_assignments/{link}",
+            "/time_entries?per_page=50",
+            f"/time_entries/{entry}",
+            "/time_entries/1",
         ]
 
-        found = {url: complain(spec, api.get(url), path=path) for url, path in asked}
+        statuses = [api.get(path).status_code for path in asked]
 
-        assert {url: lines for url, lines in found.items() if lines} == {}
-
-    def test_describes_what_a_write_answers(self, time_tool: Vendor) -> None:
-        spec = load(specs() / _HARVEST)
-
-        made = time_tool.api.post("/clients", json={"name": "Client"})
-        refused = time_tool.api.post("/clients", json={})
-
-        assert complain(spec, made, path="/clients") == []
-        assert complain(spec, refused, path="/clients") == []
+        assert [status for status in statuses if status >= 300] == [404]
 
 
 _HEADERS = {"Authorization": "Bearer secret", "Harvest-Account-Id": "17", "User-Agent": "test"}
@@ -252,6 +237,7 @@ def _process(directory: Path) -> Iterator[str]:
         **os.environ,
         "TIELINE_SANDBOX_HARVEST_TOKEN": "secret",
         "TIELINE_SANDBOX_TOKEN": "control",
+        "TIELINE_SANDBOX_RECORD": str(directory),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "tieline.sandbox.harvest", *arguments], env=environment
@@ -266,3 +252,6 @@ def _process(directory: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+    kept = read_exchanges(directory / "harvest.jsonl")
+    assert kept
+    hold(kept, vendor="harvest")
