@@ -406,6 +406,40 @@ def _show_in_flight(period: Period, found: Sequence[InFlight], *, as_json: bool)
     )
 
 
+@close.command()
+@click.option("--entity", help="Only this legal entity.")
+@json_option
+@pass_tools
+def preflight(tools: Tools, entity: str | None, as_json: bool) -> int:
+    """Try now what the next cut-off needs: credentials, rights, periods, rates, clocks, disk.
+
+    Workers try it by themselves 24 hours and 2 hours before. Exit 1 when something is red.
+    """
+    from tieline.services.workday import Workday
+
+    found = Workday(system=tools.system()).preflights().run_now(entity_code=entity)
+    if not found:
+        raise UserMistake("no open period has its cut-off still to come")
+    if as_json:
+        show_json({"preflights": found})
+    else:
+        for each in found:
+            show_table(
+                title=f"{each.entity_code} {each.period_code}, cut-off {each.cut_off_at:%Y-%m-%d %H:%M} UTC",
+                columns=("System", "Tried", "", "What to do"),
+                rows=[
+                    (
+                        one.connection_key or "this machine",
+                        one.name,
+                        "good" if one.is_good else "red",
+                        one.fix,
+                    )
+                    for one in each.tried
+                ],
+            )
+    return 0 if all(each.is_green for each in found) else GOAL_MISSED
+
+
 def _show_proposed(period: Period, proposal: Proposal, *, as_json: bool) -> None:
     if proposal.payload.get("told"):
         tell(f"stays behind: {proposal.payload['told']}")

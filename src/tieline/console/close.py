@@ -35,6 +35,7 @@ from tieline.services.invoice_readiness import (
 from tieline.services.invoicing import ask_for_invoice
 from tieline.services.links import Links, read_links
 from tieline.services.period_close import list_periods
+from tieline.services.preflight import list_preflights
 from tieline.services.system import System
 
 _RELEASABLE = ("ready", "at_risk", "blocked")
@@ -67,6 +68,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             lines = read_tie_outs(connection)
             found_unaccounted = read_unaccounted(connection, lines=lines)
             differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
+            preflights = list_preflights(connection)
             sums = sum_readiness(connection)
             chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(sums, lines)
             shown = [each for each in sums if _fits(each, entity, chosen)]
@@ -102,6 +104,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             other_lines=[each for each in lines if each.entity_code is None and each.entries],
             unaccounted=found_unaccounted,
             differences=differences,
+            preflights=[each for each in preflights if entity in ("", each.entity_code)],
             contracts=contracts,
             fiscal_periods=fiscal_periods,
             counts=_counts(shown),

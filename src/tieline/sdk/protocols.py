@@ -337,6 +337,22 @@ class HourSum:
     seconds: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiscalPeriod:
+    """A period as the target itself keeps it."""
+
+    name: str
+    is_open: bool
+
+
+class TellsPeriods(Protocol):
+    def fiscal_periods(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> list[FiscalPeriod]:
+        """Return the target's own periods that share a day with [starts_on, ends_on)."""
+        ...
+
+
 class RulesInvoices(Protocol):
     def rule_invoice(self, *, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:
         """Compute the lines the target would make of hours: its quantum, grouping and rounding.

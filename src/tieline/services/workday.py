@@ -14,6 +14,7 @@ from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
+from tieline.services.preflight import Preflights
 from tieline.services.project_provisioning import (
     PLAN_REASONS,
     PROVISION,
@@ -40,6 +41,7 @@ CLASSES: Mapping[str, int] = {
 
 _HOUSEKEEPING_SECONDS = 600
 _EVENTS_SECONDS = 2
+_PREFLIGHT_SECONDS = 60
 # Rare enough that a burst of postings is told as one change.
 _REVENUE_SECONDS = 30
 # How often it is looked at whether a check is due; a check itself is made once an hour.
@@ -88,6 +90,11 @@ class Workday:
                 name="checks",
                 interval_seconds=_CHECKS_SECONDS,
                 function=self._checks().schedule_due,
+            ),
+            Job(
+                name="preflight",
+                interval_seconds=_PREFLIGHT_SECONDS,
+                function=self.preflights().run_due,
             ),
             Job(name="events", interval_seconds=_EVENTS_SECONDS, function=self.telling().tell),
             Job(
@@ -169,6 +176,15 @@ class Workday:
     def _revenue(self) -> RevenueReporting:
         return RevenueReporting(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def preflights(self) -> Preflights:
+        """Return what tries before a cut-off what the close will need."""
+        return Preflights(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            clock=self.system.clock,
+            home=self.system.settings.home,
         )
 
     def telling(self) -> Telling:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline.console.tie_out import TieOut, Unaccounted, unaccounted
@@ -112,6 +113,31 @@ class TestClose:
 
         assert line.unaccounted_seconds == 1800
         assert unaccounted([line, line]) == 3600
+
+    def test_says_before_the_cut_off_what_does_not_work(self, firm: House) -> None:
+        with firm.worker.transaction() as connection:
+            connection.execute(
+                "INSERT INTO preflight (period_id, entity_code, stage, tried_at, tried)"
+                " VALUES (%s, 'DE', '24h', %s, %s)",
+                (
+                    firm.periods["DE", "2026-10"],
+                    NOW,
+                    Jsonb(
+                        [
+                            {"connection_key": "books", "name": "login", "is_good": False,
+                             "fix": "Give it <b>another</b> password."},
+                            {"connection_key": None, "name": "disk", "is_good": True, "fix": ""},
+                        ]
+                    ),
+                ),
+            )  # fmt: skip
+
+        shown = firm.browser("ann").get("/close").text
+
+        assert "Will the next cut-off work?" in shown
+        assert "1 of 2 red" in shown
+        assert "Give it &lt;b&gt;another&lt;/b&gt; password." in shown
+        assert "Will the next cut-off work?" not in firm.browser("cyd").get("/close").text
 
     def test_filters_by_the_address(self, firm: House) -> None:
         browser = firm.browser("dan")

@@ -45,6 +45,7 @@ from tieline.sdk import (
     CheckItem,
     CheckReport,
     Connection,
+    FiscalPeriod,
     HourSum,
     InvoiceDraft,
     InvoiceLine,
@@ -476,6 +477,21 @@ class TrytonConnector:
             lines = self._count_lines(session, works, starts_on, ends_on) if seconds else 0
             totals.append(LineTotal(project_code=str(project["id"]), seconds=seconds, lines=lines))
         return [total for total in totals if total.lines]
+
+    def fiscal_periods(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> list[FiscalPeriod]:
+        """Return the company's own periods that share a day with [starts_on, ends_on)."""
+        rows = self._sessions.get(entity_code=entity_code).search(
+            "account.period",
+            [
+                ["company", "=", self._company(entity_code)],
+                ["start_date", "<", ends_on],
+                ["end_date", ">=", starts_on],
+            ],
+            ["name", "state"],
+        )
+        return [FiscalPeriod(name=row["name"], is_open=row["state"] == "open") for row in rows]
 
     def _count_lines(
         self, session: Session, works: list[int], starts_on: date, ends_on: date
