@@ -43,6 +43,9 @@ class LineTarget:
     # So many reads break off from now on.
     broken_reads: int = 0
     calls: int = 0
+    reads: int = 0
+    # What a target that compares no keys holds beside the line of a key.
+    twins: dict[UUID | None, StoredLine] = field(default_factory=dict)
     # For how many lines of a batch an answer speaks, None for all.
     answered_max: int | None = None
     # Called after a write and after a read was done, before its answer is believed.
@@ -82,7 +85,9 @@ class LineTarget:
         if self.broken_reads:
             self.broken_reads -= 1
             raise StreamBroken("the read broke off")
+        self.reads += 1
         found = [self.lines[key] for key in keys if key in self.lines]
+        found += [self.twins[key] for key in keys if key in self.twins]
         if self.after_read is not None:
             self.after_read()
         return found + [

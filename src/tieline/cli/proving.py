@@ -22,6 +22,7 @@ _WORDS = (
     ("waiting_for_a_person", "Waiting for a person"),
     ("lost", "Lost"),
     ("duplicated", "Posted twice"),
+    ("told_as_incident", "Of these told by an incident"),
     ("money_difference", "Difference in EUR"),
     ("longest_wait_seconds", "Longest wait of a line, seconds"),
     ("longest_stuck_seconds", "Longest wait after the last break, seconds"),
@@ -48,6 +49,8 @@ _WORDS = (
 @click.option(
     "--sabotage", help="Go without fence, settle, key, commit or probe: it must be found."
 )
+@click.option("--late", "is_late", is_flag=True,
+              help="Let the target store later than declared: what stands twice must be told.")  # fmt: skip
 @click.option("--json", "json_file", is_flag=False, flag_value="-", metavar="[FILE]",
               help="The figures as one JSON object, in a file or on standard output.")  # fmt: skip
 @click.option("--report", "report_file", type=click.Path(path_type=Path),
@@ -63,6 +66,7 @@ def prove(
     seed: int | None,
     profile: str | None,
     sabotage: str | None,
+    is_late: bool,
     json_file: str | None,
     report_file: Path | None,
 ) -> int:
@@ -76,6 +80,7 @@ def prove(
     options = ProveOptions.checked(
         profile=profile,
         sabotage=sabotage,
+        is_late=is_late,
         entries=entries,
         kills=kills,
         zombies=zombies,

@@ -155,6 +155,7 @@ _CODES: Mapping[str, str] = {
     "readiness.late_hours_open": "Hours of earlier periods need attention",
     "readiness.cases_open": "Exceptions of the contract are open",
     "posted.rejected": "The ERP refused it",
+    "posted.twice": "A line stands twice in the ERP",
     "preflight.red": "Something that the close needs does not work",
     "posted.unconfirmed": "Sent once, and nobody knows whether it stands",
     "posted.conflict": "The ERP holds something else",

@@ -11,7 +11,7 @@ from tieline.sdk import Strategy
 from tieline.sdk.directory import Connectors
 
 # The target itself refuses a second one of these, so a late commit cannot make two.
-_SAFE_TO_RESEND = {Strategy.NATIVE_KEY, Strategy.UPSERT, Strategy.UNIQUE_FIELD}
+SAFE_TO_RESEND = {Strategy.NATIVE_KEY, Strategy.UPSERT, Strategy.UNIQUE_FIELD}
 _SAFE_SECONDS = 1
 
 
@@ -24,7 +24,7 @@ def settle_seconds(
 ) -> int:
     """Return the seconds to wait before a target is asked about a write of this noun."""
     capabilities = connectors.capabilities(connection_key=connection_key)
-    if capabilities.write_of(noun).strategy in _SAFE_TO_RESEND:
+    if capabilities.write_of(noun).strategy in SAFE_TO_RESEND:
         return _SAFE_SECONDS
     return states.settle_seconds(
         connection, connection_key=connection_key, declared=capabilities.settle_seconds

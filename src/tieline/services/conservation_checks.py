@@ -20,6 +20,7 @@ from tieline.casework import keep_cases
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson
+from tieline.posting.twins import Twin, TwinFinder, list_twins
 from tieline.reconciliation import (
     SOURCE,
     AskedHours,
@@ -40,11 +41,13 @@ from tieline.sdk.directory import Connectors
 
 ASK_SOURCE, ASK_TARGET = "ask_source", "ask_target"
 SOURCE_DIFFERS = "reconciliation.source_differs"
+STANDS_TWICE = "posted.twice"
 TARGET_DIFFERS = "reconciliation.target_differs"
 _CHECK_SECONDS = 3600
 _SCOPES_MAX = 24
 _LASTING_CHECKS = 2
 _MEMBERS_MAX = 200
+_TWINS_MAX = 1000
 _SECONDS_PER_HOUR = 3600
 
 _log = structlog.get_logger("tieline.reconciliation")
@@ -70,6 +73,18 @@ class ConservationChecks:
                     work_class=REFERENCE,
                     correlation_id=new_correlation_id(),
                 )
+
+    def find_twins(self) -> None:
+        """Ask once more about lines that were sent again, and let an incident stand for each twin."""
+        TwinFinder(database=self.database, connectors=self.connectors, clock=self.clock).look()
+        with self.database.transaction() as connection:
+            keep_cases(
+                connection,
+                requests=_twin_incidents(list_twins(connection)),
+                reasons=(STANDS_TWICE,),
+                now=self.clock.now(),
+                correlation_id="twins",
+            )
 
     def source_was_read(
         self,
@@ -247,6 +262,37 @@ def _incident(key: tuple[str, str, str], found: Sequence[Standing]) -> CaseReque
         },
         is_incident=True,
     )
+
+
+def _twin_incidents(twins: Sequence[Twin]) -> list[CaseRequest]:
+    by_place: dict[tuple[str, str], list[Twin]] = {}
+    for twin in twins:
+        by_place.setdefault((twin.target_connection, twin.entity_code), []).append(twin)
+    return [
+        CaseRequest(
+            reason=STANDS_TWICE,
+            owner_queue="integration",
+            thing_kind="target",
+            thing_key=f"{target}:{entity_code}",
+            entity_code=entity_code,
+            members=tuple(
+                CaseMember(
+                    kind="line",
+                    key=f"{twin.business_key}: {', '.join(twin.target_codes)}",
+                    seconds=twin.seconds,
+                )
+                for twin in found[:_TWINS_MAX]
+            ),
+            details={
+                "problem": f"{len(found)} lines stand more than once in {target}: it stored the first try"
+                " later than its connection declares",
+                "fix": "Delete one of the named documents of each line there, and raise the connection's"
+                " settle_seconds.",
+            },
+            is_incident=True,
+        )
+        for (target, entity_code), found in sorted(by_place.items())
+    ]
 
 
 def _hours(seconds: int) -> str:

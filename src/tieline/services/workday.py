@@ -91,6 +91,7 @@ class Workday:
                 interval_seconds=_CHECKS_SECONDS,
                 function=self._checks().schedule_due,
             ),
+            Job(name="twins", interval_seconds=_CHECKS_SECONDS, function=self._checks().find_twins),
             Job(
                 name="preflight",
                 interval_seconds=_PREFLIGHT_SECONDS,

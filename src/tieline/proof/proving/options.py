@@ -11,6 +11,7 @@ from tieline.sandbox.books import PROFILES
 # Beats come every four seconds, and a sender gives up two seconds before the end.
 LEASE_SECONDS = 10
 SETTLE_SECONDS = 3
+_LATE_PROFILE = "probe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +26,23 @@ class ProveOptions:
     workers: int
     profile: str
     sabotage: str | None
+    # Writes are stored later than the target declares: what then stands twice must be told.
+    is_late: bool = False
 
     @classmethod
-    def checked(cls, *, profile: str | None, sabotage: str | None, **words: int) -> ProveOptions:
+    def checked(
+        cls, *, profile: str | None, sabotage: str | None, is_late: bool, **words: int
+    ) -> ProveOptions:
         """Return options that go together; a sabotage picks the profile in which it matters.
 
         :raises UserMistake: there is no such profile or sabotage.
         """
         if sabotage is not None and sabotage not in SABOTAGES:
             raise UserMistake(f"--sabotage is one of {', '.join(sorted(SABOTAGES))}")
-        chosen = profile or (SABOTAGES[sabotage].profile if sabotage else "unique")
+        if is_late and (sabotage is not None or profile not in (None, _LATE_PROFILE)):
+            raise UserMistake(f"--late goes with the profile {_LATE_PROFILE} and no sabotage")
+        usual = SABOTAGES[sabotage].profile if sabotage else "unique"
+        chosen = profile or (_LATE_PROFILE if is_late else usual)
         if chosen not in PROFILES:
             raise UserMistake(f"--profile is one of {', '.join(PROFILES)}")
-        return cls(profile=chosen, sabotage=sabotage, **words)
+        return cls(profile=chosen, sabotage=sabotage, is_late=is_late, **words)

@@ -25,12 +25,15 @@ _FAULTS = {
     "rate_limit_429": "Calls refused with 429",
     "truncated_body": "Answers cut short",
 }
+_HELD = "Nothing was lost and nothing stands twice."
+_HELD_LATE = "Nothing was lost, and an incident names every line that the target stored later than it declares."
 _FOUND = (
     ("acknowledged", "Entries the source holds"),
     ("posted", "Posted exactly once"),
     ("waiting_for_a_person", "Waiting for a person, neither lost nor posted"),
     ("lost", "Lost"),
     ("duplicated", "Posted twice"),
+    ("told_as_incident", "Of these told by an incident that names both documents"),
     ("money_difference", "Difference in EUR"),
     ("longest_wait_seconds", "Longest wait of a line, in seconds"),
     ("longest_stuck_seconds", "Longest wait of a line after the last break, in seconds"),
@@ -42,7 +45,9 @@ def write_page(figures: Mapping[str, Any]) -> str:
     """Return the page; it loads nothing from anywhere."""
     is_held = figures["is_held"]
     verdict = (
-        "Nothing was lost and nothing stands twice."
+        _HELD_LATE
+        if is_held and figures["duplicated"]
+        else _HELD
         if is_held
         else "The promise did not hold: " + "; ".join(figures["broken"]) + "."
     )

@@ -17,6 +17,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from tieline import __version__
+from tieline.casework import get_case, list_cases
 from tieline.kernel.errors import UserMistake
 from tieline.proof import processes
 from tieline.proof.processes import interrupted_by_signals
@@ -35,6 +36,7 @@ from tieline.proof.sabotage import SABOTAGES
 from tieline.proof.supervising import alone
 from tieline.proof.watch import open_work
 from tieline.runtime.postgres import EmbeddedCluster
+from tieline.services.conservation_checks import STANDS_TWICE
 from tieline.services.system import System
 from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
 
@@ -47,6 +49,11 @@ _DRAIN_ENTRIES_PER_SECOND = 40
 # A write that was dropped may reach the target so much later.
 _LATE_SECONDS = 3
 _STUCK_SECONDS_MAX = 30 + LEASE_SECONDS
+_UNFINISHED = """
+    SELECT (SELECT count(*) FROM time_entry WHERE connection_key = %(source)s)::int AS entries,
+           (SELECT count(*) FROM effect
+            WHERE %(is_late)s AND state = 'CONFIRMED' AND attempt > 1 AND asked_again_at IS NULL)::int AS unasked
+"""
 _WAITING = """
     SELECT p.source_ref AS person, t.source_ref AS task, v.work_date, e.seconds
     FROM effect e JOIN verdict v USING (verdict_id)
@@ -172,16 +179,33 @@ class _Proof:
         told = time.monotonic()
         while time.monotonic() < deadline:
             self._let_pass(havoc, 0.5)
-            left = _left(system, load)
+            left = self._left(system, load)
             if left == 0 and not havoc.asleep:
                 # Whatever was dropped on its way may still arrive, and wake nobody.
                 self._let_pass(havoc, _LATE_SECONDS)
-                if _left(system, load) == 0:
+                if self._left(system, load) == 0:
                     return True
             if time.monotonic() - told > 10:
                 _tell(f"  {left} still moving")
                 told = time.monotonic()
         return False
+
+    def _left(self, system: System, load: Load) -> int:
+        """Count what is not done; a database that is away has everything to do."""
+        try:
+            with system.database.transaction() as connection:
+                row = connection.execute(
+                    _UNFINISHED, {"source": SOURCE, "is_late": self._options.is_late}
+                ).fetchone()
+            assert row is not None
+            return (
+                load.dropped
+                - int(row["entries"])
+                + int(row["unasked"])
+                + open_work(system.database)
+            )
+        except (psycopg.Error, PoolTimeout):
+            return load.entries
 
     def _figures(
         self,
@@ -214,6 +238,7 @@ class _Proof:
             "waiting_for_a_person": findings.waiting,
             "lost": findings.lost,
             "duplicated": findings.duplicated,
+            "told_as_incident": _told(system),
             "money_difference": str(findings.money_difference),
             "longest_wait_seconds": findings.longest_wait_seconds,
             "longest_stuck_seconds": findings.longest_stuck_seconds,
@@ -229,7 +254,7 @@ class _Proof:
                 f"books.{kind}": count for kind, count in world.books.ask("faults").items()
             },
         }
-        broken = _broken(figures, options)
+        broken = broken_promises(figures, options)
         return {
             **figures,
             "is_held": not broken,
@@ -238,12 +263,15 @@ class _Proof:
         }
 
 
-def _broken(figures: Mapping[str, Any], options: ProveOptions) -> list[str]:
+def broken_promises(figures: Mapping[str, Any], options: ProveOptions) -> list[str]:
     """Return the promises that did not hold, a sentence each."""
-    broken = [
-        f"{figures[name]} lines are {name}" for name in ("lost", "duplicated") if figures[name]
-    ]
-    if Decimal(figures["money_difference"]) != 0:
+    broken = [f"{figures['lost']} lines are lost"] if figures["lost"] else []
+    silent = figures["duplicated"] - (figures["told_as_incident"] if options.is_late else 0)
+    if silent:
+        broken.append(f"{silent} lines are duplicated")
+    if options.is_late and not figures["duplicated"]:
+        broken.append("nothing was stored later than declared, which proves nothing")
+    if Decimal(figures["money_difference"]) != 0 and not options.is_late:
         broken.append(f"the money differs by {figures['money_difference']}")
     if not figures["is_drained"]:
         broken.append("it did not come to an end")
@@ -268,20 +296,6 @@ def _refuse_a_home_in_use(settings: Settings) -> None:
         )
 
 
-def _left(system: System, load: Load) -> int:
-    """Count what is not done; a database that is away has everything to do."""
-    try:
-        with system.database.transaction() as connection:
-            row = connection.execute(
-                "SELECT count(*)::int AS entries FROM time_entry WHERE connection_key = %s",
-                (SOURCE,),
-            ).fetchone()
-        assert row is not None
-        return load.dropped - int(row["entries"]) + open_work(system.database)
-    except (psycopg.Error, PoolTimeout):
-        return load.entries
-
-
 def _waiting(system: System) -> Counter[LineKey]:
     with system.database.transaction() as connection:
         rows = connection.execute(_WAITING).fetchall()
@@ -289,6 +303,17 @@ def _waiting(system: System) -> Counter[LineKey]:
         (row["person"], row["task"], row["work_date"].isoformat(), int(row["seconds"]))
         for row in rows
     )
+
+
+def _told(system: System) -> int:
+    """Count the lines too many that an open incident names, document by document."""
+    with system.database.transaction() as connection:
+        found = [
+            get_case(connection, case_id=case.case_id)
+            for case in list_cases(connection, reason=STANDS_TWICE)
+        ]
+    keys = [member.key for one in found for member in one.members if member.left_at is None]
+    return sum(key.count(",") for key in keys)
 
 
 def _ratio(findings: Findings) -> str:

@@ -64,6 +64,11 @@ FAULTS: Sequence[Rule] = (
     {"name": "search-cut", "kind": "truncated_body", "path": _SEARCH, "probability": 0.03},
 )  # fmt: skip
 
+_LATER_THAN_DECLARED: Rule = {
+    "name": "late", "kind": "late_commit", "path": _LINES, "probability": 0.1,
+    "delay_ms": 1000 * (SETTLE_SECONDS + 4), "hold_ms": 100,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -98,7 +103,8 @@ def build_world(*, settings: Settings, options: ProveOptions) -> World:
     dsns = prepare_database(cluster, secrets_directory=settings.secrets_directory)
     token, control = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     plan = directory / "faults.json"
-    plan.write_text(json.dumps({"seed": options.seed, "rules": list(FAULTS)}), encoding="utf-8")
+    rules = [*FAULTS, *([_LATER_THAN_DECLARED] if options.is_late else [])]
+    plan.write_text(json.dumps({"seed": options.seed, "rules": rules}), encoding="utf-8")
     running = processes.start(
         name=TARGET,
         module="tieline.sandbox.books",
