@@ -173,19 +173,23 @@ def _cases_without_mistake(system: System, story: Story) -> list[str]:
         rows = connection.execute(
             """
             SELECT c.reason, c.thing_kind, c.thing_key,
-                   array_agg(DISTINCT coalesce(t.source_ref, m.member_key)) AS refs
+                   array_agg(DISTINCT coalesce(t.source_ref, m.member_key)) AS refs,
+                   (SELECT coalesce(array_agg(x.source_ref), '{}') FROM crosswalk x
+                    WHERE x.noun = 'client' AND x.superseded_at IS NULL
+                      AND position(x.our_id::text IN c.details ->> 'candidates') > 0) AS asked_about
             FROM case_file c
             JOIN case_member m ON m.case_id = c.case_id AND m.left_at IS NULL
             LEFT JOIN time_entry t ON t.entry_id = m.entry_id
             WHERE c.state = 'open' GROUP BY c.case_id
             """
         ).fetchall()
+    # Of two records that may be one client, whichever was read later is the one that is asked about.
     return [
         f"case {row['reason']} {row['thing_kind']} {row['thing_key']}"
         for row in rows
         if not any(
             (row["reason"], _last(ref)) in planted or ("*", _last(ref)) in planted
-            for ref in row["refs"]
+            for ref in (*row["refs"], *row["asked_about"])
         )
     ]
 
