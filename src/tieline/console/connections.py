@@ -167,7 +167,9 @@ def _must_exist(connection: Connection[Row], connection_key: str) -> None:
 def _read(connection: Connection[Row]) -> list[Row]:
     return connection.execute(
         """
-        SELECT c.connection_key, c.system, c.mode, c.paused,
+        SELECT c.connection_key, c.system, c.kind, c.mode, c.paused,
+               (SELECT count(*)::int FROM outbox o
+                WHERE o.connection_key = c.connection_key AND o.state = 'failed') AS refused_events,
                coalesce((c.config ->> 'poll_seconds')::int, %s) AS poll_seconds,
                s.read_at, s.errors, b.limit_max, b.window_seconds, b.breaker,
                b.open_until > clock_timestamp() AS is_open,
@@ -211,11 +213,19 @@ def _says(row: Row, lag: int | None) -> tuple[str, bool]:
         return "Answers with errors", False
     if row["is_deferred"]:
         return "Asked us to wait a moment", True
+    if row["kind"] == "events":
+        return _says_of_a_receiver(row)
     if lag is None:
         return "Not read yet", False
     if lag > row["poll_seconds"] * _STALE_AFTER_POLLS:
         return "Not read for longer than it should be", False
     return "Answers", True
+
+
+def _says_of_a_receiver(row: Row) -> tuple[str, bool]:
+    if row["refused_events"]:
+        return "Refuses events of ours", False
+    return ("Hears what happens" if row["mode"] == "act" else "Hears nothing until it acts"), True
 
 
 def _read_workers(connection: Connection[Row]) -> list[Row]:

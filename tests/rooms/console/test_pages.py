@@ -11,6 +11,7 @@ from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline.console.tie_out import TieOut, Unaccounted, unaccounted
 from tieline.reconciliation import Check
+from tieline.runtime.outbox import publish
 
 from .conftest import ANOTHER_NAME, House
 
@@ -227,6 +228,37 @@ class TestConnections:
 
         assert "Nordwind AG HubSpot says another tax number Tryton" in text
         assert "Kept as Tryton says it: change it there, or put HubSpot right." in text
+
+    @pytest.mark.parametrize(
+        ("mode", "state", "told"),
+        [
+            ("observe", "waiting", "Hears nothing until it acts"),
+            ("act", "waiting", "Hears what happens"),
+            ("act", "failed", "Refuses events of ours"),
+        ],
+    )
+    def test_say_of_a_receiver_whether_it_hears(
+        self, firm: House, mode: str, state: str, told: str
+    ) -> None:
+        with firm.worker.transaction() as connection:
+            connection.execute(
+                "INSERT INTO connection (connection_key, system, kind, mode)"
+                " VALUES ('bus', 'webhook', 'events', %s)",
+                (mode,),
+            )
+            publish(
+                connection,
+                type="deal.won",
+                subject_kind="deal",
+                subject_id="7",
+                entity_code="DE",
+                occurred_at=NOW,
+                recorded_at=NOW,
+                correlation_id="c",
+            )
+            connection.execute("UPDATE outbox SET state = %s", (state,))
+
+        assert told in firm.browser("ann").get("/connections").text
 
 
 class TestTrace:
