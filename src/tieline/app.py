@@ -74,6 +74,8 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     secrets = Secrets(database=database, key=master_key)
     budgets = Budgets(database=database)
     fence = Fence()
+    # One name for everything this process holds: when it is lost, all of it is free.
+    executor_id = new_executor_id()
     connectors = ConfiguredConnectors(
         database=database, secrets=secrets, budgets=budgets, fence=fence
     )
@@ -88,7 +90,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
         database=database,
         connectors=connectors,
         budgets=budgets,
-        leases=Leases(database=database, holder=new_executor_id()),
+        leases=Leases(database=database, holder=executor_id),
         clock=clock,
         material_key=master_key.derive(purpose="material"),
         on_batch=time_validation.batch_landed,
@@ -105,6 +107,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
         systems=InstalledSystems(),
         budgets=budgets,
         fence=fence,
+        executor_id=executor_id,
         reader=reader,
         poster=Poster(database=database, connectors=connectors, budgets=budgets, clock=clock),
         time_validation=time_validation,
@@ -122,6 +125,7 @@ def run_worker(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int
         jobs=workday.jobs(),
         clock=system.clock,
         fence=system.fence,
+        executor_id=system.executor_id,
         lease_seconds=lease_seconds,
     )
     return worker.run()

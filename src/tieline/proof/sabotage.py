@@ -20,11 +20,15 @@ from tieline.sdk import StoredLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sabotage:
-    """One safety: what goes without it, and the profile in which it carries the weight."""
+    """One safety: what goes without it, and the profile in which it carries the weight.
+
+    ``sleeps_at`` is where a sleeper must fall asleep for it to matter; '' is anywhere.
+    """
 
     profile: str
     meaning: str
     apply: Callable[[], None]
+    sleeps_at: str = ""
 
 
 def _no_fence() -> None:
@@ -88,6 +92,7 @@ SABOTAGES: Mapping[str, Sabotage] = {
         profile="probe",
         meaning="who slept through the loss of a lease sends and records when waking up",
         apply=_no_fence,
+        sleeps_at="lines.after_intent",
     ),
     "settle": Sabotage(
         profile="probe",

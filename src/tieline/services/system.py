@@ -31,6 +31,7 @@ class System:
     systems: Systems
     budgets: Budgets
     fence: Fence
+    executor_id: str
     reader: Reader
     poster: Poster
     time_validation: TimeValidation

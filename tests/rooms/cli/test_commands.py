@@ -14,8 +14,11 @@ from psycopg.types.json import Jsonb
 from tests.promises.connectors.vendors import Vendor, running_hubspot
 from tests.rooms.casework.hand_made_firm import NOW
 
+from tieline import app
 from tieline.runtime.database import Database
 from tieline.runtime.outbox import publish
+from tieline.services.system import System
+from tieline.settings import Settings
 
 from .conftest import Run
 
@@ -59,6 +62,34 @@ class TestBeginning:
         assert len(added["password"]) >= 12
         logins = [each["login"] for each in run("people", "list", "--json").json["people"]]
         assert logins == ["controller", "finance", "gil"]
+
+
+class TestAWorker:
+    def test_holds_everything_under_the_name_that_the_watchdog_frees(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A stream that a dead reader held is read again as soon as its executor is known to be lost."""
+        made: list[dict[str, Any]] = []
+
+        class Recorded:
+            def __init__(self, **words: Any) -> None:
+                made.append(words)
+
+            def run(self) -> int:
+                return 0
+
+        monkeypatch.setattr(app, "Worker", Recorded)
+        systems: list[System] = []
+        open_system = app.open_system
+
+        def remember(settings: Settings) -> System:
+            systems.append(open_system(settings))
+            return systems[-1]
+
+        monkeypatch.setattr(app, "open_system", remember)
+
+        assert run("worker").code == 0
+        assert made[0]["executor_id"] == systems[0].reader.leases.holder
 
 
 class TestEvents:

@@ -18,6 +18,7 @@ from tieline.proof import processes
 from tieline.proof.proving.load import real_now
 from tieline.proof.proving.options import LEASE_SECONDS
 from tieline.proof.proving.world import World
+from tieline.proof.sabotage import SABOTAGES
 from tieline.settings import Settings
 
 # Where a write is most easily done twice or lost: half of all deaths and pauses are there.
@@ -121,10 +122,12 @@ class Havoc:
         """
         self.zombies += 1
         self._note_break()
-        if self._random.random() < 0.5:
+        sleeps_at = "" if self.sabotage is None else SABOTAGES[self.sabotage].sleeps_at
+        if sleeps_at or self._random.random() < 0.5:
             # It is woken when it has fallen asleep, see ``look``.
+            place = f"{sleeps_at}:1" if sleeps_at else self._somewhere(PAUSES)
             self._end(self._any())
-            self.add_worker(failpoint=f"{self._somewhere(PAUSES)}:pause")
+            self.add_worker(failpoint=f"{place}:pause")
             return
         worker = self._any()
         os.kill(worker.process.pid, signal.SIGSTOP)
