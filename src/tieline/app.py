@@ -227,7 +227,7 @@ class InstalledSystems:
     """Know every connector package that is installed, whether a connection uses it or not."""
 
     def names(self) -> Sequence[str]:
-        return sorted(set(connector_packages()) - set(books.PACKAGES))
+        return sorted(connector_packages())
 
     def manifest(self, *, system: str) -> Capabilities:
         manifest: Capabilities = _module(system).MANIFEST
@@ -246,7 +246,8 @@ class InstalledSystems:
 
 
 def _module(system: str) -> Any:
-    packages = connector_packages()
+    # What a proof writes into is connected by the proof alone, and offered to nobody.
+    packages = {**connector_packages(), **books.PACKAGES}
     if system not in packages:
         raise LookupError(f"{system} is no installed system: {', '.join(sorted(packages))}")
     return importlib.import_module(packages[system] + ".connector")
@@ -298,9 +299,9 @@ def as_connection(
 
 
 def connector_packages() -> dict[str, str]:
-    """Return the package of every known system: ours, those of other packages, and the proof's."""
+    """Return the package of every known system: ours and those that other packages announce."""
     found = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**found, **BUILT_IN, **books.PACKAGES}
+    return {**found, **BUILT_IN}
 
 
 def _hosts(address: str) -> Sequence[str]:

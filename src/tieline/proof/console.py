@@ -17,7 +17,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from tieline.proof import processes
-from tieline.proof.demo import Login, worker_environment
+from tieline.proof.demo import Login
+from tieline.proof.supervising import worker_environment
 from tieline.settings import Settings
 
 _NAME = "console"

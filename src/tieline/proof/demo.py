@@ -22,7 +22,7 @@ from tieline.policy import approve_release, draft_release
 from tieline.proof import watch
 from tieline.proof.figures import collect_figures
 from tieline.proof.story import Story
-from tieline.proof.supervising import Supervisor
+from tieline.proof.supervising import Supervisor, worker_environment
 from tieline.proof.town import Town, build_town
 from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_model import LABOR_CATEGORIES
@@ -313,14 +313,6 @@ def demo_environment(settings: Settings, firm: Firm) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(kept)
-
-
-def worker_environment(settings: Settings) -> Mapping[str, str]:
-    """Return what a child process needs to find this installation."""
-    values = {"TIELINE_HOME": str(settings.home), "TIELINE_CACHE": str(settings.cache)}
-    if settings.business_now is not None:
-        values["TIELINE_BUSINESS_NOW"] = settings.business_now.isoformat()
-    return values
 
 
 def write_report(figures: Mapping[str, Any], path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,12 +13,12 @@ from tieline.proof.console import DemoConsole
 from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
-from tieline.proof.supervising import alone
+from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use, tell
 from tieline.proof.town import close_town, erp_directory
 from tieline.reconciliation import PLACES
 from tieline.sandbox.firm import Firm
 from tieline.sdk.directory import Systems
-from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
+from tieline.settings import Settings
 
 Faults = Mapping[tuple[str, str], int]
 
@@ -72,7 +71,7 @@ def run_demo(
 
     :raises UserMistake: the home is not the demo's to empty.
     """
-    _refuse_a_home_in_use(settings)
+    refuse_a_home_in_use(settings, made_up_in=erp_directory(settings), what="demo")
     settings.prepare_folders()
     with interrupted_by_signals(), alone(settings.run_directory):
         return _run(options, settings, open_system, systems)
@@ -86,7 +85,7 @@ def _run(
             options.input_directory, options.mapping, options, settings, open_system, systems
         )
     firm = Firm.generate(options.seed, options.today)
-    settings = _fresh(replace(settings, business_now=firm.now))
+    settings = fresh(replace(settings, business_now=firm.now))
     with demo_environment(settings, firm):
         workers = Workers(settings=settings, progress=tell)
         console = DemoConsole(settings=settings, progress=tell)
@@ -115,18 +114,6 @@ def _run(
         return code
 
 
-def _refuse_a_home_in_use(settings: Settings) -> None:
-    """A demo begins with an empty database: only its own may be emptied."""
-    if settings.dsn is not None:
-        raise UserMistake(f"the demo brings a database of its own: run it without {DSN_VARIABLE}")
-    is_installed = (settings.secrets_directory / "master.key").exists()
-    if is_installed and not erp_directory(settings).exists():
-        raise UserMistake(
-            f"{settings.home} is a firm's installation, and a demo would empty it:"
-            f" give the demo another {HOME_VARIABLE}"
-        )
-
-
 def _nobody_looks(_logins: Sequence[Login]) -> None:
     """Open no console: the story runs once, for a machine."""
 
@@ -139,7 +126,7 @@ def _run_records(
     open_system: OpenSystem,
     systems: Systems,
 ) -> int:
-    settings = _fresh(settings)
+    settings = fresh(settings)
     workers = Workers(settings=settings, progress=tell)
     demo = RecordsDemo(
         settings=settings,
@@ -161,18 +148,6 @@ def _run_records(
     for reason, entries in figures["held_by_reason"].items():
         tell(f"  held by {reason}: {entries}")
     return _verdict(find_broken(figures, _MUST_BE_ZERO_OF_RECORDS, posted_min=1, faults_min={}))
-
-
-def _fresh(settings: Settings) -> Settings:
-    settings.prepare_folders()
-    # Every run begins in the same business instant, also in a home that has seen one.
-    (settings.run_directory / "clock.json").unlink(missing_ok=True)
-    return settings
-
-
-def tell(sentence: str) -> None:
-    """Say how far it is, on standard error."""
-    print(sentence, file=sys.stderr, flush=True)
 
 
 def find_lock() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from tieline.kernel.errors import TryAgain, UserMistake
 from tieline.proof import processes
 from tieline.runtime.postgres import EmbeddedCluster
+from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
 
 LOOK_SECONDS = 0.5
 _BACK_OFF_SECONDS_MAX = 30
@@ -149,6 +151,44 @@ class Watch:
         except (FileNotFoundError, ValueError, KeyError):
             # Not there yet, or being written.
             return ""
+
+
+def refuse_a_home_in_use(
+    settings: Settings, *, made_up_in: Path, what: str, found: str = "a firm's installation"
+) -> None:
+    """Let a demo or a proof empty only what one of its kind made up.
+
+    :raises UserMistake: the database is named by its DSN, or the home is a firm's installation.
+    """
+    if settings.dsn is not None:
+        raise UserMistake(f"the {what} brings a database of its own: run it without {DSN_VARIABLE}")
+    is_installed = (settings.secrets_directory / "master.key").exists()
+    if is_installed and not made_up_in.exists():
+        raise UserMistake(
+            f"{settings.home} is {found}, and a {what} would empty it:"
+            f" give the {what} another {HOME_VARIABLE}"
+        )
+
+
+def fresh(settings: Settings) -> Settings:
+    """Return the settings of a home whose business clock has not begun."""
+    settings.prepare_folders()
+    # Every run begins in the same business instant, also in a home that has seen one.
+    (settings.run_directory / "clock.json").unlink(missing_ok=True)
+    return settings
+
+
+def tell(sentence: str) -> None:
+    """Say how far it is, on standard error."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def worker_environment(settings: Settings) -> Mapping[str, str]:
+    """Return what a child process needs to find this installation."""
+    values = {"TIELINE_HOME": str(settings.home), "TIELINE_CACHE": str(settings.cache)}
+    if settings.business_now is not None:
+        values["TIELINE_BUSINESS_NOW"] = settings.business_now.isoformat()
+    return values
 
 
 @contextmanager

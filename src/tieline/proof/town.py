@@ -130,7 +130,7 @@ def build_town(
         erp_ready: Future[erp.RunningErp] = pool.submit(
             _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
         )
-        cluster, dsns = _own_database(settings=settings, progress=progress)
+        cluster, dsns = fresh_database(settings=settings, progress=progress)
         on_database()
         tokens = [secrets.token_urlsafe(18) for _ in range(5)]
         hubspot = _hubspot(settings=settings, token=tokens[0], secret=tokens[1], control=tokens[2])
@@ -167,7 +167,7 @@ def build_erp_town(
         erp_ready: Future[erp.RunningErp] = pool.submit(
             _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
         )
-        cluster, dsns = _own_database(settings=settings, progress=progress)
+        cluster, dsns = fresh_database(settings=settings, progress=progress)
         running = erp_ready.result()
     control = secrets.token_urlsafe(18)
     tryton = _proxy(settings=settings, upstream=running.server.url, control=control)
@@ -190,7 +190,8 @@ def _erp_cluster_directory(settings: Settings) -> Path:
     return erp_directory(settings) / "pg"
 
 
-def _own_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedCluster, Dsns]:
+def fresh_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedCluster, Dsns]:
+    """Start our own database with nothing in it."""
     started = time.monotonic()
     cluster = EmbeddedCluster(settings.postgres_directory)
     cluster.ensure_running()
@@ -231,7 +232,7 @@ def _erp(
     return running
 
 
-def _vendor(
+def start_vendor(
     *,
     settings: Settings,
     name: str,
@@ -239,6 +240,7 @@ def _vendor(
     arguments: list[str],
     secret_words: Mapping[str, str],
 ) -> Vendor:
+    """Start the server of a simulated vendor and wait until it says where it listens."""
     # Secrets travel in the environment: a command line is there for everybody to read.
     run_file = settings.run_directory / f"{name}.json"
     running = processes.start(
@@ -260,7 +262,7 @@ def _fresh(directory: Path) -> Path:
 
 def _hubspot(*, settings: Settings, token: str, secret: str, control: str) -> Vendor:
     directory = _fresh(settings.home / "sandbox" / "hubspot")
-    return _vendor(
+    return start_vendor(
         settings=settings,
         name="hubspot",
         module="tieline.sandbox.hubspot",
@@ -275,7 +277,7 @@ def _hubspot(*, settings: Settings, token: str, secret: str, control: str) -> Ve
 
 def _harvest(*, settings: Settings, token: str, control: str) -> Vendor:
     directory = _fresh(settings.home / "sandbox" / "harvest")
-    return _vendor(
+    return start_vendor(
         settings=settings,
         name="harvest",
         module="tieline.sandbox.harvest",
@@ -288,7 +290,7 @@ def _proxy(*, settings: Settings, upstream: str, control: str) -> Vendor:
     log = settings.home / "sandbox" / "tryton-faults.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
-    return _vendor(
+    return start_vendor(
         settings=settings,
         name="tryton-front",
         module="tieline.sandbox.front",

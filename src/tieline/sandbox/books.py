@@ -133,13 +133,12 @@ class Books:
         return json_response({})
 
     def _totals(self, query: Mapping[str, str]) -> list[Line]:
-        totals: dict[str, list[int]] = {}
-        for line in self.lines.values():
-            if query["from"] <= line["date"] < query["to"]:
-                total = totals.setdefault("", [0, 0])
-                total[0] += line["seconds"]
-                total[1] += 1
-        return [{"seconds": seconds, "lines": lines} for seconds, lines in totals.values()]
+        found = [
+            line["seconds"]
+            for line in self.lines.values()
+            if query["from"] <= line["date"] < query["to"]
+        ]
+        return [{"seconds": sum(found), "lines": len(found)}] if found else []
 
     def _note(self, event: str, number: int, line: Line) -> None:
         entry = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from psycopg import Connection
@@ -21,6 +21,7 @@ from tieline.kernel.errors import LeaseLost, NotExecuted, TielineError
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.outbox import Event, drain, send_again
+from tieline.sdk import HearsEvents
 from tieline.sdk.directory import Connectors
 
 NOT_HEARD = "event.not_heard"
@@ -57,7 +58,7 @@ class Telling:
         return sent
 
     def _tell(self, connection_key: str) -> int:
-        receiver = self.connectors.get(connection_key=connection_key)
+        receiver = cast(HearsEvents, self.connectors.get(connection_key=connection_key))
         sent = 0
 
         def deliver(event: Event) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,7 +17,6 @@ from psycopg_pool import PoolTimeout
 
 from tieline import __version__
 from tieline.casework import get_case, list_cases
-from tieline.kernel.errors import UserMistake
 from tieline.proof import processes
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.proving.havoc import Havoc
@@ -33,12 +31,18 @@ from tieline.proof.proving.world import (
     settle_world,
 )
 from tieline.proof.sabotage import SABOTAGES
-from tieline.proof.supervising import alone
+from tieline.proof.supervising import (
+    alone,
+    fresh,
+    refuse_a_home_in_use,
+    tell,
+    worker_environment,
+)
 from tieline.proof.watch import open_work
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.services.conservation_checks import STANDS_TWICE
 from tieline.services.system import System
-from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
+from tieline.settings import Settings
 
 OpenSystem = Callable[[Settings], System]
 _PAUSE_SECONDS = 0.1
@@ -71,10 +75,10 @@ def run_proof(
 
     :raises UserMistake: the home is not a proof's to empty.
     """
-    _refuse_a_home_in_use(settings)
-    settings = replace(settings, business_now=NOW)
-    settings.prepare_folders()
-    (settings.run_directory / "clock.json").unlink(missing_ok=True)
+    refuse_a_home_in_use(
+        settings, made_up_in=proof_directory(settings), what="proof", found="an installation"
+    )
+    settings = fresh(replace(settings, business_now=NOW))
     with interrupted_by_signals(), alone(settings.run_directory):
         try:
             return _Proof(options=options, settings=settings, open_system=open_system).run()
@@ -95,7 +99,7 @@ class _Proof:
 
     def run(self) -> Mapping[str, Any]:
         options = self._options
-        _tell(f"seed {options.seed}, profile {options.profile}{_said(options.sabotage)}")
+        tell(f"seed {options.seed}, profile {options.profile}{_said(options.sabotage)}")
         world = build_world(settings=self._settings, options=options)
         system = self._open_system(self._settings)
         load = Load(entries=options.entries, seed=options.seed, folder=world.folder)
@@ -105,8 +109,8 @@ class _Proof:
             settings=self._settings,
             seed=options.seed,
             sabotage=options.sabotage,
-            environment=_environment(self._settings),
-            tell=_tell,
+            environment=worker_environment(self._settings),
+            tell=tell,
         )
         try:
             for _ in range(options.workers):
@@ -147,7 +151,7 @@ class _Proof:
                     pass
             load.drop(portion)
             if number % 10 == 0:
-                _tell(f"  {number} of {len(actions)} broken, {load.dropped} hours given")
+                tell(f"  {number} of {len(actions)} broken, {load.dropped} hours given")
         while load.drop(portion):
             continue
 
@@ -186,7 +190,7 @@ class _Proof:
                 if self._left(system, load) == 0:
                     return True
             if time.monotonic() - told > 10:
-                _tell(f"  {left} still moving")
+                tell(f"  {left} still moving")
                 told = time.monotonic()
         return False
 
@@ -284,18 +288,6 @@ def broken_promises(figures: Mapping[str, Any], options: ProveOptions) -> list[s
     return broken
 
 
-def _refuse_a_home_in_use(settings: Settings) -> None:
-    """A proof begins with an empty database: only its own may be emptied."""
-    if settings.dsn is not None:
-        raise UserMistake(f"the proof brings a database of its own: run it without {DSN_VARIABLE}")
-    is_installed = (settings.secrets_directory / "master.key").exists()
-    if is_installed and not proof_directory(settings).exists():
-        raise UserMistake(
-            f"{settings.home} is an installation, and a proof would empty it:"
-            f" give the proof another {HOME_VARIABLE}"
-        )
-
-
 def _waiting(system: System) -> Counter[LineKey]:
     with system.database.transaction() as connection:
         rows = connection.execute(_WAITING).fetchall()
@@ -322,17 +314,5 @@ def _ratio(findings: Findings) -> str:
     return f"{Decimal(findings.write_calls) / findings.batches_stored:.2f}"
 
 
-def _environment(settings: Settings) -> Mapping[str, str]:
-    return {
-        "TIELINE_HOME": str(settings.home),
-        "TIELINE_CACHE": str(settings.cache),
-        "TIELINE_BUSINESS_NOW": NOW.isoformat(),
-    }
-
-
 def _said(sabotage: str | None) -> str:
     return "" if sabotage is None else f", without {sabotage}: {SABOTAGES[sabotage].meaning}"
-
-
-def _tell(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from tieline.policy import approve_release, draft_release
 from tieline.proof import processes
@@ -26,8 +25,9 @@ from tieline.proof.proving.load import (
     TASKS,
 )
 from tieline.proof.proving.options import SETTLE_SECONDS, ProveOptions
-from tieline.proof.town import CONTROL, Vendor
-from tieline.runtime.migrate import DATABASE, Dsns, prepare_database
+from tieline.proof.supervising import tell
+from tieline.proof.town import CONTROL, Vendor, fresh_database, start_vendor
+from tieline.runtime.migrate import Dsns
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.sql import load
 from tieline.services.installation import (
@@ -94,35 +94,27 @@ def build_world(*, settings: Settings, options: ProveOptions) -> World:
     directory = proof_directory(settings)
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "source").mkdir(parents=True)
-    cluster = EmbeddedCluster(settings.postgres_directory)
-    cluster.ensure_running()
-    with psycopg.connect(cluster.superuser_dsn, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
-        )
-    dsns = prepare_database(cluster, secrets_directory=settings.secrets_directory)
+    cluster, dsns = fresh_database(settings=settings, progress=tell)
     token, control = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     plan = directory / "faults.json"
     rules = [*FAULTS, *([_LATER_THAN_DECLARED] if options.is_late else [])]
     plan.write_text(json.dumps({"seed": options.seed, "rules": rules}), encoding="utf-8")
-    running = processes.start(
+    books = start_vendor(
+        settings=settings,
         name=TARGET,
         module="tieline.sandbox.books",
         arguments=[
             *("--directory", str(directory / "books")),
-            *("--run-file", str(settings.run_directory / "books.json")),
             *("--profile", options.profile),
             *("--plan", str(plan)),
         ],
-        run_file=settings.run_directory / "books.json",
-        log_file=settings.log_directory / "books.log",
-        environment={"TIELINE_SANDBOX_BOOKS_TOKEN": token, CONTROL: control},
+        secret_words={"TIELINE_SANDBOX_BOOKS_TOKEN": token, CONTROL: control},
     )
     return World(
         settings=settings,
         cluster=cluster,
         dsns=dsns,
-        books=Vendor(name=TARGET, url=running.url, control_token=control),
+        books=books,
         folder=directory / "source",
         journal=directory / "books" / "journal.jsonl",
         token=token,
