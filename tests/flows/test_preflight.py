@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import Firm
-from tests.support.target import FixedClock
+from tests.support.target import FixedClock, OneConnector
 
 from tieline.casework import list_cases
 from tieline.kernel.errors import AskPerson, StreamBroken, TielineError
@@ -87,6 +87,9 @@ class World:
     def get(self, *, connection_key: str) -> Any:
         return self.portals[connection_key]
 
+    def capabilities(self, *, connection_key: str) -> Any:
+        return OneConnector(None).capabilities(connection_key=connection_key)
+
     def hours_before(self, hours: int) -> int:
         self.clock.instant = CUT_OFF - timedelta(hours=hours)
         return self.preflights.run_due()
@@ -135,6 +138,21 @@ class TestPreflight:
 
         assert world.cases() == []
         assert world.stages() == [("24h", False), ("24h", True)]
+
+    @pytest.mark.parametrize(
+        "change", ["cut_off_at = cut_off_at - interval '1 day'", "state = 'closed'"]
+    )
+    def test_leaves_no_case_behind_once_the_cut_off_is_over(
+        self, world: World, database: Dsns, change: str
+    ) -> None:
+        world.portals["clock"].errors = [AskPerson("the token is refused")]
+        world.hours_before(20)
+        with psycopg.connect(database.owner) as owner:
+            owner.execute(f"UPDATE fiscal_period SET {change}".encode())
+
+        world.preflights.run_due()
+
+        assert world.cases() == []
 
     def test_asks_again_before_it_calls_a_system_broken(self, world: World) -> None:
         world.portals["clock"].errors = [StreamBroken("no answer"), StreamBroken("no answer")]
@@ -203,9 +221,9 @@ class TestPreflight:
 
         with psycopg.connect(database.web, row_factory=dict_row) as connection:
             connection.execute("SELECT set_config('tieline.entities', 'UK', false)")
-            hidden = list_preflights(connection)
+            hidden = list_preflights(connection, now=world.clock.now())
             connection.execute("SELECT set_config('tieline.entities', 'DE', false)")
-            shown = list_preflights(connection)
+            shown = list_preflights(connection, now=world.clock.now())
 
         assert hidden == ()
         assert [(each.entity_code, each.is_green) for each in shown] == [("DE", True)]

@@ -121,6 +121,33 @@ class Scene:
         return {blocker["code"] for blocker in readiness.blockers}
 
 
+class _Ledger:
+    """An ERP whose connector makes no invoices."""
+
+
+class TestATargetThatMakesNoInvoices:
+    def test_blocks_its_contracts_and_prices_them_from_the_ledger(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        ours = scene.compute().ledger_amount
+        scene.connectors = OneErp(_Ledger())  # type: ignore[arg-type]
+
+        found = scene.compute()
+
+        assert found.state == "blocked"
+        assert "readiness.target_makes_no_invoices" in scene.codes(found)
+        assert found.expected_amount == found.ledger_amount == ours > 0
+
+    def test_is_not_said_of_one_that_is_not_connected(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        with scene.database.transaction() as connection:
+            connection.execute("UPDATE legal_entity SET erp_connection_key = 'none_yet'")
+
+        codes = scene.codes(scene.compute())
+
+        assert "readiness.erp_unavailable" in codes
+        assert "readiness.target_makes_no_invoices" not in codes
+
+
 class TestStates:
     def test_is_ready_when_every_hour_is_in_the_erp(self, scene: Scene) -> None:
         scene.arrange(lambda firm: firm.hour("e1", project=firm.last))

@@ -68,7 +68,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             lines = read_tie_outs(connection)
             found_unaccounted = read_unaccounted(connection, lines=lines)
             differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
-            preflights = list_preflights(connection)
+            preflights = list_preflights(connection, now=renderer.now)
             sums = sum_readiness(connection)
             chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(sums, lines)
             shown = [each for each in sums if _fits(each, entity, chosen)]

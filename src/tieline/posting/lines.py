@@ -80,8 +80,17 @@ class Sent:
     wait_seconds: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What holds for a round: how many lines at once, and whether the target finds them again."""
+
+    lines_max: int
+    can_be_asked: bool
+
+
 @dataclass(slots=True, kw_only=True)
 class _Outcome:
+    can_be_asked: bool
     confirmed: list[StoredLine] = field(default_factory=list)
     differing: list[UUID] = field(default_factory=list)
     rejected: dict[UUID, str] = field(default_factory=dict)
@@ -103,9 +112,10 @@ class LinePoster:
     def round(self, *, scope: Scope) -> Sent:
         """Do one round: settle what is unknown, take back, then send one batch."""
         self._find_interrupted(scope)
-        asked = self._probe(scope)
-        voided = self._void_batch(scope)
-        sent = self._send_batch(scope)
+        terms = self._terms(scope)
+        asked = self._probe(scope, terms)
+        voided = self._void_batch(scope, terms)
+        sent = self._send_batch(scope, terms)
         return Sent(
             confirmed=asked.confirmed + sent.confirmed,
             voided=voided.voided,
@@ -116,12 +126,12 @@ class LinePoster:
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def _send_batch(self, scope: Scope) -> Sent:
-        commands, attempts = self._reserve(scope)
+    def _send_batch(self, scope: Scope, terms: _Terms) -> Sent:
+        commands, attempts = self._reserve(scope, terms)
         if not commands:
             return Sent()
         failpoint("lines.after_intent")
-        outcome = _Outcome()
+        outcome = _Outcome(can_be_asked=terms.can_be_asked)
         self._call(scope, commands, outcome)
         failpoint("lines.after_read_back")
         self._record(scope, commands, attempts, outcome)
@@ -132,7 +142,7 @@ class LinePoster:
             unknown=len(outcome.unknown),
         )
 
-    def _reserve(self, scope: Scope) -> tuple[list[TimeLineCommand], Attempts]:
+    def _reserve(self, scope: Scope, terms: _Terms) -> tuple[list[TimeLineCommand], Attempts]:
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=scope.target_connection):
                 return [], {}
@@ -142,7 +152,7 @@ class LinePoster:
                     "target": scope.target_connection,
                     "entity_code": scope.entity_code,
                     "period_id": scope.period_id,
-                    "limit": self._batch_lines(connection, scope),
+                    "limit": terms.lines_max,
                 },
             ).fetchall()
             commands = [_command(row) for row in rows]
@@ -190,7 +200,7 @@ class LinePoster:
         else:
             failpoint("lines.after_answer")
             self.budgets.note_answer(connection_key=scope.target_connection)
-            if self._can_be_asked(scope):
+            if outcome.can_be_asked:
                 self._read_back(scope, keys, outcome)
             else:
                 outcome.confirmed.extend(_as_answered(commands, receipts))
@@ -287,16 +297,16 @@ class LinePoster:
                 {**_scope_values(scope), "settle_seconds": self._settle_seconds(connection, scope)},
             )
 
-    def _probe(self, scope: Scope) -> Sent:
+    def _probe(self, scope: Scope, terms: _Terms) -> Sent:
         with self.database.transaction() as connection:
             rows = connection.execute(
                 _UNKNOWN_DUE,
-                {**_scope_values(scope), "limit": self._batch_lines(connection, scope)},
+                {**_scope_values(scope), "limit": terms.lines_max},
             ).fetchall()
         if not rows:
             return Sent()
         failpoint("lines.before_probe")
-        if not self._can_be_asked(scope):
+        if not terms.can_be_asked:
             return self._leave_to_a_person(rows)
         keys = [row["asked_key"] for row in rows]
         try:
@@ -349,13 +359,13 @@ class LinePoster:
 
     # -- taking back -----------------------------------------------------------------------------
 
-    def _void_batch(self, scope: Scope) -> Sent:
+    def _void_batch(self, scope: Scope, terms: _Terms) -> Sent:
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=scope.target_connection):
                 return Sent()
             rows = connection.execute(
                 _RESERVE_VOIDS,
-                {**_scope_values(scope), "limit": self._batch_lines(connection, scope)},
+                {**_scope_values(scope), "limit": terms.lines_max},
             ).fetchall()
         if not rows:
             return Sent()
@@ -424,26 +434,27 @@ class LinePoster:
             noun=TimeLineCommand.noun,
         )
 
-    def _write_of(self, scope: Scope) -> NounWrite:
-        capabilities = self.connectors.capabilities(connection_key=scope.target_connection)
-        return capabilities.write_of(TimeLineCommand.noun)
-
-    def _can_be_asked(self, scope: Scope) -> bool:
-        return self._write_of(scope).strategy is not Strategy.ONCE_THEN_CASE
-
-    def _batch_lines(self, connection: Connection[Row], scope: Scope) -> int:
-        # As many as the target takes at once, or fewer where its connection says so.
-        row = connection.execute(
-            "SELECT (config ->> 'batch_lines_max')::int AS lines FROM connection"
-            " WHERE connection_key = %s",
-            (scope.target_connection,),
-        ).fetchone()
-        most = min(self.batch_lines_max, self._write_of(scope).batch_lines_max)
-        return min(most, (row and row["lines"]) or most)
+    def _terms(self, scope: Scope) -> _Terms:
+        target = scope.target_connection
+        write = self.connectors.capabilities(connection_key=target).write_of(TimeLineCommand.noun)
+        with self.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT config FROM connection WHERE connection_key = %s", (target,)
+            ).fetchone()
+        config = row["config"] if row else {}
+        return _Terms(
+            lines_max=min(self.batch_lines_max, lines_per_call(write, config=config)),
+            can_be_asked=write.strategy is not Strategy.ONCE_THEN_CASE,
+        )
 
     def _writer(self, scope: Scope) -> WritesTimeLines:
         connector = self.connectors.get(connection_key=scope.target_connection)
         return cast(WritesTimeLines, connector)
+
+
+def lines_per_call(write: NounWrite, *, config: Mapping[str, Any]) -> int:
+    """Return how many lines a target takes at once: fewer where its connection says so."""
+    return min(write.batch_lines_max, int(config.get("batch_lines_max", write.batch_lines_max)))
 
 
 def _command(row: Row) -> TimeLineCommand:

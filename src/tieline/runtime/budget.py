@@ -12,8 +12,8 @@ from tieline.runtime.sql import load
 
 _TAKE = load("tieline.runtime", "take_budget")
 _FAILED = load("tieline.runtime", "note_budget_failure")
-_LIMIT_DEFAULT = 50
-_WINDOW_DEFAULT_SECONDS = 5
+LIMIT_DEFAULT = 50
+WINDOW_DEFAULT_SECONDS = 5
 _FAILURES_MAX = 5
 _OPEN_FIRST_SECONDS = 2
 _OPEN_SECONDS_MAX = 120
@@ -64,7 +64,7 @@ class Budgets:
                 INSERT INTO connection_budget (connection_key, limit_max, window_seconds)
                 VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
                 """,
-                (connection_key, _LIMIT_DEFAULT, _WINDOW_DEFAULT_SECONDS),
+                (connection_key, LIMIT_DEFAULT, WINDOW_DEFAULT_SECONDS),
             )
             row = connection.execute(
                 _TAKE,

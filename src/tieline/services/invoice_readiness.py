@@ -22,6 +22,7 @@ from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
+from tieline.sdk import RulesInvoices
 from tieline.sdk.directory import Connectors
 from tieline.services.readiness_checks import (
     CARRIABLE,
@@ -36,8 +37,7 @@ from tieline.services.readiness_pricing import (
     ByScope,
     expected_lines,
     load_sums,
-    makes_invoices,
-    rules_of,
+    rules_by_target,
     total,
 )
 
@@ -139,9 +139,10 @@ def compute_readiness(
     rows = connection.execute(_FACTS, {"now": now, "contract_ids": wanted}).fetchall()
     sums = load_sums(connection, contract_ids=wanted, period_id=None)
     weights = _weights(connection)
-    judged = [
-        _judge(row, sums=sums, connectors=connectors, weights=weights, now=now) for row in rows
-    ]
+    # What is not connected yet is told by a check of its own.
+    connected = {row["erp_connection_key"] for row in rows if row["erp_system"] is not None}
+    rules = rules_by_target(connectors, connection_keys=connected)
+    judged = [_judge(row, sums=sums, rules=rules, weights=weights, now=now) for row in rows]
     connection.execute(_STORE, {"rows": Jsonb(judged), "now": now, "contract_ids": wanted})
     by_state: dict[str, int] = defaultdict(int)
     for row in judged:
@@ -351,16 +352,17 @@ def _judge(
     row: Row,
     *,
     sums: ByScope,
-    connectors: Connectors,
+    rules: Mapping[str, RulesInvoices],
     weights: Mapping[tuple[str, str], str],
     now: datetime,
 ) -> dict[str, Any]:
-    expected, ledger = _price(row, sums=sums, connectors=connectors)
+    target_rules = rules.get(row["erp_connection_key"])
+    expected, ledger = _price(row, sums=sums, rules=target_rules)
     facts = {
         **row,
         "expected_amount": expected,
         "ledger_amount": ledger,
-        "makes_invoices": makes_invoices(connectors, connection_key=row["erp_connection_key"]),
+        "makes_invoices": row["erp_system"] is None or target_rules is not None,
         "now": now,
     }
     found = failed(facts)
@@ -388,7 +390,7 @@ def _judge(
     }
 
 
-def _price(row: Row, *, sums: ByScope, connectors: Connectors) -> tuple[Decimal, Decimal]:
+def _price(row: Row, *, sums: ByScope, rules: RulesInvoices | None) -> tuple[Decimal, Decimal]:
     if row["billing_method"] == FIXED_FEE:
         # Billed whole from the contract document, in the first open period it touches.
         is_due = row["is_first"] and row["billed_amount"] == 0
@@ -397,9 +399,8 @@ def _price(row: Row, *, sums: ByScope, connectors: Connectors) -> tuple[Decimal,
     found = sums.get((row["contract_id"], row["period_id"]), ())
     if not found:
         return Decimal(0), row["ledger_amount"]
-    if not makes_invoices(connectors, connection_key=row["erp_connection_key"]):
+    if rules is None:
         return row["ledger_amount"], row["ledger_amount"]
-    rules = rules_of(connectors, connection_key=row["erp_connection_key"])
     return (
         total(expected_lines(found, rules=rules, currency=row["company_currency"])),
         row["ledger_amount"],

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -23,12 +23,15 @@ from cryptography import x509
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from tieline.canonical import TimeLineCommand
 from tieline.casework import keep_cases
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import TielineError, TryAgain
+from tieline.posting.lines import lines_per_call
+from tieline.runtime.budget import LIMIT_DEFAULT, WINDOW_DEFAULT_SECONDS
 from tieline.runtime.database import Database
-from tieline.sdk import CheckReport, FiscalPeriod
+from tieline.sdk import CheckReport, FiscalPeriod, TellsPeriods
 from tieline.sdk.directory import Connectors
 from tieline.sdk.http import trusted_authorities
 
@@ -41,7 +44,6 @@ _CLOCK_SECONDS_MAX = 5
 _CERTIFICATE_SECONDS = 10
 _HTTPS_PORT = 443
 _PATIENCE, _PATIENCE_SECONDS = 4, 3
-_LINES_PER_CALL_DEFAULT = 200
 # A batch is written, read back, and now and then asked about.
 _CALLS_PER_BATCH = 3
 
@@ -91,8 +93,7 @@ class Preflights:
             due = _due(connection, now=self.clock.now())
         for row in due:
             self._try(row, stage=row["stage"])
-        if due:
-            self._keep_cases()
+        self._keep_cases()
         return len(due)
 
     def run_now(self, *, entity_code: str | None) -> tuple[Preflight, ...]:
@@ -145,8 +146,9 @@ class Preflights:
         connector = self.connectors.get(connection_key=key)
         if not hasattr(connector, "fiscal_periods"):
             return []
+        teller = cast(TellsPeriods, connector)
         periods: Sequence[FiscalPeriod] | TielineError = _patiently(
-            lambda: connector.fiscal_periods(
+            lambda: teller.fiscal_periods(
                 entity_code=row["entity_code"], starts_on=row["starts_on"], ends_on=row["ends_on"]
             )
         )
@@ -166,17 +168,19 @@ class Preflights:
         ]
 
     def _forecast(self, needed: Row, row: Row) -> Tried:
+        key = needed["connection_key"]
+        write = self.connectors.capabilities(connection_key=key).write_of(TimeLineCommand.noun)
         with self.database.transaction() as connection:
-            lines = _open_lines(connection, needed["connection_key"])
+            lines = _open_lines(connection, key)
         seconds = seconds_to_post(
             lines=lines,
-            lines_per_call=int(needed["config"].get("batch_lines_max", _LINES_PER_CALL_DEFAULT)),
+            lines_per_call=lines_per_call(write, config=needed["config"]),
             calls=needed["limit_max"],
             window_seconds=needed["window_seconds"],
         )
         left = int((row["cut_off_at"] - self.clock.now()).total_seconds())
         return Tried(
-            connection_key=needed["connection_key"],
+            connection_key=key,
             name=f"{lines} lines in {seconds} s",
             is_good=seconds <= left,
             fix=""
@@ -186,12 +190,17 @@ class Preflights:
         )
 
     def _keep_cases(self) -> None:
+        now = self.clock.now()
         with self.database.transaction() as connection:
             keep_cases(
                 connection,
-                requests=[_case(each) for each in list_preflights(connection) if not each.is_green],
+                requests=[
+                    _case(each)
+                    for each in list_preflights(connection, now=now)
+                    if not each.is_green
+                ],
                 reasons=(RED,),
-                now=self.clock.now(),
+                now=now,
                 correlation_id="preflight",
             )
 
@@ -202,15 +211,17 @@ def seconds_to_post(*, lines: int, lines_per_call: int, calls: int, window_secon
     return int(-(-Decimal(batches * _CALLS_PER_BATCH * window_seconds) // calls))
 
 
-def list_preflights(connection: Connection[Row]) -> tuple[Preflight, ...]:
-    """Return the newest try of each period that is not closed, in sight of the caller."""
+def list_preflights(connection: Connection[Row], *, now: datetime) -> tuple[Preflight, ...]:
+    """Return the newest try of each cut-off that is still to come, in sight of the caller."""
     rows = connection.execute(
         """
         SELECT DISTINCT ON (p.period_id) p.period_id, f.entity_code, f.period_code, f.cut_off_at, p.stage,
                p.tried_at, p.tried
         FROM preflight p JOIN fiscal_period f USING (period_id)
-        WHERE f.state = 'open' ORDER BY p.period_id, p.tried_at DESC, p.preflight_id DESC
-        """
+        WHERE f.state = 'open' AND f.cut_off_at > %s
+        ORDER BY p.period_id, p.tried_at DESC, p.preflight_id DESC
+        """,
+        (now,),
     ).fetchall()
     found = [
         Preflight(**{**row, "tried": tuple(Tried(**each) for each in row["tried"])}) for row in rows
@@ -342,7 +353,8 @@ def _needed(connection: Connection[Row], entity_code: str) -> list[Row]:
     return connection.execute(
         """
         SELECT c.connection_key, c.kind, c.mode, c.paused, c.config,
-               coalesce(b.limit_max, 50) AS limit_max, coalesce(b.window_seconds, 5) AS window_seconds
+               coalesce(b.limit_max, %(limit)s) AS limit_max,
+               coalesce(b.window_seconds, %(window)s) AS window_seconds
         FROM connection c LEFT JOIN connection_budget b USING (connection_key)
         WHERE c.connection_key = (SELECT erp_connection_key FROM legal_entity WHERE entity_code = %(entity)s)
            OR (c.kind IN ('time', 'hr') AND EXISTS (
@@ -350,7 +362,7 @@ def _needed(connection: Connection[Row], entity_code: str) -> list[Row]:
                WHERE g.connection_key = c.connection_key AND g.entity_code = %(entity)s))
         ORDER BY c.kind, c.connection_key
         """,
-        {"entity": entity_code},
+        {"entity": entity_code, "limit": LIMIT_DEFAULT, "window": WINDOW_DEFAULT_SECONDS},
     ).fetchall()
 
 

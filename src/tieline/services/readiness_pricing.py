@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, cast
@@ -65,10 +65,16 @@ def load_sums(
     return found
 
 
-def makes_invoices(connectors: Connectors, *, connection_key: str) -> bool:
-    """Tell whether a target's connector drafts invoices, and says how it makes lines of hours."""
-    connector = connectors.get(connection_key=connection_key)
-    return hasattr(connector, "rule_invoice") and hasattr(connector, "draft_invoice")
+def rules_by_target(
+    connectors: Connectors, *, connection_keys: Collection[str]
+) -> Mapping[str, RulesInvoices]:
+    """Return the rules of those targets whose connectors draft invoices and say how."""
+    found = {key: connectors.get(connection_key=key) for key in connection_keys}
+    return {
+        key: cast(RulesInvoices, connector)
+        for key, connector in found.items()
+        if hasattr(connector, "rule_invoice") and hasattr(connector, "draft_invoice")
+    }
 
 
 def rules_of(connectors: Connectors, *, connection_key: str) -> RulesInvoices:
