@@ -1,11 +1,11 @@
-"""Keep what was tried before a cut-off."""
+"""Find what a target stored later than declared."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0019_preflight"
-down_revision = "0018_register_whys"
+revision = "0019_late_twins"
+down_revision = "0018_preflight"
 branch_labels = None
 depends_on = None
 

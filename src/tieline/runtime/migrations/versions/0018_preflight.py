@@ -1,11 +1,11 @@
-"""Find what a target stored later than declared."""
+"""Keep what was tried before a cut-off."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0020_late_twins"
-down_revision = "0019_preflight"
+revision = "0018_preflight"
+down_revision = "0017_register_pages"
 branch_labels = None
 depends_on = None
 
