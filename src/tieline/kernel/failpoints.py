@@ -15,7 +15,7 @@ from tieline.kernel.errors import UserMistake
 
 VARIABLE = "TIELINE_FAILPOINT"
 EXIT_CODE = 137
-_PAUSE = "pause"
+PAUSE = "pause"
 
 # What single records are written and taken back, and the kinds of steps of a plan.
 WRITTEN_NOUNS = ("assignment", "client", "contract", "employee", "project", "status", "task")
@@ -95,9 +95,9 @@ def read_wanted(environment: Mapping[str, str]) -> Wanted | None:
         raise UserMistake(f"{VARIABLE} names {name}, which is no failpoint of this version")
     if passage and not (passage.isdecimal() and int(passage) > 0):
         raise UserMistake(f"{VARIABLE} counts passages from 1: {given} names none")
-    if manner not in ("", _PAUSE):
-        raise UserMistake(f"{VARIABLE} ends a process or makes it {_PAUSE}: {given} says {manner}")
-    return Wanted(name=name, passage=int(passage or "1"), is_pause=manner == _PAUSE)
+    if manner not in ("", PAUSE):
+        raise UserMistake(f"{VARIABLE} ends a process or makes it {PAUSE}: {given} says {manner}")
+    return Wanted(name=name, passage=int(passage or "1"), is_pause=manner == PAUSE)
 
 
 def failpoint(name: str) -> None:

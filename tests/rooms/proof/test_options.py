@@ -77,6 +77,7 @@ class TestTheVerdict:
             ({"is_drained": False}, ["it did not come to an end"]),
             ({"longest_stuck_seconds": 41}, ["something was stuck for 41 s"]),
             ({"kills": 1}, ["only 1 workers were killed"]),
+            ({"zombies": 0}, ["only 0 workers were put to sleep"]),
         ],
     )
     def test_names_each_promise_that_did_not_hold(

@@ -13,7 +13,7 @@ from datetime import datetime
 import psycopg
 
 from tieline.kernel.errors import TielineError
-from tieline.kernel.failpoints import EXIT_CODE, VARIABLE
+from tieline.kernel.failpoints import EXIT_CODE, PAUSE, VARIABLE
 from tieline.proof import processes
 from tieline.proof.proving.load import real_now
 from tieline.proof.proving.options import LEASE_SECONDS
@@ -57,6 +57,11 @@ class Worker:
     ends_at: float | None = None
 
     @property
+    def is_to_sleep(self) -> bool:
+        """Tell whether it was told to fall asleep."""
+        return self.failpoint is not None and self.failpoint.endswith(f":{PAUSE}")
+
+    @property
     def is_stopped(self) -> bool:
         """Tell whether it stands still."""
         try:
@@ -89,6 +94,11 @@ class Havoc:
     def __post_init__(self) -> None:
         self._random = random.Random(f"havoc:{self.seed}")
 
+    @property
+    def is_anybody_asleep(self) -> bool:
+        """Tell whether somebody sleeps, or is about to."""
+        return bool(self.asleep) or any(worker.is_to_sleep for worker in self.workers)
+
     def add_worker(self, *, failpoint: str | None = None) -> None:
         """Start one more worker, which may be told where to die or to fall asleep."""
         self._number += 1
@@ -110,28 +120,27 @@ class Havoc:
 
     def kill(self) -> None:
         """Kill a worker where it happens to be; the one in its place may be told to die in a place."""
-        self._end(self._any())
+        victim = self._any()
+        self._end(victim)
         self._note_break()
         self.kills += 1
-        self.add_worker(failpoint=self._somewhere(PLACES) if self._random.random() < 0.5 else None)
+        place = self._somewhere(PLACES) if self._random.random() < 0.5 else None
+        self.add_worker(failpoint=victim.failpoint if victim.is_to_sleep else place)
 
     def stop_one(self) -> None:
         """Stop a worker where it happens to be, or let one that starts fall asleep in a bad place.
 
         It is replaced at once, and wakes up after its lease has passed to others.
         """
-        self.zombies += 1
         self._note_break()
         sleeps_at = "" if self.sabotage is None else SABOTAGES[self.sabotage].sleeps_at
         if sleeps_at or self._random.random() < 0.5:
             # It is woken when it has fallen asleep, see ``look``.
             place = f"{sleeps_at}:1" if sleeps_at else self._somewhere(PAUSES)
             self._end(self._any())
-            self.add_worker(failpoint=f"{place}:pause")
-            return
-        worker = self._any()
-        os.kill(worker.process.pid, signal.SIGSTOP)
-        self._put_to_sleep(worker)
+            self.add_worker(failpoint=f"{place}:{PAUSE}")
+        else:
+            self._stop(self._any())
 
     def crash_database(self) -> None:
         """Kill the postmaster, stop it at once, or kill one of its backends; bring it back."""
@@ -164,7 +173,7 @@ class Havoc:
                 self.kills += 1
             else:
                 self.unexpected += 1
-            self.add_worker()
+            self.add_worker(failpoint=worker.failpoint if worker.is_to_sleep else None)
         for worker in [each for each in self.workers if each.is_stopped]:
             self._put_to_sleep(worker)
         for worker in list(self.asleep):
@@ -176,8 +185,14 @@ class Havoc:
             if worker.wake_at is not None:
                 worker.wake_at = min(worker.wake_at, time.monotonic() + LEASE_SECONDS)
 
+    def put_down(self) -> None:
+        """Stop who was told to fall asleep and has not come to it, where they are."""
+        for worker in [each for each in self.workers if each.is_to_sleep]:
+            self._stop(worker)
+
     def calm(self) -> None:
-        """Replace whoever was told to die or to sleep and has not come to it."""
+        """Replace who was told to die and has not come to it, and let the rest fall asleep."""
+        self.put_down()
         for worker in [each for each in self.workers if each.failpoint is not None]:
             self._end(worker)
             self._note_break()
@@ -201,7 +216,13 @@ class Havoc:
             worker.process.terminate()
             worker.ends_at = None
 
+    def _stop(self, worker: Worker) -> None:
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        self._put_to_sleep(worker)
+
     def _put_to_sleep(self, worker: Worker) -> None:
+        # Counted when it sleeps, not when it is told to.
+        self.zombies += 1
         self.workers.remove(worker)
         self.asleep.append(worker)
         self._note_break()
@@ -226,10 +247,11 @@ class Havoc:
         return f"{self._random.choice(places)}:{self._random.randint(1, _PASSAGES_MAX)}"
 
     def _any(self) -> Worker:
-        # Who is still starting does nothing that could be broken.
+        # Who is still starting does nothing that could be broken; who is to fall asleep is left to it.
         now = time.monotonic()
-        grown = [each for each in self.workers if now - each.started > _START_SECONDS]
-        return self._random.choice(grown or self.workers)
+        awake = [each for each in self.workers if not each.is_to_sleep]
+        grown = [each for each in awake if now - each.started > _START_SECONDS]
+        return self._random.choice(grown or awake or self.workers)
 
     def _end(self, worker: Worker) -> None:
         self.workers.remove(worker)

@@ -48,6 +48,7 @@ OpenSystem = Callable[[Settings], System]
 _PAUSE_SECONDS = 0.1
 _BETWEEN_SECONDS = (0.0, 0.7)
 _WORK_SECONDS_MAX = 8
+_FALL_ASLEEP_SECONDS_MAX = 15
 _DRAIN_SECONDS_MAX = 180
 _DRAIN_ENTRIES_PER_SECOND = 40
 # A write that was dropped may reach the target so much later.
@@ -165,7 +166,10 @@ class _Proof:
 
     def _let_sleepers_wake(self, havoc: Havoc) -> None:
         """Let one sleeper wake before the next falls asleep: a fleet asleep proves nothing."""
-        while havoc.asleep:
+        ends = time.monotonic() + _FALL_ASLEEP_SECONDS_MAX
+        while havoc.is_anybody_asleep:
+            if time.monotonic() > ends:
+                havoc.put_down()
             self._let_pass(havoc, _PAUSE_SECONDS)
 
     def _let_pass(self, havoc: Havoc, seconds: float) -> None:
@@ -184,7 +188,7 @@ class _Proof:
         while time.monotonic() < deadline:
             self._let_pass(havoc, 0.5)
             left = self._left(system, load)
-            if left == 0 and not havoc.asleep:
+            if left == 0 and not havoc.is_anybody_asleep:
                 # Whatever was dropped on its way may still arrive, and wake nobody.
                 self._let_pass(havoc, _LATE_SECONDS)
                 if self._left(system, load) == 0:
@@ -285,6 +289,8 @@ def broken_promises(figures: Mapping[str, Any], options: ProveOptions) -> list[s
         broken.append(f"something was stuck for {figures['longest_stuck_seconds']} s")
     if figures["kills"] < options.kills:
         broken.append(f"only {figures['kills']} workers were killed")
+    if figures["zombies"] < options.zombies:
+        broken.append(f"only {figures['zombies']} workers were put to sleep")
     return broken
 
 
