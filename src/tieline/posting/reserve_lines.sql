@@ -3,22 +3,34 @@
 -- not released for invoicing; entry and period rows are locked in this transaction.
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
-), due AS (
-    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,
-           e.entry_id, e.entry_version
+), candidate AS MATERIALIZED (
+    -- OFFSET 0 keeps the planner from joining whole tables: the lines are walked in the order of their
+    -- index until the batch is full, however long the backlog behind it is.
+    SELECT e.business_key
     FROM effect e
-    JOIN period p ON p.period_id = e.period_id
-    JOIN time_entry t ON t.entry_id = e.entry_id
-    JOIN verdict v ON v.verdict_id = e.verdict_id
+    CROSS JOIN LATERAL (
+        SELECT v.contract_id, v.work_date, v.neighbor_keys
+        FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id
+        WHERE t.entry_id = e.entry_id AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
+        OFFSET 0
+    ) v
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
       AND e.noun = 'time_line' AND e.kind = 'book' AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
-      AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
+      AND EXISTS (SELECT FROM period)
       AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
       AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
     ORDER BY e.work_class, e.deadline_at, e.business_key
     LIMIT %(limit)s
+), due AS (
+    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,
+           e.entry_id, e.entry_version
+    FROM candidate c
+    JOIN effect e ON e.business_key = c.business_key
+    JOIN time_entry t ON t.entry_id = e.entry_id
+    JOIN verdict v ON v.verdict_id = e.verdict_id
+    WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
     FOR UPDATE OF e, t SKIP LOCKED
 )
 SELECT d.business_key, d.entity_code, d.seconds, d.work_date, n.text AS narrative,

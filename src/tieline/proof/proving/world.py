@@ -45,7 +45,8 @@ ENTITY, SOURCE, TARGET = "PV", "hours", "books"
 _MASTERS = load("tieline.proof.proving", "masters")
 _EARLY = "2026-01-01T00:00:00Z"
 _TIMEOUT_SECONDS = 2
-_BATCH_LINES = 20
+# Small batches meet many faults; a large proof posts as large a batch as the books take.
+_BATCH_LINES, _BATCH_LINES_MAX, _BATCHES = 20, 200, 1000
 _LINES = r"^/v1/lines$"
 _SEARCH = r"^/v1/lines/search$"
 
@@ -214,7 +215,7 @@ def _target(world: World, options: ProveOptions) -> ConnectionSetup:
         config={
             "base_url": world.books.url,
             "timeout_seconds": _TIMEOUT_SECONDS,
-            "batch_lines_max": _BATCH_LINES,
+            "batch_lines_max": min(_BATCH_LINES_MAX, max(_BATCH_LINES, options.entries // _BATCHES)),
             "has_references": options.profile != "naive-erp",
             "streams": [],
         },
