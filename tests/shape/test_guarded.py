@@ -14,7 +14,8 @@ from .source_words import ROOT
 _TESTS = ROOT / "tests"
 # A server in this process, one in a process of its own, and a whole demo that starts both.
 _STARTS = re.compile(
-    r"\b(Harvest|HubSpot)Server\(|\"-m\", \"tieline\.sandbox\.(harvest|hubspot)\"|\"tieline\.app\", \"demo\""
+    r"\b(Harvest|HubSpot|ServiceDesk)Server\(|\"tieline\.app\", \"demo\""
+    r"|\"-m\", \"tieline\.sandbox\.(harvest|hubspot|service_desk)\""
 )
 _HOLDS = re.compile(r"(?<!def )\bhold\(")
 # Its records come from files: neither vendor takes part.
@@ -38,7 +39,9 @@ class TestSimulatedVendors:
         "text",
         [
             "server = HarvestServer(store=store)",
+            "ServiceDeskServer(store=store)",
             'Popen([sys.executable, "-m", "tieline.sandbox.hubspot"])',
+            'Popen([sys.executable, "-m", "tieline.sandbox.service_desk"])',
             '(sys.executable, "-m", "tieline.app", "demo", "--once")',
         ],
     )
@@ -50,4 +53,5 @@ class TestSimulatedVendors:
         folder = descriptions()
 
         assert (folder / "open" / "harvest").is_dir()
+        assert (folder / "open" / "jira").is_dir()
         assert (folder / "restricted" / "hubspot").is_dir()

@@ -3,7 +3,7 @@
 The vendor's front keeps what passes it, whoever calls: a connector in this process, in another, or in
 a whole demo. When the server has stopped, all of it is held against the description, so that the
 checks slow nobody down. The descriptions are read, repaired in memory and never edited; the repairs
-are listed below. Both vendors describe an answer for every status, so no status is let off.
+are listed below. No status is let off: where a vendor describes one elsewhere, that is a repair too.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ REPAIRS: Mapping[str, tuple[str, ...]] = {
         "an empty list of bodies for 204 means none, which a validator takes for a missing one",
         "deals are described under the number of their type; the vendor takes their name as well",
     ),
+    "jira_service": (
+        "no server is named: a site has an address of its own",
+        "429 and 503 are told by the vendor's page on limits: they are held as its 500 is",
+        "the rendered value of a field is described as an object without words; its example has some",
+    ),
 }
 _LABELED = "AssociationSpecWithLabel"
 
@@ -53,6 +58,7 @@ _LABELED = "AssociationSpecWithLabel"
 SENT_BESIDE: Mapping[str, frozenset[str]] = {
     "harvest": frozenset({"/error", "/error_description"}),
     "hubspot": frozenset({"/status", "/errorType", "/policyName"}),
+    "jira_service": frozenset(),
 }
 _COMPLAINTS_MAX = 10
 _DEALS = re.compile(r"/objects/deals?(?=/|$)")
@@ -72,7 +78,7 @@ def descriptions() -> Path:
     if not are_here():
         pytest.skip(
             "the vendors' descriptions are not here: whatever was asked of or told by a simulated"
-            " HubSpot or Harvest in this run was held against nothing; set TIELINE_SHARED to check it",
+            " HubSpot, Harvest or Jira in this run was held against nothing; set TIELINE_SHARED to check it",
             allow_module_level=True,
         )
     return _folder()
@@ -231,10 +237,13 @@ class _Told:
 def _find(vendor: str, method: str, target: str) -> _Place | None:
     path = unquote(urlsplit(target).path)
     specs: Sequence[Mapping[str, Any]]
-    if vendor == "harvest":
-        specs, path = _harvest(), path.removeprefix("/v2")
-    else:
-        specs, path = _hubspot(), _DEALS.sub("/objects/0-3", path)
+    match vendor:
+        case "harvest":
+            specs, path = _harvest(), path.removeprefix("/v2")
+        case "jira_service":
+            specs = _jira_service()
+        case _:
+            specs, path = _hubspot(), _DEALS.sub("/objects/0-3", path)
     places = [
         _Place(spec, template=template, path=path, method=method)
         for spec in specs
@@ -282,10 +291,10 @@ def _undescribed(
             yield from _undescribed(spec, schema.get("items", {}), item, at=f"{at}[]")
     if not isinstance(value, dict):
         return
-    choices = [_resolved(spec, choice) for choice in schema.get("anyOf", ())]
+    parts = [_resolved(spec, part) for word in ("anyOf", "allOf") for part in schema.get(word, ())]
     described = {
         name: one
-        for part in (schema, *choices)
+        for part in (schema, *parts)
         for name, one in (part.get("properties") or {}).items()
     }
     for name, item in value.items():
@@ -337,6 +346,20 @@ def _hubspot() -> tuple[Mapping[str, Any], ...]:
                 operation["responses"].get("204", {}).pop("content", None)
         specs.append(_kept(spec))
     return tuple(specs)
+
+
+@lru_cache(maxsize=1)
+def _jira_service() -> tuple[Mapping[str, Any], ...]:
+    path = descriptions() / "open" / "jira" / "jsm-request.trimmed.json"
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    spec["servers"] = [{"url": "https://example.atlassian.net"}]
+    value = spec["components"]["schemas"]["CustomerRequestFieldValueDTO"]["properties"]
+    value["renderedValue"]["additionalProperties"] = {"type": "string"}
+    for operations in spec["paths"].values():
+        for operation in operations.values():
+            answers = operation["responses"]
+            answers |= dict.fromkeys(("429", "503"), answers["500"])
+    return (_kept(spec),)
 
 
 def _without_null_choice(node: Any) -> Any:

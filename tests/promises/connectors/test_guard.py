@@ -11,7 +11,12 @@ import httpx
 import pytest
 
 from tests.promises.connectors.guard import NotDescribed, descriptions, hold
-from tests.promises.connectors.vendors import Vendor, running_harvest, running_hubspot
+from tests.promises.connectors.vendors import (
+    Vendor,
+    running_harvest,
+    running_hubspot,
+    running_service_desk,
+)
 from tieline.sandbox.exchanges import Exchange
 from tieline.sandbox.wire import Request, Response, json_response
 
@@ -20,6 +25,8 @@ descriptions()
 _HARVEST = {"authorization": "Bearer token", "harvest-account-id": "17", "user-agent": "test"}
 _HUBSPOT = {"authorization": "Bearer token"}
 _CLIENTS = "/v2/clients"
+_DESK = "/rest/servicedeskapi"
+_WHO = ("tieline@example.com", "token")
 
 
 @pytest.fixture
@@ -73,6 +80,22 @@ class TestWhatIsAsked:
         with pytest.raises(NotDescribed, match="mood"), running_hubspot(tmp_path) as vendor:
             httpx.request(**{**call, "url": vendor.url + call["url"]}, headers=_HUBSPOT)
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            {"method": "POST", "url": "/request", "json": {"serviceDeskId": "10", "mood": "good"}},
+            {"method": "POST", "url": "/request/FIN-1/comment", "json": {"public": "mood"}},
+            {"method": "GET", "url": "/requesttype", "params": {"mood": "good"}},
+            {"method": "GET", "url": "/moods"},
+        ],
+        ids=["property", "kind of value", "query", "address"],
+    )
+    def test_is_held_against_the_service_desk_too(
+        self, call: dict[str, Any], tmp_path: Path
+    ) -> None:
+        with pytest.raises(NotDescribed, match="mood"), running_service_desk(tmp_path) as vendor:
+            httpx.request(**{**call, "url": vendor.url + _DESK + call["url"]}, auth=_WHO)
+
     def test_is_seen_although_a_fault_came_before_the_vendor(self, tmp_path: Path) -> None:
         busy = {"add": [{"name": "f", "kind": "refuse_503_before"}]}
 
@@ -91,6 +114,14 @@ class TestWhatIsTold:
 
         with pytest.raises(NotDescribed, match="/mood"):
             hold(_told(refused), vendor="harvest")
+
+    def test_may_hold_no_more_than_is_described_however_deep(self) -> None:
+        """Parts of the service desk's schemas stand behind allOf."""
+        person = {"accountId": "1", "_links": {"self": "http://a", "mood": "bad"}}
+        shown = json_response({"issueKey": "FIN-1", "reporter": person})
+
+        with pytest.raises(NotDescribed, match="mood"):
+            hold(_told(shown, target="/rest/servicedeskapi/request/FIN-1"), vendor="jira_service")
 
     def test_must_be_json(self) -> None:
         garbled = Response(

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from tests.promises.connectors.guard import hold
-from tieline.sandbox import harvest, hubspot
+from tieline.sandbox import harvest, hubspot, service_desk
 from tieline.sandbox.exchanges import Exchange
 from tieline.sandbox.faults import FaultInjector
 from tieline.sandbox.front import ErrorAnswer, Front
@@ -22,6 +22,8 @@ from tieline.sandbox.hubspot import HubSpotServer
 from tieline.sandbox.hubspot_webhooks import Webhooks
 from tieline.sandbox.process import SandboxClock
 from tieline.sandbox.records import RecordStore
+from tieline.sandbox.service_desk import ServiceDeskServer
+from tieline.sandbox.service_desk_control import STANDARD
 from tieline.sandbox.wire import Answering, Delivering, listen, port_of
 from tieline.sdk import Connection
 
@@ -83,7 +85,24 @@ def running_hubspot(directory: Path) -> Iterator[Vendor]:
     yield from _running("hubspot", server.answer, hubspot.error_answer)
 
 
-def _running(name: str, answer: Answering, error_answer: ErrorAnswer) -> Iterator[Vendor]:
+@contextmanager
+def running_service_desk(directory: Path, *, may_be_refused: bool = False) -> Iterator[Vendor]:
+    server = ServiceDeskServer(
+        store=RecordStore(journal=directory / "service-desk.jsonl"),
+        clock=SandboxClock(),
+        email="tieline@example.com",
+        token="token",
+        requests_max=1000,
+    )
+    server.control.load(STANDARD)
+    yield from _running(
+        "jira_service", server.answer, service_desk.error_answer, may_be_refused=may_be_refused
+    )
+
+
+def _running(
+    name: str, answer: Answering, error_answer: ErrorAnswer, *, may_be_refused: bool = False
+) -> Iterator[Vendor]:
     exchanges: list[Exchange] = []
     front = Front(
         answer=answer,
@@ -94,7 +113,7 @@ def _running(name: str, answer: Answering, error_answer: ErrorAnswer) -> Iterato
     )
     with _serving(front.deliver) as url:
         yield Vendor(url=url, front=front, exchanges=exchanges)
-    hold(exchanges, vendor=name)
+    hold(exchanges, vendor=name, may_be_refused=may_be_refused)
 
 
 @contextmanager
