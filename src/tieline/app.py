@@ -44,9 +44,10 @@ BUILT_IN = {
     "tryton": "tieline.connectors.tryton",
     "filedrop": "tieline.connectors.filedrop",
     "webhook": "tieline.connectors.webhook",
+    "mail": "tieline.connectors.mail",
 }
 ENTRY_POINT_GROUP = "tieline.connectors"
-_PORTS = {"https": 443, "http": 80}
+_PORTS = {"https": 443, "http": 80, "smtps": 465, "smtp": 587}
 _work_class: ContextVar[int] = ContextVar("work_class", default=REFERENCE)
 
 

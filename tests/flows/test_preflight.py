@@ -13,13 +13,10 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import Firm
+from tests.support.certificate import ENDS_AT, write_certificate
 from tests.support.target import FixedClock, OneConnector
 
 from tieline.casework import list_cases
@@ -249,29 +246,7 @@ class TestTheForecast:
 class TestCertificates:
     @pytest.fixture
     def server(self, tmp_path: Path) -> Iterator[tuple[int, ssl.SSLContext, datetime]]:
-        ends_at = datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-            .not_valid_after(ends_at)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        pem = tmp_path / "server.pem"
-        pem.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
+        pem = write_certificate(tmp_path)
         serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         serving.load_cert_chain(pem)
         with socket.create_server(("localhost", 0)) as listener:
@@ -284,7 +259,7 @@ class TestCertificates:
             thread = threading.Thread(target=serve, daemon=True)
             thread.start()
             trusting = ssl.create_default_context(cafile=str(pem))
-            yield listener.getsockname()[1], trusting, ends_at
+            yield listener.getsockname()[1], trusting, ENDS_AT
             thread.join(timeout=5)
 
     def test_end_when_they_say(self, server: tuple[int, ssl.SSLContext, datetime]) -> None:

@@ -217,6 +217,7 @@ class TestTheCheck:
     def test_sends_an_event_that_the_receiver_takes(self, ear: Ear) -> None:
         assert self.check(ear.url, SECRET) == {
             "signing_secret": True,
+            "carries": True,
             "events": True,
             "legal_entities": True,
             "receiver": True,

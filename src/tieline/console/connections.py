@@ -215,6 +215,8 @@ def _says(row: Row, lag: int | None) -> tuple[str, bool]:
         return "Asked us to wait a moment", True
     if row["kind"] == "events":
         return _says_of_a_receiver(row)
+    if row["kind"] == "channel":
+        return ("Brings messages" if row["mode"] == "act" else "Brings nothing until it acts"), True
     if lag is None:
         return "Not read yet", False
     if lag > row["poll_seconds"] * _STALE_AFTER_POLLS:

@@ -100,6 +100,7 @@ SYSTEMS: Mapping[str, str] = {
     "tryton": "Tryton",
     "filedrop": "Files",
     "webhook": "Webhook",
+    "mail": "Mail",
 }
 MOVING = PERIOD_MOVING
 SAME_CLIENT = SAME_CLIENT_KIND
@@ -122,6 +123,7 @@ CHECKS: Mapping[str, str] = {
 KINDS: Mapping[str, str] = {
     "crm": "the CRM",
     "events": "who hears events",
+    "channel": "a channel to people",
     "erp": "the ERP",
     "hr": "the staffing files",
     "time": "the time tool",

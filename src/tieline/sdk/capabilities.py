@@ -31,6 +31,14 @@ class Undo(StrEnum):
     NONE = "none"
 
 
+class Repeats(StrEnum):
+    """Name how a notice that is sent once more after a lost answer is told from a second one."""
+
+    RECOGNIZED = "recognized"
+    ASKED = "asked"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NounWrite:
     """Declare one written noun. ``quantum_seconds`` is the smallest time the target can hold.
@@ -60,7 +68,11 @@ class StreamDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """Everything the rest of Tieline may know about a system."""
+    """Everything the rest of Tieline may know about a system.
+
+    ``notice_repeats`` is None where it carries no messages to people. ``address_schemes`` are those
+    that the address of a connection may begin with.
+    """
 
     system: str
     kind: str
@@ -75,6 +87,8 @@ class Capabilities:
     record_urls: Mapping[str, str]
     config_keys: tuple[str, ...]
     secret_names: tuple[str, ...]
+    notice_repeats: Repeats | None = None
+    address_schemes: tuple[str, ...] = ("https", "http")
 
     def write_of(self, noun: str) -> NounWrite:
         """Return the declaration of a written noun.
@@ -123,6 +137,8 @@ def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
         record_urls=dict(data.get("record_urls", {})),
         config_keys=tuple(data.get("config_keys", ())),
         secret_names=tuple(data.get("secret_names", ())),
+        notice_repeats=Repeats(data["notices"]["repeats"]) if "notices" in data else None,
+        address_schemes=tuple(data.get("address_schemes", ("https", "http"))),
     )
 
 

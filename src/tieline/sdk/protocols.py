@@ -239,6 +239,58 @@ class HearsEvents(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One message to people, in plain text.
+
+    ``notice_key`` stays the same however often it is sent. ``recipient`` names whom it is for in our
+    words (``person:ann``, ``queue:finance``), ``address`` where this channel reaches them: empty where
+    the channel leads to one place. ``acknowledge_url`` opens a page for who holds it: it goes to the
+    recipient and into no log.
+    """
+
+    notice_key: UUID
+    kind: str
+    is_urgent: bool
+    recipient: str
+    address: str = field(repr=False)
+    subject: str
+    text: str = field(repr=False)
+    entity_code: str | None
+    written_at: datetime
+    due_at: datetime | None
+    acknowledge_url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeReceipt:
+    """A channel took a notice; ``receiver_code`` is its own name for it, empty where it tells none."""
+
+    receiver_code: str
+
+
+class Messenger(Protocol):
+    """A channel to people. Its manifest says under ``[notices]`` how a repetition is told."""
+
+    def send(self, *, notice: Notice) -> NoticeReceipt:
+        """Send once. Neither address nor text of a notice may stand in an error.
+
+        :raises NotExecuted: it surely was not sent.
+        :raises Refused: the receiver refuses this notice for good.
+        :raises AskPerson: the channel refuses us until a person acts.
+        :raises OutcomeUnknown: it may or may not have arrived.
+        """
+        ...
+
+
+class FindsNotices(Protocol):
+    """A channel that can be asked whether a notice arrived, before it is sent once more."""
+
+    def find_notice(self, *, notice: Notice) -> NoticeReceipt | None:
+        """Return the receipt of a notice that stands there under its key, None where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MissingField:
     """A field that a mapping names and the system does not have."""
 

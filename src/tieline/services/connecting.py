@@ -100,7 +100,7 @@ def read_written(text: str, *, system: str, systems: Systems) -> WrittenConnecti
     except LookupError as error:
         raise UserMistake(str(error)) from error
     _check_names(table, manifest)
-    _check_values(table)
+    _check_values(table, manifest)
     config = {name: value for name, value in table.items() if name not in _OURS | _LEFT_ASIDE}
     kind = _kind(manifest, config)
     config.setdefault("streams", _streams(manifest, kind, config))
@@ -225,7 +225,7 @@ def _check_names(table: Mapping[str, Any], manifest: Capabilities) -> None:
         raise UserMistake(f"{', '.join(sorted(secret))} is a secret: it is asked for, not written")
 
 
-def _check_values(table: Mapping[str, Any]) -> None:
+def _check_values(table: Mapping[str, Any], manifest: Capabilities) -> None:
     key = table.get("connection_key")
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise UserMistake("connection_key is a lower-case word of at most 40 letters and digits")
@@ -234,9 +234,10 @@ def _check_values(table: Mapping[str, Any]) -> None:
     for name in _SECONDS:
         if name in table and (type(table[name]) is not int or table[name] < 0):
             raise UserMistake(f"{name} is a whole number of seconds")
-    address = table.get("base_url", "https://")
-    if not isinstance(address, str) or not address.startswith(("https://", "http://")):
-        raise UserMistake("base_url is an address that begins with https://")
+    begins = tuple(f"{scheme}://" for scheme in manifest.address_schemes)
+    address = table.get("base_url", begins[0])
+    if not isinstance(address, str) or not address.startswith(begins):
+        raise UserMistake(f"base_url is an address that begins with {begins[0]}")
     for name in ("allowed_hosts", "streams"):
         if not _is_words(table.get(name, [])):
             raise UserMistake(f"{name} is a list of words")
@@ -247,6 +248,8 @@ def _is_words(value: object) -> bool:
 
 
 def _kind(manifest: Capabilities, config: Mapping[str, Any]) -> str:
+    if manifest.notice_repeats is not None and config.get("carries") == "notices":
+        return "channel"
     if manifest.kind != "file":
         return manifest.kind
     return "time" if "time_entries" in config.get("files", {}) else "hr"

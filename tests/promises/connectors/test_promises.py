@@ -17,7 +17,7 @@ from tieline.sandbox.exchanges import Exchange
 from tieline.sdk import quality, scaffold
 from tieline.sdk.promises import load_subject, problems_of
 
-OURS = ("harvest", "hubspot", "tryton", "filedrop", "webhook")
+OURS = ("harvest", "hubspot", "tryton", "filedrop", "webhook", "mail")
 PACKAGES = sorted(
     {f"tieline.connectors.{name}" for name in OURS}
     | {point.value for point in entry_points(group="tieline.connectors")}
