@@ -60,7 +60,7 @@ class ServiceDeskServer:
         self.index_lag_ms = index_lag_ms
         # What the account may not do: see, create, comment, transition.
         self.refused: frozenset[str] = frozenset()
-        self._account = {"account_id": "account-1", "email": email, "name": "Tieline"}
+        self.account = {"account_id": "account-1", "email": email, "name": "Tieline"}
         self._credentials = "Basic " + base64.b64encode(f"{email}:{token}".encode()).decode()
         self._requests_max = requests_max
         self._recent: deque[float] = deque()
@@ -191,25 +191,32 @@ class ServiceDeskServer:
 
     # -- requests ----------------------------------------------------------------------------------
 
-    def _owns(self, request: Record) -> bool:
-        mine = self._account["account_id"]
-        return mine in (request["reporter"]["account_id"], *request["participants"])
+    def _sees(self, request: Record, ownership: frozenset[str] = frozenset()) -> bool:
+        mine = self.account["account_id"]
+        is_owner = bool(request["reporter"]["account_id"] == mine)
+        is_taking_part = mine in request["participants"]
+        if not ownership or "ALL_REQUESTS" in ownership:
+            return is_owner or is_taking_part
+        return (is_owner and "OWNED_REQUESTS" in ownership) or (
+            is_taking_part and "PARTICIPATED_REQUESTS" in ownership
+        )
 
     def _visible(self, key: str) -> Record:
         request = self.get_request(key)
-        if not self._owns(request) or "see" in self.refused:
+        if not self._sees(request) or "see" in self.refused:
             raise Refusal(403, "You do not have the permission to see this request.")
         return request
 
     def _search(self, request: Request) -> Response:
         query = request.query
         self._check_place(query)
+        ownership = _values(request, "requestOwnership")
         term = query.get("searchTerm", "")
         status = query.get("requestStatus", "ALL_REQUESTS")
         found = [
             one
             for one in self.store.table(REQUESTS).values()
-            if self._owns(one)
+            if self._sees(one, ownership)
             and query.get("serviceDeskId", str(one["desk_id"])) == str(one["desk_id"])
             and query.get("requestTypeId", str(one["request_type_id"]))
             == str(one["request_type_id"])
@@ -249,7 +256,7 @@ class ServiceDeskServer:
         if body.get("requestParticipants") or body.get("raiseOnBehalfOf"):
             raise Refusal(400, "The customer does not exist.")
         fields = model.check_fields(body.get("requestFieldValues") or {}, kind)
-        record = self.new_request(kind, fields, reporter=self._account)
+        record = self.new_request(kind, fields, reporter=self.account)
         self._written[record["id"]] = monotonic()
         self._commit(REQUESTS, record, "create")
         return json_response(model.shown_request(record, _base(request)), status=201)
@@ -313,7 +320,7 @@ class ServiceDeskServer:
         return json_response(shown, status=201)
 
     def _add_comment(self, record: Record, text: str, *, is_public: bool) -> Record:
-        comment = self.new_comment(record, text, is_public=is_public, author=self._account)
+        comment = self.new_comment(record, text, is_public=is_public, author=self.account)
         self._commit(COMMENTS, comment, "create")
         active = {**self.get_request(record["key"]), "active_at": comment["created_at"]}
         self._commit(REQUESTS, active, "update")

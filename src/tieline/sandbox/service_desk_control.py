@@ -104,12 +104,14 @@ class ServiceDeskControl:
         }
 
     def _raise(self, body: Mapping[str, Any]) -> object:
-        """Raise a request as another customer does in the portal."""
+        """Raise a request as another customer does in the portal, and perhaps let us take part."""
         customer = {"account_id": "customer-1", "email": "c@example.com", "name": "Cy Customer"}
         kinds = self._store.table(REQUEST_TYPES)
         record = self._server.new_request(
             kinds[int(body["request_type_id"])], dict(body["fields"]), reporter=customer
         )
+        if body.get("shared"):
+            record["participants"] = [self._server.account["account_id"]]
         self._store.commit([self._change(REQUESTS, record, "create")])
         return {"key": record["key"]}
 
@@ -120,15 +122,16 @@ class ServiceDeskControl:
         return {"key": request["key"]}
 
     def _comment(self, body: Mapping[str, Any]) -> object:
-        """Answer a request as an agent does."""
-        comment = self._server.new_comment(
-            self._server.get_request(body["key"]),
-            body["body"],
-            is_public=body.get("public", True),
-            author=AGENT,
-        )
-        self._store.commit([self._change(COMMENTS, comment, "create")])
-        return {"id": comment["id"]}
+        """Answer a request as an agent does, ``count`` times."""
+        request = self._server.get_request(body["key"])
+        comments = [
+            self._server.new_comment(
+                request, body["body"], is_public=body.get("public", True), author=AGENT
+            )
+            for _ in range(body.get("count", 1))
+        ]
+        self._store.commit([self._change(COMMENTS, one, "create") for one in comments])
+        return {"ids": [one["id"] for one in comments]}
 
     def _move(self, body: Mapping[str, Any]) -> object:
         """Bring a request into a status, whatever the workflow says; without one, open it."""

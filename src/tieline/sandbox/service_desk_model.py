@@ -45,12 +45,17 @@ _LABELS = {"summary": "Summary", "description": "What has happened?"}
 # The marks of the vendor's text notation that make more of a text than its words.
 _MARKUP = re.compile(
     r"\\(?P<plain>[^a-zA-Z0-9\s])"
+    r"|^[ ]*(?P<heading>h[1-6])\.[ ]"
+    r"|^[ ]*(?P<quote>bq)\.[ ]"
+    r"|^[ ]*(?P<item>[*#-]+)[ ]"
+    r"|(?P<face>\((?:[xiyn/!?+*-]|on|off)\))"
     r"|(?P<image>!\S+?!)"
     r"|\[~accountid:(?P<person>[^\]]+)\]"
     r"|\[(?P<words>[^|\]]+)\|(?P<place>[^\]]+)\]"
     r"|\{(?P<macro>\w[^}]*)\}"
     r"|(?<!\w)\*(?P<bold>[^\s*][^*\n]*)\*(?!\w)"
-    r"|(?<!\w)_(?P<italic>[^\s_][^_\n]*)_(?!\w)"
+    r"|(?<!\w)_(?P<italic>[^\s_][^_\n]*)_(?!\w)",
+    re.MULTILINE,
 )
 
 
@@ -138,6 +143,14 @@ def _marked(mark: re.Match[str]) -> str:
     match found:
         case {"plain": sign}:
             return sign
+        case {"heading": level}:
+            return f"<{level}>"
+        case {"quote": _}:
+            return "<blockquote>"
+        case {"item": _}:
+            return "<li>"
+        case {"face": sign}:
+            return f'<img class="emoticon" alt="{sign}"/>'
         case {"image": place}:
             return f'<img src="{place}"/>'
         case {"person": person}:

@@ -59,8 +59,10 @@ class TestRequests:
         _create(desk, "Harvest is down [tl3f]")
         other = {"summary": "Tryton is down too"}
         desk.do("raise", {"request_type_id": "25", "fields": other})
+        desk.do("raise", {"request_type_id": "25", "fields": other, "shared": True})
 
-        assert _found(desk, "searchTerm=tryton") == ["FIN-1"]
+        assert _found(desk, "searchTerm=tryton") == ["FIN-4", "FIN-1"]
+        assert _found(desk, "searchTerm=tryton&requestOwnership=OWNED_REQUESTS") == ["FIN-1"]
         assert _found(desk, "searchTerm=down%20TL3F") == ["FIN-2"]
         assert _found(desk, "searchTerm=tl*") == ["FIN-2", "FIN-1"]
         assert _found(desk, "searchTerm=tl2f") == []
