@@ -248,6 +248,7 @@ class _Closing(httpx.Client):
 
 
 _PORTS = {"https": 443, "http": 80}
+_SENTENCES = ("message", "errorMessage")
 _READ = "read"
 _WRITE = "write"
 _NEVER_SENT = (
@@ -307,15 +308,14 @@ def _error_of_status(
 
 
 def refusal_message(body: bytes) -> str:
-    """Return the vendor's own short sentence where it keeps one under ``message``, else ''."""
+    """Return the vendor's own short sentence where it keeps one under a name we know, else ''."""
     try:
         content = decode_exact(body)
     except NotJson:
         return ""
-    message = content.get("message") if isinstance(content, dict) else None
-    if not isinstance(message, str):
-        return ""
-    return " ".join(message.split())[:REFUSAL_CHARACTERS_MAX]
+    told = [content.get(name) for name in _SENTENCES] if isinstance(content, dict) else []
+    sentence = next((one for one in told if isinstance(one, str)), "")
+    return " ".join(sentence.split())[:REFUSAL_CHARACTERS_MAX]
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tieline.canonical import Command
 from tieline.sdk.capabilities import Capabilities, load_manifest
-from tieline.sdk.protocols import Connection, RawRecord
+from tieline.sdk.protocols import Connection, Notice, RawRecord
 
 CANARY = "canary-5e7d21c0-"  # Stands in every secret; must never be seen in an error.
 TIMEOUT_SECONDS = 10  # No misbehavior is silence: only a starved machine takes so long.
@@ -23,8 +23,8 @@ TIMEOUT_SECONDS = 10  # No misbehavior is silence: only a starved machine takes 
 class Rehearsal:
     """What a connector's ``rehearsal.py`` says of itself under the name ``REHEARSAL``.
 
-    ``commands`` holds one command of every noun it writes; ``is_http`` is False where no call is
-    made. ``secrets`` are shapes with ``{canary}`` where a secret needs one. ``questions`` are what
+    ``commands`` holds one command of every noun it writes, ``notices`` messages that it brings to
+    people; ``is_http`` is False where no call is made. ``secrets`` are shapes with ``{canary}`` where a secret needs one. ``questions`` are what
     a write asks first where asking is a POST too: words of the question and the vendor's answer,
     so that the write itself is what meets the bad day.
     """
@@ -32,6 +32,7 @@ class Rehearsal:
     config: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, str] | None = None
     commands: tuple[Command, ...] = ()
+    notices: tuple[Notice, ...] = ()
     is_http: bool = True
     questions: tuple[tuple[bytes, bytes], ...] = ()
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tieline.canonical import Approval, Command, TimeEntry
@@ -23,9 +24,11 @@ from tieline.sdk.capabilities import Strategy, Undo
 from tieline.sdk.promises import server as bad
 from tieline.sdk.promises.rehearsal import CANARY, Subject
 from tieline.sdk.promises.server import Misbehavior, closed_port, misbehaving
-from tieline.sdk.protocols import RawRecord, Translated, Untranslatable
+from tieline.sdk.protocols import Notice, RawRecord, Translated, Untranslatable
 
 Problems = list[str]
+_Call = Callable[[str], BaseException | None]
+_NOTICE = "notice"
 _NOWHERE = "http://127.0.0.1:9"
 _FOLDER = ("manifest.toml", "quality.toml", "connector.py", "translate.py", "fixtures")
 _IMPURE = frozenset(
@@ -179,20 +182,26 @@ def _rate_limit_honored(subject: Subject) -> Problems:
     def is_patient(error: BaseException | None) -> bool:
         return isinstance(error, TryAgain) and error.retry_after_seconds == 7
 
-    return _wire(subject, bad.LIMITED, is_patient, "TryAgain that carries Retry-After")
+    wanted = "TryAgain that carries Retry-After"
+    return _wire(subject, bad.LIMITED, is_patient, wanted, with_notices=True)
 
 
 def _credentials_refused_once(subject: Subject) -> Problems:
     problems = []
     for behavior in (bad.UNAUTHORIZED, bad.FORBIDDEN):
         problems += _wire(
-            subject, behavior, lambda error: isinstance(error, AskPerson), "AskPerson"
+            subject,
+            behavior,
+            lambda error: isinstance(error, AskPerson),
+            "AskPerson",
+            with_notices=True,
         )
         if subject.rehearsal is not None and subject.rehearsal.is_http:
-            with misbehaving(behavior) as vendor:
-                _read_error(subject, vendor.url, subject.manifest.streams[0].name)
+            for name, call in _calls(subject, with_notices=True)[:1]:
+                with misbehaving(behavior) as vendor:
+                    call(vendor.url)
                 if len(vendor.methods) > 1:
-                    problems.append(f"a stream called {len(vendor.methods)} times after a refusal")
+                    problems.append(f"{name} called {len(vendor.methods)} times after a refusal")
     return problems
 
 
@@ -269,7 +278,7 @@ def _secrets_stay_out(subject: Subject) -> Problems:
     for behavior in (bad.UNAUTHORIZED, bad.INVALID, bad.BROKEN, bad.GARBAGE, bad.REDIRECT):
         with misbehaving(behavior) as vendor:
             errors = [_read_error(subject, vendor.url, s.name) for s in subject.manifest.streams]
-            errors += [_write_error(subject, vendor.url, c) for c in subject.rehearsal.commands]
+            errors += [_write_error(subject, vendor.url, c) for c in _sent(subject)]
         problems += [
             f"a secret stands in the error after {behavior.name}"
             for error in errors
@@ -291,10 +300,10 @@ def _writes_made_safe(subject: Subject) -> Problems:
         c.noun for c in rehearsal.commands
     }
     problems += [f"rehearsal.py has no command for {noun}" for noun in sorted(missing)]
-    for command in rehearsal.commands if rehearsal.is_http else ():
+    for command in _sent(subject) if rehearsal.is_http else ():
         error = _write_error(subject, closed_port(), command)
         if not isinstance(error, NotExecuted):
-            problems.append(f"{command.noun}: nobody listens, and that is not NotExecuted")
+            problems.append(f"{_noun(command)}: nobody listens, and that is not NotExecuted")
         problems += _write_wire(subject, command, bad.INVALID, Refused | TryAgain | AskPerson)
         problems += _write_wire(subject, command, bad.LIMITED, NotExecuted)
     return problems
@@ -305,7 +314,7 @@ def _lost_answer(subject: Subject) -> Problems:
     if rehearsal is None or not rehearsal.is_http:
         return []
     problems = []
-    for command in rehearsal.commands:
+    for command in _sent(subject):
         for behavior in (bad.DROPPED, bad.CUT, bad.GARBAGE, bad.EMPTY, bad.BROKEN, bad.BUSY):
             problems += _write_wire(subject, command, behavior, OutcomeUnknown)
     return problems
@@ -341,19 +350,37 @@ def _wire(
     behavior: Misbehavior,
     is_right: Callable[[BaseException | None], bool],
     wanted: str,
+    *,
+    with_notices: bool = False,
 ) -> Problems:
     if subject.rehearsal is None or not subject.rehearsal.is_http:
         return []
     problems = []
-    for stream in subject.manifest.streams:
+    for name, call in _calls(subject, with_notices=with_notices):
         with misbehaving(behavior) as vendor:
-            error = _read_error(subject, vendor.url, stream.name)
+            error = call(vendor.url)
         if not is_right(error):
-            problems.append(f"{stream.name} after {behavior.name}: {_named(error)}, not {wanted}")
+            problems.append(f"{name} after {behavior.name}: {_named(error)}, not {wanted}")
     return problems
 
 
-def _write_wire(subject: Subject, command: Command, behavior: Misbehavior, wanted: Any) -> Problems:
+def _calls(subject: Subject, *, with_notices: bool) -> list[tuple[str, _Call]]:
+    """Return by name what can be tried at an address: the reads, and perhaps the messages."""
+    calls: list[tuple[str, _Call]] = [
+        (stream.name, partial(_read_error, subject, stream=stream.name))
+        for stream in subject.manifest.streams
+    ]
+    if with_notices and subject.rehearsal is not None:
+        calls += [
+            (_NOTICE, partial(_write_error, subject, command=notice))
+            for notice in subject.rehearsal.notices
+        ]
+    return calls
+
+
+def _write_wire(
+    subject: Subject, command: Command | Notice, behavior: Misbehavior, wanted: Any
+) -> Problems:
     questions = () if subject.rehearsal is None else subject.rehearsal.questions
     with misbehaving(behavior, questions=questions) as vendor:
         error = _write_error(subject, vendor.url, command)
@@ -362,7 +389,7 @@ def _write_wire(subject: Subject, command: Command, behavior: Misbehavior, wante
     is_right = isinstance(error, wanted if is_sent else NotExecuted | Refused | AskPerson)
     if is_right:
         return []
-    return [f"{command.noun} after {behavior.name}: {_named(error)}"]
+    return [f"{_noun(command)} after {behavior.name}: {_named(error)}"]
 
 
 def _read_error(subject: Subject, url: str, stream: str) -> BaseException | None:
@@ -370,9 +397,20 @@ def _read_error(subject: Subject, url: str, stream: str) -> BaseException | None
     return _error_of(lambda: list(connector.pages(stream=stream, cursor=None, is_full=True)))
 
 
-def _write_error(subject: Subject, url: str, command: Command) -> BaseException | None:
+def _write_error(subject: Subject, url: str, command: Command | Notice) -> BaseException | None:
     connector = subject.build(base_url=url)
+    if isinstance(command, Notice):
+        return _error_of(lambda: connector.send(notice=command))
     return _error_of(lambda: connector.write(command=command))
+
+
+def _sent(subject: Subject) -> tuple[Command | Notice, ...]:
+    rehearsal = subject.rehearsal
+    return () if rehearsal is None else (*rehearsal.commands, *rehearsal.notices)
+
+
+def _noun(command: Command | Notice) -> str:
+    return _NOTICE if isinstance(command, Notice) else command.noun
 
 
 def _error_of(call: Callable[[], object]) -> BaseException | None:
