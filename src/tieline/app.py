@@ -45,6 +45,7 @@ BUILT_IN = {
     "filedrop": "tieline.connectors.filedrop",
     "webhook": "tieline.connectors.webhook",
     "mail": "tieline.connectors.mail",
+    "jira_service": "tieline.connectors.jira_service",
 }
 ENTRY_POINT_GROUP = "tieline.connectors"
 _PORTS = {"https": 443, "http": 80, "smtps": 465, "smtp": 587}

@@ -156,8 +156,8 @@ class TestTheExamples:
         else:
             written = read_written(text, system=system, systems=InstalledSystems())
             assert written.system == system
-            # Who hears events is told, and not read.
-            assert bool(written.config["streams"]) is (written.kind != "events")
+            # Who hears events or brings messages is told, and not read.
+            assert bool(written.config["streams"]) is (written.kind not in ("events", "channel"))
 
 
 class TestTheChecks:

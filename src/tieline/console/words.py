@@ -101,6 +101,7 @@ SYSTEMS: Mapping[str, str] = {
     "filedrop": "Files",
     "webhook": "Webhook",
     "mail": "Mail",
+    "jira_service": "Jira Service Management",
 }
 MOVING = PERIOD_MOVING
 SAME_CLIENT = SAME_CLIENT_KIND

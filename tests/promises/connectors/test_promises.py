@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from tests.promises.connectors.guard import REPAIRS, as_exchange, hold
-from tieline.kernel.errors import UserMistake
+from tieline.connectors.jira_service import JiraServiceConnector
+from tieline.kernel.errors import NotExecuted, OutcomeUnknown, UserMistake
 from tieline.sandbox.exchanges import Exchange
-from tieline.sdk import quality, scaffold
+from tieline.sdk import Notice, NoticeReceipt, quality, scaffold
 from tieline.sdk.promises import load_subject, problems_of
 
-OURS = ("harvest", "hubspot", "tryton", "filedrop", "webhook", "mail")
+OURS = ("harvest", "hubspot", "tryton", "filedrop", "webhook", "mail", "jira_service")
 PACKAGES = sorted(
     {f"tieline.connectors.{name}" for name in OURS}
     | {point.value for point in entry_points(group="tieline.connectors")}
@@ -112,6 +113,24 @@ class TestTheScale:
 
         broken = {one.rule for one in report.results if one.problems}
         assert broken == {"pure_translate", "required_by_index"}
+
+    def test_a_message_that_would_be_sent_twice_is_seen(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        subject = load_subject("tieline.connectors.jira_service")
+        send = JiraServiceConnector.send
+
+        def hasty(self: JiraServiceConnector, *, notice: Notice) -> NoticeReceipt:
+            try:
+                return send(self, notice=notice)
+            except OutcomeUnknown as error:
+                raise NotExecuted(str(error)) from error
+
+        monkeypatch.setattr(JiraServiceConnector, "send", hasty)
+
+        problems = problems_of(rule="lost_answer_leaves_one", subject=subject)
+
+        assert "notice after answer dropped: NotExecuted" in problems
 
     def test_an_answer_without_a_reason_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
