@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import hmac
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -67,6 +69,8 @@ class Books:
                 return json_response({"totals": self._totals(request.query)})
             case "POST", "/v1/lines":
                 return self._store(json.loads(request.body)["lines"])
+            case "POST", "/v1/import":
+                return self._store(_rows(request.body))
             case "POST", "/v1/lines/search" if self.profile != "naive-erp":
                 return json_response({"lines": self._find(json.loads(request.body)["references"])})
             case "POST", "/v1/lines/void" if self.profile != "naive-erp":
@@ -149,6 +153,16 @@ class Books:
             **line,
         }
         self.journal.write(json.dumps(entry) + "\n")
+
+
+def _rows(body: bytes) -> list[Line]:
+    """Read a file as it stands: columns in any order, every value a word, seconds in digits."""
+    rows: list[Line] = list(csv.DictReader(io.StringIO(body.decode("utf-8"), newline="")))
+    for row in rows:
+        if None in row or not re.fullmatch(r"[0-9]+", row["seconds"] or ""):
+            raise Refusal("a row has a value for each column, and seconds in digits")
+        row["seconds"] = int(row["seconds"])
+    return rows
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -19,7 +19,7 @@ from tieline.canonical import (
     TaskCommand,
     TimeLineCommand,
 )
-from tieline.connectors.tryton import invoicing, translate, undoing
+from tieline.connectors.tryton import invoicing, loading, translate, undoing
 from tieline.connectors.tryton.streams import (
     PAGE_ROWS_MAX,
     STREAMS,
@@ -47,6 +47,8 @@ from tieline.sdk import (
     Connection,
     FiscalPeriod,
     HourSum,
+    ImportLayout,
+    ImportLine,
     InvoiceDraft,
     InvoiceLine,
     LineTotal,
@@ -519,6 +521,36 @@ class TrytonConnector:
             ["company", "start_date", "end_date"],
         )
         return {str(row["id"]): row for row in rows}
+
+    # -- what people load from a file ----------------------------------------------------------
+
+    def import_layout(self) -> ImportLayout:
+        """Return the columns of Tryton's own import of time lines."""
+        return loading.LAYOUT
+
+    def import_row(self, *, line: ImportLine) -> tuple[str, ...] | Untranslatable:
+        """Return a line's values in the order of the columns."""
+        return loading.row(line)
+
+    def find_loaded(
+        self, *, entity_code: str, lines: Sequence[TimeLineCommand], since: datetime
+    ) -> list[StoredLine]:
+        """Return what stands of lines that were given out in a file."""
+        return loading.find(
+            session=self._sessions.get(entity_code=entity_code),
+            company_id=self._company(entity_code),
+            entity_code=entity_code,
+            lines=lines,
+            since=since,
+        )
+
+    def adopt_lines(self, *, entity_code: str, lines: Sequence[StoredLine]) -> None:
+        """Give lines that were loaded from a file their uuid."""
+        loading.adopt(
+            session=self._sessions.get(entity_code=entity_code),
+            company_id=self._company_before_write(entity_code),
+            lines=lines,
+        )
 
     # -- invoices ----------------------------------------------------------------------------
 

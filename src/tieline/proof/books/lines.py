@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +16,18 @@ from tieline.sdk import (
     Capabilities,
     CheckItem,
     CheckReport,
+    ColumnKind,
     Connection,
+    ImportColumn,
+    ImportLayout,
+    ImportLine,
     LineTotal,
     NounWrite,
     Receipt,
     StoredLine,
     Strategy,
     Undo,
+    Untranslatable,
 )
 from tieline.sdk.http import HttpClient
 
@@ -64,7 +69,9 @@ def build(
 ) -> BooksConnector:
     """Make the connector of one set of books."""
     token = connection.secrets.get(TOKEN, "")
-    return BooksConnector(
+    # Books without references could never say what was loaded: they get no file.
+    kind = LoadedBooks if connection.config.get("has_references", True) else BooksConnector
+    return kind(
         connection=connection,
         client=HttpClient(
             connection=connection,
@@ -142,6 +149,43 @@ class BooksConnector:
         if self.connection.config.get("has_references", True):
             content["reference"] = str(line.business_key)
         return content
+
+
+class LoadedBooks(BooksConnector):
+    """Books whose people load lines from a file, each under its reference."""
+
+    def import_layout(self) -> ImportLayout:
+        """Return the columns that ``/v1/import`` reads."""
+        return _LAYOUT
+
+    def import_row(self, *, line: ImportLine) -> tuple[str, ...] | Untranslatable:
+        """Return a line's values in the order of the columns."""
+        words = self.as_line(line.command)
+        return tuple(str(words[column.name]) for column in _LAYOUT.columns)
+
+    def find_loaded(
+        self, *, entity_code: str, lines: Sequence[TimeLineCommand], since: datetime
+    ) -> list[StoredLine]:
+        """Return the lines that stand under their references."""
+        return self.read_lines(entity_code=entity_code, keys=[line.business_key for line in lines])
+
+    def adopt_lines(self, *, entity_code: str, lines: Sequence[StoredLine]) -> None:
+        """Change nothing: the reference came with the file."""
+
+
+_LAYOUT = ImportLayout(
+    columns=(
+        ImportColumn(name="person", kind=ColumnKind.WORD),
+        ImportColumn(name="task", kind=ColumnKind.WORD),
+        ImportColumn(name="date", kind=ColumnKind.NUMBER),
+        ImportColumn(name="seconds", kind=ColumnKind.NUMBER),
+        ImportColumn(name="reference", kind=ColumnKind.TEXT, carries_key=True),
+    ),
+    dates="YYYY-MM-DD",
+    durations="whole seconds",
+    lines_max=5000,
+    steps=("Send the file to /v1/import once: all lines are stored, or none.",),
+)
 
 
 def _stored(line: dict[str, Any], entity_code: str) -> StoredLine:
