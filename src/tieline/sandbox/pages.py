@@ -46,11 +46,15 @@ def _content(response: Response) -> Json:
 
 
 def _page(response: Response) -> tuple[str, list[Json]] | None:
-    """Return the name and records of a page: its only list."""
+    """Return the name and records of a page: its only list, but for what a vendor says of the page."""
     content = _content(response)
     if response.status != 200 or not isinstance(content, dict):
         return None
-    lists = [(name, value) for name, value in content.items() if isinstance(value, list)]
+    lists = [
+        (name, value)
+        for name, value in content.items()
+        if isinstance(value, list) and not name.startswith("_")
+    ]
     return lists[0] if len(lists) == 1 and lists[0][1] else None
 
 

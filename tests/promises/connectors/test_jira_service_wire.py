@@ -17,7 +17,7 @@ import pytest
 
 from tests.promises.connectors.vendors import Vendor, running_service_desk
 from tieline.connectors import jira_service
-from tieline.kernel.errors import AskPerson, NotExecuted, OutcomeUnknown, Refused
+from tieline.kernel.errors import AskPerson, NotExecuted, OutcomeUnknown, Refused, StreamBroken
 from tieline.sdk import Notice
 
 SECRETS = {"email": "tieline@example.com", "api_token": "token"}
@@ -133,8 +133,9 @@ class TestANotice:
             {"due_at": None},
             {"entity_code": "HR-UK"},
             {"recipient": "queue:delivery"},
+            {"is_urgent": False},
         ],
-        ids=["deadline", "without", "legal entity", "recipient"],
+        ids=["deadline", "without", "legal entity", "recipient", "weight"],
     )
     def test_about_another_matter_becomes_another_request(
         self,
@@ -220,6 +221,18 @@ class TestABadDay:
         assert told.value.retry_after_seconds == 9
         assert connector.find_notice(notice=_notice()) is None
         assert _records(vendor, "requests") == []
+
+    @pytest.mark.parametrize("fault", ["skipped_page", "duplicate_page"])
+    def test_a_page_that_slips_is_noticed(
+        self, connector: jira_service.JiraServiceConnector, vendor: Vendor, fault: str
+    ) -> None:
+        connector.send(notice=_notice())
+        _on(vendor, r"/request\?", fault, method="GET")
+
+        with pytest.raises(StreamBroken):
+            connector.find_notice(notice=_notice())
+
+        assert connector.find_notice(notice=_notice()) is not None
 
     @pytest.mark.parametrize("fault", ["refuse_503_before", "rate_limit_429", "truncated_body"])
     def test_a_question_before_that_gets_no_answer_is_nothing_sent(

@@ -37,7 +37,9 @@ def matter_word(notice: Notice) -> str:
     if notice.due_at is None:
         return notice_word(notice)
     due_at = notice.due_at.astimezone(UTC).isoformat()
-    return key_word(f"matter:{notice.recipient}:{notice.entity_code}:{due_at}")
+    # What cannot wait would be overlooked below what can.
+    weight = "urgent" if notice.is_urgent else "usual"
+    return key_word(f"matter:{weight}:{notice.recipient}:{notice.entity_code}:{due_at}")
 
 
 def key_word(key: str) -> str:
