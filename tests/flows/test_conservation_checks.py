@@ -15,6 +15,7 @@ from tieline.canonical import Approval, TimeEntry
 from tieline.casework import CaseSummary, list_cases
 from tieline.intake import Reader
 from tieline.kernel.errors import AskPerson
+from tieline.posting import list_stops
 from tieline.reconciliation import Check, list_checks, list_differences
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
@@ -124,6 +125,20 @@ class World:
                 (each.side, each.project_ref, each.theirs_seconds, each.ours_seconds, each.checks)
                 for each in list_differences(connection)
             ]
+
+    def stops(self) -> list[tuple[str | None, ...]]:
+        with self.worker.transaction() as connection:
+            return sorted(
+                (
+                    each.check_name,
+                    each.source_connection,
+                    each.target_connection,
+                    each.entity_code,
+                    each.period_code,
+                    each.project_code,
+                )
+                for each in list_stops(connection)
+            )
 
     def incidents(self, reason: str) -> tuple[CaseSummary, ...]:
         with self.worker.transaction() as connection:
@@ -302,6 +317,35 @@ class TestADifference:
         (incident,) = world.incidents(TARGET_DIFFERS)
         assert (incident.thing_key, incident.seconds) == ("books:DE", 3600)
         assert world.differences() == [("target", "work-P-DE", 3600, 7200, 2)]
+
+
+class TestAStop:
+    def test_follows_the_second_reading_and_goes_after_two_that_agree(self, world: World) -> None:
+        for ref in ("p1", "p2"):
+            world.rows(
+                "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+                " SELECT 'clock', 'project', %s, project_id, 'test', %s FROM project WHERE %s = 'p1'",
+                ref, NOW, ref,
+            )  # fmt: skip
+        world.sides.hours["4"] = HOUR  # It never came to us.
+        world.sides.hours["5"] = replace(HOUR, project_ref="p2")  # Of a project that nobody linked.
+        world.sides.totals["work-P-DE"] = 3600
+        world.ask()
+        assert world.stops() == []
+
+        world.ask()
+        assert world.stops() == [
+            ("reconciliation.source_differs", "clock", None, "DE", "2026-10", "P-DE"),
+            ("reconciliation.target_differs", None, "books", "DE", "2026-10", "P-DE"),
+        ]
+
+        world.sides.totals["work-P-DE"] = 7200
+        world.sides.is_refusing = True
+        world.ask()
+        world.ask()
+        assert [stop[0] for stop in world.stops()] == ["reconciliation.source_differs"]
+        states = world.rows("SELECT check_name, state FROM check_result ORDER BY 1")
+        assert [row["state"] for row in states] == ["not_checked", "green"]
 
 
 class TestWhatIsNoDifference:

@@ -103,6 +103,22 @@ class TestDrafting:
         assert _draft(scene) == Done()
         assert len(scene.erp.invoices) == 1
 
+    def test_waits_while_posting_is_stopped(self, scene: Scene) -> None:
+        scene.release()
+        _ask(scene)
+        with scene.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO posting_stop (check_name, subject, scope_key, target_connection,"
+                " project_id, because, fingerprint, since, last_red_at)"
+                " SELECT 'check.ledger', '', 'x', 'books', %s, 'it differs', '', %s, %s",
+                (scene.project["project_id"], NOW, NOW),
+            )
+
+        outcome = _draft(scene)
+
+        assert isinstance(outcome, Again)
+        assert scene.erp.calls == 0
+
     def test_a_refusal_is_told(self, scene: Scene) -> None:
         scene.release()
         _ask(scene)

@@ -19,7 +19,7 @@ _OUTSIDE = frozenset({"sandbox", "proof", "console", "rehearsal.py"})
 _STATEMENT_REASON = re.compile(r"SELECT '([a-z]+\.[a-z_]+)'")
 # The families of reasons and problem codes; what begins otherwise is a file, a field or a vendor's word.
 _FAMILIES = frozenset(
-    "assignment call case client connection contract database deal event explain file harvest hubspot"
+    "assignment call case check client connection contract database deal event explain file harvest hubspot"
     " idempotency_key intake invoice key person posted posting preflight project proposal read reconciliation register release"
     " request source target tieline translate vendor webhook write".split()
 )
@@ -27,6 +27,7 @@ _NO_CODES = frozenset(
     {
         "case.leave_out",  # Kinds of proposals.
         "client.same_client",
+        "posting.lift_stop",
         "project.work",  # A model of the ERP.
         "project.work.status",
         "translate.py",

@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout
 from tieline import __version__
 from tieline.cli import (
     cases,
+    checking,
     closing,
     connections,
     connectors,
@@ -52,6 +53,7 @@ for _module in (
     register,
     hours,
     cases,
+    checking,
     closing,
     explaining,
     revenue,

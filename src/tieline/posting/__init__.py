@@ -1,7 +1,8 @@
 """Write to targets so that one business event has at most one effect, whatever breaks.
 
 In: requests and planned effects. Out: confirmed, waiting, rejected or in conflict, by read-back.
-Law: key and payload hash are committed before the first byte; from UNKNOWN nothing is sent again.
+Law: key and payload hash are committed before the first byte; from UNKNOWN nothing is sent again,
+and nothing at all into a scope that a check has stopped.
 """
 
 from tieline.posting.outcomes import (
@@ -14,14 +15,34 @@ from tieline.posting.outcomes import (
     Waiting,
 )
 from tieline.posting.poster import Poster
+from tieline.posting.stops import (
+    Breach,
+    StandingStop,
+    StopScope,
+    StopsKept,
+    find_stop_in_the_way,
+    get_stop,
+    keep_stops,
+    lift_stop,
+    list_stops,
+)
 
 __all__ = [
+    "Breach",
     "Confirmed",
     "Conflicted",
     "EffectRequest",
     "PostResult",
     "Poster",
     "Rejected",
+    "StandingStop",
+    "StopScope",
+    "StopsKept",
     "Undone",
     "Waiting",
+    "find_stop_in_the_way",
+    "get_stop",
+    "keep_stops",
+    "lift_stop",
+    "list_stops",
 ]

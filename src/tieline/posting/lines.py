@@ -563,16 +563,17 @@ def _confirm_rows(
     connection.execute(
         """
         UPDATE effect e SET state = 'CONFIRMED', target_code = k.target_code, due_at = NULL,
-            settled_at = clock_timestamp(),
+            settled_at = clock_timestamp(), stored_hash = k.stored_hash,
             reason = CASE WHEN e.business_key = ANY (%s::uuid[])
                           THEN 'posted.altered_by_target' END
-        FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, target_code)
+        FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k (business_key, target_code, stored_hash)
         WHERE e.business_key = k.business_key AND e.state <> 'CONFIRMED'
         """,
         (
             list(altered),
             [line.business_key for line in lines],
             [line.target_code for line in lines],
+            [content_hash(line.content()) for line in lines],
         ),
     )
 

@@ -12,6 +12,8 @@ WITH gate AS (
       AND e.noun = 'time_line'
       AND (e.state IN ('INTENT', 'UNKNOWN', 'PROBING')
            OR (e.state IN ('PLANNED', 'ABSENT') AND (SELECT is_open FROM gate)
+               AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code,
+                                                              e.period_id, e.project_id, e.noun))
                AND EXISTS (SELECT FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id
                            WHERE t.entry_id = e.entry_id AND t.verdict_id = e.verdict_id
                              AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key

@@ -1,6 +1,6 @@
 -- An INTENT is written only while the version is the newest, the verdict is of this version, no rejudge
--- waits for its keys, the period is open and the contract is
--- not released for invoicing; entry and period rows are locked in this transaction.
+-- waits for its keys, the period is open, no check has stopped its scope and the contract is not released for
+-- invoicing; entry and period rows are locked in this transaction.
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), candidate AS MATERIALIZED (
@@ -20,6 +20,8 @@ WITH period AS (
       AND EXISTS (SELECT FROM period)
       AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
       AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
+      AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
+                                                     e.project_id, e.noun))
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
     ORDER BY e.work_class, e.deadline_at, e.business_key
     LIMIT %(limit)s

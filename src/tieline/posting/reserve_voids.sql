@@ -1,5 +1,5 @@
--- Take planned take-backs to INTENT; the period must be open, and what they undo must be confirmed and on no
--- invoice of ours.
+-- Take planned take-backs to INTENT; the period must be open, no check may have stopped their scope, and what they
+-- undo must be confirmed and on no invoice of ours.
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
@@ -12,6 +12,8 @@ WITH period AS (
       AND e.noun = 'time_line' AND e.kind = 'void' AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
       AND NOT tieline.contract_is_locked(l.contract_id, l.work_date)
+      AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
+                                                     e.project_id, e.noun))
       AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.undoes_key)
       AND (e.state = 'ABSENT' OR t.verdict_id = e.verdict_id)
     ORDER BY e.business_key LIMIT %(limit)s

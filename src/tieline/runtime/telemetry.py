@@ -31,6 +31,7 @@ _QUEUE = load("tieline.runtime", "measure_queue")
 _OUTCOMES = load("tieline.runtime", "measure_outcomes")
 _EXECUTORS = load("tieline.runtime", "measure_executors")
 _OUTBOX = load("tieline.runtime", "measure_outbox")
+_CHECKS = load("tieline.runtime", "measure_checks")
 
 
 def configure_logging(*, level: str = "info") -> None:
@@ -125,11 +126,24 @@ class Metrics(Collector):
             outcomes = connection.execute(_OUTCOMES).fetchall()
             executors = connection.execute(_EXECUTORS).fetchall()
             outbox = connection.execute(_OUTBOX).fetchall()
+            checks = connection.execute(_CHECKS).fetchall()
         yield from _queue_metrics(queue)
         yield _outcome_metric(outcomes)
         yield _labeled("tieline_executors", "Executors by state.", "state", executors)
         yield _labeled(
             "tieline_outbox_events", "Events to be delivered, by state.", "state", outbox
+        )
+        yield _labeled(
+            "tieline_checks",
+            "Checks that always run, by what they say.",
+            "label",
+            [row for row in checks if row["what"] == "check"],
+        )
+        yield _labeled(
+            "tieline_posting_stops",
+            "Scopes into which nothing is sent, by the check that stopped them.",
+            "label",
+            [row for row in checks if row["what"] == "stop"],
         )
 
 

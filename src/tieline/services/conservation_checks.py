@@ -20,17 +20,26 @@ from tieline.casework import keep_cases
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson
+from tieline.posting import Breach, StopScope
 from tieline.posting.twins import Twin, TwinFinder, list_twins
 from tieline.reconciliation import (
+    GREEN,
+    NOT_CHECKED,
+    RED,
     SOURCE,
+    TARGET,
     AskedHours,
+    LastingScope,
     Standing,
     TargetScope,
     ask_streams,
     ask_target,
+    count_lasting,
+    keep_result,
     keep_source_check,
     keep_target_check,
     list_differences,
+    list_lasting,
     note_target_asked,
     read_booked,
 )
@@ -38,6 +47,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import REFERENCE, Done, Outcome, Steps, schedule
 from tieline.sdk.directory import Connectors
+from tieline.services.standing_checks import stop_scopes
 
 ASK_SOURCE, ASK_TARGET = "ask_source", "ask_target"
 SOURCE_DIFFERS = "reconciliation.source_differs"
@@ -104,6 +114,9 @@ class ConservationChecks:
                 began_at=began_at,
             )
             keep_incidents(connection, now=self.clock.now())
+            keep_side_stops(
+                connection, side=SOURCE, connection_key=connection_key, now=self.clock.now()
+            )
 
     def ask_source(self, steps: Steps, subject: str) -> Outcome:
         """Ask a source that is not read whole otherwise, such as a folder of files."""
@@ -113,10 +126,10 @@ class ConservationChecks:
     def ask_target(self, steps: Steps, subject: str) -> Outcome:
         """Ask a target for its totals, scope by scope."""
         scopes = steps.run("scopes", lambda: self._scopes(subject))
-        for number, words in enumerate(scopes):
-            if not self._ask_step(steps, number, subject, words):
-                break
-        steps.run("incidents", self._keep_incidents)
+        is_whole = all(
+            self._ask_step(steps, number, subject, words) for number, words in enumerate(scopes)
+        )
+        steps.run("incidents", lambda: self._keep_incidents(subject, is_whole=is_whole))
         return Done()
 
     def _ask_step(self, steps: Steps, number: int, target: str, words: Sequence[str]) -> bool:
@@ -145,7 +158,7 @@ class ConservationChecks:
             )
         except AskPerson as error:
             # Reading itself opens the case; the check stays as old as it is.
-            _log.info("check.not_answered", connection_key=connection_key, why=str(error))
+            self._not_answered(SOURCE_DIFFERS, connection_key, error)
             return False
         self.source_was_read(
             connection_key=connection_key, asked=asked, batch_ids=(), began_at=began_at
@@ -180,7 +193,7 @@ class ConservationChecks:
         try:
             theirs = ask_target(connectors=self.connectors, scope=scope)
         except AskPerson as error:
-            _log.info("check.not_answered", connection_key=scope.target_connection, why=str(error))
+            self._not_answered(TARGET_DIFFERS, scope.target_connection, error)
             return False
         with self.database.transaction() as connection:
             keep_target_check(
@@ -188,9 +201,25 @@ class ConservationChecks:
             )
         return True
 
-    def _keep_incidents(self) -> int:
+    def _not_answered(self, check: str, connection_key: str, error: AskPerson) -> None:
         with self.database.transaction() as connection:
-            return keep_incidents(connection, now=self.clock.now())
+            keep_result(
+                connection,
+                check=check,
+                subject=connection_key,
+                state=NOT_CHECKED,
+                why=str(error),
+                now=self.clock.now(),
+            )
+        _log.info("check.not_answered", connection_key=connection_key, why=str(error))
+
+    def _keep_incidents(self, target: str, *, is_whole: bool) -> int:
+        now = self.clock.now()
+        with self.database.transaction() as connection:
+            # Who was asked for a part says nothing of the rest: what stands still goes on standing.
+            if is_whole:
+                keep_side_stops(connection, side=TARGET, connection_key=target, now=now)
+            return keep_incidents(connection, now=now)
 
     def _due(self, connection: Connection[Row]) -> list[Row]:
         return connection.execute(
@@ -234,6 +263,50 @@ def keep_incidents(connection: Connection[Row], *, now: datetime) -> int:
         correlation_id="conservation",
     )
     return len(lasting)
+
+
+def keep_side_stops(
+    connection: Connection[Row], *, side: str, connection_key: str, now: datetime
+) -> None:
+    """Stop the projects and periods in which one side differs lastingly; only after it was asked."""
+    lasting = list_lasting(
+        connection, side=side, connection_key=connection_key, checks_min=_LASTING_CHECKS
+    )
+    differing = count_lasting(
+        connection, side=side, connection_key=connection_key, checks_min=_LASTING_CHECKS
+    )
+    check = SOURCE_DIFFERS if side == SOURCE else TARGET_DIFFERS
+    stop_scopes(
+        connection,
+        check=check,
+        subject=connection_key,
+        breaches=[_breach(side, connection_key, each) for each in lasting],
+        now=now,
+    )
+    keep_result(
+        connection,
+        check=check,
+        subject=connection_key,
+        state=RED if differing else GREEN,
+        things=differing,
+        why=f"{differing} projects and months differ" if differing else "",
+        now=now,
+    )
+
+
+def _breach(side: str, connection_key: str, each: LastingScope) -> Breach:
+    return Breach(
+        scope=StopScope(
+            source_connection=connection_key if side == SOURCE else None,
+            target_connection=connection_key if side == TARGET else None,
+            entity_code=each.entity_code,
+            period_id=each.period_id,
+            project_id=each.project_id,
+        ),
+        because=f"{connection_key} counts {_hours(each.theirs_seconds)} h of {each.project_code} in"
+        f" {each.period_code}, we count {_hours(each.ours_seconds)} h",
+        measure=str(each.theirs_seconds - each.ours_seconds),
+    )
 
 
 def _incident(key: tuple[str, str, str], found: Sequence[Standing]) -> CaseRequest:

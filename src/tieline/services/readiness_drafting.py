@@ -30,7 +30,7 @@ from tieline.kernel.errors import (
 )
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
-from tieline.posting import EffectRequest, states
+from tieline.posting import EffectRequest, find_stop_in_the_way, states
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Lease, Leases
 from tieline.runtime.outbox import publish
@@ -50,6 +50,7 @@ from tieline.services.readiness_pricing import (
 
 _BILL_TO = load("tieline.services", "readiness_bill_to")
 _LEASE_SECONDS = 30
+_STOPPED_SECONDS = 60
 _OPEN_STATES = (states.INTENT, states.UNKNOWN, states.PROBING)
 
 Row = dict[str, Any]
@@ -173,6 +174,13 @@ class _Drafting:
                     reason="readiness.erp_unavailable",
                     message=f"{bill.target} is paused or only observed: nothing is sent to it",
                     due_in_seconds=states.SHUT_SECONDS,
+                )
+            stopped = find_stop_in_the_way(connection, business_key=key)
+            if stopped is not None:
+                return NotDrafted(
+                    reason="posting.stopped",
+                    message=f"posting is stopped: {stopped}",
+                    due_in_seconds=_STOPPED_SECONDS,
                 )
             # Writers share the period; whoever still writes is done, or waits, when we look.
             connection.execute(

@@ -24,6 +24,7 @@ from tieline.services.project_provisioning import (
 from tieline.services.reading import Reading
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
+from tieline.services.standing_checks import StandingChecks
 from tieline.services.system import System
 from tieline.services.telling import Telling
 from tieline.services.time_validation import JUDGE_BATCH, JUDGE_WAITING, POST_LINES
@@ -46,6 +47,8 @@ _PREFLIGHT_SECONDS = 60
 _REVENUE_SECONDS = 30
 # How often it is looked at whether a check is due; a check itself is made once an hour.
 _CHECKS_SECONDS = 10
+# How often our own books are held against themselves; 400,000 lines take a few seconds.
+_OWN_BOOKS_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,11 @@ class Workday:
                 name="checks",
                 interval_seconds=_CHECKS_SECONDS,
                 function=self._checks().schedule_due,
+            ),
+            Job(
+                name="own-books",
+                interval_seconds=_OWN_BOOKS_SECONDS,
+                function=self.standing_checks().look,
             ),
             Job(name="twins", interval_seconds=_CHECKS_SECONDS, function=self._checks().find_twins),
             Job(
@@ -173,6 +181,10 @@ class Workday:
             connectors=self.system.connectors,
             clock=self.system.clock,
         )
+
+    def standing_checks(self) -> StandingChecks:
+        """Return what holds our own books against themselves."""
+        return StandingChecks(database=self.system.database, clock=self.system.clock)
 
     def _revenue(self) -> RevenueReporting:
         return RevenueReporting(
