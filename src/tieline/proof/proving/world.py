@@ -215,7 +215,9 @@ def _target(world: World, options: ProveOptions) -> ConnectionSetup:
         config={
             "base_url": world.books.url,
             "timeout_seconds": _TIMEOUT_SECONDS,
-            "batch_lines_max": min(_BATCH_LINES_MAX, max(_BATCH_LINES, options.entries // _BATCHES)),
+            "batch_lines_max": min(
+                _BATCH_LINES_MAX, max(_BATCH_LINES, options.entries // _BATCHES)
+            ),
             "has_references": options.profile != "naive-erp",
             "streams": [],
         },
