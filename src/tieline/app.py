@@ -6,7 +6,6 @@ import importlib
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
@@ -17,11 +16,11 @@ import structlog
 from tieline import cli
 from tieline.console import build_assets, create_web, serve
 from tieline.intake import Reader
-from tieline.kernel.errors import NotExecuted, TryAgain
+from tieline.kernel.limits import Limit
 from tieline.posting import Poster
 from tieline.posting.lines import LinePoster
 from tieline.proof import books
-from tieline.runtime.budget import Budgets
+from tieline.runtime.budget import Budgets, Call, calls_of
 from tieline.runtime.clock import open_clock
 from tieline.runtime.database import Database
 from tieline.runtime.executor import LEASE_SECONDS, new_executor_id
@@ -30,7 +29,7 @@ from tieline.runtime.migrate import Dsns, prepare_database
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.secrets import Secrets, open_master_key
 from tieline.runtime.telemetry import configure_logging
-from tieline.runtime.work import REFERENCE, Handler, Outcome, Steps
+from tieline.runtime.work import Handler, Outcome, Steps
 from tieline.runtime.worker import Worker
 from tieline.sdk import Capabilities, Connection
 from tieline.services.system import System
@@ -49,7 +48,6 @@ BUILT_IN = {
 }
 ENTRY_POINT_GROUP = "tieline.connectors"
 _PORTS = {"https": 443, "http": 80, "smtps": 465, "smtp": 587}
-_work_class: ContextVar[int] = ContextVar("work_class", default=REFERENCE)
 
 
 def main() -> None:
@@ -74,10 +72,10 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     database = Database(dsns.worker, pool_max=pool_max, application_name="tieline-worker").open()
     master_key = open_master_key(secrets_directory=settings.secrets_directory)
     secrets = Secrets(database=database, key=master_key)
-    budgets = Budgets(database=database)
     fence = Fence()
     # One name for everything this process holds: when it is lost, all of it is free.
     executor_id = new_executor_id()
+    budgets = Budgets(database=database, holder=executor_id)
     connectors = ConfiguredConnectors(
         database=database, secrets=secrets, budgets=budgets, fence=fence
     )
@@ -91,7 +89,6 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     reader = Reader(
         database=database,
         connectors=connectors,
-        budgets=budgets,
         leases=Leases(database=database, holder=executor_id),
         clock=clock,
         material_key=master_key.derive(purpose="material"),
@@ -145,8 +142,8 @@ def run_web(settings: Settings) -> int:
 def _paced(handler: Handler, kind: str) -> Handler:
     # The calls a handler makes count under its own class, so that billing finds room.
     def run(steps: Steps, subject: str) -> Outcome:
-        _work_class.set(CLASSES[kind])
-        return handler(steps, subject)
+        with calls_of(work_class=CLASSES[kind]):
+            return handler(steps, subject)
 
     return run
 
@@ -208,17 +205,15 @@ class ConfiguredConnectors:
     ) -> tuple[str, Any, Capabilities]:
         module = _module(row["system"])
         capabilities: Capabilities = module.MANIFEST
-        if capabilities.rate_limit_calls:
-            self.budgets.configure(
-                connection_key=connection_key,
-                limit=capabilities.rate_limit_calls,
-                window_seconds=capabilities.rate_limit_window_seconds,
-            )
+        limits = capabilities.limits_of(row["config"])
+        if limits:
+            self.budgets.configure(connection_key=connection_key, limits=limits)
         connection = as_connection(
             connection_key,
             config=row["config"],
             secrets=secret_words,
             budgets=self.budgets,
+            limits=limits,
             fence=self.fence,
         )
         return row["state"], module.build(connection), capabilities
@@ -261,6 +256,7 @@ def as_connection(
     config: Mapping[str, Any],
     secrets: Mapping[str, str],
     budgets: Budgets | None,
+    limits: Sequence[Limit] = (),
     fence: Fence | None = None,
 ) -> Connection:
     """Return what a connector is given; only the host of its own address is allowed.
@@ -268,23 +264,10 @@ def as_connection(
     Without budgets it is not paced: a check before saving has no row to count in.
     """
 
-    probing = threading.local()
-
-    def pace() -> None:
+    def pace() -> Call | None:
         if budgets is None:
-            return
-        try:
-            probing.is_on = budgets.wait(
-                connection_key=connection_key, work_class=_work_class.get()
-            )
-        except TryAgain as error:
-            raise NotExecuted(str(error), retry_after_seconds=error.retry_after_seconds) from error
-
-    def note() -> None:
-        # One call was let through to see whether the system is back: it is, and the next may go.
-        if budgets is not None and getattr(probing, "is_on", False):
-            budgets.note_answer(connection_key=connection_key)
-            probing.is_on = False
+            return None
+        return budgets.wait(connection_key=connection_key, limits=limits)
 
     address = str(config.get("base_url", ""))
     return Connection(
@@ -295,7 +278,6 @@ def as_connection(
         allowed_hosts=frozenset([*_hosts(address), *config.get("allowed_hosts", ())]),
         timeout_seconds=int(config.get("timeout_seconds", 10)),
         before_call=pace,
-        after_answer=note,
         before_write=None if fence is None else fence.check,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.rooms.casework.hand_made_firm import NOW, Firm
-from tests.support.target import FixedClock, OneConnector, OpenBudgets
+from tests.support.target import FixedClock, OneConnector
 
 from tieline.canonical import Approval, TimeEntry
 from tieline.casework import CaseSummary, list_cases
@@ -219,7 +219,6 @@ class TestAWholeRead:
             reader=Reader(
                 database=world.worker,
                 connectors=connectors,
-                budgets=OpenBudgets(),  # type: ignore[arg-type]
                 leases=Leases(database=world.worker, holder="a test"),
                 clock=world.clock,
                 material_key=b"key",

@@ -19,19 +19,23 @@ from tests.rooms.casework.hand_made_firm import Firm
 from tests.support.certificate import ENDS_AT, write_certificate
 from tests.support.target import FixedClock, OneConnector
 
+from tieline.app import InstalledSystems
 from tieline.casework import list_cases
 from tieline.kernel.errors import AskPerson, StreamBroken, TielineError
+from tieline.kernel.limits import LimitKind
+from tieline.posting.pace import Pace
+from tieline.runtime.budget import LimitState
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.sdk import CheckItem, CheckReport, FiscalPeriod
 from tieline.sdk.directory import Connectors
 from tieline.services import preflight
+from tieline.services.forecast import Outlook
 from tieline.services.preflight import (
     RED,
     Preflights,
     list_preflights,
     read_certificate_end,
-    seconds_to_post,
 )
 
 pytestmark = pytest.mark.sql
@@ -78,7 +82,11 @@ class World:
                 " VALUES ('clock', 'DE', '2026-01-01')"
             )
         self.preflights = Preflights(
-            database=worker, connectors=cast(Connectors, self), clock=self.clock, home=home
+            database=worker,
+            connectors=cast(Connectors, self),
+            systems=InstalledSystems(),
+            clock=self.clock,
+            home=home,
         )
 
     def get(self, *, connection_key: str) -> Any:
@@ -235,12 +243,65 @@ class TestPreflight:
 
 class TestTheForecast:
     @pytest.mark.parametrize(
-        ("lines", "seconds"), [(0, 0), (1, 3), (200, 3), (201, 6), (20_000, 300)]
+        ("lines", "seconds"), [(0, 0), (1, 5), (200, 5), (201, 9), (20_000, 429)]
     )
-    def test_counts_whole_batches_at_the_rate_of_the_vendor(self, lines: int, seconds: int) -> None:
-        assert (
-            seconds_to_post(lines=lines, lines_per_call=200, calls=10, window_seconds=10) == seconds
+    def test_counts_whole_batches_at_what_others_leave_of_the_rate(
+        self, lines: int, seconds: int
+    ) -> None:
+        found = outlook(limit("window", 10, window_seconds=10)).forecast(
+            "books", items=lines, now=CUT_OFF
         )
+
+        assert found.through_at == CUT_OFF + timedelta(seconds=seconds)
+
+    def test_waits_for_the_day_on_which_a_quota_is_new(self) -> None:
+        full = limit("quota", 100, used=98, every="day", resets_in_seconds=3600)
+
+        found = outlook(full).forecast("books", items=800, now=CUT_OFF)
+
+        assert found.calls == 12
+        assert found.through_at == CUT_OFF + timedelta(hours=1)
+        assert not found.is_before(CUT_OFF)
+
+    def test_believes_a_measured_pace_more_than_what_is_allowed(self) -> None:
+        pace = Pace(items=1000, calls=20, best_minute=500)
+
+        found = outlook(limit("window", 1000, window_seconds=1), pace=pace).forecast(
+            "books", items=2000, now=CUT_OFF
+        )
+
+        assert (found.calls, found.because) == (40, "at the pace of the last hour")
+        assert found.through_at == CUT_OFF + timedelta(minutes=4)
+
+    def test_says_why_nothing_goes_where_it_is_paused(self) -> None:
+        found = outlook(limit("window", 10, window_seconds=10), paused=True).forecast(
+            "books", items=1, now=CUT_OFF
+        )
+
+        assert (found.through_at, found.because) == (None, "it is paused")
+        assert not found.is_before(CUT_OFF)
+
+
+def limit(kind: str, allowed: int, **words: Any) -> LimitState:
+    usual = {"used": 0, "window_seconds": 0, "every": "", "resets_in_seconds": 0}
+    return LimitState(
+        connection_key="books",
+        name="one",
+        kind=LimitKind(kind),
+        allowed=allowed,
+        source="a test",
+        **{**usual, **words},
+    )
+
+
+def outlook(*limits: LimitState, pace: Pace | None = None, paused: bool = False) -> Outlook:
+    return Outlook(
+        targets={"books": {"mode": "act", "paused": paused, "rest_seconds": 0}},
+        limits={"books": limits},
+        paces={"books": pace} if pace else {},
+        lines_per_call={"books": 200},
+        backlog=(),
+    )
 
 
 class TestCertificates:

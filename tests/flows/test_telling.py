@@ -93,7 +93,6 @@ class Town:
             connectors=ConfiguredConnectors(
                 database=worker, secrets=Secrets(database=worker, key=key), budgets=budgets
             ),
-            budgets=budgets,
             clock=BusinessClock(anchor=NOW, started_at=datetime.now(UTC)),
         )
         with worker.transaction() as connection:

@@ -13,6 +13,7 @@ import click
 from tieline.api import create_api
 from tieline.app import BUILT_IN
 from tieline.cli import main
+from tieline.kernel.limits import Limit, LimitKind
 from tieline.sdk import Capabilities, load_manifest
 from tieline.sdk.quality import RULES, read_answers
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
@@ -177,6 +178,19 @@ def _connectors() -> Iterator[str]:
         yield from _connector(load_manifest(package), read_answers(package))
 
 
+def _limit(limit: Limit) -> str:
+    match limit.kind:
+        case LimitKind.WINDOW:
+            told = f"{limit.calls} calls in any {limit.window_seconds} s"
+        case LimitKind.BUCKET:
+            told = f"{limit.calls} calls, filled again in {limit.window_seconds} s"
+        case LimitKind.QUOTA:
+            told = f"{limit.calls} calls each {limit.every}"
+        case LimitKind.CONCURRENT:
+            told = f"{limit.calls} calls at once"
+    return f"{told} ({limit.source})"
+
+
 def _connector(manifest: Capabilities, answers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield from _table(
         ("Declares", ""),
@@ -185,10 +199,7 @@ def _connector(manifest: Capabilities, answers: Mapping[str, Mapping[str, Any]])
             ("Claims", manifest.tier),
             ("Owners", ", ".join(manifest.owners)),
             ("Permissions", "; ".join(manifest.permissions)),
-            (
-                "Rate limit",
-                f"{manifest.rate_limit_calls} calls in {manifest.rate_limit_window_seconds} s",
-            ),
+            *((f"Limit `{limit.name}`", _limit(limit)) for limit in manifest.limits),
             ("Settles within", f"{manifest.settle_seconds} s"),
             ("Settings of a connection", ", ".join(f"`{key}`" for key in manifest.config_keys)),
             ("Secrets", ", ".join(f"`{name}`" for name in manifest.secret_names) or "none"),

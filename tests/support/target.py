@@ -151,8 +151,7 @@ class OneConnector:
                     quantum_seconds=1,
                 ),
             ),
-            rate_limit_calls=100,
-            rate_limit_window_seconds=1,
+            limits=(),
             settle_seconds=2,
             record_urls={},
             config_keys=(),
@@ -163,14 +162,8 @@ class OneConnector:
 class OpenBudgets:
     """A budget that always has room."""
 
-    def note_retry_after(self, *, connection_key: str, seconds: int) -> None:
-        return None
-
-    def note_failure(self, *, connection_key: str) -> None:
-        return None
-
-    def note_answer(self, *, connection_key: str) -> None:
-        return None
+    def rest_seconds(self, *, connection_key: str) -> int:
+        return 0
 
 
 @dataclass(slots=True)

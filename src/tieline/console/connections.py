@@ -18,6 +18,7 @@ from tieline.console.sessions import ROLES_THAT_PAUSE, Door, Visitor
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.register import StandingDrift, list_drifts
+from tieline.runtime.budget import LimitState, list_limits
 from tieline.services.links import Links, read_links
 from tieline.services.system import System
 
@@ -45,9 +46,7 @@ class Health:
     says: str
     lag_seconds: int | None
     read_at: datetime | None
-    quota_used: int
-    quota_max: int
-    quota_window_seconds: int
+    limits: tuple[LimitState, ...]
     problems: tuple[str, ...]
 
 
@@ -73,7 +72,15 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         request: Request, visitor: Annotated[Visitor, Depends(door.visitor)]
     ) -> Response:
         with door.sight_of(visitor) as connection:
-            found = [_health(row, now=renderer.now) for row in _read(connection)]
+            limits = list_limits(connection)
+            found = [
+                _health(
+                    row,
+                    limits=[one for one in limits if one.connection_key == row["connection_key"]],
+                    now=renderer.now,
+                )
+                for row in _read(connection)
+            ]
             workers = _read_workers(connection)
             outcomes = _read_outcomes(connection)
             failed = _read_failed(connection)
@@ -171,11 +178,9 @@ def _read(connection: Connection[Row]) -> list[Row]:
                (SELECT count(*)::int FROM outbox o
                 WHERE o.connection_key = c.connection_key AND o.state = 'failed') AS refused_events,
                coalesce((c.config ->> 'poll_seconds')::int, %s) AS poll_seconds,
-               s.read_at, s.errors, b.limit_max, b.window_seconds, b.breaker,
+               s.read_at, s.errors, b.breaker,
                b.open_until > clock_timestamp() AS is_open,
-               b.paused_until > clock_timestamp() AS is_deferred,
-               (SELECT count(*)::int FROM unnest(b.grants) g
-                WHERE g > clock_timestamp() - make_interval(secs => b.window_seconds)) AS used
+               b.paused_until > clock_timestamp() AS is_deferred
         FROM connection c
         LEFT JOIN connection_budget b USING (connection_key)
         LEFT JOIN page_freshness() s USING (connection_key)
@@ -185,7 +190,7 @@ def _read(connection: Connection[Row]) -> list[Row]:
     ).fetchall()
 
 
-def _health(row: Row, *, now: datetime) -> Health:
+def _health(row: Row, *, limits: Sequence[LimitState], now: datetime) -> Health:
     lag = None if row["read_at"] is None else max(0, int((now - row["read_at"]).total_seconds()))
     says, is_good = _says(row, lag)
     return Health(
@@ -197,9 +202,7 @@ def _health(row: Row, *, now: datetime) -> Health:
         says=says,
         lag_seconds=lag,
         read_at=row["read_at"],
-        quota_used=row["used"] or 0,
-        quota_max=row["limit_max"] or 0,
-        quota_window_seconds=row["window_seconds"] or 0,
+        limits=tuple(limits),
         problems=tuple(words.said(error) for error in row["errors"] or ()),
     )
 
@@ -207,12 +210,12 @@ def _health(row: Row, *, now: datetime) -> Health:
 def _says(row: Row, lag: int | None) -> tuple[str, bool]:
     if row["paused"]:
         return "Paused by us", False
+    if row["is_deferred"]:
+        return "Asked us to wait a moment", True
     if row["is_open"]:
         return "Does not answer; we ask again by ourselves", False
     if row["errors"]:
         return "Answers with errors", False
-    if row["is_deferred"]:
-        return "Asked us to wait a moment", True
     if row["kind"] == "events":
         return _says_of_a_receiver(row)
     if row["kind"] == "channel":
@@ -241,8 +244,15 @@ def _read_workers(connection: Connection[Row]) -> list[Row]:
 
 def _read_outcomes(connection: Connection[Row]) -> list[Row]:
     return connection.execute(
-        "SELECT connection_key, outcome, sum(count)::bigint AS calls FROM outcome_count"
-        " WHERE operation = 'call' GROUP BY 1, 2"
+        """
+        SELECT connection_key, outcome, count AS calls FROM outcome_count
+        WHERE operation = 'call' AND outcome <> 'answered'
+        UNION ALL
+        SELECT b.connection_key, 'answered', greatest(0, b.granted - coalesce((
+            SELECT sum(o.count) FROM outcome_count o WHERE o.connection_key = b.connection_key
+              AND o.operation = 'call' AND o.outcome <> 'answered'), 0))::bigint
+        FROM connection_budget b
+        """
     ).fetchall()
 
 

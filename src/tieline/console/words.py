@@ -72,6 +72,12 @@ MODES: Mapping[str, str] = {
     "propose": "Proposes, a person applies",
     "act": "Reads and writes",
 }
+LIMITS: Mapping[str, str] = {
+    "window": "Rate",
+    "bucket": "Rate",
+    "quota": "Quota",
+    "concurrent": "At once",
+}
 WEIGHTS: Mapping[str, str] = {"block": "Blocks", "risk": "At risk", "warn": "To know"}
 QUEUES: Mapping[str, str] = {"client_steward": "Client data", "integration": "Integration"}
 PROPOSALS: Mapping[str, str] = {

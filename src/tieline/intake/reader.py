@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from tieline.intake.landing import LandingPage, abandon, land
 from tieline.kernel.clock import Clock
-from tieline.kernel.errors import AskPerson, TielineError, TryAgain
-from tieline.runtime.budget import Budgets
+from tieline.kernel.errors import AskPerson, HeldBack, TielineError, TryAgain
+from tieline.runtime.budget import repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
 from tieline.sdk import RawRecord, Reads, ReadsOne, Translated, Translates, Untranslatable
@@ -48,7 +48,6 @@ class Reader:
 
     database: Database
     connectors: Connectors
-    budgets: Budgets
     leases: Leases
     clock: Clock
     material_key: bytes
@@ -117,26 +116,30 @@ class Reader:
         on_record: OnRecord | None,
     ) -> ReadResult:
         source = cast(Reads, self.connectors.get(connection_key=connection_key))
-        cursor = None if is_full else self._cursor(connection_key, stream)
+        standing, is_repeat = self._cursor(connection_key, stream)
+        cursor = None if is_full else standing
         total = _nothing("")
         kind = "full" if is_full else "poll"
         abandon(self.database, connection_key=connection_key, stream=stream)
         try:
-            for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
-                landed = self._land(
-                    connection_key,
-                    stream,
-                    kind,
-                    list(page.records),
-                    page.cursor,
-                    correlation_id,
-                    on_record,
-                )
-                total = _sum(total, landed)
+            with repeated_calls(is_repeat=is_repeat):
+                for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
+                    landed = self._land(
+                        connection_key,
+                        stream,
+                        kind,
+                        list(page.records),
+                        page.cursor,
+                        correlation_id,
+                        on_record,
+                    )
+                    total = _sum(total, landed)
+        except HeldBack as error:
+            # The system said nothing: what it said before is still what is wrong.
+            return replace(total, problem=str(error))
         except (TryAgain, AskPerson) as error:
             self._note_problem(connection_key, stream, error)
             return replace(total, problem=str(error), is_refused=isinstance(error, AskPerson))
-        self.budgets.note_answer(connection_key=connection_key)
         return total
 
     def _land(
@@ -183,13 +186,15 @@ class Reader:
             problem="",
         )
 
-    def _cursor(self, connection_key: str, stream: str) -> str | None:
+    def _cursor(self, connection_key: str, stream: str) -> tuple[str | None, bool]:
+        """Return how far a stream was read, and whether the last read failed."""
         with self.database.transaction() as connection:
             row = connection.execute(
-                "SELECT cursor FROM stream_cursor WHERE connection_key = %s AND stream = %s",
+                "SELECT cursor, last_error IS NOT NULL AS is_repeat FROM stream_cursor"
+                " WHERE connection_key = %s AND stream = %s",
                 (connection_key, stream),
             ).fetchone()
-        return row["cursor"] if row else None
+        return (row["cursor"], row["is_repeat"]) if row else (None, False)
 
     def _source_epoch(self, connection_key: str) -> int:
         with self.database.transaction() as connection:
@@ -201,7 +206,6 @@ class Reader:
         return int(row["source_epoch"])
 
     def _note_problem(self, connection_key: str, stream: str, error: TielineError) -> None:
-        self.budgets.note_failure(connection_key=connection_key)
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE stream_cursor SET last_error = %s WHERE connection_key = %s AND stream = %s",

@@ -47,6 +47,12 @@ class NotExecuted(TryAgain):
     code = "write.not_executed"
 
 
+class HeldBack(NotExecuted):
+    """Our own budget let nothing go: the vendor was not called, so it said nothing."""
+
+    code = "call.held_back"
+
+
 class Refused(TielineError):
     """The target understood the write and refused it: a documented validation answer."""
 

@@ -28,8 +28,9 @@ from tieline.kernel.errors import (
 from tieline.kernel.failpoints import failpoint
 from tieline.ledger import book
 from tieline.posting import states
+from tieline.posting.pace import note_pace
 from tieline.posting.settling import settle_seconds
-from tieline.runtime.budget import Budgets
+from tieline.runtime.budget import Budgets, counted_calls, repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.sdk import NounWrite, Receipt, StoredLine, Strategy, WritesTimeLines
@@ -97,6 +98,7 @@ class _Outcome:
     unknown: list[UUID] = field(default_factory=list)
     not_executed: list[UUID] = field(default_factory=list)
     wait_seconds: int = _RETRY_SECONDS
+    why_not: str = NotExecuted.code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +114,28 @@ class LinePoster:
     def round(self, *, scope: Scope) -> Sent:
         """Do one round: settle what is unknown, take back, then send one batch."""
         self._find_interrupted(scope)
+        rest = self.budgets.rest_seconds(connection_key=scope.target_connection)
+        if rest > 0:
+            # Nobody may call: what would be reserved now would only be put back.
+            wait = self._next_wait(scope)
+            return Sent(wait_seconds=None if wait is None else max(wait, rest))
         terms = self._terms(scope)
-        asked = self._probe(scope, terms)
-        voided = self._void_batch(scope, terms)
-        sent = self._send_batch(scope, terms)
+        with counted_calls() as made:
+            asked = self._probe(scope, terms)
+            voided = self._void_batch(scope, terms)
+            sent = self._send_batch(scope, terms)
+        confirmed = asked.confirmed + sent.confirmed
+        if made[0]:
+            with self.database.transaction() as connection:
+                note_pace(
+                    connection,
+                    target_connection=scope.target_connection,
+                    items=confirmed + voided.voided,
+                    calls=made[0],
+                    is_full=sent.confirmed >= terms.lines_max,
+                )
         return Sent(
-            confirmed=asked.confirmed + sent.confirmed,
+            confirmed=confirmed,
             voided=voided.voided,
             rejected=sent.rejected + voided.rejected,
             unknown=sent.unknown + voided.unknown,
@@ -127,12 +145,13 @@ class LinePoster:
     # -- sending ---------------------------------------------------------------------------------
 
     def _send_batch(self, scope: Scope, terms: _Terms) -> Sent:
-        commands, attempts = self._reserve(scope, terms)
+        commands, attempts, is_repeat = self._reserve(scope, terms)
         if not commands:
             return Sent()
         failpoint("lines.after_intent")
         outcome = _Outcome(can_be_asked=terms.can_be_asked)
-        self._call(scope, commands, outcome)
+        with repeated_calls(is_repeat=is_repeat):
+            self._call(scope, commands, outcome)
         failpoint("lines.after_read_back")
         self._record(scope, commands, attempts, outcome)
         failpoint("lines.after_record")
@@ -142,10 +161,10 @@ class LinePoster:
             unknown=len(outcome.unknown),
         )
 
-    def _reserve(self, scope: Scope, terms: _Terms) -> tuple[list[TimeLineCommand], Attempts]:
+    def _reserve(self, scope: Scope, terms: _Terms) -> tuple[list[TimeLineCommand], Attempts, bool]:
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=scope.target_connection):
-                return [], {}
+                return [], {}, False
             rows = connection.execute(
                 _RESERVE,
                 {
@@ -170,7 +189,7 @@ class LinePoster:
                     [content_hash(command.content()) for command in commands],
                 ),
             ).fetchall()
-        return commands, _attempts(reserved)
+        return commands, _attempts(reserved), any(row["was_tried"] for row in rows)
 
     def _call(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
         # The call is atomic at the target: a refusal means that nothing of it was stored, so the
@@ -181,9 +200,7 @@ class LinePoster:
             receipts = writer.write_lines(entity_code=scope.entity_code, lines=commands)
         except NotExecuted as error:
             outcome.wait_seconds = error.retry_after_seconds or _RETRY_SECONDS
-            self.budgets.note_retry_after(
-                connection_key=scope.target_connection, seconds=outcome.wait_seconds
-            )
+            outcome.why_not = error.code
             outcome.not_executed.extend(keys)
         except AlreadyExists:
             self._settle_existing(scope, commands, outcome)
@@ -195,11 +212,9 @@ class LinePoster:
             self._call(scope, commands[:half], outcome)
             self._call(scope, commands[half:], outcome)
         except OutcomeUnknown:
-            self.budgets.note_failure(connection_key=scope.target_connection)
             outcome.unknown.extend(keys)
         else:
             failpoint("lines.after_answer")
-            self.budgets.note_answer(connection_key=scope.target_connection)
             if outcome.can_be_asked:
                 self._read_back(scope, keys, outcome)
             else:
@@ -263,7 +278,7 @@ class LinePoster:
                 connection,
                 outcome.not_executed,
                 states.PLANNED,
-                "write.not_executed",
+                outcome.why_not,
                 outcome.wait_seconds,
             )
 
@@ -310,7 +325,8 @@ class LinePoster:
             return self._leave_to_a_person(rows)
         keys = [row["asked_key"] for row in rows]
         try:
-            found = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
+            with repeated_calls(is_repeat=any(row["was_tried"] for row in rows)):
+                found = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
         except TielineError:
             with self.database.transaction() as connection:
                 _hold(connection, _attempts(rows), state=states.PROBING)
@@ -370,7 +386,8 @@ class LinePoster:
         if not rows:
             return Sent()
         failpoint("voids.after_intent")
-        return self._void(scope, rows)
+        with repeated_calls(is_repeat=any(row["was_tried"] for row in rows)):
+            return self._void(scope, rows)
 
     def _void(self, scope: Scope, rows: list[Row]) -> Sent:
         undone = [row["undoes_key"] for row in rows]

@@ -14,6 +14,7 @@ from tieline.canonical.commands import content_hash
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import (
     AlreadyExists,
+    HeldBack,
     LeaseLost,
     NotExecuted,
     OutcomeUnknown,
@@ -33,7 +34,7 @@ from tieline.posting.outcomes import (
     Waiting,
 )
 from tieline.posting.settling import settle_seconds
-from tieline.runtime.budget import Budgets
+from tieline.runtime.budget import Budgets, repeated_calls
 from tieline.runtime.database import Database
 from tieline.sdk import Stored, Writes
 from tieline.sdk.directory import Connectors
@@ -73,7 +74,8 @@ class Poster:
             case states.UNKNOWN | states.PROBING:
                 return self._ask(writer, command, request)
             case _:
-                return self._send(writer, command, request)
+                was_called = effect["reason"] != HeldBack.code
+                return self._send(writer, command, request, was_called=was_called)
 
     def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected:
         """Take a confirmed record back in the target's own declared way."""
@@ -97,27 +99,28 @@ class Poster:
             effect_no = states.next_effect_no(connection, request=request)
             return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
 
-    def _send(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
+    def _send(
+        self, writer: Writes, command: Command, request: EffectRequest, *, was_called: bool
+    ) -> PostResult:
         key = command.business_key
         attempt = self._reserve(command, request)
         if isinstance(attempt, Waiting):
             return attempt
         failpoint(f"post.{command.noun}.after_intent")
         try:
-            receipt = writer.write(command=command)
+            with repeated_calls(is_repeat=was_called and attempt > 1):
+                receipt = writer.write(command=command)
         except NotExecuted as error:
-            wait = self._defer(request.target_connection, error)
+            wait = error.retry_after_seconds or _RETRY_SECONDS
             self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
         except AlreadyExists:
             self._settle(key, attempt, to=states.UNKNOWN, reason="posting.already_exists")
             return self._ask(writer, command, request)
         except Refused as refusal:
-            self.budgets.note_answer(connection_key=request.target_connection)
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
         except OutcomeUnknown:
-            self.budgets.note_failure(connection_key=request.target_connection)
             return self._unknown(key, request, attempt=attempt)
         except LeaseLost:
             # Whoever has it now finds an INTENT and asks; a word from us would mislead them.
@@ -126,14 +129,16 @@ class Poster:
             self._settle(key, attempt, to=states.PLANNED, reason="posting.not_sent")
             raise
         failpoint(f"post.{command.noun}.after_answer")
-        self.budgets.note_answer(connection_key=request.target_connection)
         return self._read_back(writer, command, request, target_code=receipt.target_code)
 
     def _reserve(self, command: Command, request: EffectRequest) -> int | Waiting:
         """Commit to send as so many-th attempt.
 
-        It waits while the target does not act, or a write of the same record is open.
+        It waits while the target does not act or rests, or a write of the same record is open.
         """
+        rest = self.budgets.rest_seconds(connection_key=request.target_connection)
+        if rest > 0:
+            return _later(command.business_key, rest)
         content = command.content()
         capabilities = self.connectors.capabilities(connection_key=request.target_connection)
         shared_field = capabilities.write_of(request.noun).shared_field
@@ -188,7 +193,7 @@ class Poster:
         if found:
             return self._compare(command, found, is_new=False)
         self._record(key, to=states.ABSENT)
-        return self._send(writer, command, request)
+        return self._send(writer, command, request, was_called=True)
 
     def _compare(self, command: Command, found: Sequence[Stored], *, is_new: bool) -> PostResult:
         key = command.business_key
@@ -206,11 +211,6 @@ class Poster:
         with self.database.transaction() as connection:
             states.to_conflict(connection, business_key=key, reason=message)
         return Conflicted(business_key=key, message=message)
-
-    def _defer(self, target_connection: str, error: NotExecuted) -> int:
-        wait = error.retry_after_seconds or _RETRY_SECONDS
-        self.budgets.note_retry_after(connection_key=target_connection, seconds=wait)
-        return wait
 
     def _unknown(
         self,
@@ -293,7 +293,7 @@ class Poster:
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
         except NotExecuted as error:
-            wait = self._defer(original["target_connection"], error)
+            wait = error.retry_after_seconds or _RETRY_SECONDS
             self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
         except (OutcomeUnknown, TryAgain):

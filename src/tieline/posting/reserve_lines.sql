@@ -27,7 +27,7 @@ WITH period AS (
     LIMIT %(limit)s
 ), due AS (
     SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,
-           e.entry_id, e.entry_version
+           e.entry_id, e.entry_version, e.state = 'ABSENT' OR e.reason = 'write.not_executed' AS was_tried
     FROM candidate c
     JOIN effect e ON e.business_key = c.business_key
     JOIN time_entry t ON t.entry_id = e.entry_id
@@ -35,7 +35,8 @@ WITH period AS (
     WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
     FOR UPDATE OF e, t SKIP LOCKED
 )
-SELECT d.business_key, d.entity_code, d.seconds, d.work_date, n.text AS narrative,
+SELECT d.business_key, d.entity_code, d.seconds, d.work_date, coalesce(d.was_tried, false) AS was_tried,
+       n.text AS narrative,
        person.source_ref AS person_code, task.source_ref AS task_code
 FROM due d
 JOIN time_entry_version w ON w.entry_id = d.entry_id AND w.version = d.entry_version

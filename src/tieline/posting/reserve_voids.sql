@@ -3,7 +3,7 @@
 WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
-    SELECT e.business_key
+    SELECT e.business_key, coalesce(e.state = 'ABSENT' OR e.reason = 'write.not_executed', false) AS was_tried
     FROM effect e
     JOIN period p ON p.period_id = e.period_id
     JOIN time_entry t ON t.entry_id = e.entry_id
@@ -22,4 +22,4 @@ WITH period AS (
 UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, payload_hash = 'void:' || e.undoes_key,
     sent_at = clock_timestamp(), due_at = NULL, reason = NULL
 FROM due WHERE e.business_key = due.business_key
-RETURNING e.business_key, e.attempt, e.undoes_key
+RETURNING e.business_key, e.attempt, e.undoes_key, due.was_tried

@@ -9,6 +9,8 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any
 
+from tieline.kernel.limits import Limit, read_limits
+
 
 class Strategy(StrEnum):
     """Name how a write is made safe, from the strongest to the weakest."""
@@ -81,8 +83,7 @@ class Capabilities:
     permissions: tuple[str, ...]
     streams: tuple[StreamDeclaration, ...]
     writes: tuple[NounWrite, ...]
-    rate_limit_calls: int
-    rate_limit_window_seconds: int
+    limits: tuple[Limit, ...]
     settle_seconds: int
     record_urls: Mapping[str, str]
     config_keys: tuple[str, ...]
@@ -99,6 +100,18 @@ class Capabilities:
             if declared.noun == noun:
                 return declared
         raise LookupError(f"{self.system} does not write {noun}")
+
+    def limits_of(self, config: Mapping[str, Any]) -> tuple[Limit, ...]:
+        """Return the limits of one account: those of the manifest, with what its connection says.
+
+        :raises ValueError: the connection says something that cannot be.
+        """
+        changed = config.get("limits")
+        if not changed:
+            return self.limits
+        if not isinstance(changed, Mapping):
+            raise ValueError("limits are tables [limits.NAME]")  # noqa: TRY004
+        return read_limits({each.name: each.as_words() for each in self.limits}, changed=changed)
 
     def stream_of(self, name: str) -> StreamDeclaration:
         """Return the declaration of a stream.
@@ -121,8 +134,8 @@ def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
     """Turn the manifest's tables into capabilities.
 
     :raises KeyError: a required word is missing.
+    :raises ValueError: a limit says something that cannot be.
     """
-    limit = data["rate_limit"]
     return Capabilities(
         system=data["system"],
         kind=data["kind"],
@@ -131,8 +144,7 @@ def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
         permissions=tuple(data["permissions"]),
         streams=tuple(_stream(name, table) for name, table in data.get("streams", {}).items()),
         writes=tuple(_write(noun, table) for noun, table in data.get("writes", {}).items()),
-        rate_limit_calls=limit["calls"],
-        rate_limit_window_seconds=limit["window_seconds"],
+        limits=read_limits(data["limits"]),
         settle_seconds=data.get("settle_seconds", 120),
         record_urls=dict(data.get("record_urls", {})),
         config_keys=tuple(data.get("config_keys", ())),

@@ -148,8 +148,45 @@ class HttpClient:
         body = None if content is None else encode_exact(content)
         headers = {} if body is None else {"Content-Type": "application/json"}
         headers.update(own_headers or {})
-        if self.connection.before_call is not None:
-            self.connection.before_call()
+        before_call = self.connection.before_call
+        paced = before_call() if before_call is not None else None
+        try:
+            response, reply_body = self._exchange(
+                purpose, name, method, url, query, body=body, headers=headers
+            )
+        except (TryAgain, OutcomeUnknown):
+            if paced is not None:
+                paced.failed()
+            raise
+        except BaseException:
+            if paced is not None:
+                paced.not_made()
+            raise
+        if paced is not None:
+            paced.answered(
+                status=response.status_code,
+                headers=response.headers,
+                wait_seconds=_wait_asked_for(response),
+            )
+        if 200 <= response.status_code < 300:
+            return Reply(
+                status=response.status_code,
+                headers=dict(response.headers),
+                body=reply_body,
+            )
+        raise _error_of_status(purpose, name, response, reply_body)
+
+    def _exchange(
+        self,
+        purpose: str,
+        name: str,
+        method: str,
+        url: str,
+        query: Query,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> tuple[httpx.Response, bytes]:
         try:
             request = self._http().build_request(
                 method, url, params=tuple(query) or None, content=body, headers=headers
@@ -162,18 +199,9 @@ class HttpClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             _lost(purpose, f"{name} gave no answer ({type(error).__name__})")
         try:
-            reply_body = self._body(response, purpose, name)
+            return response, self._body(response, purpose, name)
         finally:
             response.close()
-        if self.connection.after_answer is not None and _is_up(response.status_code):
-            self.connection.after_answer()
-        if 200 <= response.status_code < 300:
-            return Reply(
-                status=response.status_code,
-                headers=dict(response.headers),
-                body=reply_body,
-            )
-        raise _error_of_status(purpose, name, response, reply_body)
 
     def _body(self, response: httpx.Response, purpose: str, name: str) -> bytes:
         if response.headers.get("content-encoding", "identity") not in ("", "identity"):
@@ -260,8 +288,14 @@ _NEVER_SENT = (
 )
 
 
-def _is_up(status: int) -> bool:
-    return status < 500 and status != 429
+def _wait_asked_for(response: httpx.Response) -> int | None:
+    match response.status_code:
+        case 429:
+            return retry_after_seconds(response.headers)
+        case 503:
+            return _told_wait(response.headers)
+        case _:
+            return None
 
 
 def decoded(reply: Reply, *, purpose: str, name: str) -> Any:

@@ -26,15 +26,33 @@ from tieline.canonical.nouns import (
 Noun = TimeEntry | Client | Contact | Opportunity | Person | StaffingFact | WorkItem
 
 
+class PacedCall(Protocol):
+    """A call that may go; exactly one of these is told about it."""
+
+    def answered(
+        self, *, status: int, headers: Mapping[str, str], wait_seconds: int | None
+    ) -> None:
+        """Tell of a complete answer, and of the wait that it asks for."""
+        ...
+
+    def failed(self) -> None:
+        """Tell that no answer came, or not all of one."""
+        ...
+
+    def not_made(self) -> None:
+        """Tell that nothing was sent after all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One configured account of one system.
 
     ``config`` is the parsed TOML of the connection, ``secrets`` its decrypted credentials,
     ``allowed_hosts`` (host:port) the only places calls may go. ``before_call`` is called before
-    each single request, so that one page which takes several of them is paced too; ``before_write``
-    directly before the first byte of a write, so that a sender who woke up late gives up;
-    ``after_answer`` after each complete answer that shows the system to be up.
+    each single request, so that one page which takes several of them is paced too, and what it
+    returns is told what came of the call; ``before_write`` directly before the first byte of a
+    write, so that a sender who woke up late gives up.
     """
 
     connection_key: str
@@ -43,9 +61,10 @@ class Connection:
     secrets: Mapping[str, str] = field(repr=False)
     allowed_hosts: frozenset[str]
     timeout_seconds: int = 10
-    before_call: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    before_call: Callable[[], PacedCall | None] | None = field(
+        default=None, repr=False, compare=False
+    )
     before_write: Callable[[], None] | None = field(default=None, repr=False, compare=False)
-    after_answer: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

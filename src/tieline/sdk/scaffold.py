@@ -76,9 +76,11 @@ config_keys = []
 secret_names = ["access_token"]
 settle_seconds = 120
 
-[rate_limit]
+[limits.general]
+kind = "window"
 calls = 60
 window_seconds = 60
+source = "name the vendor's page that says so"
 
 [streams.@STREAM@]
 noun = "@NOUN@"

@@ -41,6 +41,7 @@ _COMMON = frozenset(
         "check_seconds",
         "batch_lines_max",
         "labor_categories",
+        "limits",
     }
 )
 _SECONDS = (
@@ -102,6 +103,10 @@ def read_written(text: str, *, system: str, systems: Systems) -> WrittenConnecti
     _check_names(table, manifest)
     _check_values(table, manifest)
     config = {name: value for name, value in table.items() if name not in _OURS | _LEFT_ASIDE}
+    try:
+        manifest.limits_of(config)
+    except ValueError as error:
+        raise UserMistake(str(error)) from error
     kind = _kind(manifest, config)
     config.setdefault("streams", _streams(manifest, kind, config))
     _check_streams(config["streams"], manifest)

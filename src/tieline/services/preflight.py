@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -23,17 +22,15 @@ from cryptography import x509
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from tieline.canonical import TimeLineCommand
 from tieline.casework import keep_cases
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import TielineError, TryAgain
-from tieline.posting.lines import lines_per_call
-from tieline.runtime.budget import LIMIT_DEFAULT, WINDOW_DEFAULT_SECONDS
 from tieline.runtime.database import Database
 from tieline.sdk import CheckReport, FiscalPeriod, TellsPeriods
-from tieline.sdk.directory import Connectors
+from tieline.sdk.directory import Connectors, Systems
 from tieline.sdk.http import trusted_authorities
+from tieline.services.forecast import read_outlook
 
 RED = "preflight.red"
 STAGES: Sequence[tuple[str, timedelta]] = (("24h", timedelta(hours=24)), ("2h", timedelta(hours=2)))
@@ -44,8 +41,6 @@ _CLOCK_SECONDS_MAX = 5
 _CERTIFICATE_SECONDS = 10
 _HTTPS_PORT = 443
 _PATIENCE, _PATIENCE_SECONDS = 4, 3
-# A batch is written, read back, and now and then asked about.
-_CALLS_PER_BATCH = 3
 
 Row = dict[str, Any]
 _Answer = TypeVar("_Answer")
@@ -84,6 +79,7 @@ class Preflights:
 
     database: Database
     connectors: Connectors
+    systems: Systems
     clock: Clock
     home: Path
 
@@ -135,7 +131,7 @@ class Preflights:
             tried.append(_certificate(key, address, until=row["cut_off_at"]))
         if needed["kind"] == "erp":
             tried += self._target(key, row)
-            tried.append(self._forecast(needed, row))
+            tried.append(self._forecast(key, row))
         return tried
 
     def _check(self, key: str) -> CheckReport | TielineError:
@@ -167,27 +163,23 @@ class Preflights:
             for period in periods
         ]
 
-    def _forecast(self, needed: Row, row: Row) -> Tried:
-        key = needed["connection_key"]
-        write = self.connectors.capabilities(connection_key=key).write_of(TimeLineCommand.noun)
+    def _forecast(self, key: str, row: Row) -> Tried:
+        now = self.clock.now()
         with self.database.transaction() as connection:
-            lines = _open_lines(connection, key)
-        seconds = seconds_to_post(
-            lines=lines,
-            lines_per_call=lines_per_call(write, config=needed["config"]),
-            calls=needed["limit_max"],
-            window_seconds=needed["window_seconds"],
-        )
-        left = int((row["cut_off_at"] - self.clock.now()).total_seconds())
-        return Tried(
-            connection_key=key,
-            name=f"{lines} lines in {seconds} s",
-            is_good=seconds <= left,
-            fix=""
-            if seconds <= left
-            else f"At its rate {lines} lines take {seconds} s, and {left} s are left:"
-            " raise the rate, or carry what can wait.",
-        )
+            outlook = read_outlook(connection, systems=self.systems)
+        found = outlook.forecast(key, items=outlook.waiting(key, until=row["cut_off_at"]), now=now)
+        is_good = found.is_before(row["cut_off_at"])
+        if found.through_at is None:
+            name, fix = f"{found.items} lines wait", f"Nothing is sent to {key}: {found.because}."
+        else:
+            seconds = int((found.through_at - now).total_seconds())
+            left = int((row["cut_off_at"] - now).total_seconds())
+            name = f"{found.items} lines in {seconds} s"
+            fix = (
+                f"{found.items} lines take {seconds} s {found.because}, and {left} s are left:"
+                " raise the rate, or carry what can wait."
+            )
+        return Tried(connection_key=key, name=name, is_good=is_good, fix="" if is_good else fix)
 
     def _keep_cases(self) -> None:
         now = self.clock.now()
@@ -203,12 +195,6 @@ class Preflights:
                 now=now,
                 correlation_id="preflight",
             )
-
-
-def seconds_to_post(*, lines: int, lines_per_call: int, calls: int, window_seconds: int) -> int:
-    """Return how long a backlog takes at a rate of so many calls per window, in whole seconds."""
-    batches = -(-lines // lines_per_call)
-    return int(-(-Decimal(batches * _CALLS_PER_BATCH * window_seconds) // calls))
 
 
 def list_preflights(connection: Connection[Row], *, now: datetime) -> tuple[Preflight, ...]:
@@ -349,34 +335,18 @@ def _stages_done(connection: Connection[Row], period_id: UUID) -> set[str]:
 
 
 def _needed(connection: Connection[Row], entity_code: str) -> list[Row]:
-    """Return the entity's ERP and every source whose time counts for it, with the rates they allow."""
+    """Return the entity's ERP and every source whose time counts for it."""
     return connection.execute(
         """
-        SELECT c.connection_key, c.kind, c.mode, c.paused, c.config,
-               coalesce(b.limit_max, %(limit)s) AS limit_max,
-               coalesce(b.window_seconds, %(window)s) AS window_seconds
-        FROM connection c LEFT JOIN connection_budget b USING (connection_key)
+        SELECT c.connection_key, c.kind, c.mode, c.paused, c.config FROM connection c
         WHERE c.connection_key = (SELECT erp_connection_key FROM legal_entity WHERE entity_code = %(entity)s)
            OR (c.kind IN ('time', 'hr') AND EXISTS (
                SELECT FROM connection_go_live g
                WHERE g.connection_key = c.connection_key AND g.entity_code = %(entity)s))
         ORDER BY c.kind, c.connection_key
         """,
-        {"entity": entity_code, "limit": LIMIT_DEFAULT, "window": WINDOW_DEFAULT_SECONDS},
+        {"entity": entity_code},
     ).fetchall()
-
-
-def _open_lines(connection: Connection[Row], connection_key: str) -> int:
-    row = connection.execute(
-        """
-        SELECT count(*)::int AS lines FROM effect
-        WHERE target_connection = %s AND noun = 'time_line'
-          AND state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')
-        """,
-        (connection_key,),
-    ).fetchone()
-    assert row is not None
-    return int(row["lines"])
 
 
 def _store(connection: Connection[Row], done: Preflight) -> None:

@@ -17,8 +17,8 @@ from tieline.casework import keep_cases
 from tieline.governance import record_audit
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
-from tieline.kernel.errors import LeaseLost, NotExecuted, TielineError
-from tieline.runtime.budget import Budgets
+from tieline.kernel.errors import LeaseLost, TielineError
+from tieline.runtime.budget import repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.outbox import Event, drain, send_again
 from tieline.sdk import HearsEvents
@@ -39,14 +39,15 @@ class Telling:
 
     database: Database
     connectors: Connectors
-    budgets: Budgets
     clock: Clock
 
     def tell(self) -> int:
         """Deliver what is due to every receiver that can be called; return how many events went out."""
         with self.database.transaction() as connection:
-            keys = _callable(connection)
-        sent = sum(self._tell(key) for key in keys)
+            receivers = _callable(connection)
+        sent = sum(
+            self._tell(row["connection_key"], is_repeat=row["is_repeat"]) for row in receivers
+        )
         with self.database.transaction() as connection:
             keep_cases(
                 connection,
@@ -57,26 +58,21 @@ class Telling:
             )
         return sent
 
-    def _tell(self, connection_key: str) -> int:
+    def _tell(self, connection_key: str, *, is_repeat: bool) -> int:
         receiver = cast(HearsEvents, self.connectors.get(connection_key=connection_key))
         sent = 0
 
         def deliver(event: Event) -> None:
             nonlocal sent
             receiver.tell(event_id=str(event.event_uuid), event=as_cloud_event(event))
-            self.budgets.note_answer(connection_key=connection_key)
             sent += 1
 
         try:
-            drain(self.database, connection_key=connection_key, deliver=deliver)
+            with repeated_calls(is_repeat=is_repeat):
+                drain(self.database, connection_key=connection_key, deliver=deliver)
         except LeaseLost:
             raise
         except TielineError as error:
-            seconds = getattr(error, "retry_after_seconds", None)
-            if isinstance(error, NotExecuted) and seconds is not None:
-                self.budgets.note_retry_after(connection_key=connection_key, seconds=seconds)
-            else:
-                self.budgets.note_failure(connection_key=connection_key)
             _log.info("event.put_off", connection_key=connection_key, why=str(error))
         return sent
 
@@ -117,10 +113,13 @@ def as_cloud_event(event: Event) -> Mapping[str, Any]:
     return told if event.entity_code is None else {**told, "legalentity": event.entity_code}
 
 
-def _callable(connection: Connection[Row]) -> Sequence[str]:
-    rows = connection.execute(
+def _callable(connection: Connection[Row]) -> Sequence[Row]:
+    return connection.execute(
         """
-        SELECT c.connection_key FROM connection c
+        SELECT c.connection_key,
+               EXISTS (SELECT FROM outbox o WHERE o.connection_key = c.connection_key
+                       AND o.state = 'waiting' AND o.attempts > 0 AND o.due_at <= clock_timestamp()) AS is_repeat
+        FROM connection c
         LEFT JOIN connection_budget b USING (connection_key)
         WHERE c.kind = 'events' AND c.mode = 'act' AND NOT c.paused
           AND EXISTS (SELECT FROM outbox o WHERE o.connection_key = c.connection_key
@@ -129,7 +128,6 @@ def _callable(connection: Connection[Row]) -> Sequence[str]:
         ORDER BY c.connection_key
         """
     ).fetchall()
-    return [row["connection_key"] for row in rows]
 
 
 def _unheard(connection: Connection[Row]) -> Sequence[CaseRequest]:

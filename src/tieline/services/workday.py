@@ -196,6 +196,7 @@ class Workday:
         return Preflights(
             database=self.system.database,
             connectors=self.system.connectors,
+            systems=self.system.systems,
             clock=self.system.clock,
             home=self.system.settings.home,
         )
@@ -205,7 +206,6 @@ class Workday:
         return Telling(
             database=self.system.database,
             connectors=self.system.connectors,
-            budgets=self.system.budgets,
             clock=self.system.clock,
         )
 

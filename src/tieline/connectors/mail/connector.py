@@ -29,6 +29,7 @@ _PORTS = {"smtps": 465, "smtp": 587}
 _TAKEN = (250, 251)
 _BUSY_SECONDS = 60
 # A relay on this very machine is spoken to in clear: nothing leaves it before the relay's own TLS.
+_GREETED = 220
 _OWN_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -85,9 +86,30 @@ class MailConnector:
     @contextlib.contextmanager
     def _server(self) -> Iterator[smtplib.SMTP]:
         """Lend a connection on which we are known."""
-        scheme, host, port = self._place()
-        if self.connection.before_call is not None:
-            self.connection.before_call()
+        place = self._place()
+        before_call = self.connection.before_call
+        paced = before_call() if before_call is not None else None
+        try:
+            server = self._enter(*place)
+        except NotExecuted:
+            if paced is not None:
+                paced.failed()
+            raise
+        except BaseException:
+            if paced is not None:
+                paced.not_made()
+            raise
+        try:
+            yield server
+        finally:
+            if paced is not None:
+                paced.answered(status=_GREETED, headers={}, wait_seconds=None)
+            # What was taken is taken, whether the farewell is heard or not.
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                server.quit()
+            server.close()
+
+    def _enter(self, scheme: str, host: str, port: int) -> smtplib.SMTP:
         try:
             server = self._open(scheme, host, port)
         except ssl.SSLCertVerificationError:
@@ -98,14 +120,10 @@ class MailConnector:
             ) from None
         try:
             self._log_in(server)
-            if self.connection.after_answer is not None:
-                self.connection.after_answer()
-            yield server
-        finally:
-            # What was taken is taken, whether the farewell is heard or not.
-            with contextlib.suppress(smtplib.SMTPException, OSError):
-                server.quit()
+        except BaseException:
             server.close()
+            raise
+        return server
 
     def _open(self, scheme: str, host: str, port: int) -> smtplib.SMTP:
         trusted = self.context or _trusted_here()

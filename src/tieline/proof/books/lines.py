@@ -12,6 +12,7 @@ import httpx
 
 from tieline.canonical import TimeLineCommand
 from tieline.kernel.errors import AlreadyExists, OutcomeUnknown, Refused, StreamBroken, TielineError
+from tieline.kernel.limits import Limit, LimitKind
 from tieline.sdk import (
     Capabilities,
     CheckItem,
@@ -55,8 +56,15 @@ def manifest_of(system: str, strategy: Strategy) -> Capabilities:
                 quantum_seconds=1,
             ),
         ),
-        rate_limit_calls=1000,
-        rate_limit_window_seconds=1,
+        limits=(
+            Limit(
+                name="courtesy",
+                kind=LimitKind.WINDOW,
+                calls=1000,
+                window_seconds=1,
+                source="the books of a proof have none",
+            ),
+        ),
         settle_seconds=3,
         record_urls={},
         config_keys=("has_references",),

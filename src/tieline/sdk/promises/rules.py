@@ -176,8 +176,8 @@ def _permissions_listed(subject: Subject) -> Problems:
 
 def _rate_limit_honored(subject: Subject) -> Problems:
     manifest = subject.manifest
-    if manifest.rate_limit_calls < 1 or manifest.rate_limit_window_seconds < 1:
-        return ["manifest.toml declares no rate limit"]
+    if not manifest.limits:
+        return ["manifest.toml declares no limit"]
 
     def is_patient(error: BaseException | None) -> bool:
         return isinstance(error, TryAgain) and error.retry_after_seconds == 7
