@@ -1,21 +1,30 @@
 -- Due work by class, deadline and age. Every minute of waiting lifts an item by one class, so that
--- none starves; classes 2 and 3 never take the last slots. A run's workflow id is never used twice.
+-- none starves; classes 2 and 3 never take the last slots, and one kind takes no more than its share: runs
+-- of a kind may wait for one another, and what they wait beside must go on. A workflow id is never used twice.
 WITH candidate AS (
-    SELECT work_id, work_class,
-           work_class - floor(extract(epoch FROM clock_timestamp() - due_at) / 60) AS urgency,
-           deadline, due_at
-    FROM work_item
-    WHERE state = 'waiting' AND due_at <= clock_timestamp() AND kind = ANY (%(kinds)s)
-    ORDER BY urgency, deadline NULLS LAST, due_at
-    LIMIT 200
-    FOR UPDATE SKIP LOCKED
+    SELECT w.* FROM unnest(%(kinds)s::text[]) AS k (kind)
+    CROSS JOIN LATERAL (
+        SELECT work_id, k.kind, work_class,
+               work_class - floor(extract(epoch FROM clock_timestamp() - due_at) / 60) AS urgency,
+               deadline, due_at
+        FROM work_item
+        WHERE state = 'waiting' AND due_at <= clock_timestamp() AND kind = k.kind
+        ORDER BY urgency, deadline NULLS LAST, due_at
+        LIMIT %(slots)s
+        FOR UPDATE SKIP LOCKED
+    ) w
+), running AS (
+    SELECT kind, count(*) AS runs FROM work_item
+    WHERE state = 'running' AND executor_id = %(executor_id)s GROUP BY kind
 ), ranked AS (
-    SELECT work_id, urgency, deadline, due_at, work_class,
-           row_number() OVER (PARTITION BY work_class >= 2 ORDER BY urgency, deadline NULLS LAST, due_at) AS place
-    FROM candidate
+    SELECT c.*,
+           row_number() OVER (PARTITION BY work_class >= 2 ORDER BY urgency, deadline NULLS LAST, due_at) AS place,
+           coalesce(r.runs, 0)
+               + row_number() OVER (PARTITION BY kind ORDER BY urgency, deadline NULLS LAST, due_at) AS runs_of_kind
+    FROM candidate c LEFT JOIN running r USING (kind)
 ), chosen AS (
     SELECT work_id FROM ranked
-    WHERE work_class < 2 OR place <= %(low_slots)s
+    WHERE (work_class < 2 OR place <= %(low_slots)s) AND runs_of_kind <= %(kind_slots)s
     ORDER BY urgency, deadline NULLS LAST, due_at
     LIMIT %(slots)s
 )

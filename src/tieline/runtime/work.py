@@ -101,8 +101,13 @@ def claim(
     kinds: Sequence[str],
     slots: int,
     low_slots: int,
+    kind_slots: int,
 ) -> list[WorkItem]:
-    """Claim due work, most urgent first; provisioning and reference get at most ``low_slots``."""
+    """Claim due work, most urgent first.
+
+    Provisioning and reference get at most ``low_slots``; runs of one kind, with those that are under
+    way, at most ``kind_slots``.
+    """
     rows = connection.execute(
         _CLAIM,
         {
@@ -110,6 +115,7 @@ def claim(
             "kinds": list(kinds),
             "slots": slots,
             "low_slots": max(0, low_slots),
+            "kind_slots": kind_slots,
         },
     ).fetchall()
     return [WorkItem(**row) for row in rows]

@@ -42,16 +42,22 @@ _log = structlog.get_logger("tieline.worker")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What some worker does every so many seconds, one worker at a time."""
+    """What some worker does every so many seconds, one worker at a time.
+
+    What looks over all there is takes longer the more there is: it rests ``rest_times`` as long as it
+    took, so that the work itself keeps its share of the machine.
+    """
 
     name: str
     interval_seconds: int
     function: Callable[[], object]
+    rest_times: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
 class _JobState:
     next_at: float = 0
+    rest_seconds: int = 0
     is_broken: bool = False
     is_busy: bool = False
     lease: Lease | None = None
@@ -178,6 +184,7 @@ class Worker:
                 kinds=self._engine.kinds,
                 slots=free,
                 low_slots=max(1, self._slots_max - _RESERVED_SLOTS) - low_active,
+                kind_slots=max(1, self._slots_max // 2),
             )
         for item in items:
             self._engine.start(item)
@@ -235,6 +242,7 @@ class Worker:
                     self._renew(state)
 
     def _run_job(self, job: Job, state: _JobState) -> None:
+        state.rest_seconds = job.interval_seconds
         try:
             self._run_job_alone(job, state)
         except Exception as error:  # noqa: BLE001 - one broken job must not end the others
@@ -246,7 +254,7 @@ class Worker:
                 _log.info("job.healed", job=job.name)
             state.is_broken = False
         finally:
-            state.next_at = time.monotonic() + job.interval_seconds
+            state.next_at = time.monotonic() + state.rest_seconds
             state.is_busy = False
 
     def _run_job_alone(self, job: Job, state: _JobState) -> None:
@@ -255,6 +263,7 @@ class Worker:
             return
         state.renew_at = time.monotonic() + _JOB_RENEW_SECONDS
         state.lease = lease
+        began = time.monotonic()
         outcome = "error"
         try:
             with correlated(new_correlation_id()):
@@ -262,8 +271,10 @@ class Worker:
             outcome = "done"
         finally:
             state.lease = None
+            took = round(time.monotonic() - began)
+            state.rest_seconds = max(job.interval_seconds, job.rest_times * took)
             # The rest keeps the other workers from doing it again before it is due.
-            self.leases.release(lease, rest_seconds=max(0, job.interval_seconds - 1))
+            self.leases.release(lease, rest_seconds=max(0, state.rest_seconds - 1))
             with self._database.transaction() as connection:
                 count_outcome(
                     connection, connection_key="", operation=f"job:{job.name}", outcome=outcome

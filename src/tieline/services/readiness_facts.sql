@@ -1,5 +1,6 @@
 -- Everything a readiness check looks at, one row per contract and fiscal period that is still to be billed,
--- released or invoiced. Each source is summed once and joined; every join yields at most one row.
+-- released or invoiced. Each source is summed once and joined; every join yields at most one row. The sums are
+-- materialized: put into the joins, they would be made again for every row beside them.
 WITH terms AS (
     SELECT c.contract_id, c.contract_code, c.client_id, c.entity_code, v.billing_method, v.currency,
            v.value_amount, v.cap_amount, v.purchase_order, v.is_purchase_order_required, v.tax_treatment,
@@ -55,7 +56,7 @@ WITH terms AS (
                                SELECT FROM fiscal_period w JOIN invoiced b ON b.period_id = w.period_id
                                WHERE w.entity_code = t.entity_code AND w.starts_on = u.worked_from
                                  AND b.contract_id = t.contract_id)))))))
-), lines AS (
+), lines AS MATERIALIZED (
     SELECT s.contract_id, s.period_id,
            coalesce(sum(u.seconds) FILTER (WHERE u.is_billable), 0) AS seconds,
            coalesce(sum(u.amount) FILTER (WHERE u.is_billable), 0) AS amount,
@@ -89,7 +90,7 @@ WITH terms AS (
     JOIN verdict v ON v.verdict_id = t.verdict_id
     WHERE e.place IN ('pending', 'held', 'handed_over')
     GROUP BY e.contract_id, e.period_id, p.starts_on, e.place
-), places AS (
+), places AS MATERIALIZED (
     SELECT s.contract_id, s.period_id,
         coalesce(sum(e.seconds) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_seconds,
         coalesce(sum(e.amount) FILTER (WHERE e.place = 'pending' AND e.period_id = s.period_id), 0) AS waiting_amount,
@@ -113,12 +114,12 @@ WITH terms AS (
     WHERE e.place = 'leaving'
       AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
     GROUP BY l.contract_id, l.work_date
-), leaving AS (
+), leaving AS MATERIALIZED (
     SELECT s.contract_id, s.period_id, sum(l.seconds) AS seconds, sum(l.amount) AS amount
     FROM scope s
     JOIN leaving_days l ON l.contract_id = s.contract_id AND l.work_date < s.ends_on
     GROUP BY s.contract_id, s.period_id HAVING sum(l.seconds) <> 0
-), unapproved AS (
+), unapproved AS MATERIALIZED (
     SELECT s.contract_id, s.period_id, sum(w.seconds) AS seconds,
            count(DISTINCT w.person_ref) AS people
     FROM scope s
@@ -128,7 +129,7 @@ WITH terms AS (
          AND w.approval <> 'approved' AND w.work_date >= s.starts_on AND w.work_date < s.ends_on
     JOIN time_entry t ON t.entry_id = w.entry_id AND t.connection_key = x.connection_key
     GROUP BY s.contract_id, s.period_id
-), writes AS (
+), writes AS MATERIALIZED (
     SELECT s.contract_id, s.period_id,
         count(*) FILTER (WHERE e.state IN ('INTENT', 'UNKNOWN', 'PROBING')) AS unconfirmed,
         coalesce(sum(e.seconds) FILTER (WHERE e.state IN ('INTENT', 'UNKNOWN', 'PROBING')), 0) AS unconfirmed_seconds,
@@ -141,7 +142,7 @@ WITH terms AS (
          AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'REJECTED', 'CONFLICT')
     JOIN fiscal_period p ON p.period_id = e.period_id AND p.starts_on < s.ends_on
     GROUP BY s.contract_id, s.period_id
-), absent AS (
+), absent AS MATERIALIZED (
     -- Somebody is assigned in the period, not away for all of it, and has booked nothing at all.
     SELECT s.contract_id, s.period_id, count(DISTINCT a.person_id) AS people
     FROM scope s
@@ -158,7 +159,7 @@ WITH terms AS (
                       JOIN time_entry t ON t.entry_id = w.entry_id AND t.connection_key = x.connection_key
                       WHERE x.noun = 'person' AND x.our_id = a.person_id AND x.superseded_at IS NULL)
     GROUP BY s.contract_id, s.period_id
-), projects AS (
+), projects AS MATERIALIZED (
     SELECT t.contract_id, count(*) AS projects,
            count(*) FILTER (WHERE v.status IS DISTINCT FROM 'active' AND v.status IS DISTINCT FROM 'closed') AS inactive,
            count(*) FILTER (WHERE x.our_id IS NULL) AS unlinked

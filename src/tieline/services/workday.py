@@ -42,6 +42,8 @@ CLASSES: Mapping[str, int] = {
 
 _HOUSEKEEPING_SECONDS = 600
 _EVENTS_SECONDS = 2
+# What reads whole tables may take a fifth of its time.
+_REST_TIMES = 4
 _PREFLIGHT_SECONDS = 60
 # Rare enough that a burst of postings is told as one change.
 _REVENUE_SECONDS = 30
@@ -82,12 +84,19 @@ class Workday:
                 name="time",
                 interval_seconds=2,
                 function=self.system.time_validation.schedule_waiting,
+                rest_times=_REST_TIMES,
             ),
-            Job(name="readiness", interval_seconds=10, function=self.keep_readiness),
+            Job(
+                name="readiness",
+                interval_seconds=10,
+                function=self.keep_readiness,
+                rest_times=_REST_TIMES,
+            ),
             Job(
                 name="revenue",
                 interval_seconds=_REVENUE_SECONDS,
                 function=self._revenue().keep_revenue,
+                rest_times=_REST_TIMES,
             ),
             Job(
                 name="checks",

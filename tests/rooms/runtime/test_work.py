@@ -25,11 +25,18 @@ from tieline.runtime.work import (
 pytestmark = pytest.mark.sql
 
 
-def ask(database: Database, *, subject: str = "a", work_class: int = BILLING, due: int = 0) -> None:
+def ask(
+    database: Database,
+    *,
+    subject: str = "a",
+    work_class: int = BILLING,
+    due: int = 0,
+    kind: str = "k",
+) -> None:
     with database.transaction() as connection:
         schedule(
             connection,
-            kind="k",
+            kind=kind,
             subject=subject,
             work_class=work_class,
             due_in_seconds=due,
@@ -37,9 +44,18 @@ def ask(database: Database, *, subject: str = "a", work_class: int = BILLING, du
         )
 
 
-def take(database: Database, *, slots: int = 10, low_slots: int = 10) -> list[WorkItem]:
+def take(
+    database: Database, *, slots: int = 10, low_slots: int = 10, kind_slots: int = 10
+) -> list[WorkItem]:
     with database.transaction() as connection:
-        return claim(connection, executor_id="e", kinds=["k"], slots=slots, low_slots=low_slots)
+        return claim(
+            connection,
+            executor_id="e",
+            kinds=["k", "other"],
+            slots=slots,
+            low_slots=low_slots,
+            kind_slots=kind_slots,
+        )
 
 
 def end(database: Database, item: WorkItem, outcome: Any, *, hold: bool = False) -> str | None:
@@ -132,6 +148,17 @@ class TestClaim:
             ask(worker_database, subject=str(number), work_class=REFERENCE)
 
         assert len(take(worker_database, low_slots=2)) == 2
+
+    def test_lets_no_kind_take_every_slot(self, worker_database: Database) -> None:
+        for number in range(20):
+            ask(worker_database, subject=str(number), work_class=CUT_OFF)
+        first = take(worker_database, slots=4, kind_slots=3)
+        ask(worker_database, kind="other", work_class=REFERENCE)
+
+        second = take(worker_database, slots=4, kind_slots=4)
+
+        assert [item.kind for item in first] == ["k"] * 3
+        assert sorted(item.kind for item in second) == ["k", "other"]
 
     def test_leaves_what_is_not_due(self, worker_database: Database) -> None:
         ask(worker_database, due=5)
