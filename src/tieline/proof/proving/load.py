@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
 NOW = datetime(2026, 11, 3, 13, 56, tzinfo=UTC)
@@ -23,6 +24,7 @@ _SATURDAY = 5
 _QUARTERS_MAX = 8
 _SECONDS_PER_QUARTER = 900
 _PEOPLE_MIN = 8
+_PEOPLE_TOGETHER = 50
 _COLUMNS = ("id", "person", "project", "task", "day", "hours", "state", "note")
 
 # Person, task, work date and seconds: what a line is, whatever key it carries.
@@ -81,20 +83,25 @@ class Load:
 
     def _generate(self) -> Iterator[Hour]:
         chance = random.Random(f"hours:{self.seed}")
-        number = 0
-        for day in _work_days():
-            for person in range(self.people):
-                for _ in range(_ENTRIES_PER_DAY):
-                    if number == self.entries:
-                        return
-                    yield Hour(
-                        number=number,
-                        person=person,
-                        task=chance.randrange(TASKS),
-                        work_date=day,
-                        seconds=_SECONDS_PER_QUARTER * chance.randint(1, _QUARTERS_MAX),
-                    )
-                    number += 1
+        # No two lines of a person and day are alike, so that the target's journal tells them apart.
+        kinds = [
+            (task, quarters) for task in range(TASKS) for quarters in range(1, _QUARTERS_MAX + 1)
+        ]
+        numbers = iter(range(self.entries))
+        for first in range(0, self.people, _PEOPLE_TOGETHER):
+            for day in _days_across_periods():
+                for person in range(first, min(first + _PEOPLE_TOGETHER, self.people)):
+                    for task, quarters in chance.sample(kinds, _ENTRIES_PER_DAY):
+                        number = next(numbers, None)
+                        if number is None:
+                            return
+                        yield Hour(
+                            number=number,
+                            person=person,
+                            task=task,
+                            work_date=day,
+                            seconds=_SECONDS_PER_QUARTER * quarters,
+                        )
 
 
 def read_acknowledged(folder: Path) -> Counter[LineKey]:
@@ -121,11 +128,12 @@ def _row(hour: Hour) -> tuple[str, ...]:
     )
 
 
-def _work_days() -> list[date]:
-    days: list[date] = []
+def _days_across_periods() -> list[date]:
+    """Return the work days of all periods by turns, so that several periods are posted at once."""
+    days: dict[int, list[date]] = {}
     day = _LAST_DAY
-    while len(days) < _DAYS:
+    while sum(map(len, days.values())) < _DAYS:
         if day.weekday() < _SATURDAY:
-            days.append(day)
+            days.setdefault(day.month, []).append(day)
         day -= timedelta(days=1)
-    return days[::-1]
+    return [day for turn in zip_longest(*days.values()) for day in turn if day is not None]

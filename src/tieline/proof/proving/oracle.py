@@ -35,6 +35,24 @@ class Findings:
     examples: Sequence[str]
 
 
+@dataclass(slots=True)
+class StoredLines:
+    """Count what the target stored while its journal grows."""
+
+    journal: Path
+    _read: int = 0
+    _count: int = 0
+
+    def count(self) -> int:
+        """Return how many lines were stored until now."""
+        with self.journal.open("rb") as file:
+            file.seek(self._read)
+            whole = file.read().rpartition(b"\n")[0]
+        self._read += len(whole)
+        self._count += whole.count(b'"event": "stored"')
+        return self._count
+
+
 def judge_journal(
     *,
     acknowledged: Counter[LineKey],

@@ -22,7 +22,7 @@ from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.proving.havoc import Havoc
 from tieline.proof.proving.load import NOW, LineKey, Load, read_acknowledged
 from tieline.proof.proving.options import LEASE_SECONDS, ProveOptions
-from tieline.proof.proving.oracle import Findings, judge_journal
+from tieline.proof.proving.oracle import Findings, StoredLines, judge_journal
 from tieline.proof.proving.world import (
     SOURCE,
     World,
@@ -48,6 +48,9 @@ OpenSystem = Callable[[Settings], System]
 _PAUSE_SECONDS = 0.1
 _BETWEEN_SECONDS = (0.0, 0.7)
 _WORK_SECONDS_MAX = 8
+# What is broken must meet work of every age: the source never runs further ahead than this.
+_AHEAD_PORTIONS_MAX = 3
+_CATCH_UP_SECONDS_MAX = 30
 _FALL_ASLEEP_SECONDS_MAX = 15
 _DRAIN_SECONDS_MAX = 180
 _DRAIN_ENTRIES_PER_SECOND = 40
@@ -129,6 +132,7 @@ class _Proof:
     def _break(self, world: World, havoc: Havoc, load: Load) -> None:
         """Give the hours to the source portion by portion, and break something after each."""
         options = self._options
+        stored = StoredLines(world.journal)
         actions = [
             *(["kill"] * options.kills),
             *(["zombie"] * options.zombies),
@@ -139,6 +143,7 @@ class _Proof:
         load.drop(portion)
         for number, action in enumerate(actions, start=1):
             self._let_work(world, havoc)
+            self._let_catch_up(stored, havoc, given=load.dropped - _AHEAD_PORTIONS_MAX * portion)
             match action:
                 case "kill" if havoc.kills < options.kills:
                     havoc.kill()
@@ -163,6 +168,11 @@ class _Proof:
         while world.journal.stat().st_size == size and time.monotonic() < ends:
             self._let_pass(havoc, _PAUSE_SECONDS)
         self._let_pass(havoc, self._random.uniform(*_BETWEEN_SECONDS))
+
+    def _let_catch_up(self, stored: StoredLines, havoc: Havoc, *, given: int) -> None:
+        ends = time.monotonic() + _CATCH_UP_SECONDS_MAX
+        while stored.count() < given and time.monotonic() < ends:
+            self._let_pass(havoc, _PAUSE_SECONDS)
 
     def _let_sleepers_wake(self, havoc: Havoc) -> None:
         """Let one sleeper wake before the next falls asleep: a fleet asleep proves nothing."""
