@@ -23,7 +23,7 @@ WITH period AS (
       AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
                                                      e.project_id, e.noun))
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
-    ORDER BY e.work_class, e.deadline_at, e.business_key
+    ORDER BY e.work_class, e.deadline_at, e.planned_at, e.business_key
     LIMIT %(limit)s
 ), due AS (
     SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,

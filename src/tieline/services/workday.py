@@ -84,7 +84,8 @@ class Workday:
                 name="time",
                 interval_seconds=2,
                 function=self.system.time_validation.schedule_waiting,
-                rest_times=_REST_TIMES,
+                # The net under lost wake-ups: it must come again soon after a lock held it up.
+                rest_times=1,
             ),
             Job(
                 name="readiness",

@@ -30,6 +30,7 @@ from tieline.runtime.database import Database
 from tieline.sdk import Strategy
 
 _PATIENCE_SECONDS = 15
+_KEYS = "SELECT business_key FROM effect ORDER BY business_key"
 
 pytestmark = pytest.mark.sql
 
@@ -367,6 +368,31 @@ class TestPosting:
         run()
 
         assert (target.calls, len(target.lines)) == (2, 4)
+
+    def test_sends_first_what_was_planned_first(
+        self,
+        owner_database: Database,
+        worker_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[60 * number for number in range(1, 9)])
+        with worker_database.transaction() as connection:
+            plan(connection, entry_ids=None, now=NOW)
+            # The four whose keys come last were planned before the others.
+            connection.execute(
+                """
+                UPDATE effect SET planned_at = planned_at - interval '1 hour' WHERE business_key IN
+                    (SELECT business_key FROM effect ORDER BY business_key DESC LIMIT 4)
+                """
+            )
+        keys = [row["business_key"] for row in _rows(owner_database, _KEYS)]
+
+        poster.round(scope=_scope(scene))
+
+        assert sorted(target.lines) == keys[4:]
 
     def test_withdraws_a_plan_that_a_newer_version_overtook(
         self,
