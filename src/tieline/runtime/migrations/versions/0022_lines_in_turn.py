@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0020_lines_in_turn"
-down_revision = "0019_late_twins"
+revision = "0022_lines_in_turn"
+down_revision = "0021_budgets"
 branch_labels = None
 depends_on = None
 
