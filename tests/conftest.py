@@ -93,13 +93,13 @@ def database(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
 
 
 @contextmanager
-def new_database(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
-    """Lend a fresh migrated database."""
+def new_database(prepared_cluster: PreparedCluster, *, copy_of: str = _TEMPLATE) -> Iterator[Dsns]:
+    """Lend a fresh migrated database, or a copy of one that nobody is connected to."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     identifier = sql.Identifier(name)
     with psycopg.connect(prepared_cluster.cluster.superuser_dsn, autocommit=True) as admin:
         admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(_TEMPLATE))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(copy_of))
         )
         _set_search_path(admin, name)
         yield _renamed(prepared_cluster.template, name)

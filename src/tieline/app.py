@@ -32,6 +32,7 @@ from tieline.runtime.telemetry import configure_logging
 from tieline.runtime.work import Handler, Outcome, Steps
 from tieline.runtime.worker import Worker
 from tieline.sdk import Capabilities, Connection
+from tieline.services.restoring import notice
 from tieline.services.system import System
 from tieline.services.time_validation import TimeValidation
 from tieline.services.workday import CLASSES, Workday
@@ -70,6 +71,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     dsns = _dsns(settings)
     clock = open_clock(settings=settings)
     database = Database(dsns.worker, pool_max=pool_max, application_name="tieline-worker").open()
+    notice(database, home=settings.home, now=clock.now())
     master_key = open_master_key(secrets_directory=settings.secrets_directory)
     secrets = Secrets(database=database, key=master_key)
     fence = Fence()

@@ -23,6 +23,7 @@ from tieline.cli import (
     proving,
     provisioning,
     register,
+    restored,
     revenue,
     rights,
 )
@@ -60,6 +61,7 @@ for _module in (
     events,
     rights,
     proving,
+    restored,
 ):
     for _command in _module.COMMANDS:
         main.add_command(_command)

@@ -31,6 +31,10 @@ _WORDS = (
     ("kills", "Workers killed"),
     ("zombies", "Workers put to sleep"),
     ("database_crashes", "Database crashes"),
+    ("posted_after_backup", "Posted after the backup that was restored"),
+    ("missing_in_list", "Of these missing in the list"),
+    ("wrongly_in_list", "Wrongly in the list"),
+    ("seconds_until_asked", "Until every target was asked, seconds"),
     ("seconds_total", "Seconds in all"),
 )
 
@@ -51,6 +55,8 @@ _WORDS = (
 )
 @click.option("--late", "is_late", is_flag=True,
               help="Let the target store later than declared: what stands twice must be told.")  # fmt: skip
+@click.option("--restore", "is_restored", is_flag=True,
+              help="Take a backup under load and restore it later: what was posted since must be listed.")  # fmt: skip
 @click.option("--json", "json_file", is_flag=False, flag_value="-", metavar="[FILE]",
               help="The figures as one JSON object, in a file or on standard output.")  # fmt: skip
 @click.option("--report", "report_file", type=click.Path(path_type=Path),
@@ -67,6 +73,7 @@ def prove(
     profile: str | None,
     sabotage: str | None,
     is_late: bool,
+    is_restored: bool,
     json_file: str | None,
     report_file: Path | None,
 ) -> int:
@@ -81,6 +88,7 @@ def prove(
         profile=profile,
         sabotage=sabotage,
         is_late=is_late,
+        is_restored=is_restored,
         entries=entries,
         kills=kills,
         zombies=zombies,
@@ -99,7 +107,7 @@ def prove(
         show_table(
             title=f"Proof with seed {options.seed}, profile {options.profile}",
             columns=("What", "Figure"),
-            rows=[(title, str(figures[name])) for name, title in _WORDS],
+            rows=[(title, str(figures[name])) for name, title in _WORDS if name in figures],
         )
     for sentence in figures.get("broken", ()):
         tell(f"not as promised: {sentence}")

@@ -113,6 +113,8 @@ class LinePoster:
 
     def round(self, *, scope: Scope) -> Sent:
         """Do one round: settle what is unknown, take back, then send one batch."""
+        if self._is_shut():
+            return Sent(wait_seconds=states.SHUT_SECONDS)
         self._find_interrupted(scope)
         rest = self.budgets.rest_seconds(connection_key=scope.target_connection)
         if rest > 0:
@@ -442,6 +444,10 @@ class LinePoster:
         if row is None or row["seconds"] is None:
             return None
         return min(_WAIT_SECONDS_MAX, max(0, int(row["seconds"])))
+
+    def _is_shut(self) -> bool:
+        with self.database.transaction() as connection:
+            return states.is_shut(connection)
 
     def _settle_seconds(self, connection: Connection[Row], scope: Scope) -> int:
         return settle_seconds(

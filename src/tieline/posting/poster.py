@@ -23,6 +23,7 @@ from tieline.kernel.errors import (
     TryAgain,
 )
 from tieline.kernel.failpoints import failpoint
+from tieline.kernel.keys import business_key
 from tieline.posting import states
 from tieline.posting.outcomes import (
     Confirmed,
@@ -32,6 +33,13 @@ from tieline.posting.outcomes import (
     Rejected,
     Undone,
     Waiting,
+)
+from tieline.posting.restoring import (
+    EFFECTS_PROBE_MAX,
+    LINKED,
+    WATCHING,
+    find_restoration,
+    note_write,
 )
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, repeated_calls
@@ -75,7 +83,9 @@ class Poster:
                 return self._ask(writer, command, request)
             case _:
                 was_called = effect["reason"] != HeldBack.code
-                return self._send(writer, command, request, was_called=was_called)
+                return self._find_again(effect, writer, request, build) or self._send(
+                    writer, command, request, was_called=was_called
+                )
 
     def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected:
         """Take a confirmed record back in the target's own declared way."""
@@ -98,6 +108,74 @@ class Poster:
                 return standing
             effect_no = states.next_effect_no(connection, request=request)
             return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
+
+    def _find_again(
+        self,
+        effect: Row,
+        writer: Writes,
+        request: EffectRequest,
+        build: Callable[[UUID], Command],
+    ) -> PostResult | None:
+        """Look after a restore for what was written since, under each number it may have; None if nothing is."""
+        with self.database.transaction() as connection:
+            restoration = find_restoration(connection)
+        if restoration is None or effect["attempt"]:
+            return None
+        if restoration.phase != WATCHING:
+            return _later(effect["business_key"], states.SHUT_SECONDS)
+        first = int(effect["effect_no"])
+        for effect_no in range(first, first + EFFECTS_PROBE_MAX):
+            command = build(_key_of(request, effect_no))
+            try:
+                found = writer.probe(command=command)
+            except TryAgain as error:
+                wait = error.retry_after_seconds or _RETRY_SECONDS
+                return _later(effect["business_key"], wait)
+            if found:
+                self._adopt(restoration.restoration_id, effect, request, command, found[0])
+                return self._compare(command, found, is_new=False)
+        return None
+
+    def _adopt(
+        self,
+        restoration_id: int,
+        effect: Row,
+        request: EffectRequest,
+        command: Command,
+        stored: Stored,
+    ) -> None:
+        """Give what stands its effect, as if it had been sent and nobody knew what came of it."""
+        now, key = self.clock.now(), command.business_key
+        with self.database.transaction() as connection:
+            number = int(effect["effect_no"])
+            if key != effect["business_key"]:
+                while _key_of(request, number) != key:
+                    number += 1
+                states.move(connection, business_key=effect["business_key"], to=states.WITHDRAWN)
+                states.plan_write(connection, request=request, effect_no=number, now=now)
+            states.to_intent(
+                connection, business_key=key, payload_hash=content_hash(command.content())
+            )
+            states.move(connection, business_key=key, to=states.UNKNOWN, reason="posting.relinked")
+            states.move(connection, business_key=key, to=states.PROBING, reason="posting.relinked")
+            note_write(
+                connection,
+                restoration_id=restoration_id,
+                values={
+                    "target": request.target_connection,
+                    "entity_code": request.entity_code,
+                    "noun": request.noun,
+                    "target_code": stored.target_code,
+                    "business_key": key,
+                    "connection_key": request.source.connection_key,
+                    "source_ref": request.source.source_ref,
+                    "effect_no": number,
+                    "entry_id": None,
+                    "seconds": None,
+                    "outcome": LINKED,
+                },
+                now=now,
+            )
 
     def _send(
         self, writer: Writes, command: Command, request: EffectRequest, *, was_called: bool
@@ -318,6 +396,16 @@ class Poster:
             if void["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
             return states.to_intent(connection, business_key=key, payload_hash="undo")
+
+
+def _key_of(request: EffectRequest, effect_no: int) -> UUID:
+    return business_key(
+        source=request.source,
+        target_connection=request.target_connection,
+        noun=request.noun,
+        part=request.part,
+        effect_no=effect_no,
+    )
 
 
 def _later(key: UUID, seconds: int) -> Waiting:

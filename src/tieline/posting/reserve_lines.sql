@@ -22,6 +22,12 @@ WITH period AS (
       AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
       AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
                                                      e.project_id, e.noun))
+      -- After a restore what is sent was asked about first, and nothing of the hour stands unsettled.
+      AND NOT EXISTS (SELECT FROM restoration r WHERE r.phase <> 'over' AND (
+              NOT EXISTS (SELECT FROM restored_ask a WHERE a.restoration_id = r.restoration_id
+                          AND a.entry_id = e.entry_id AND a.entity_code = e.entity_code)
+              OR EXISTS (SELECT FROM restored_write w WHERE w.restoration_id = r.restoration_id
+                         AND w.entry_id = e.entry_id AND w.settled_at IS NULL)))
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
     ORDER BY e.work_class, e.deadline_at, e.planned_at, e.business_key
     LIMIT %(limit)s

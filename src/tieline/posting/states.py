@@ -174,10 +174,21 @@ SHUT_SECONDS = 15
 
 def acts(connection: Connection[Row], *, target_connection: str) -> bool:
     """Say whether a target may be written to; pausing it waits for this transaction."""
-    return (
+    is_open = (
         connection.execute(
             "SELECT FROM connection WHERE connection_key = %s AND mode = 'act' AND NOT paused FOR SHARE",
             (target_connection,),
+        ).fetchone()
+        is not None
+    )
+    return is_open and not is_shut(connection)
+
+
+def is_shut(connection: Connection[Row]) -> bool:
+    """Say whether nothing may be planned or sent: a backup was restored, and not every target was asked."""
+    return (
+        connection.execute(
+            "SELECT FROM restoration WHERE phase IN ('reading', 'asking')"
         ).fetchone()
         is not None
     )

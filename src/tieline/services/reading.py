@@ -20,6 +20,7 @@ from tieline.runtime.telemetry import new_correlation_id
 from tieline.sdk import ReadsOne
 from tieline.sdk.directory import Connectors
 from tieline.services.conservation_checks import ConservationChecks
+from tieline.services.restoring import stream_was_read
 from tieline.services.time_validation import TimeValidation
 
 _POLL_SECONDS = 60
@@ -141,6 +142,7 @@ class Reading:
                     correlation_id=key,
                 )
             elif not result.problem:
+                stream_was_read(connection, connection_key=connection_key, stream=stream)
                 _close_healed(connection, reason="connection.refused", key=key, now=now)
 
     def _streams(self, connection_key: str) -> list[str]:

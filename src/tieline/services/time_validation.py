@@ -9,9 +9,11 @@ lost at any moment and started again:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 
@@ -20,6 +22,7 @@ from tieline.kernel.clock import Clock
 from tieline.kernel.failpoints import failpoint
 from tieline.ledger import Booked, plan
 from tieline.posting.lines import LinePoster, Scope
+from tieline.posting.states import is_shut
 from tieline.runtime.database import Database
 from tieline.runtime.work import Again, Done, Outcome, Steps, schedule
 from tieline.validation import judge, mark_rejudge, next_marked
@@ -94,7 +97,7 @@ class TimeValidation:
                     correlation_id="rejudge",
                 )
             self._schedule_posting(
-                connection, plan(connection, entry_ids=None, now=self.clock.now())
+                connection, _plan(connection, entry_ids=None, now=self.clock.now())
             )
             self._schedule_open(connection)
         # Apart: finding cases takes its time, and the work items above are locked until the commit.
@@ -126,7 +129,7 @@ class TimeValidation:
             judged = judge(
                 connection, batch_id=batch_id, clock=self.clock, correlation_id=correlation_id
             )
-            booked = plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
+            booked = _plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
             connection.execute(
                 "UPDATE intake_batch SET state = 'judged' WHERE batch_id = %s", (batch_id,)
             )
@@ -142,7 +145,7 @@ class TimeValidation:
             judged = judge(
                 connection, neighbor_keys=keys, clock=self.clock, correlation_id="rejudge"
             )
-            booked = plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
+            booked = _plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
             self._schedule_posting(connection, booked)
         return len(keys)
 
@@ -169,7 +172,7 @@ class TimeValidation:
                     (now - timedelta(minutes=10),),
                 ).fetchall()
             ]
-            self._schedule_posting(connection, plan(connection, entry_ids=entry_ids, now=now))
+            self._schedule_posting(connection, _plan(connection, entry_ids=entry_ids, now=now))
 
     def _schedule_posting(self, connection: Connection[Row], booked: Booked) -> None:
         for target, entity_code, period_id in booked.scopes:
@@ -189,6 +192,15 @@ class TimeValidation:
         ).fetchall()
         for row in rows:
             _schedule_scope(connection, Scope(**row))
+
+
+def _plan(
+    connection: Connection[Row], *, entry_ids: Sequence[UUID] | None, now: datetime
+) -> Booked:
+    """Plan what must move; nothing while targets are asked what they hold since a restore."""
+    if is_shut(connection):
+        return Booked(bookings=0, voids=0, withdrawn=0, scopes=())
+    return plan(connection, entry_ids=entry_ids, now=now)
 
 
 def _wake_parked(connection: Connection[Row], *, now: datetime) -> None:

@@ -23,6 +23,7 @@ from tieline.services.project_provisioning import (
 )
 from tieline.services.reading import Reading
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
+from tieline.services.restoring import Restoring
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
 from tieline.services.standing_checks import StandingChecks
 from tieline.services.system import System
@@ -44,6 +45,7 @@ _HOUSEKEEPING_SECONDS = 600
 _EVENTS_SECONDS = 2
 # What reads whole tables may take a fifth of its time.
 _REST_TIMES = 4
+_RESTORING_SECONDS = 2
 _PREFLIGHT_SECONDS = 60
 # Rare enough that a burst of postings is told as one change.
 _REVENUE_SECONDS = 30
@@ -116,6 +118,11 @@ class Workday:
                 function=self.preflights().run_due,
             ),
             Job(name="events", interval_seconds=_EVENTS_SECONDS, function=self.telling().tell),
+            Job(
+                name="restoring",
+                interval_seconds=_RESTORING_SECONDS,
+                function=self.restoring().follow_up,
+            ),
             Job(
                 name="housekeeping",
                 interval_seconds=_HOUSEKEEPING_SECONDS,
@@ -207,6 +214,15 @@ class Workday:
             database=self.system.database,
             connectors=self.system.connectors,
             systems=self.system.systems,
+            clock=self.system.clock,
+            home=self.system.settings.home,
+        )
+
+    def restoring(self) -> Restoring:
+        """Return what follows when a backup was restored."""
+        return Restoring(
+            database=self.system.database,
+            connectors=self.system.connectors,
             clock=self.system.clock,
             home=self.system.settings.home,
         )

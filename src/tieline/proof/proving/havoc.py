@@ -205,6 +205,19 @@ class Havoc:
             worker.process.wait()
             self._forget(worker)
 
+    def stop_all(self) -> int:
+        """End every worker for good, as before a restore; return how many there were."""
+        self.put_down()
+        number = len(self.workers)
+        self.end()
+        self.workers.clear()
+        self.asleep.clear()
+        return number
+
+    def note_break(self) -> None:
+        """Note that something was broken outside of this."""
+        self._note_break()
+
     def _look_at_sleeper(self, worker: Worker, now: float) -> None:
         if worker.process.poll() is not None:
             self.asleep.remove(worker)

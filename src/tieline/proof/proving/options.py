@@ -12,6 +12,7 @@ from tieline.sandbox.books import PROFILES
 LEASE_SECONDS = 10
 SETTLE_SECONDS = 3
 _LATE_PROFILE = "probe"
+_NAIVE_PROFILE = "naive-erp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +29,18 @@ class ProveOptions:
     sabotage: str | None
     # Writes are stored later than the target declares: what then stands twice must be told.
     is_late: bool = False
+    # A backup is taken under load, and restored after more was posted: the list of that must be exact.
+    is_restored: bool = False
 
     @classmethod
     def checked(
-        cls, *, profile: str | None, sabotage: str | None, is_late: bool, **words: int
+        cls,
+        *,
+        profile: str | None,
+        sabotage: str | None,
+        is_late: bool,
+        is_restored: bool = False,
+        **words: int,
     ) -> ProveOptions:
         """Return options that go together; a sabotage picks the profile in which it matters.
 
@@ -45,4 +54,8 @@ class ProveOptions:
         chosen = profile or (_LATE_PROFILE if is_late else usual)
         if chosen not in PROFILES:
             raise UserMistake(f"--profile is one of {', '.join(PROFILES)}")
-        return cls(profile=chosen, sabotage=sabotage, is_late=is_late, **words)
+        if is_restored and chosen == _NAIVE_PROFILE:
+            raise UserMistake(f"{_NAIVE_PROFILE} finds nothing again, so nothing can be listed")
+        return cls(
+            profile=chosen, sabotage=sabotage, is_late=is_late, is_restored=is_restored, **words
+        )

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -19,6 +19,7 @@ from tieline import __version__
 from tieline.casework import get_case, list_cases
 from tieline.proof import processes
 from tieline.proof.processes import interrupted_by_signals
+from tieline.proof.proving.backup import Backup
 from tieline.proof.proving.havoc import Havoc
 from tieline.proof.proving.load import NOW, LineKey, Load, read_acknowledged
 from tieline.proof.proving.options import LEASE_SECONDS, ProveOptions
@@ -105,6 +106,7 @@ class _Proof:
         options = self._options
         tell(f"seed {options.seed}, profile {options.profile}{_said(options.sabotage)}")
         world = build_world(settings=self._settings, options=options)
+        self._backup = Backup(world=world, tell=tell)
         system = self._open_system(self._settings)
         load = Load(entries=options.entries, seed=options.seed, folder=world.folder)
         settle_world(world=world, system=system, options=options, people=load.people)
@@ -139,6 +141,8 @@ class _Proof:
             *(["database"] * options.database_crashes),
         ]
         self._random.shuffle(actions)
+        if options.is_restored:
+            actions = _with_a_restore(actions, self._random)
         portion = -(-options.entries // (len(actions) + 1))
         load.drop(portion)
         for number, action in enumerate(actions, start=1):
@@ -152,6 +156,14 @@ class _Proof:
                     havoc.stop_one()
                 case "database":
                     havoc.crash_database()
+                case "dump":
+                    self._backup.dump()
+                case "restore":
+                    workers = havoc.stop_all()
+                    self._backup.restore()
+                    for _ in range(workers):
+                        havoc.add_worker()
+                    havoc.note_break()
                 case _:
                     # It died in the place it was told, which counts.
                     pass
@@ -272,6 +284,8 @@ class _Proof:
                 f"books.{kind}": count for kind, count in world.books.ask("faults").items()
             },
         }
+        if options.is_restored:
+            figures |= self._backup.compare(system)
         broken = broken_promises(figures, options)
         return {
             **figures,
@@ -297,11 +311,33 @@ def broken_promises(figures: Mapping[str, Any], options: ProveOptions) -> list[s
         broken.append("what was acknowledged is not what is posted or waits for a person")
     if figures["longest_stuck_seconds"] > _STUCK_SECONDS_MAX:
         broken.append(f"something was stuck for {figures['longest_stuck_seconds']} s")
+    if options.is_restored:
+        broken.extend(_about_the_list(figures))
     if figures["kills"] < options.kills:
         broken.append(f"only {figures['kills']} workers were killed")
     if figures["zombies"] < options.zombies:
         broken.append(f"only {figures['zombies']} workers were put to sleep")
     return broken
+
+
+def _about_the_list(figures: Mapping[str, Any]) -> list[str]:
+    broken = []
+    if not figures["posted_after_backup"]:
+        broken.append("nothing was posted after the backup, which proves nothing")
+    if figures["missing_in_list"]:
+        broken.append(f"{figures['missing_in_list']} lines are missing in the list of a restore")
+    if figures["wrongly_in_list"]:
+        broken.append(f"{figures['wrongly_in_list']} lines stand wrongly in the list of a restore")
+    return broken
+
+
+def _with_a_restore(actions: Sequence[str], chance: Random) -> list[str]:
+    """Put a backup and a restore among what is broken: each at a random point, with work between."""
+    third = max(1, len(actions) // 3)
+    dump = chance.randint(0, third)
+    restore = chance.randint(len(actions) - third, len(actions))
+    restore = max(restore, min(dump + 2, len(actions)))
+    return [*actions[:dump], "dump", *actions[dump:restore], "restore", *actions[restore:]]
 
 
 def _waiting(system: System) -> Counter[LineKey]:

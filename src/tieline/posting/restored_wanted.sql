@@ -1,0 +1,20 @@
+-- What a target would be sent by the newest verdict of an hour, and by the one its effect was planned with.
+SELECT v.entry_id, v.verdict_id, v.verdict_id = t.verdict_id AS is_newest, v.version, v.outcome, v.period_id,
+       v.project_id, v.seconds, v.amount, v.currency, v.rate_amount, v.posting_hash, v.release_id,
+       v.correlation_id, v.work_date, person.source_ref AS person_code, task.source_ref AS task_code,
+       p.cut_off_at
+FROM time_entry t
+JOIN verdict v ON v.entry_id = t.entry_id
+JOIN fiscal_period p ON p.period_id = v.period_id
+JOIN crosswalk person ON person.connection_key = %(target)s AND person.noun = 'employee'
+    AND person.our_id = v.person_id AND person.scope = %(entity_code)s AND person.superseded_at IS NULL
+    AND daterange(person.starts_on, person.ends_on) @> v.work_date
+JOIN crosswalk task ON task.connection_key = %(target)s AND task.noun = 'erp_task'
+    AND task.our_id = v.contract_line_id AND task.scope IN ('', v.project_id::text) AND task.superseded_at IS NULL
+    AND daterange(task.starts_on, task.ends_on) @> v.work_date
+WHERE t.entry_id = ANY (%(entry_ids)s::uuid[]) AND v.entity_code = %(entity_code)s
+  AND v.outcome IN ('cleared', 'correct') AND v.seconds > 0
+  AND (v.verdict_id = t.verdict_id AND v.version = t.newest_version OR EXISTS (
+       SELECT FROM effect e WHERE e.entry_id = t.entry_id AND e.verdict_id = v.verdict_id
+         AND e.target_connection = %(target)s AND e.kind = 'book'))
+ORDER BY v.entry_id, v.verdict_id DESC

@@ -1,0 +1,482 @@
+"""Find again what was posted after the point to which a backup was restored.
+
+The keys of an hour are computed from its source alone: all that it may have been posted under are asked for,
+and what stands is linked instead of being sent once more. Until every hour was asked about, nothing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.canonical import TimeLineCommand
+from tieline.canonical.commands import content_hash
+from tieline.kernel.clock import Clock
+from tieline.ledger import book
+from tieline.posting import states
+from tieline.runtime.database import Database
+from tieline.runtime.sql import load
+from tieline.sdk import StoredLine, Strategy, WritesTimeLines
+from tieline.sdk.directory import Connectors
+from tieline.validation import mark_reference_change
+
+# So many numbers beyond those that are known: a key that was taken back may be absent while a later one stands.
+EFFECTS_PROBE_MAX = 16
+# An entry is asked about under at least 17 keys, in one read.
+_ENTRIES_MAX = 200
+_FIRST = UUID(int=0)
+
+READING, ASKING, WATCHING, OVER = "reading", "asking", "watching", "over"
+LINKED, ALTERED, HELD = "linked", "altered", "held"
+DIFFERS, SEVERAL, TAKEN_BACK, GONE = "differs", "several", "taken_back", "gone"
+
+_TO_ASK = load("tieline.posting", "restored_to_ask")
+_EFFECTS = load("tieline.posting", "restored_effects")
+_WANTED = load("tieline.posting", "restored_wanted")
+_LINK = load("tieline.posting", "restored_link")
+_VOIDS = load("tieline.posting", "restored_voids")
+# The way to each state from where the dump may have left an effect, along the edges that exist.
+_TO_PROBING = (
+    ("REJECTED", "PLANNED"), ("ABSENT", "INTENT"), ("PLANNED", "INTENT"), ("INTENT", "UNKNOWN"),
+    ("UNKNOWN", "PROBING"),
+)  # fmt: skip
+_TO_WITHDRAWN = (
+    ("INTENT", "UNKNOWN"), ("UNKNOWN", "PROBING"), ("PROBING", "ABSENT"), ("ABSENT", "WITHDRAWN"),
+    ("REJECTED", "WITHDRAWN"), ("PLANNED", "WITHDRAWN"),
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """A restore that is being followed up."""
+
+    restoration_id: int
+    phase: str
+    because: str
+    begun_by: str
+    begun_at: datetime
+    asked_at: datetime | None
+    ended_by: str | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The hours of one question: their keys, and what the target holds under them."""
+
+    entry_ids: Sequence[UUID]
+    entry_of: Mapping[UUID, UUID]
+    number_of: Mapping[UUID, int]
+    source_of: Mapping[UUID, tuple[str, str]]
+    found: Sequence[StoredLine]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Plan:
+    """What follows from an answer: lines to link, effects to end, and what is written down."""
+
+    links: list[tuple[UUID, int, int, StoredLine]] = field(default_factory=list)
+    taken_back: list[UUID] = field(default_factory=list)
+    withdrawn: list[UUID] = field(default_factory=list)
+    notes: list[tuple[UUID, str, int, str]] = field(default_factory=list)
+
+
+def find_restoration(connection: Connection[Row]) -> Restoration | None:
+    """Return the restore that is being followed up, None when there is none."""
+    row = connection.execute(
+        "SELECT restoration_id, phase, because, begun_by, begun_at, asked_at, ended_by, ended_at"
+        " FROM restoration WHERE phase <> 'over'"
+    ).fetchone()
+    return None if row is None else Restoration(**row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relinker:
+    """Ask targets about hours, and link what stands there and is unknown here."""
+
+    database: Database
+    connectors: Connectors
+    clock: Clock
+
+    def ask_all(self, *, restoration_id: int) -> int:
+        """Ask about every hour that was not asked about; return how many were.
+
+        :raises TielineError: a target cannot be read now; what was asked so far is kept.
+        """
+        return sum(
+            self._ask_place(restoration_id, target, entity, is_whole=True)
+            for target, entity in self._places()
+        )
+
+    def ask_late(self, *, restoration_id: int) -> int:
+        """Ask about what would be sent and was not asked about, and about what is unsettled.
+
+        :raises TielineError: a target cannot be read now.
+        """
+        return sum(
+            self._ask_place(restoration_id, target, entity, is_whole=False)
+            for target, entity in self._places()
+        )
+
+    def _places(self) -> list[tuple[str, str]]:
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT erp_connection_key AS target, entity_code FROM legal_entity ORDER BY 1, 2"
+            ).fetchall()
+        return [(row["target"], row["entity_code"]) for row in rows]
+
+    def _ask_place(
+        self, restoration_id: int, target: str, entity_code: str, *, is_whole: bool
+    ) -> int:
+        after, asked = _FIRST, 0
+        while True:
+            with self.database.transaction() as connection:
+                rows = connection.execute(
+                    _TO_ASK,
+                    {
+                        "restoration_id": restoration_id,
+                        "target": target,
+                        "entity_code": entity_code,
+                        "is_whole": is_whole,
+                        "after": after,
+                        "limit": _ENTRIES_MAX,
+                        "numbers": EFFECTS_PROBE_MAX,
+                    },
+                ).fetchall()
+            if not rows:
+                return asked
+            entries = self._settle(restoration_id, target, entity_code, rows)
+            asked, after = asked + len(entries), entries[-1]
+            if not is_whole:
+                return asked
+
+    def _settle(
+        self, restoration_id: int, target: str, entity_code: str, rows: Sequence[Row]
+    ) -> Sequence[UUID]:
+        capabilities = self.connectors.capabilities(connection_key=target)
+        strategy = capabilities.write_of(TimeLineCommand.noun).strategy
+        answer = _Asked(
+            entry_ids=list(dict.fromkeys(row["entry_id"] for row in rows)),
+            entry_of={row["business_key"]: row["entry_id"] for row in rows},
+            number_of={row["business_key"]: row["effect_no"] for row in rows},
+            source_of={row["entry_id"]: (row["connection_key"], row["source_ref"]) for row in rows},
+            found=()
+            if strategy is Strategy.ONCE_THEN_CASE
+            else self._read(target, entity_code, [row["business_key"] for row in rows]),
+        )
+        place = {"target": target, "entity_code": entity_code}
+        with self.database.transaction() as connection:
+            values = {**place, "entry_ids": list(answer.entry_ids)}
+            effects = connection.execute(_EFFECTS, values).fetchall()
+            wanted = connection.execute(_WANTED, values).fetchall()
+            if strategy is Strategy.ONCE_THEN_CASE:
+                _leave_to_a_person(
+                    connection, target, answer, effects, wanted, now=self.clock.now()
+                )
+            else:
+                plan = _decide(answer, effects, wanted)
+                _link(connection, target, plan, now=self.clock.now())
+                _note(connection, restoration_id, place, answer, plan, now=self.clock.now())
+                _judge_again(connection, answer, plan, now=self.clock.now())
+            connection.execute(
+                "INSERT INTO restored_ask (restoration_id, entry_id, entity_code)"
+                " SELECT %s, e, %s FROM unnest(%s::uuid[]) e ON CONFLICT DO NOTHING",
+                (restoration_id, entity_code, list(answer.entry_ids)),
+            )
+        return answer.entry_ids
+
+    def _read(self, target: str, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
+        writer = cast(WritesTimeLines, self.connectors.get(connection_key=target))
+        return writer.read_lines(entity_code=entity_code, keys=keys)
+
+
+def _decide(answer: _Asked, effects: Sequence[Row], wanted: Sequence[Row]) -> _Plan:
+    """Say for each hour what follows from what stands; pure."""
+    plan = _Plan()
+    standing: dict[UUID, list[StoredLine]] = {}
+    for line in answer.found:
+        entry_id = None if line.business_key is None else answer.entry_of.get(line.business_key)
+        if entry_id is not None:
+            standing.setdefault(entry_id, []).append(line)
+    known: dict[UUID, list[Row]] = {}
+    for row in effects:
+        known.setdefault(row["entry_id"], []).append(row)
+    asked: dict[UUID, list[Row]] = {}
+    for row in wanted:
+        asked.setdefault(row["entry_id"], []).append(row)
+    for entry_id in answer.entry_ids:
+        _decide_one(
+            plan,
+            answer,
+            standing.get(entry_id, []),
+            known.get(entry_id, []),
+            asked.get(entry_id, []),
+        )
+    return plan
+
+
+def _decide_one(
+    plan: _Plan,
+    answer: _Asked,
+    standing: Sequence[StoredLine],
+    effects: Sequence[Row],
+    wanted: Sequence[Row],
+) -> None:
+    booked = {
+        row["business_key"]: row
+        for row in effects
+        if row["kind"] == "book" and row["state"] == states.CONFIRMED and not row["is_undone"]
+    }
+    news = [line for line in standing if line.business_key not in booked]
+    there = {line.business_key for line in standing}
+    gone = [row for key, row in booked.items() if key not in there]
+    if not news:
+        for row in gone:
+            plan.notes.append((row["business_key"], row["target_code"], row["seconds"], GONE))
+        return
+    if len(standing) > 1:
+        _write_down(plan, news, SEVERAL)
+        return
+    (line,) = news
+    assert line.business_key is not None
+    own = [each for each in effects if each["business_key"] == line.business_key]
+    verdict = _fitting(line, wanted, own)
+    if own and own[0]["state"] in (states.CONFIRMED, states.CONFLICT, states.WITHDRAWN):
+        # Here it was taken back, given up or left to a person, and there it stands.
+        _write_down(plan, news, DIFFERS)
+    elif not wanted:
+        _write_down(plan, news, HELD)
+    elif verdict is None:
+        _write_down(plan, news, DIFFERS)
+    else:
+        number = answer.number_of[line.business_key]
+        plan.links.append((line.business_key, number, verdict["verdict_id"], line))
+        same = verdict["seconds"] == line.seconds
+        _write_down(plan, news, LINKED if same else ALTERED)
+        plan.taken_back.extend(each["business_key"] for each in gone)
+        for each in gone:
+            note = (each["business_key"], each["target_code"], each["seconds"], TAKEN_BACK)
+            plan.notes.append(note)
+        plan.withdrawn.extend(
+            each["business_key"]
+            for each in effects
+            if each["business_key"] != line.business_key
+            and each["kind"] == "book"
+            and each["state"] not in (states.CONFIRMED, states.CONFLICT, states.WITHDRAWN)
+        )
+
+
+def _fitting(line: StoredLine, wanted: Sequence[Row], own: Sequence[Row]) -> Row | None:
+    """Return the verdict that asked for this line, or for the same line of another length."""
+
+    def alike(row: Row, *, seconds: int) -> bool:
+        return dict(line.content()) == {
+            "person_code": row["person_code"],
+            "task_code": row["task_code"],
+            "work_date": row["work_date"].isoformat(),
+            "seconds": str(seconds),
+        }
+
+    planned_by = {each["verdict_id"] for each in own}
+    in_order = sorted(
+        wanted, key=lambda row: (not row["is_newest"], row["verdict_id"] not in planned_by)
+    )
+    for row in in_order:
+        if alike(row, seconds=row["seconds"]):
+            return row
+    return next((row for row in in_order if alike(row, seconds=line.seconds)), None)
+
+
+def _write_down(plan: _Plan, lines: Sequence[StoredLine], outcome: str) -> None:
+    for line in lines:
+        assert line.business_key is not None
+        plan.notes.append((line.business_key, line.target_code, line.seconds, outcome))
+
+
+def _link(connection: Connection[Row], target: str, plan: _Plan, *, now: datetime) -> None:
+    if not plan.links:
+        return
+    _walk(connection, plan.withdrawn, _TO_WITHDRAWN, reason="posting.overtaken")
+    keys = [key for key, _, _, _ in plan.links]
+    connection.execute(
+        _LINK,
+        {
+            "target": target,
+            "keys": keys,
+            "numbers": [number for _, number, _, _ in plan.links],
+            "verdict_ids": [verdict_id for _, _, verdict_id, _ in plan.links],
+            "seconds": [line.seconds for _, _, _, line in plan.links],
+            "now": now,
+        },
+    )
+    connection.execute(
+        "UPDATE effect e SET payload_hash = k.payload_hash, target_code = k.target_code"
+        " FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k (business_key, payload_hash, target_code)"
+        " WHERE e.business_key = k.business_key",
+        (
+            keys,
+            [content_hash(line.content()) for _, _, _, line in plan.links],
+            [line.target_code for _, _, _, line in plan.links],
+        ),
+    )
+    _walk(connection, keys, (*_TO_PROBING, ("PROBING", "CONFIRMED")), reason="posting.relinked")
+    connection.execute(_VOIDS, {"keys": plan.taken_back, "now": now})
+    voids = [
+        row["business_key"]
+        for row in connection.execute(
+            "UPDATE effect SET payload_hash = 'void:' || undoes_key WHERE kind = 'void'"
+            " AND undoes_key = ANY (%s) AND state NOT IN ('CONFIRMED', 'WITHDRAWN') RETURNING business_key",
+            (plan.taken_back,),
+        ).fetchall()
+    ]
+    _walk(connection, voids, (*_TO_PROBING, ("PROBING", "CONFIRMED")), reason="posting.taken_back")
+    book(
+        connection,
+        business_keys=[*keys, *voids],
+        target_seconds=[line.seconds for _, _, _, line in plan.links] + [0] * len(voids),
+        now=now,
+    )
+
+
+def _judge_again(
+    connection: Connection[Row], answer: _Asked, plan: _Plan, *, now: datetime
+) -> None:
+    """Have what stands otherwise than it is wanted corrected like any change after posting."""
+    keys = [f"entry:{answer.entry_of[key]}" for key, _, _, _ in plan.links]
+    if keys:
+        mark_reference_change(
+            connection, keys=keys, because="posting.relinked", correlation_id="restored", now=now
+        )
+
+
+def _walk(
+    connection: Connection[Row],
+    keys: Sequence[UUID],
+    edges: Sequence[tuple[str, str]],
+    *,
+    reason: str,
+) -> None:
+    """Move effects along edges, each from where it stands."""
+    if not keys:
+        return
+    for before, after in edges:
+        connection.execute(
+            "UPDATE effect SET state = %s, reason = %s, due_at = NULL,"
+            " settled_at = CASE WHEN %s = 'CONFIRMED' THEN clock_timestamp() ELSE settled_at END"
+            " WHERE business_key = ANY (%s) AND state = %s",
+            (after, reason, after, list(keys), before),
+        )
+
+
+def _leave_to_a_person(
+    connection: Connection[Row],
+    target: str,
+    answer: _Asked,
+    effects: Sequence[Row],
+    wanted: Sequence[Row],
+    *,
+    now: datetime,
+) -> None:
+    """Send nothing to a target that finds nothing again: it may stand there already."""
+    booked = [row for row in effects if row["kind"] == "book" and row["state"] != states.WITHDRAWN]
+    newest = {row["entry_id"]: row for row in wanted if row["is_newest"]}
+    keys = [
+        row["business_key"] for row in booked if row["entry_id"] in newest and not _is_settled(row)
+    ]
+    new = [row for row in newest.values() if row["entry_id"] not in {e["entry_id"] for e in booked}]
+    numbers = {
+        row["entry_id"]: 1
+        + max((e["effect_no"] for e in effects if e["entry_id"] == row["entry_id"]), default=0)
+        for row in new
+    }
+    key_of = {(entry_id, answer.number_of[key]): key for key, entry_id in answer.entry_of.items()}
+    added = [key_of[(row["entry_id"], numbers[row["entry_id"]])] for row in new]
+    connection.execute(
+        _LINK,
+        {
+            "target": target,
+            "keys": added,
+            "numbers": [numbers[row["entry_id"]] for row in new],
+            "verdict_ids": [row["verdict_id"] for row in new],
+            "seconds": [row["seconds"] for row in new],
+            "now": now,
+        },
+    )
+    keys += added
+    connection.execute(
+        "UPDATE effect SET payload_hash = 'unasked' WHERE business_key = ANY (%s) AND payload_hash IS NULL",
+        (keys,),
+    )
+    _walk(connection, keys, (*_TO_PROBING, ("PROBING", "CONFLICT")), reason="posting.unconfirmed")
+
+
+def _is_settled(row: Row) -> bool:
+    return row["state"] in (states.CONFIRMED, states.CONFLICT, states.REJECTED)
+
+
+def _note(
+    connection: Connection[Row],
+    restoration_id: int,
+    place: Mapping[str, str],
+    answer: _Asked,
+    plan: _Plan,
+    *,
+    now: datetime,
+) -> None:
+    """Write down what was found, and settle what was found before and stands no more."""
+    connection.execute(
+        "UPDATE restored_write SET outcome = %s, settled_at = %s WHERE restoration_id = %s"
+        " AND entry_id = ANY (%s) AND settled_at IS NULL AND NOT business_key = ANY (%s)",
+        (GONE, now, restoration_id, list(answer.entry_ids), [key for key, _, _, _ in plan.notes]),
+    )
+    for key, code, seconds, outcome in plan.notes:
+        entry_id = answer.entry_of[key]
+        connection_key, source_ref = answer.source_of[entry_id]
+        note_write(
+            connection,
+            restoration_id=restoration_id,
+            values={
+                **place,
+                "noun": TimeLineCommand.noun,
+                "target_code": code,
+                "business_key": key,
+                "connection_key": connection_key,
+                "source_ref": source_ref,
+                "effect_no": answer.number_of[key],
+                "entry_id": entry_id,
+                "seconds": seconds,
+                "outcome": outcome,
+            },
+            now=now,
+        )
+
+
+def note_write(
+    connection: Connection[Row], *, restoration_id: int, values: Mapping[str, Any], now: datetime
+) -> None:
+    """Write down one record that a target holds and the restored database did not know."""
+    is_open = values["outcome"] in (HELD, DIFFERS, SEVERAL)
+    connection.execute(
+        """
+        INSERT INTO restored_write (restoration_id, target_connection, entity_code, noun, target_code,
+            business_key, connection_key, source_ref, effect_no, entry_id, seconds, outcome, found_at, settled_at)
+        VALUES (%(restoration_id)s, %(target)s, %(entity_code)s, %(noun)s, %(target_code)s, %(business_key)s,
+            %(connection_key)s, %(source_ref)s, %(effect_no)s, %(entry_id)s, %(seconds)s, %(outcome)s, %(now)s,
+            %(settled_at)s)
+        ON CONFLICT (restoration_id, target_connection, noun, target_code)
+        DO UPDATE SET outcome = excluded.outcome, settled_at = excluded.settled_at
+        """,
+        {
+            **values,
+            "restoration_id": restoration_id,
+            "now": now,
+            "settled_at": None if is_open else now,
+        },
+    )

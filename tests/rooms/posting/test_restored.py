@@ -1,0 +1,259 @@
+"""After a restore what was posted since is found by its keys and linked, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from tests.conftest import PreparedCluster, new_database
+from tests.support.scene import NOW, Scene, add_hours, add_version, build_scene
+from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
+
+from tieline.ledger import plan
+from tieline.posting.lines import LinePoster, Scope, Sent
+from tieline.posting.restoring import find_restoration
+from tieline.posting.states import SHUT_SECONDS
+from tieline.runtime.database import Database
+from tieline.runtime.identity import note_position, why_restored
+from tieline.runtime.migrate import Dsns
+from tieline.sdk import Strategy
+from tieline.services.restoring import RestoredWrite, Restoring, begin, list_writes
+
+pytestmark = pytest.mark.sql
+_PATIENCE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firm:
+    """One database and the target that it posts to."""
+
+    owner: Database
+    worker: Database
+    target: LineTarget
+    scene: Scene
+    strategy: Strategy
+
+    def poster(self) -> LinePoster:
+        """Return what posts the lines."""
+        return LinePoster(
+            database=self.worker,
+            connectors=OneConnector(self.target, self.strategy),
+            budgets=OpenBudgets(),  # type: ignore[arg-type]
+            clock=FixedClock(NOW),
+        )
+
+    def scope(self) -> Scope:
+        """Return where the lines go."""
+        return Scope(
+            target_connection="tryton", entity_code="HR-DE", period_id=self.scene.period_id
+        )
+
+    def post(self) -> None:
+        """Plan and post until nothing is left, as the flow does."""
+        poster, scope = self.poster(), self.scope()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            with self.worker.transaction() as connection:
+                plan(connection, entry_ids=None, now=NOW)
+            sent = poster.round(scope=scope)
+            if sent.wait_seconds is None and not sent.voided:
+                return
+            time.sleep(0.05)
+        raise AssertionError("posting did not come to an end")
+
+    def edit(self, entry_id: UUID, *, version: int, seconds: int, outcome: str) -> None:
+        """Let the source say something else about an hour."""
+        with self.owner.transaction() as connection:
+            add_version(
+                connection,
+                self.scene,
+                entry_id=entry_id,
+                version=version,
+                seconds=seconds,
+                outcome=outcome,
+            )
+
+    def add(self, *seconds: int) -> list[UUID]:
+        """Let the source tell of new hours."""
+        with self.owner.transaction() as connection:
+            return add_hours(connection, self.scene, seconds=seconds)
+
+    def standing(self) -> list[int]:
+        """Return the lengths of the lines that stand in the target."""
+        return sorted(line.seconds for line in self.target.lines.values())
+
+    def follow_up(self, *, times: int = 3) -> None:
+        """Take so many steps after a restore."""
+        restoring = Restoring(
+            database=self.worker,
+            connectors=OneConnector(self.target, self.strategy),
+            clock=FixedClock(NOW),
+            home=Path("/nonexistent"),
+        )
+        for _ in range(times):
+            with self.worker.transaction() as connection:
+                standing = find_restoration(connection)
+                connection.execute("DELETE FROM rejudge")
+                connection.execute("UPDATE intake_batch SET state = 'judged'")
+            assert standing is not None
+            restoring._step(standing)
+
+    def found(self) -> tuple[RestoredWrite, ...]:
+        """Return the list of what the backup did not know."""
+        with self.worker.transaction() as connection:
+            restoration = find_restoration(connection)
+            assert restoration is not None
+            return list_writes(connection, restoration=restoration)
+
+
+def _open(dsns: Dsns, target: LineTarget, scene: Scene | None, strategy: Strategy) -> Firm:
+    owner = Database(dsns.owner, pool_max=2, application_name="test-owner").open()
+    if scene is None:
+        with owner.transaction() as connection:
+            scene = build_scene(connection)
+    worker = Database(dsns.worker, pool_max=4, application_name="test").open()
+    return Firm(owner=owner, worker=worker, target=target, scene=scene, strategy=strategy)
+
+
+@pytest.fixture
+def target() -> LineTarget:
+    return LineTarget()
+
+
+@pytest.fixture
+def backup(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
+    """Lend the database that will be copied as a backup."""
+    with new_database(prepared_cluster) as dsns:
+        yield dsns
+
+
+class TestARestoredDatabase:
+    def test_links_what_was_posted_since_and_sends_nothing_twice(
+        self, prepared_cluster: PreparedCluster, backup: Dsns, target: LineTarget
+    ) -> None:
+        first = _open(backup, target, None, Strategy.PROBE_BEFORE_RETRY)
+        first.add(1000)
+        (edited,) = first.add(2000)
+        first.post()
+        (posted,) = first.add(3000)
+        (corrected,) = first.add(4000)
+        (stale,) = first.add(6000)
+        (unsent,) = first.add(7000)
+        first.owner.close()
+        first.worker.close()
+        name = str(conninfo_to_dict(backup.worker)["dbname"])
+        with new_database(prepared_cluster, copy_of=name) as copy:
+            lost = _open(copy, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
+            with lost.owner.transaction() as connection:
+                # One of them is not sent before the database is lost.
+                connection.execute(
+                    "UPDATE time_entry SET verdict_id = NULL WHERE entry_id = %s", (unsent,)
+                )
+            lost.post()
+            lost.edit(edited, version=2, seconds=2100, outcome="correct")
+            lost.edit(corrected, version=2, seconds=4100, outcome="correct")
+            lost.post()
+            assert lost.standing() == [1000, 2100, 3000, 4100, 6000]
+            lost.owner.close()
+            lost.worker.close()
+
+        calls = target.calls
+        now = _open(backup, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
+        with now.worker.transaction() as connection:
+            begin(connection, because="a test", by="tests", now=NOW)
+        now.edit(edited, version=2, seconds=2100, outcome="correct")
+        now.edit(corrected, version=2, seconds=4100, outcome="cleared")
+        now.edit(stale, version=2, seconds=6100, outcome="cleared")
+        now.follow_up()
+        with now.worker.transaction() as connection:
+            plan(connection, entry_ids=None, now=NOW)
+        linked = {(each.seconds, each.outcome) for each in now.found()}
+        now.edit(stale, version=3, seconds=6100, outcome="correct")
+        now.post()
+
+        assert linked == {
+            (2000, "taken_back"),
+            (2100, "linked"),
+            (3000, "linked"),
+            (4100, "linked"),
+            (6000, "altered"),
+        }
+        assert now.standing() == [1000, 2100, 3000, 4100, 6100, 7000]
+        # One call for the hour that nobody had sent, one for the one that was edited meanwhile.
+        assert target.calls - calls == 2
+        with now.worker.transaction() as connection:
+            rows = connection.execute(
+                "SELECT entry_id, sum(seconds)::int AS seconds FROM ledger_line GROUP BY 1"
+            ).fetchall()
+        assert sorted(row["seconds"] for row in rows) == now.standing()
+        assert {row["entry_id"] for row in rows} >= {posted, corrected, stale, edited, unsent}
+        now.owner.close()
+        now.worker.close()
+
+    def test_sends_nothing_before_every_target_was_asked(
+        self, backup: Dsns, target: LineTarget
+    ) -> None:
+        firm = _open(backup, target, None, Strategy.UNIQUE_FIELD)
+        firm.add(1000)
+        with firm.worker.transaction() as connection:
+            plan(connection, entry_ids=None, now=NOW)
+            begin(connection, because="a test", by="tests", now=NOW)
+
+        shut = firm.poster().round(scope=firm.scope())
+        stood_before = dict(target.lines)
+        firm.follow_up()
+        firm.post()
+
+        assert (shut, stood_before) == (Sent(wait_seconds=SHUT_SECONDS), {})
+        assert firm.standing() == [1000]
+        firm.owner.close()
+        firm.worker.close()
+
+    def test_leaves_to_a_person_what_a_target_cannot_be_asked(
+        self, backup: Dsns, target: LineTarget
+    ) -> None:
+        firm = _open(backup, target, None, Strategy.ONCE_THEN_CASE)
+        firm.add(1000)
+        with firm.worker.transaction() as connection:
+            begin(connection, because="a test", by="tests", now=NOW)
+        firm.follow_up()
+        firm.post()
+
+        with firm.worker.transaction() as connection:
+            rows = connection.execute("SELECT state, reason FROM effect").fetchall()
+        assert rows == [{"state": "CONFLICT", "reason": "posting.unconfirmed"}]
+        assert target.lines == {}
+        firm.owner.close()
+        firm.worker.close()
+
+
+class TestADatabaseThatWasRestored:
+    def test_is_noticed_by_what_it_says_of_itself(
+        self, worker_database: Database, tmp_path: Path
+    ) -> None:
+        def look() -> str | None:
+            with worker_database.transaction() as connection:
+                return why_restored(connection, home=tmp_path)
+
+        assert look() is None
+        assert look() is None
+        for change in (
+            "system_identifier = 1",
+            "table_oid = 1",
+            "timeline_id = timeline_id + 1",
+        ):
+            with worker_database.transaction() as connection:
+                connection.execute(f"UPDATE database_mark SET {change}")
+            assert look() is not None
+            assert look() is None
+        with worker_database.transaction() as connection:
+            note_position(connection, home=tmp_path)
+        assert look() is None
+        noted = (tmp_path / "database.json").read_text().replace('position": ', 'position": 9')
+        (tmp_path / "database.json").write_text(noted)
+        assert look() is not None
