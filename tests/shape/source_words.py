@@ -25,6 +25,7 @@ _FAMILIES = frozenset(
 )
 _NO_CODES = frozenset(
     {
+        "database.json",
         "case.leave_out",  # Kinds of proposals.
         "client.same_client",
         "posting.lift_stop",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from tieline.canonical import Command
@@ -153,9 +154,13 @@ class Poster:
                     number += 1
                 states.move(connection, business_key=effect["business_key"], to=states.WITHDRAWN)
                 states.plan_write(connection, request=request, effect_no=number, now=now)
-            states.to_intent(
-                connection, business_key=key, payload_hash=content_hash(command.content())
+            connection.execute(
+                "UPDATE effect SET payload_hash = %s, attempt = 1 WHERE business_key = %s",
+                (content_hash(command.content()), key),
             )
+            _keep_content(connection, command)
+            if states.get_effect(connection, business_key=key)["state"] == states.REJECTED:
+                states.move(connection, business_key=key, to=states.PLANNED)
             states.move(connection, business_key=key, to=states.UNKNOWN, reason="posting.relinked")
             states.move(connection, business_key=key, to=states.PROBING, reason="posting.relinked")
             note_write(
@@ -237,11 +242,7 @@ class Poster:
                 business_key=command.business_key,
                 payload_hash=content_hash(content),
             )
-            connection.execute(
-                "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
-                " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
-                (command.business_key, Jsonb(dict(content))),
-            )
+            _keep_content(connection, command)
         return attempt
 
     def _read_back(
@@ -396,6 +397,14 @@ class Poster:
             if void["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
             return states.to_intent(connection, business_key=key, payload_hash="undo")
+
+
+def _keep_content(connection: Connection[Row], command: Command) -> None:
+    connection.execute(
+        "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
+        " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
+        (command.business_key, Jsonb(dict(command.content()))),
+    )
 
 
 def _key_of(request: EffectRequest, effect_no: int) -> UUID:

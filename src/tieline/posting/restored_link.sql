@@ -5,11 +5,10 @@ INSERT INTO effect (business_key, connection_key, source_epoch, object, source_r
     planned_at)
 SELECT k.business_key, t.connection_key, t.source_epoch, t.object, t.source_ref, %(target)s, 'time_line', 'main',
        k.effect_no, 'book', v.verdict_id, t.entry_id, v.version, v.outcome, v.entity_code, v.period_id,
-       v.project_id, k.seconds,
-       CASE WHEN k.seconds = v.seconds THEN v.amount
-            ELSE round(k.seconds * v.rate_amount / 3600, tieline.currency_digits(v.currency)) END,
-       v.currency, CASE WHEN k.seconds = v.seconds THEN v.posting_hash
-                        ELSE convert_to('stands:' || k.seconds, 'UTF8') END,
+       v.project_id, v.seconds, v.amount, v.currency,
+       -- What stands with another length is not what the verdict asks for: it is corrected afterwards.
+       CASE WHEN k.seconds = v.seconds THEN v.posting_hash
+            ELSE convert_to('stands:' || k.seconds, 'UTF8') END,
        1, p.cut_off_at, v.release_id, v.correlation_id, %(now)s
 FROM unnest(%(keys)s::uuid[], %(numbers)s::int[], %(verdict_ids)s::bigint[], %(seconds)s::int[])
     AS k (business_key, effect_no, verdict_id, seconds)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.canonical import TimeLineCommand
+from tieline.canonical import Content, TimeLineCommand
 from tieline.canonical.commands import content_hash
 from tieline.kernel.clock import Clock
 from tieline.ledger import book
@@ -42,7 +42,7 @@ _LINK = load("tieline.posting", "restored_link")
 _VOIDS = load("tieline.posting", "restored_voids")
 # The way to each state from where the dump may have left an effect, along the edges that exist.
 _TO_PROBING = (
-    ("REJECTED", "PLANNED"), ("ABSENT", "INTENT"), ("PLANNED", "INTENT"), ("INTENT", "UNKNOWN"),
+    ("REJECTED", "PLANNED"), ("ABSENT", "UNKNOWN"), ("PLANNED", "UNKNOWN"), ("INTENT", "UNKNOWN"),
     ("UNKNOWN", "PROBING"),
 )  # fmt: skip
 _TO_WITHDRAWN = (
@@ -78,11 +78,21 @@ class _Asked:
     found: Sequence[StoredLine]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """One line that stands, under its key and number, by the verdict that asked for it."""
+
+    business_key: UUID
+    effect_no: int
+    verdict: Row
+    line: StoredLine
+
+
 @dataclass(slots=True, kw_only=True)
 class _Plan:
     """What follows from an answer: lines to link, effects to end, and what is written down."""
 
-    links: list[tuple[UUID, int, int, StoredLine]] = field(default_factory=list)
+    links: list[_Link] = field(default_factory=list)
     taken_back: list[UUID] = field(default_factory=list)
     withdrawn: list[UUID] = field(default_factory=list)
     notes: list[tuple[UUID, str, int, str]] = field(default_factory=list)
@@ -256,8 +266,14 @@ def _decide_one(
     elif verdict is None:
         _write_down(plan, news, DIFFERS)
     else:
-        number = answer.number_of[line.business_key]
-        plan.links.append((line.business_key, number, verdict["verdict_id"], line))
+        plan.links.append(
+            _Link(
+                business_key=line.business_key,
+                effect_no=answer.number_of[line.business_key],
+                verdict=verdict,
+                line=line,
+            )
+        )
         same = verdict["seconds"] == line.seconds
         _write_down(plan, news, LINKED if same else ALTERED)
         plan.taken_back.extend(each["business_key"] for each in gone)
@@ -275,23 +291,25 @@ def _decide_one(
 
 def _fitting(line: StoredLine, wanted: Sequence[Row], own: Sequence[Row]) -> Row | None:
     """Return the verdict that asked for this line, or for the same line of another length."""
-
-    def alike(row: Row, *, seconds: int) -> bool:
-        return dict(line.content()) == {
-            "person_code": row["person_code"],
-            "task_code": row["task_code"],
-            "work_date": row["work_date"].isoformat(),
-            "seconds": str(seconds),
-        }
-
     planned_by = {each["verdict_id"] for each in own}
     in_order = sorted(
         wanted, key=lambda row: (not row["is_newest"], row["verdict_id"] not in planned_by)
     )
+    content = dict(line.content())
     for row in in_order:
-        if alike(row, seconds=row["seconds"]):
+        if content == _content(row):
             return row
-    return next((row for row in in_order if alike(row, seconds=line.seconds)), None)
+    alike = {**content, "seconds": ""}
+    return next((row for row in in_order if alike == {**_content(row), "seconds": ""}), None)
+
+
+def _content(verdict: Row) -> Content:
+    return {
+        "person_code": verdict["person_code"],
+        "task_code": verdict["task_code"],
+        "work_date": verdict["work_date"].isoformat(),
+        "seconds": str(verdict["seconds"]),
+    }
 
 
 def _write_down(plan: _Plan, lines: Sequence[StoredLine], outcome: str) -> None:
@@ -304,29 +322,44 @@ def _link(connection: Connection[Row], target: str, plan: _Plan, *, now: datetim
     if not plan.links:
         return
     _walk(connection, plan.withdrawn, _TO_WITHDRAWN, reason="posting.overtaken")
-    keys = [key for key, _, _, _ in plan.links]
+    keys = [each.business_key for each in plan.links]
     connection.execute(
         _LINK,
         {
             "target": target,
             "keys": keys,
-            "numbers": [number for _, number, _, _ in plan.links],
-            "verdict_ids": [verdict_id for _, _, verdict_id, _ in plan.links],
-            "seconds": [line.seconds for _, _, _, line in plan.links],
+            "numbers": [each.effect_no for each in plan.links],
+            "verdict_ids": [each.verdict["verdict_id"] for each in plan.links],
+            "seconds": [each.line.seconds for each in plan.links],
             "now": now,
         },
     )
     connection.execute(
-        "UPDATE effect e SET payload_hash = k.payload_hash, target_code = k.target_code"
-        " FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k (business_key, payload_hash, target_code)"
-        " WHERE e.business_key = k.business_key",
+        """
+        UPDATE effect e SET payload_hash = k.payload_hash, stored_hash = k.stored_hash,
+            target_code = k.target_code, attempt = greatest(e.attempt, 1)
+        FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[])
+            AS k (business_key, payload_hash, stored_hash, target_code)
+        WHERE e.business_key = k.business_key
+        """,
         (
             keys,
-            [content_hash(line.content()) for _, _, _, line in plan.links],
-            [line.target_code for _, _, _, line in plan.links],
+            [content_hash(_content(each.verdict)) for each in plan.links],
+            [content_hash(each.line.content()) for each in plan.links],
+            [each.line.target_code for each in plan.links],
         ),
     )
     _walk(connection, keys, (*_TO_PROBING, ("PROBING", "CONFIRMED")), reason="posting.relinked")
+    connection.execute(
+        "UPDATE effect SET reason = 'posted.altered_by_target' WHERE business_key = ANY (%s)",
+        (
+            [
+                each.business_key
+                for each in plan.links
+                if each.line.seconds != each.verdict["seconds"]
+            ],
+        ),
+    )
     connection.execute(_VOIDS, {"keys": plan.taken_back, "now": now})
     voids = [
         row["business_key"]
@@ -340,7 +373,7 @@ def _link(connection: Connection[Row], target: str, plan: _Plan, *, now: datetim
     book(
         connection,
         business_keys=[*keys, *voids],
-        target_seconds=[line.seconds for _, _, _, line in plan.links] + [0] * len(voids),
+        target_seconds=[each.line.seconds for each in plan.links] + [0] * len(voids),
         now=now,
     )
 
@@ -349,7 +382,7 @@ def _judge_again(
     connection: Connection[Row], answer: _Asked, plan: _Plan, *, now: datetime
 ) -> None:
     """Have what stands otherwise than it is wanted corrected like any change after posting."""
-    keys = [f"entry:{answer.entry_of[key]}" for key, _, _, _ in plan.links]
+    keys = [f"entry:{answer.entry_of[each.business_key]}" for each in plan.links]
     if keys:
         mark_reference_change(
             connection, keys=keys, because="posting.relinked", correlation_id="restored", now=now

@@ -20,7 +20,7 @@ from tieline.casework import keep_cases
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson
-from tieline.posting import Breach, StopScope
+from tieline.posting import Breach, StopScope, states
 from tieline.posting.twins import Twin, TwinFinder, list_twins
 from tieline.reconciliation import (
     GREEN,
@@ -75,7 +75,11 @@ class ConservationChecks:
     def schedule_due(self) -> None:
         """Ask for a check of every connection that was not asked for longer than it may be."""
         with self.database.transaction() as connection:
+            # After a restore a target holds more than we know, until it was asked.
+            is_shut = states.is_shut(connection)
             for row in self._due(connection):
+                if is_shut and row["kind"] == ASK_TARGET:
+                    continue
                 schedule(
                     connection,
                     kind=row["kind"],

@@ -20,12 +20,13 @@ STATES = (
 )  # fmt: skip
 # The posting protocol: from each state, the states that may follow.
 EDGES = {
-    "PLANNED": {"INTENT", "WITHDRAWN"},
+    # UNKNOWN at once where a restored database finds that it was sent after the backup.
+    "PLANNED": {"INTENT", "UNKNOWN", "WITHDRAWN"},
     # Back to PLANNED only when the call surely never left.
     "INTENT": {"CONFIRMED", "REJECTED", "UNKNOWN", "PLANNED"},
     "UNKNOWN": {"PROBING"},
     "PROBING": {"CONFIRMED", "ABSENT", "CONFLICT", "UNKNOWN"},
-    "ABSENT": {"INTENT", "WITHDRAWN"},
+    "ABSENT": {"INTENT", "UNKNOWN", "WITHDRAWN"},
     "CONFLICT": {"CONFIRMED", "WITHDRAWN"},
     "REJECTED": {"PLANNED", "WITHDRAWN"},
     "CONFIRMED": set(),

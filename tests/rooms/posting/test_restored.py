@@ -18,6 +18,7 @@ from tieline.ledger import plan
 from tieline.posting.lines import LinePoster, Scope, Sent
 from tieline.posting.restoring import find_restoration
 from tieline.posting.states import SHUT_SECONDS
+from tieline.reconciliation import OWN_CHECKS, look_at_own_books
 from tieline.runtime.database import Database
 from tieline.runtime.identity import note_position, why_restored
 from tieline.runtime.migrate import Dsns
@@ -172,10 +173,12 @@ class TestARestoredDatabase:
         now.follow_up()
         with now.worker.transaction() as connection:
             plan(connection, entry_ids=None, now=NOW)
+            wrong = {each: look_at_own_books(connection, check=each) for each in OWN_CHECKS}
         linked = {(each.seconds, each.outcome) for each in now.found()}
         now.edit(stale, version=3, seconds=6100, outcome="correct")
         now.post()
 
+        assert wrong["check.ledger"] == wrong["check.sent"] == wrong["check.once"] == ()
         assert linked == {
             (2000, "taken_back"),
             (2100, "linked"),

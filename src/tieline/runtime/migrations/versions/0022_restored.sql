@@ -58,6 +58,9 @@ BEGIN
 END $$;
 GRANT SELECT ON restoration, restored_write TO tieline_web;
 
+-- What stands and is unknown here was sent by another life of ours, not by this one.
+INSERT INTO effect_transition VALUES ('PLANNED', 'UNKNOWN'), ('ABSENT', 'UNKNOWN');
+
 -- Which database this is: a copy restored from a dump has another cluster, or another table, than it says.
 CREATE TABLE database_mark (
     only_one      boolean PRIMARY KEY DEFAULT true CHECK (only_one),
