@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0022_restored"
-down_revision = "0021_budgets"
+revision = "0023_restored"
+down_revision = "0022_lines_in_turn"
 branch_labels = None
 depends_on = None
 
