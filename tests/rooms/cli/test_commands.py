@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
-from tests.promises.connectors.vendors import Vendor, running_hubspot
+from tests.promises.connectors.vendors import Vendor, running_hubspot, running_service_desk
 from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline import app
@@ -283,6 +283,29 @@ class TestConnectingHubspot:
         monkeypatch.delenv("TIELINE_SECRET_HUBSPOT_CLIENT_SECRET")
 
         assert run("connect", "hubspot", "--file", str(portal)).code == 0
+
+
+class TestConnectingAServiceDesk:
+    def test_it_brings_messages_once_it_acts(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TIELINE_SECRET_DESK_EMAIL", "tieline@example.com")
+        monkeypatch.setenv("TIELINE_SECRET_DESK_API_TOKEN", "token")
+        text = (Path(__file__).parents[3] / "examples" / "jira_service.toml").read_text("utf-8")
+        file = tmp_path / "desk.toml"
+        words = ("connect", "jira_service", "--file", str(file), "--json")
+
+        with running_service_desk(tmp_path) as vendor:
+            file.write_text(text.replace("https://your-site.atlassian.net", vendor.url), "utf-8")
+            first = run(*words)
+            file.write_text(file.read_text("utf-8").replace('"observe"', '"act"'), "utf-8")
+            second = run(*words)
+            assert vendor.exchanges
+
+        assert (first.code, first.json["saved"], first.json["mode"]) == (0, True, "observe")
+        assert (second.code, second.json["mode"]) == (0, "act"), second.err
+        (shown,) = run("status", "--json").json["connections"]
+        assert (shown["connection_key"], shown["kind"]) == ("desk", "channel")
 
 
 class TestDeciding:
