@@ -67,6 +67,8 @@ class World:
             clock=self.clock,
         )
         self._minute = 0
+        # What each body means, for whoever understands it again.
+        self.told: dict[bytes, TimeEntry] = {}
         # Nothing of the setup is left to be looked at again.
         self.post()
 
@@ -119,6 +121,7 @@ class World:
             body=repr(entry).encode(),
             source_at=NOW + timedelta(minutes=self._minute),
         )
+        self.told[record.body] = entry
         landed = land(
             self.worker,
             page=LandingPage(

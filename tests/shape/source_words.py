@@ -28,6 +28,7 @@ _NO_CODES = frozenset(
         "database.json",
         "case.leave_out",  # Kinds of proposals.
         "client.same_client",
+        "inbox.replay",
         "posting.lift_stop",
         "project.work",  # A model of the ERP.
         "project.work.status",

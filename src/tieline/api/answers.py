@@ -8,13 +8,15 @@ from pydantic import BaseModel
 
 from tieline.casework import CaseSummary
 from tieline.governance import Proposal
-from tieline.reconciliation import Check, Standing
+from tieline.posting import StandingStop
+from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.period_close import InFlight, Period
 from tieline.services.register_lists import ListedAssignment, ListedClient
+from tieline.services.replaying import ReplayPlan
 from tieline.services.revenue_status import RevenueStatus
 
 
@@ -83,6 +85,21 @@ class Close(BaseModel):
     periods: list[TieOut]
     checks: tuple[Check, ...]
     differences: tuple[Standing, ...]
+
+
+class StandingChecks(BaseModel):
+    """What each check says ('' is our own books), and the scopes into which nothing is sent."""
+
+    checks: tuple[CheckResult, ...]
+    not_checked: int
+    stops: tuple[StandingStop, ...]
+
+
+class ReplayPlanned(BaseModel):
+    """What a replay would do, and whether a second person must agree to it."""
+
+    plan: ReplayPlan
+    needs_second_person: bool
 
 
 class Periods(BaseModel):

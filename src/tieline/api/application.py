@@ -11,6 +11,7 @@ from tieline.api.gate import BodyGate
 from tieline.api.problems import answer_in_problems
 from tieline.api.routes.assignments import assignment_routes
 from tieline.api.routes.cases import case_routes
+from tieline.api.routes.checks import check_routes
 from tieline.api.routes.clients import client_routes
 from tieline.api.routes.close import close_routes
 from tieline.api.routes.connections import connection_routes, webhook_routes
@@ -20,6 +21,7 @@ from tieline.api.routes.hours import hours_routes
 from tieline.api.routes.open import open_routes
 from tieline.api.routes.periods import period_routes
 from tieline.api.routes.proposals import proposal_routes
+from tieline.api.routes.replays import replay_routes
 from tieline.services.system import System
 
 _ROUTES = (
@@ -32,6 +34,8 @@ _ROUTES = (
     proposal_routes,
     close_routes,
     period_routes,
+    check_routes,
+    replay_routes,
     explaining_routes,
     connection_routes,
     webhook_routes,

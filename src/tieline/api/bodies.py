@@ -72,3 +72,24 @@ class SameClient(StrictModel):
 
     client_id: Annotated[UUID, Field(strict=False)] | None
     reason: Reason
+
+
+Day = Annotated[date, Field(strict=False)]
+
+
+class ReplayFilter(StrictModel):
+    """Which records; days are half-open: received in [since, until), worked in [worked_since, worked_until)."""
+
+    connection_key: Text
+    object: Text | None = None
+    since: Day | None = None
+    until: Day | None = None
+    worked_since: Day | None = None
+    worked_until: Day | None = None
+    refs: Annotated[list[Text], Field(max_length=ENTRIES_MAX)] = Field(default_factory=list)
+
+
+class Replay(ReplayFilter):
+    """Which records, and why."""
+
+    reason: Reason

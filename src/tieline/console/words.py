@@ -13,6 +13,7 @@ from tieline.services.deciding import LEAVE_OUT
 from tieline.services.period_close import CLOSE, REOPEN
 from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
+from tieline.services.replaying import REPLAY_SLICE
 from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
 from tieline.services.standing_checks import LIFT_STOP
 from tieline.validation import builtin_rules
@@ -85,6 +86,7 @@ PROPOSALS: Mapping[str, str] = {
     CLOSE: "Close the period",
     REOPEN: "Open the period again",
     SAME_CLIENT_KIND: "Say which client it is",
+    REPLAY_SLICE: "Send again",
     LIFT_STOP: "Let posting go on although a check is red",
 }
 PROPOSAL_STATES: Mapping[str, str] = {
@@ -95,6 +97,7 @@ PROPOSAL_STATES: Mapping[str, str] = {
 THINGS: Mapping[str, str] = {
     "person_week": "Person and week",
     "scope": "Where posting is stopped",
+    "replay": "What was sent again",
     "mapping": "Link",
     "file_line": "Line of a file",
     "entry": "Time entry",

@@ -8,15 +8,31 @@ from tieline.intake.deletes import DeletesFound, confirm_deletes
 from tieline.intake.hints import take_hints
 from tieline.intake.landing import Landed, LandingPage, abandon, land
 from tieline.intake.reader import Reader, ReadResult
+from tieline.intake.replay import (
+    Kept,
+    Replayed,
+    Slice,
+    Understood,
+    land_again,
+    read_slice,
+    translate_again,
+)
 
 __all__ = [
     "DeletesFound",
+    "Kept",
     "Landed",
     "LandingPage",
     "ReadResult",
     "Reader",
+    "Replayed",
+    "Slice",
+    "Understood",
     "abandon",
     "confirm_deletes",
     "land",
+    "land_again",
+    "read_slice",
     "take_hints",
+    "translate_again",
 ]

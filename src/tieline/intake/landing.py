@@ -69,7 +69,7 @@ def land(
     batch_id, raw_ids = _store_raw(database, page=page, now=now)
     failpoint("intake.after_raw")
     with database.transaction() as connection:
-        landed = _understand(
+        landed = understand(
             connection,
             page=page,
             batch_id=batch_id,
@@ -134,7 +134,7 @@ def _store_raw(
     return batch_id, {(row["object"], row["source_ref"]): row["raw_id"] for row in rows}
 
 
-def _understand(
+def understand(
     connection: Connection[Row],
     *,
     page: LandingPage,
@@ -144,6 +144,7 @@ def _understand(
     material_key: bytes,
     now: datetime,
 ) -> Landed:
+    """Store what the records of a batch mean, in the caller's transaction; same again is no version."""
     hours: list[tuple[RawRecord, TimeEntry, bool]] = []
     others: list[tuple[RawRecord, Translated]] = []
     unclear: list[tuple[RawRecord, Untranslatable]] = []

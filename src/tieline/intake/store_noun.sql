@@ -2,6 +2,13 @@ DELETE FROM landing_noun a USING landing_noun b
 WHERE (a.object, a.source_ref) = (b.object, b.source_ref)
   AND (coalesce(a.source_at, '-infinity'), a.ctid) < (coalesce(b.source_at, '-infinity'), b.ctid)
 -- then
+-- A new way of computing the hash, over the same values, is no change.
+UPDATE source_version n SET material_hash = l.material_hash, material_version = %(material_version)s
+FROM landing_noun l
+WHERE n.connection_key = %(connection_key)s AND n.source_epoch = %(source_epoch)s
+  AND (n.object, n.source_ref) = (l.object, l.source_ref) AND n.is_newest AND n.material_version <> %(material_version)s
+  AND (n.noun, n.data, n.is_deleted) = (l.noun, l.data, l.is_deleted)
+-- then
 DELETE FROM landing_noun l USING source_version n
 WHERE n.connection_key = %(connection_key)s AND n.source_epoch = %(source_epoch)s
   AND (n.object, n.source_ref) = (l.object, l.source_ref) AND n.is_newest

@@ -22,6 +22,15 @@ SET entry_id = h.entry_id,
 FROM held h LEFT JOIN time_entry_version n ON n.entry_id = h.entry_id AND n.is_newest
 WHERE (h.object, h.source_ref) = (l.object, l.source_ref)
 -- then
+-- A new way of computing the hash, over the same values, is no change: the hash of what stands is computed again.
+UPDATE time_entry_version n SET material_hash = l.material_hash, material_version = %(material_version)s
+FROM landing_time l
+WHERE n.entry_id = l.entry_id AND n.is_newest AND n.material_version <> %(material_version)s
+  AND (n.is_deleted, n.person_ref, n.project_ref, n.task_ref, n.labor_category, n.work_date, n.seconds, n.is_billable,
+       n.approval, n.narrative_length, n.narrative_hash)
+  IS NOT DISTINCT FROM (l.is_deleted, l.person_ref, l.project_ref, l.task_ref, l.labor_category, l.work_date, l.seconds,
+       l.is_billable, l.approval, coalesce(length(l.narrative), 0), l.narrative_hash)
+-- then
 -- Change is judged against the newest version only: A, B, A are three versions.
 DELETE FROM landing_time l USING time_entry_version n
 WHERE n.entry_id = l.entry_id AND n.is_newest AND n.material_hash = l.material_hash

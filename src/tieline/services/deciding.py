@@ -30,6 +30,7 @@ from tieline.policy import approve_release, reject_release
 from tieline.runtime.database import Database
 from tieline.services import period_close
 from tieline.services.installation import entity_codes
+from tieline.services.replaying import REPLAY_SLICE, carry_out_replay
 from tieline.services.same_client import SAME_CLIENT, carry_out_same_client
 from tieline.services.standing_checks import LIFT_STOP, carry_out_lift
 from tieline.services.system import System
@@ -209,6 +210,7 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     period_close.REOPEN: period_close.carry_out_reopen,
     SAME_CLIENT: carry_out_same_client,
     LIFT_STOP: carry_out_lift,
+    REPLAY_SLICE: carry_out_replay,
 }
 # The register and what is sent are the worker's: no page changes them but through an approved proposal.
 _OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP})

@@ -22,6 +22,7 @@ from tieline.services.project_provisioning import (
     plan_deals,
 )
 from tieline.services.reading import Reading
+from tieline.services.replaying import REPLAY, Replaying
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.restoring import Restoring
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
@@ -35,6 +36,7 @@ CLASSES: Mapping[str, int] = {
     JUDGE_WAITING: BILLING,
     POST_LINES: BILLING,
     DRAFT_INVOICE: BILLING,
+    REPLAY: BILLING,
     PROVISION: PROVISIONING,
     REPORT_REVENUE: REFERENCE,
     ASK_SOURCE: REFERENCE,
@@ -69,6 +71,7 @@ class Workday:
             JUDGE_WAITING: time_validation.judge_waiting,
             POST_LINES: time_validation.post_lines,
             DRAFT_INVOICE: self._invoicing().draft,
+            REPLAY: self.replaying().run_approved,
             PROVISION: self._provisioning().provision,
             REPORT_REVENUE: self._revenue().report,
             ASK_SOURCE: self._checks().ask_source,
@@ -196,6 +199,16 @@ class Workday:
         return ConservationChecks(
             database=self.system.database,
             connectors=self.system.connectors,
+            clock=self.system.clock,
+        )
+
+    def replaying(self) -> Replaying:
+        """Return what understands and judges again what was kept."""
+        return Replaying(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            time_validation=self.system.time_validation,
+            material_key=self.system.reader.material_key,
             clock=self.system.clock,
         )
 
