@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from tieline import cli
-from tieline.console import build_assets, create_web, serve
+from tieline.console import build_assets, create_web, serve, words
 from tieline.intake import Reader
 from tieline.kernel.limits import Limit
 from tieline.posting import Poster
@@ -32,6 +32,7 @@ from tieline.runtime.telemetry import configure_logging
 from tieline.runtime.work import Handler, Outcome, Steps
 from tieline.runtime.worker import Worker
 from tieline.sdk import Capabilities, Connection
+from tieline.services.message_text import Speech
 from tieline.services.restoring import notice
 from tieline.services.system import System
 from tieline.services.time_validation import TimeValidation
@@ -112,6 +113,10 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
         reader=reader,
         poster=Poster(database=database, connectors=connectors, budgets=budgets, clock=clock),
         time_validation=time_validation,
+        # A message says what a page says.
+        speech=Speech(
+            say_reason=words.reason, say_system=words.system_name, web_url=settings.web_url
+        ),
     )
 
 

@@ -22,9 +22,13 @@ NEW_PASSWORD_VARIABLE = "TIELINE_NEW_PASSWORD"  # noqa: S105 - the variable's na
 SECRET_VARIABLE_PREFIX = "TIELINE_SECRET_"  # noqa: S105 - the beginning of a variable's name
 RAW_RETENTION_VARIABLE = "TIELINE_RAW_RETENTION_DAYS"
 RAW_RETENTION_DAYS = 400
+WEB_URL_VARIABLE = "TIELINE_WEB_URL"
+DIGEST_HOUR_VARIABLE = "TIELINE_DIGEST_HOUR"
+DIGEST_HOUR = 8
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _DAYS_MAX = 36_500
+_HOURS_OF_A_DAY = 24
 _OPEN_FOLDER = 0o755
 _PRIVATE_FOLDER = 0o700
 
@@ -34,7 +38,8 @@ class Settings:
     """Where one installation lives and how it runs.
 
     ``dsn`` names a production database; without it the embedded one is used. ``business_now``
-    anchors the business clock of a rehearsal; without it business time is real time.
+    anchors the business clock of a rehearsal; without it business time is real time. ``web_url`` is
+    where people reach the console, empty when links in messages would lead nowhere.
     """
 
     home: Path
@@ -43,6 +48,8 @@ class Settings:
     business_now: datetime | None
     log_level: str
     raw_retention_days: int
+    web_url: str
+    digest_hour: int
 
     @property
     def run_directory(self) -> Path:
@@ -94,6 +101,8 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         business_now=_instant(values, BUSINESS_NOW_VARIABLE),
         log_level=_log_level(values),
         raw_retention_days=_days(values, RAW_RETENTION_VARIABLE, RAW_RETENTION_DAYS),
+        web_url=_web_url(values),
+        digest_hour=_hour(values),
     )
 
 
@@ -125,6 +134,22 @@ def _days(values: Mapping[str, str], name: str, default: int) -> int:
         return default
     if not given.isascii() or not given.isdigit() or not 1 <= int(given[:6]) <= _DAYS_MAX:
         raise UserMistake(f"{name} is no number of days from 1 to {_DAYS_MAX}: {given!r}")
+    return int(given)
+
+
+def _web_url(values: Mapping[str, str]) -> str:
+    given = values.get(WEB_URL_VARIABLE, "").rstrip("/")
+    if given and not (given.startswith(("https://", "http://")) and given.isprintable()):
+        raise UserMistake(f"{WEB_URL_VARIABLE} is no address that begins with https://: {given!r}")
+    return given
+
+
+def _hour(values: Mapping[str, str]) -> int:
+    given = values.get(DIGEST_HOUR_VARIABLE)
+    if not given:
+        return DIGEST_HOUR
+    if not given.isascii() or not given.isdigit() or int(given[:3]) >= _HOURS_OF_A_DAY:
+        raise UserMistake(f"{DIGEST_HOUR_VARIABLE} is no hour from 0 to 23: {given!r}")
     return int(given)
 
 

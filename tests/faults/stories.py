@@ -27,6 +27,8 @@ from tests.support.deal import (
     open_systems,
     user_refs,
 )
+from tests.support.mail_sink import MailSink, serving
+from tests.support.message_town import Town
 from tests.support.outliving import Outliving
 from tests.support.scene import DAY, NOW, build_scene, complete_scene
 from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
@@ -375,6 +377,42 @@ def _look_at_invoice(stage: Stage, _: Sequence[Vendor]) -> State:
         }
 
 
+# -- messages before a cut-off --------------------------------------------------------------------------
+
+
+@contextmanager
+def _set_messages(story: str, dsns: Dsns, folder: Path) -> Iterator[tuple[Stage, Sequence[Any]]]:
+    with serving(MailSink()) as sink, _transactions(dsns) as (worker, _):
+        town = Town(database=worker, folder=folder / "secrets").found()
+        town.channel("post", "mail", f"smtp://{sink.place}", config={"from": "tieline@example.com"})
+        for recipient in ("queue:delivery", "queue:integration", "person:ann"):
+            name = recipient.partition(":")[2]
+            town.reach(recipient, "post", f"{name}@example.com", urgent_only=True)
+        yield Stage(story=story, dsns=dsns, target=town.folder), (sink,)
+
+
+def _play_messages(stage: Stage) -> None:
+    with _transactions(stage.dsns) as (worker, owner):
+        with owner.transaction() as connection:
+            # As the watchdog does with what a dead worker was at.
+            connection.execute("UPDATE work_item SET state = 'waiting' WHERE state = 'running'")
+        Town(database=worker, folder=stage.target).at(minutes=60).run()
+
+
+def _look_at_messages(stage: Stage, vendors: Sequence[Any]) -> State:
+    (sink,) = vendors
+    by_id: dict[str, set[tuple[str, bytes]]] = {}
+    for mail, recipient in zip(sink.mails, sink.recipients, strict=True):
+        by_id.setdefault(mail["Message-ID"], set()).add((recipient, mail.as_bytes()))
+    # A mail may come twice; then it is the same one, which its reader's program shows once.
+    assert [mails for mails in by_id.values() if len(mails) > 1] == []
+    with _transactions(stage.dsns) as (_worker, owner):
+        return {
+            "notices": _rows(owner, "SELECT owner, state FROM notice ORDER BY owner"),
+            "mails": sorted(recipient for mails in by_id.values() for recipient, _ in mails),
+        }
+
+
 # -- common --------------------------------------------------------------------------------------------
 
 
@@ -420,4 +458,5 @@ STORIES: Mapping[str, Story] = {
     "staffed": Story(set_stage=_set_deal, play=_play_staffing, look=_look_at_deal),
     "hours": Story(set_stage=_set_hours, play=_play_hours, look=_look_at_hours),
     "invoice": Story(set_stage=_set_invoice, play=_play_invoice, look=_look_at_invoice),
+    "messages": Story(set_stage=_set_messages, play=_play_messages, look=_look_at_messages),
 }

@@ -44,6 +44,8 @@ def _cases() -> Iterator[Case]:
     yield "hours", ("voids.after_answer", "lines.before_probe")
     yield "hours", ("lines.after_answer", "lines.after_probe")
     yield from (("invoice", (name,)) for name in ("invoice.after_intent", "invoice.after_answer"))
+    for name in ("notice.after_intent", "notice.after_answer"):
+        yield from (("messages", (f"{name}:{number}",)) for number in (1, 3))
     yield from (("won", (f"provision.{step}",)) for step in PLAN_STEPS)
     yield from (("won", (f"provision.after_post:{number}",)) for number in (1, 6, 11))
     for noun, number in _numbered(WRITTEN_NOUNS):

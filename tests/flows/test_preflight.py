@@ -159,6 +159,18 @@ class TestPreflight:
 
         assert world.cases() == []
 
+    def test_tries_the_channels_that_people_are_told_over(self, world: World) -> None:
+        with world.worker.transaction() as connection:
+            connection.execute(
+                "INSERT INTO connection (connection_key, system, kind, mode) VALUES"
+                " ('post', 'mail', 'channel', 'act'), ('later', 'mail', 'channel', 'observe')"
+            )
+        world.portals["post"] = Portal(errors=[AskPerson("the login is refused")])
+
+        world.hours_before(20)
+
+        assert world.cases() == ["DE:2026-10: the login is refused."]
+
     def test_asks_again_before_it_calls_a_system_broken(self, world: World) -> None:
         world.portals["clock"].errors = [StreamBroken("no answer"), StreamBroken("no answer")]
 

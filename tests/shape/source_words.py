@@ -20,7 +20,7 @@ _STATEMENT_REASON = re.compile(r"SELECT '([a-z]+\.[a-z_]+)'")
 # The families of reasons and problem codes; what begins otherwise is a file, a field or a vendor's word.
 _FAMILIES = frozenset(
     "assignment call case check client connection contract database deal event explain file harvest hubspot"
-    " idempotency_key intake invoice key person posted posting preflight project proposal read reconciliation register release"
+    " idempotency_key intake invoice key notice person posted posting preflight project proposal read reconciliation register release"
     " request source target tieline translate vendor webhook write".split()
 )
 _NO_CODES = frozenset(

@@ -23,14 +23,18 @@ from tieline.casework.cases import (
     open_case,
     value_at_risk,
 )
+from tieline.casework.owed import CutOff, OwedCase, Worth, list_owed, sum_owed
 from tieline.casework.upkeep import Upkeep, sync_time_cases
 
 __all__ = [
     "CaseDetail",
     "CaseSummary",
     "Cause",
+    "CutOff",
     "Member",
+    "OwedCase",
     "Upkeep",
+    "Worth",
     "assign",
     "close_absent",
     "close_case",
@@ -42,7 +46,9 @@ __all__ = [
     "leave_out",
     "list_cases",
     "list_causes",
+    "list_owed",
     "open_case",
+    "sum_owed",
     "sync_time_cases",
     "value_at_risk",
 ]

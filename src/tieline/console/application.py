@@ -23,6 +23,7 @@ from tieline.console import (
     exceptions,
     overview,
     periods,
+    seen,
     trace,
 )
 from tieline.console.assets import Assets
@@ -72,6 +73,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     close.add_routes(pages, system=system, door=door, renderer=renderer)
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
     connections.add_routes(pages, system=system, door=door, renderer=renderer)
+    seen.add_routes(pages, system=system, renderer=renderer)
     approvals.add_routes(pages, system=system, door=door, renderer=renderer)
     pages.mount("/static", StaticFiles(directory=_STATIC))
     if assets.folder is not None:

@@ -22,6 +22,7 @@ from tieline.console.assets import Assets
 from tieline.console.sessions import THEME_COOKIE, THEMES, Visitor
 from tieline.console.tie_out import Entity
 from tieline.governance import list_proposals
+from tieline.kernel import wording
 from tieline.kernel.clock import Clock
 
 ROWS_PER_PAGE = 25
@@ -85,11 +86,11 @@ class Renderer:
             lstrip_blocks=True,
         )
         templates.filters.update(
-            hours=words.hours,
-            money=words.money,
-            when=words.when,
-            until=words.until,
-            span=words.span,
+            hours=wording.hours,
+            money=wording.money,
+            when=wording.when,
+            until=wording.until,
+            span=wording.span,
             said=words.said,
             reason=words.reason,
             spoken=words.spoken,

@@ -14,6 +14,7 @@ from tieline.console import words
 from tieline.console.fields import QueryWord
 from tieline.console.rendering import Renderer
 from tieline.console.sessions import Door, Visitor
+from tieline.kernel import wording
 from tieline.kernel.errors import UserMistake
 from tieline.services.explain import Step, explain
 from tieline.services.links import read_links
@@ -255,9 +256,9 @@ def _facts(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _value(name: str, value: Any, facts: Mapping[str, Any]) -> str:
     if name == "seconds":
-        return f"{words.hours(value)} h"
+        return f"{wording.hours(value)} h"
     if name.endswith("amount") or name == "unit_price":
-        return words.money(value, facts.get("currency"))
+        return wording.money(value, facts.get("currency"))
     if name in ("reasons", "blockers"):
         return "; ".join(_code(each) for each in value)
     if name == "reason":
@@ -267,7 +268,7 @@ def _value(name: str, value: Any, facts: Mapping[str, Any]) -> str:
     if name == "owner_queue":
         return words.spoken(str(value), words.QUEUES)
     if isinstance(value, datetime):
-        return words.when(value)
+        return wording.when(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
 from functools import cache
-from zoneinfo import ZoneInfo
 
 from tieline.services.deciding import LEAVE_OUT
 from tieline.services.period_close import CLOSE, REOPEN
@@ -105,6 +102,7 @@ THINGS: Mapping[str, str] = {
     "stream": "Connection",
     "connection": "Connection",
     "period": "Fiscal period",
+    "owner": "Person or team",
 }
 SYSTEMS: Mapping[str, str] = {
     "hubspot": "HubSpot",
@@ -160,6 +158,8 @@ _CODES: Mapping[str, str] = {
     "client.hierarchy_cycle": "The clients' parents go round in a circle",
     "connection.refused": "The system refuses us",
     "event.not_heard": "A system does not take our events",
+    "notice.not_sent": "A message to people could not be sent",
+    "notice.nobody_to_tell": "Nobody is reached who should be told",
     "reconciliation.source_differs": "The time tool counts other hours than we do",
     "reconciliation.target_differs": "The ERP counts other hours than we put there",
     "readiness.hours_held": "Hours need attention",
@@ -203,8 +203,6 @@ _ENGINE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ("conflict", "difference"),
     )
 )
-_SECONDS_PER_HOUR = 3600
-_CENT = Decimal("0.01")
 
 
 def said(text: object) -> str:
@@ -240,46 +238,6 @@ def write_state(state: str, *, system: str, kind: str) -> str:
 def system_name(system: str) -> str:
     """Return what a system is called by the people who use it."""
     return SYSTEMS.get(system, system.capitalize())
-
-
-def hours(seconds: int) -> str:
-    """Return seconds as hours with two digits: 12,345.67."""
-    return f"{(Decimal(seconds) / _SECONDS_PER_HOUR).quantize(_CENT):,}"
-
-
-def money(amount: Decimal | str, currency: str | None) -> str:
-    """Return an amount with its currency: EUR 12,400.00."""
-    return f"{currency or ''} {Decimal(amount).quantize(_CENT):,}".strip()
-
-
-def when(instant: datetime | None, zone: str = "UTC") -> str:
-    """Return an instant as people of a zone write it."""
-    if instant is None:
-        return "never"
-    local = instant.astimezone(ZoneInfo(zone))
-    return (
-        f"{local:%a} {local.day} {local:%b %Y, %H:%M} {zone.rpartition('/')[2].replace('_', ' ')}"
-    )
-
-
-def span(seconds: int) -> str:
-    """Return a length of time as two units at most: 2 h 04 min."""
-    minutes, rest = divmod(abs(seconds), 60)
-    all_hours, minutes = divmod(minutes, 60)
-    days, some_hours = divmod(all_hours, 24)
-    if days:
-        return f"{days} d {some_hours} h"
-    if all_hours:
-        return f"{all_hours} h {minutes:02d} min"
-    return f"{minutes} min" if minutes else f"{rest} s"
-
-
-def until(instant: datetime | None, now: datetime) -> str:
-    """Say how far away an instant is, or how long it has passed."""
-    if instant is None:
-        return "no deadline"
-    seconds = int((instant - now).total_seconds())
-    return f"in {span(seconds)}" if seconds >= 0 else f"{span(seconds)} ago"
 
 
 @cache

@@ -46,6 +46,8 @@ FAILPOINTS = frozenset(
         "lines.after_read_back",
         "lines.after_record",
         "lines.before_probe",
+        "notice.after_answer",
+        "notice.after_intent",
         "post_lines.between_rounds",
         "provision.after_post",
         "provision.after_undo",

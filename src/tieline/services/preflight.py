@@ -335,11 +335,12 @@ def _stages_done(connection: Connection[Row], period_id: UUID) -> set[str]:
 
 
 def _needed(connection: Connection[Row], entity_code: str) -> list[Row]:
-    """Return the entity's ERP and every source whose time counts for it."""
+    """Return the entity's ERP, every source whose time counts for it, and the channels to people."""
     return connection.execute(
         """
         SELECT c.connection_key, c.kind, c.mode, c.paused, c.config FROM connection c
         WHERE c.connection_key = (SELECT erp_connection_key FROM legal_entity WHERE entity_code = %(entity)s)
+           OR (c.kind = 'channel' AND c.mode = 'act')
            OR (c.kind IN ('time', 'hr') AND EXISTS (
                SELECT FROM connection_go_live g
                WHERE g.connection_key = c.connection_key AND g.entity_code = %(entity)s))

@@ -12,6 +12,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.leases import Fence
 from tieline.runtime.secrets import MasterKey
 from tieline.sdk.directory import Connectors, Systems
+from tieline.services.message_text import Speech
 from tieline.services.time_validation import TimeValidation
 from tieline.settings import Settings
 
@@ -35,3 +36,4 @@ class System:
     reader: Reader
     poster: Poster
     time_validation: TimeValidation
+    speech: Speech

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from tieline.casework import keep_cases
 from tieline.runtime.housekeeping import keep_raw_partitions, purge
 from tieline.runtime.telemetry import new_correlation_id
-from tieline.runtime.work import BILLING, PROVISIONING, REFERENCE, Handler, schedule
+from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
+from tieline.services.message_desk import SEND_NOTICE
+from tieline.services.messaging import LINK_PURPOSE, Messaging
 from tieline.services.preflight import Preflights
 from tieline.services.project_provisioning import (
     PLAN_REASONS,
@@ -41,6 +43,7 @@ CLASSES: Mapping[str, int] = {
     REPORT_REVENUE: REFERENCE,
     ASK_SOURCE: REFERENCE,
     ASK_TARGET: REFERENCE,
+    SEND_NOTICE: CUT_OFF,
 }
 
 _HOUSEKEEPING_SECONDS = 600
@@ -49,6 +52,8 @@ _EVENTS_SECONDS = 2
 _REST_TIMES = 4
 _RESTORING_SECONDS = 2
 _PREFLIGHT_SECONDS = 60
+# A step before a cut-off is told so much too late at most.
+_MESSAGES_SECONDS = 15
 # Rare enough that a burst of postings is told as one change.
 _REVENUE_SECONDS = 30
 # How often it is looked at whether a check is due; a check itself is made once an hour.
@@ -76,6 +81,7 @@ class Workday:
             REPORT_REVENUE: self._revenue().report,
             ASK_SOURCE: self._checks().ask_source,
             ASK_TARGET: self._checks().ask_target,
+            SEND_NOTICE: self.messaging().send,
         }
 
     def jobs(self) -> Sequence[Job]:
@@ -125,6 +131,11 @@ class Workday:
                 name="restoring",
                 interval_seconds=_RESTORING_SECONDS,
                 function=self.restoring().follow_up,
+            ),
+            Job(
+                name="messages",
+                interval_seconds=_MESSAGES_SECONDS,
+                function=self.messaging().write_due,
             ),
             Job(
                 name="housekeeping",
@@ -246,6 +257,19 @@ class Workday:
             database=self.system.database,
             connectors=self.system.connectors,
             clock=self.system.clock,
+        )
+
+    def messaging(self) -> Messaging:
+        """Return what brings messages to people."""
+        return Messaging(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            budgets=self.system.budgets,
+            clock=self.system.clock,
+            speech=self.system.speech,
+            digest_hour=self.system.settings.digest_hour,
+            link_key=self.system.master_key.derive(purpose=LINK_PURPOSE),
+            pepper=self.system.pepper,
         )
 
     def _invoicing(self) -> Invoicing:

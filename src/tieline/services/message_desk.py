@@ -1,0 +1,107 @@
+"""The desk at which messages are written: who owns which cases, and where each is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from psycopg import Connection
+
+from tieline.casework import OwedCase
+from tieline.notices import (
+    Directory,
+    Message,
+    Reached,
+    person_owner,
+    queue_owner,
+    write_notices,
+)
+from tieline.runtime.work import CUT_OFF, schedule
+from tieline.services.message_text import Deadline, Speech
+
+SEND_NOTICE = "send_notice"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Write messages and ask that they be sent, in one transaction."""
+
+    speech: Speech
+    directory: Directory
+    now: datetime
+    link_key: bytes = field(repr=False)
+    pepper: bytes = field(repr=False)
+
+    def day_in(self, zone: str) -> date:
+        """Return the civil date of a zone now."""
+        return self.now.astimezone(ZoneInfo(zone)).date()
+
+    def by_owner(
+        self, cases: Sequence[OwedCase], *, day: date, is_urgent: bool
+    ) -> dict[str, list[OwedCase]]:
+        """Return cases by who is told: the person they were given to where one is reached, else the queue."""
+        owners: dict[str, list[OwedCase]] = {}
+        for case in cases:
+            owner = queue_owner(case.owner_queue)
+            if case.assigned_to is not None:
+                person = person_owner(case.assigned_to)
+                if self.directory.of_owner(person, day=day, is_urgent=is_urgent):
+                    owner = person
+            owners.setdefault(owner, []).append(case)
+        return owners
+
+    def write(
+        self,
+        connection: Connection[Row],
+        *,
+        message: Message,
+        reached: Sequence[Reached],
+        correlation_id: str,
+    ) -> None:
+        """Keep a message for each place, and have it sent; who wants urgent ones only gets no others."""
+        if not reached and self._is_reached(message.owner):
+            return
+        for notice_key in write_notices(
+            connection,
+            message=message,
+            reached=reached,
+            link_key=self.link_key,
+            pepper=self.pepper,
+            now=self.now,
+        ):
+            schedule(
+                connection,
+                kind=SEND_NOTICE,
+                subject=str(notice_key),
+                work_class=CUT_OFF,
+                correlation_id=correlation_id,
+                deadline=message.due_at,
+            )
+
+    def _is_reached(self, owner: str) -> bool:
+        return bool(self.directory.of_owner(owner, day=self.now.date(), is_urgent=True))
+
+
+def read_zones(connection: Connection[Row]) -> Mapping[str, str]:
+    """Return the zone of each legal entity."""
+    rows = connection.execute("SELECT entity_code, zone FROM legal_entity ORDER BY 1").fetchall()
+    return {row["entity_code"]: row["zone"] for row in rows}
+
+
+def read_deadlines(connection: Connection[Row], *, now: datetime) -> tuple[Deadline, ...]:
+    """Return the next cut-off of each legal entity that has one."""
+    rows = connection.execute(
+        """
+        SELECT DISTINCT ON (f.entity_code) f.period_id, f.entity_code, e.name, e.zone, f.period_code,
+               f.cut_off_at
+        FROM fiscal_period f JOIN legal_entity e USING (entity_code)
+        WHERE f.state = 'open' AND f.cut_off_at > %s ORDER BY f.entity_code, f.cut_off_at
+        """,
+        (now,),
+    ).fetchall()
+    return tuple(Deadline(**row) for row in rows)
