@@ -174,9 +174,13 @@ class Plane:
             with self.watch.timing("plan"):
                 booked = plan(connection, entry_ids=judged.entry_ids, now=NOW)
         with self.watch.timing("post_and_book"):
-            for target, entity_code, period_id in booked.scopes:
+            for each in booked.scopes:
                 self._post(
-                    Scope(target_connection=target, entity_code=entity_code, period_id=period_id)
+                    Scope(
+                        target_connection=each.target_connection,
+                        entity_code=each.entity_code,
+                        period_id=each.period_id,
+                    )
                 )
 
     def sweep(self) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -20,20 +21,36 @@ _WITHDRAW = load("tieline.ledger", "withdraw_stale")
 _OF_EVERY_ENTRY = "true"
 _OF_THESE_ENTRIES = "t.entry_id = ANY (%(entry_ids)s::uuid[])"
 _BOOK = load("tieline.ledger", "book_confirmed")
+_WEIGH = load("tieline.ledger", "weigh_scopes")
 _REVERSE = load("tieline.ledger", "reverse_voided")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeWeight:
+    """How urgent the open lines of one target, entity and period are.
+
+    ``value_at_risk`` adds currencies at par: it orders work and is told to nobody.
+    """
+
+    target_connection: str
+    entity_code: str
+    period_id: UUID
+    work_class: int
+    deadline_at: datetime
+    value_at_risk: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
     """What one planning pass added: bookings, voids, and plans that were overtaken.
 
-    ``scopes`` are the (target, entity, period) triples that now have work.
+    ``scopes`` now have work; what each is worth is what this pass added.
     """
 
     bookings: int
     voids: int
     withdrawn: int
-    scopes: tuple[tuple[str, str, UUID], ...]
+    scopes: tuple[ScopeWeight, ...]
 
 
 def plan(
@@ -60,16 +77,26 @@ def plan(
     withdrawn = run(_WITHDRAW).rowcount
     voids = run(_PLAN_VOIDS).fetchall()
     bookings = run(_PLAN_BOOKINGS).fetchall()
-    scopes = {
-        (row["target_connection"], row["entity_code"], row["period_id"])
-        for row in [*voids, *bookings]
-    }
+    scopes: dict[tuple[str, str, UUID], ScopeWeight] = {}
+    for row in [*voids, *bookings]:
+        key = (row["target_connection"], row["entity_code"], row["period_id"])
+        worth = row.pop("value_at_risk") or Decimal(0)
+        before = scopes.get(key)
+        scopes[key] = ScopeWeight(
+            **row, value_at_risk=worth if before is None else before.value_at_risk + worth
+        )
     return Booked(
         bookings=len(bookings),
         voids=len(voids),
         withdrawn=withdrawn,
-        scopes=tuple(sorted(scopes, key=str)),
+        scopes=tuple(scopes[key] for key in sorted(scopes, key=str)),
     )
+
+
+def weigh(connection: Connection[dict[str, Any]], *, now: datetime) -> list[ScopeWeight]:
+    """Return every scope that has open lines for a target that acts, with how urgent it is now."""
+    rows = connection.execute(_WEIGH, {"now": now}).fetchall()
+    return [ScopeWeight(**row) for row in rows]
 
 
 def book(

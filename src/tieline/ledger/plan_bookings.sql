@@ -4,7 +4,7 @@ WITH asked AS (
     SELECT t.entry_id, t.connection_key, t.source_epoch, t.object, t.source_ref, v.verdict_id, v.version,
            v.outcome, v.entity_code, v.period_id, v.project_id, v.seconds, v.amount, v.currency,
            v.posting_hash, v.release_id, v.correlation_id, l.erp_connection_key AS target_connection,
-           p.cut_off_at
+           tieline.cut_off_class(p, %(now)s) AS work_class, tieline.cut_off_deadline(p, %(now)s) AS deadline_at
     FROM time_entry t
     JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
     JOIN legal_entity l ON l.entity_code = v.entity_code
@@ -32,8 +32,7 @@ SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, ta
                             'main', effect_no),
        connection_key, source_epoch, object, source_ref, target_connection, 'time_line', 'main', effect_no,
        'book', verdict_id, entry_id, version, outcome, entity_code, period_id, project_id, seconds, amount,
-       currency, posting_hash, CASE WHEN cut_off_at - %(now)s < interval '24 hours' THEN 0 ELSE 1 END,
-       cut_off_at, release_id, correlation_id, %(now)s
+       currency, posting_hash, work_class, deadline_at, release_id, correlation_id, %(now)s
 FROM numbered
 ON CONFLICT DO NOTHING
-RETURNING target_connection, entity_code, period_id
+RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk

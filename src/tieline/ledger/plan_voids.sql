@@ -18,8 +18,8 @@ WITH corrected AS MATERIALIZED (
         SELECT max(e.effect_no) FROM effect e
         WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref, e.target_connection, e.noun, e.part)
             = (s.connection_key, s.source_epoch, s.object, s.source_ref, s.target_connection, s.noun, s.part)
-        ) AS next_no
-    FROM standing s
+        ) AS next_no, tieline.cut_off_class(p, %(now)s) AS urgency, tieline.cut_off_deadline(p, %(now)s) AS due_by
+    FROM standing s JOIN fiscal_period p USING (period_id)
 )
 INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
     part, effect_no, kind, undoes_key, verdict_id, entry_id, entry_version, verdict_outcome, entity_code,
@@ -29,8 +29,8 @@ SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, ta
                             next_no),
        connection_key, source_epoch, object, source_ref, target_connection, noun, part, next_no, 'void',
        business_key, new_verdict_id, entry_id, new_version, 'correct', entity_code, period_id, project_id,
-       -seconds, -amount, currency, posting_hash, work_class, deadline_at, release_id, new_correlation_id,
+       -seconds, -amount, currency, posting_hash, urgency, due_by, release_id, new_correlation_id,
        %(now)s
 FROM numbered
 ON CONFLICT DO NOTHING
-RETURNING target_connection, entity_code, period_id
+RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk

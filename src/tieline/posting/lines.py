@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from psycopg import Connection
@@ -30,13 +30,27 @@ from tieline.ledger import book
 from tieline.posting import states
 from tieline.posting.pace import note_pace
 from tieline.posting.settling import settle_seconds
-from tieline.runtime.budget import Budgets, counted_calls, repeated_calls
+from tieline.runtime.budget import Budgets, calls_of, counted_calls, repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
+from tieline.runtime.work import BILLING
 from tieline.sdk import NounWrite, Receipt, StoredLine, Strategy, WritesTimeLines
 from tieline.sdk.directory import Connectors
 
-_RESERVE = load("tieline.posting", "reserve_lines")
+_RESERVE_TEXT = load("tieline.posting", "reserve_lines")
+_RESERVE = _RESERVE_TEXT.replace("{effects}", "effect").replace(
+    "{order}",
+    "(e.attempt = 0), e.deadline_at, e.amount DESC NULLS LAST, e.planned_at, e.business_key",
+)
+# No index has this order: some more than a batch are looked for first, and judged then.
+_RESERVE_OLDEST = _RESERVE_TEXT.replace(
+    "{effects}",
+    """(SELECT * FROM effect o
+        WHERE o.target_connection = %(target)s AND o.entity_code = %(entity_code)s AND o.period_id = %(period_id)s
+          AND o.noun = 'time_line' AND o.kind = 'book' AND o.state IN ('PLANNED', 'ABSENT')
+          AND (o.due_at IS NULL OR o.due_at <= clock_timestamp())
+        ORDER BY o.planned_at, o.business_key LIMIT 4 * %(limit)s)""",
+).replace("{order}", "e.planned_at, e.business_key")
 _RESERVE_VOIDS = load("tieline.posting", "reserve_voids")
 _INTERRUPTED = load("tieline.posting", "lines_interrupted")
 _UNKNOWN_DUE = load("tieline.posting", "lines_to_probe")
@@ -83,10 +97,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Terms:
-    """What holds for a round: how many lines at once, and whether the target finds them again."""
+    """What holds for a round: how many lines at once, whether the target finds them again, their class."""
 
     lines_max: int
     can_be_asked: bool
+    work_class: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,8 +126,11 @@ class LinePoster:
     clock: Clock
     batch_lines_max: int = 200
 
-    def round(self, *, scope: Scope) -> Sent:
-        """Do one round: settle what is unknown, take back, then send one batch."""
+    def round(self, *, scope: Scope, is_oldest_first: bool = False) -> Sent:
+        """Do one round: settle what is unknown, take back, then send one batch.
+
+        The lines that are due first and worth most go first, except where the oldest are asked for.
+        """
         if self._is_shut():
             return Sent(wait_seconds=states.SHUT_SECONDS)
         self._find_interrupted(scope)
@@ -122,10 +140,12 @@ class LinePoster:
             wait = self._next_wait(scope)
             return Sent(wait_seconds=None if wait is None else max(wait, rest))
         terms = self._terms(scope)
-        with counted_calls() as made:
+        with counted_calls() as made, calls_of(work_class=terms.work_class):
             asked = self._probe(scope, terms)
             voided = self._void_batch(scope, terms)
-            sent = self._send_batch(scope, terms)
+            sent = self._send_batch(
+                scope, terms, statement=_RESERVE_OLDEST if is_oldest_first else _RESERVE
+            )
         confirmed = asked.confirmed + sent.confirmed
         if made[0]:
             with self.database.transaction() as connection:
@@ -146,8 +166,8 @@ class LinePoster:
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def _send_batch(self, scope: Scope, terms: _Terms) -> Sent:
-        commands, attempts, is_repeat = self._reserve(scope, terms)
+    def _send_batch(self, scope: Scope, terms: _Terms, *, statement: LiteralString) -> Sent:
+        commands, attempts, is_repeat = self._reserve(scope, terms, statement)
         if not commands:
             return Sent()
         failpoint("lines.after_intent")
@@ -163,12 +183,14 @@ class LinePoster:
             unknown=len(outcome.unknown),
         )
 
-    def _reserve(self, scope: Scope, terms: _Terms) -> tuple[list[TimeLineCommand], Attempts, bool]:
+    def _reserve(
+        self, scope: Scope, terms: _Terms, statement: LiteralString
+    ) -> tuple[list[TimeLineCommand], Attempts, bool]:
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=scope.target_connection):
                 return [], {}, False
             rows = connection.execute(
-                _RESERVE,
+                statement,
                 {
                     "target": scope.target_connection,
                     "entity_code": scope.entity_code,
@@ -179,7 +201,7 @@ class LinePoster:
             commands = [_command(row) for row in rows]
             reserved = connection.execute(
                 """
-                UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1,
+                UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, work_class = %s,
                     payload_hash = k.payload_hash, sent_at = clock_timestamp(), due_at = NULL,
                     reason = NULL
                 FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, payload_hash)
@@ -187,6 +209,7 @@ class LinePoster:
                 RETURNING e.business_key, e.attempt
                 """,
                 (
+                    terms.work_class,
                     [command.business_key for command in commands],
                     [content_hash(command.content()) for command in commands],
                 ),
@@ -383,7 +406,11 @@ class LinePoster:
                 return Sent()
             rows = connection.execute(
                 _RESERVE_VOIDS,
-                {**_scope_values(scope), "limit": terms.lines_max},
+                {
+                    **_scope_values(scope),
+                    "limit": terms.lines_max,
+                    "work_class": terms.work_class,
+                },
             ).fetchall()
         if not rows:
             return Sent()
@@ -462,12 +489,15 @@ class LinePoster:
         write = self.connectors.capabilities(connection_key=target).write_of(TimeLineCommand.noun)
         with self.database.transaction() as connection:
             row = connection.execute(
-                "SELECT config FROM connection WHERE connection_key = %s", (target,)
+                "SELECT c.config, tieline.cut_off_class(p, %s) AS work_class"
+                " FROM connection c, fiscal_period p WHERE c.connection_key = %s AND p.period_id = %s",
+                (self.clock.now(), target, scope.period_id),
             ).fetchone()
         config = row["config"] if row else {}
         return _Terms(
             lines_max=min(self.batch_lines_max, lines_per_call(write, config=config)),
             can_be_asked=write.strategy is not Strategy.ONCE_THEN_CASE,
+            work_class=row["work_class"] if row else BILLING,
         )
 
     def _writer(self, scope: Scope) -> WritesTimeLines:

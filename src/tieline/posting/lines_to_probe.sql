@@ -4,6 +4,6 @@ WHERE e.business_key IN (
     SELECT business_key FROM effect
     WHERE target_connection = %(target)s AND entity_code = %(entity_code)s AND period_id = %(period_id)s
       AND noun = 'time_line' AND state = 'UNKNOWN' AND (due_at IS NULL OR due_at <= clock_timestamp())
-    ORDER BY work_class, deadline_at, planned_at, business_key LIMIT %(limit)s
+    ORDER BY deadline_at, amount DESC NULLS LAST, planned_at, business_key LIMIT %(limit)s
 )
 RETURNING e.business_key, e.attempt, e.kind, coalesce(e.reason = 'posting.probe_failed', false) AS was_tried, e.payload_hash, coalesce(e.undoes_key, e.business_key) AS asked_key

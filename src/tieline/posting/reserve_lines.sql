@@ -7,7 +7,7 @@ WITH period AS (
     -- OFFSET 0 keeps the planner from joining whole tables: the lines are walked in the order of their
     -- index until the batch is full, however long the backlog behind it is.
     SELECT e.business_key
-    FROM effect e
+    FROM {effects} e
     CROSS JOIN LATERAL (
         SELECT v.contract_id, v.work_date, v.neighbor_keys
         FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id
@@ -29,7 +29,7 @@ WITH period AS (
               OR EXISTS (SELECT FROM restored_write w WHERE w.restoration_id = r.restoration_id
                          AND w.entry_id = e.entry_id AND w.settled_at IS NULL)))
       AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
-    ORDER BY e.work_class, e.deadline_at, e.planned_at, e.business_key
+    ORDER BY {order}
     LIMIT %(limit)s
 ), due AS (
     SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,

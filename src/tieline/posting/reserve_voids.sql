@@ -16,10 +16,10 @@ WITH period AS (
                                                      e.project_id, e.noun))
       AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.undoes_key)
       AND (e.state = 'ABSENT' OR t.verdict_id = e.verdict_id)
-    ORDER BY e.business_key LIMIT %(limit)s
+    ORDER BY e.deadline_at, abs(e.amount) DESC NULLS LAST, e.planned_at, e.business_key LIMIT %(limit)s
     FOR UPDATE OF e, t SKIP LOCKED
 )
-UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, payload_hash = 'void:' || e.undoes_key,
+UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, work_class = %(work_class)s, payload_hash = 'void:' || e.undoes_key,
     sent_at = clock_timestamp(), due_at = NULL, reason = NULL
 FROM due WHERE e.business_key = due.business_key
 RETURNING e.business_key, e.attempt, e.undoes_key, due.was_tried

@@ -2,7 +2,7 @@
 -- outcome, except that a back-off after an error is kept.
 UPDATE work_item SET
     state = CASE WHEN again_in_seconds IS NOT NULL THEN 'waiting' ELSE %(state)s END,
-    due_at = clock_timestamp() + make_interval(secs => CASE
+    due_at = coalesce(%(at)s::timestamptz, clock_timestamp()) + make_interval(secs => CASE
         WHEN %(hold)s OR again_in_seconds IS NULL THEN %(due_in_seconds)s
         WHEN %(state)s = 'waiting' THEN least(again_in_seconds, %(due_in_seconds)s)
         ELSE again_in_seconds END),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 from psycopg import Connection
@@ -16,9 +17,15 @@ CUT_OFF, BILLING, PROVISIONING, REFERENCE = range(4)
 
 _SCHEDULE = load("tieline.runtime", "schedule_work")
 _CLAIM = load("tieline.runtime", "claim_work")
+_BY_DEADLINE = "deadline NULLS LAST, value_at_risk DESC, due_at"
+_BY_AGE = "due_at"
+# Of ten turns each less urgent class has one of its own.
+_TURNS = 10
+_TURN_OF = {2: REFERENCE, 5: PROVISIONING, 8: BILLING}
 _FINISH = load("tieline.runtime", "finish_work")
 _PUT_BACK = load("tieline.runtime", "put_back_work")
 _ERROR_LENGTH_MAX = 500
+_NOTHING = Decimal(0)
 _Result = TypeVar("_Result")
 
 
@@ -76,6 +83,7 @@ def schedule(
     correlation_id: str,
     due_in_seconds: int = 0,
     deadline: datetime | None = None,
+    value_at_risk: Decimal = _NOTHING,
 ) -> None:
     """Ask that a piece of work be run, in the caller's transaction.
 
@@ -89,6 +97,7 @@ def schedule(
             "work_class": work_class,
             "due_in_seconds": due_in_seconds,
             "deadline": deadline,
+            "value_at_risk": value_at_risk,
             "correlation_id": correlation_id,
         },
     )
@@ -102,15 +111,24 @@ def claim(
     slots: int,
     low_slots: int,
     kind_slots: int,
+    turn: int,
+    now: datetime,
+    at: datetime | None = None,
 ) -> list[WorkItem]:
-    """Claim due work, most urgent first.
+    """Claim due work, most urgent first; ``turn`` counts the claims of a worker.
 
-    Provisioning and reference get at most ``low_slots``; runs of one kind, with those that are under
+    Deadlines are business time, ``now``; ``at`` is the lease time of a rehearsal. Provisioning and reference get at most ``low_slots``; runs of one kind, with those that are under
     way, at most ``kind_slots``.
     """
+    first_class = _TURN_OF.get(turn % _TURNS, CUT_OFF)
+    is_by_age = first_class != CUT_OFF
     rows = connection.execute(
-        _CLAIM,
+        _CLAIM.replace("{order}", _BY_AGE if is_by_age else _BY_DEADLINE),
         {
+            "first_class": first_class,
+            "is_by_age": is_by_age,
+            "now": now,
+            "at": at,
             "executor_id": executor_id,
             "kinds": list(kinds),
             "slots": slots,
@@ -128,6 +146,7 @@ def finish(
     outcome: Outcome,
     error: str | None = None,
     hold: bool = False,
+    at: datetime | None = None,
 ) -> str | None:
     """Record the outcome of a run and return the new state; None when the run was taken over."""
     row = connection.execute(
@@ -139,6 +158,7 @@ def finish(
             "due_in_seconds": outcome.due_in_seconds if isinstance(outcome, Again) else 0,
             "error": _shortened(outcome.reason if isinstance(outcome, Failed) else error),
             "hold": hold,
+            "at": at,
         },
     ).fetchone()
     return None if row is None else str(row["state"])

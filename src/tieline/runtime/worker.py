@@ -86,6 +86,8 @@ class Worker:
         self._database = database
         self._jobs = tuple(jobs)
         self._slots_max = slots_max
+        self._clock = clock
+        self._turn = 0
         self._stop = threading.Event()
         self._exit_code = 0
         # A connection of its own: a full pool or a slow lock is no sign of death.
@@ -185,7 +187,10 @@ class Worker:
                 slots=free,
                 low_slots=max(1, self._slots_max - _RESERVED_SLOTS) - low_active,
                 kind_slots=max(1, self._slots_max // 2),
+                turn=self._turn,
+                now=self._clock.now(),
             )
+        self._turn += bool(items)
         for item in items:
             self._engine.start(item)
 

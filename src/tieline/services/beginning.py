@@ -23,6 +23,7 @@ from tieline.services.installation import (
     EntitySetup,
     create_entity,
     entity_codes,
+    holidays_of,
     open_periods,
 )
 from tieline.validation import builtin_rules, builtin_values
@@ -33,7 +34,10 @@ _CODE = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,19}")
 _WORDS = frozenset(
     {"name", "currency", "zone", "erp", "closes_on_working_day", "closes_at", "opens", "until"}
 )
+_MAY = frozenset({"holidays", "grace_minutes", "urgent_hours"})
 _WORKING_DAYS_MAX = 20
+_GRACE_MINUTES_MAX = 7 * 24 * 60
+_URGENT_HOURS_MAX = 14 * 24
 
 Row = dict[str, Any]
 
@@ -117,8 +121,11 @@ def read_firm(text: str) -> tuple[WrittenEntity, ...]:
 def _entity(code: str, words: Any) -> WrittenEntity:
     if not _CODE.fullmatch(code):
         raise UserMistake(f"{code} is no code: capitals, digits, - and _, at most 20")
-    if not isinstance(words, dict) or set(words) != _WORDS:
-        raise UserMistake(f"[entities.{code}] says exactly {', '.join(sorted(_WORDS))}")
+    if not isinstance(words, dict) or not _WORDS <= set(words) <= _WORDS | _MAY:
+        raise UserMistake(
+            f"[entities.{code}] says {', '.join(sorted(_WORDS))}, may say {', '.join(sorted(_MAY))},"
+            " and nothing else"
+        )
     opens, until = words["opens"], words["until"]
     if type(opens) is not date or type(until) is not date or not opens < until:
         raise UserMistake(f"{code}: opens and until are days, the first before the second")
@@ -131,6 +138,9 @@ def _entity(code: str, words: Any) -> WrittenEntity:
             erp_connection_key=_text(code, words, "erp"),
             close_working_day=_working_day(code, words),
             close_time=_clock(code, words),
+            holidays=_holidays(code, words),
+            grace_minutes=_whole(code, words, "grace_minutes", usual=0, most=_GRACE_MINUTES_MAX),
+            urgent_hours=_whole(code, words, "urgent_hours", usual=24, most=_URGENT_HOURS_MAX),
         ),
         opens=opens,
         until=until,
@@ -165,6 +175,24 @@ def _working_day(code: str, words: Mapping[str, Any]) -> int:
     if type(day) is not int or not 1 <= day <= _WORKING_DAYS_MAX:
         raise UserMistake(f"{code}: closes_on_working_day is 1 to {_WORKING_DAYS_MAX}")
     return day
+
+
+def _holidays(code: str, words: Mapping[str, Any]) -> str:
+    named = words.get("holidays", "")
+    try:
+        holidays_of(str(named))
+    except LookupError as error:
+        raise UserMistake(
+            f"{code}: {error}; name a country such as DE, or a part: DE-BE"
+        ) from error
+    return str(named)
+
+
+def _whole(code: str, words: Mapping[str, Any], name: str, *, usual: int, most: int) -> int:
+    value = words.get(name, usual)
+    if type(value) is not int or not 0 <= value <= most:
+        raise UserMistake(f"{code}: {name} is a whole number from 0 to {most}")
+    return value
 
 
 def _clock(code: str, words: Mapping[str, Any]) -> time:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from holidays import country_holidays
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
@@ -22,7 +23,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitySetup:
-    """Declare a legal entity; it closes at ``close_time`` on its n-th working day after a month."""
+    """Declare a legal entity; it closes at ``close_time`` on its n-th working day after a month.
+
+    ``holidays`` names whose public holidays are no working days, such as DE or DE-BE; without it only
+    weekends are none. ``grace_minutes`` after the cut-off hours that come late are still taken in, and
+    ``urgent_hours`` before it what is due by it goes before everything else.
+    """
 
     entity_code: str
     name: str
@@ -31,6 +37,9 @@ class EntitySetup:
     erp_connection_key: str
     close_working_day: int
     close_time: time
+    holidays: str = ""
+    grace_minutes: int = 0
+    urgent_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +107,29 @@ def open_periods(
 def cut_off_of(*, entity: EntitySetup, period_ends_on: date) -> datetime:
     """Return the instant a period closes: the entity's own clock on its n-th working day after."""
     day, working_days = period_ends_on, 0
+    free = holidays_of(entity.holidays)
     while True:
-        working_days += day.weekday() < _SATURDAY
+        working_days += day.weekday() < _SATURDAY and day not in free
         if working_days == entity.close_working_day:
             break
         day += timedelta(days=1)
     local = datetime.combine(day, entity.close_time, tzinfo=ZoneInfo(entity.zone))
     return local.astimezone(UTC)
+
+
+def holidays_of(code: str) -> Container[date]:
+    """Return the public holidays of a country, or of a part of it as DE-BE is of Germany.
+
+    :raises LookupError: no such country or part is known.
+    """
+    if not code:
+        return ()
+    country, _, part = code.partition("-")
+    try:
+        found: Container[date] = country_holidays(country, subdiv=part or None)
+    except NotImplementedError as error:
+        raise LookupError(f"{code} has no known holidays") from error
+    return found
 
 
 def connect(
@@ -151,17 +176,21 @@ def _open_period(
     opened_by: str,
     now: datetime,
 ) -> int:
+    cut_off_at = cut_off_of(entity=entity, period_ends_on=following)
     row = connection.execute(
         """
-        INSERT INTO fiscal_period (entity_code, period_code, starts_on, ends_on, state, cut_off_at)
-        VALUES (%s, %s, %s, %s, 'open', %s) ON CONFLICT DO NOTHING RETURNING period_id
+        INSERT INTO fiscal_period (entity_code, period_code, starts_on, ends_on, state, cut_off_at,
+            urgent_from, grace_until)
+        VALUES (%s, %s, %s, %s, 'open', %s, %s, %s) ON CONFLICT DO NOTHING RETURNING period_id
         """,
         (
             entity.entity_code,
             f"{month:%Y-%m}",
             month,
             following,
-            cut_off_of(entity=entity, period_ends_on=following),
+            cut_off_at,
+            cut_off_at - timedelta(hours=entity.urgent_hours),
+            cut_off_at + timedelta(minutes=entity.grace_minutes),
         ),
     ).fetchone()
     if row is None:

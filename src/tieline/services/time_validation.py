@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from psycopg import Connection
 from tieline.casework import sync_time_cases
 from tieline.kernel.clock import Clock
 from tieline.kernel.failpoints import failpoint
-from tieline.ledger import Booked, plan
+from tieline.ledger import Booked, ScopeWeight, plan, weigh
 from tieline.posting.lines import LinePoster, Scope
 from tieline.posting.states import is_shut
 from tieline.runtime.database import Database
@@ -32,6 +33,7 @@ JUDGE_WAITING = "judge_waiting"
 POST_LINES = "post_lines"
 _BILLING = 1
 _IDLE_SECONDS = 3
+# The last of so many batches takes what was planned longest ago, whatever it is worth.
 _ROUNDS_MAX = 20
 _REJUDGE_KEYS_MAX = 2000
 _BATCHES_MAX = 200
@@ -74,7 +76,10 @@ class TimeValidation:
         """Post and take back the lines of one target, entity and period until nothing is left."""
         scope = Scope.parse(subject)
         for number in range(_ROUNDS_MAX):
-            progress = steps.run(f"round-{number}", lambda: self._round(scope))
+            is_last = number == _ROUNDS_MAX - 1
+            progress = steps.run(
+                f"round-{number}", partial(self._round, scope, is_oldest_first=is_last)
+            )
             failpoint("post_lines.between_rounds")
             if progress["wait_seconds"] is None:
                 return Done()
@@ -96,10 +101,8 @@ class TimeValidation:
                     work_class=_BILLING,
                     correlation_id="rejudge",
                 )
-            self._schedule_posting(
-                connection, _plan(connection, entry_ids=None, now=self.clock.now())
-            )
-            self._schedule_open(connection)
+            _plan(connection, entry_ids=None, now=self.clock.now())
+            _schedule_scopes(connection, weigh(connection, now=self.clock.now()))
         # Apart: finding cases takes its time, and the work items above are locked until the commit.
         with self.database.transaction() as connection:
             sync_time_cases(connection, now=self.clock.now(), correlation_id="cases")
@@ -133,7 +136,7 @@ class TimeValidation:
             connection.execute(
                 "UPDATE intake_batch SET state = 'judged' WHERE batch_id = %s", (batch_id,)
             )
-            self._schedule_posting(connection, booked)
+            _schedule_scopes(connection, booked.scopes)
         failpoint("judge.after_commit")
         return len(judged.entry_ids)
 
@@ -146,11 +149,11 @@ class TimeValidation:
                 connection, neighbor_keys=keys, clock=self.clock, correlation_id="rejudge"
             )
             booked = _plan(connection, entry_ids=judged.entry_ids, now=self.clock.now())
-            self._schedule_posting(connection, booked)
+            _schedule_scopes(connection, booked.scopes)
         return len(keys)
 
-    def _round(self, scope: Scope) -> dict[str, Any]:
-        sent = self.line_poster.round(scope=scope)
+    def _round(self, scope: Scope, *, is_oldest_first: bool) -> dict[str, Any]:
+        sent = self.line_poster.round(scope=scope, is_oldest_first=is_oldest_first)
         if sent.voided:
             self._plan_after_voids()
         return {
@@ -172,26 +175,8 @@ class TimeValidation:
                     (now - timedelta(minutes=10),),
                 ).fetchall()
             ]
-            self._schedule_posting(connection, _plan(connection, entry_ids=entry_ids, now=now))
-
-    def _schedule_posting(self, connection: Connection[Row], booked: Booked) -> None:
-        for target, entity_code, period_id in booked.scopes:
-            _schedule_scope(
-                connection,
-                Scope(target_connection=target, entity_code=entity_code, period_id=period_id),
-            )
-
-    def _schedule_open(self, connection: Connection[Row]) -> None:
-        rows = connection.execute(
-            """
-            SELECT DISTINCT e.target_connection, e.entity_code, e.period_id FROM effect e
-            JOIN connection c ON c.connection_key = e.target_connection
-            WHERE e.noun = 'time_line' AND e.period_id IS NOT NULL AND NOT c.paused AND c.mode = 'act'
-              AND e.state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')
-            """
-        ).fetchall()
-        for row in rows:
-            _schedule_scope(connection, Scope(**row))
+            booked = _plan(connection, entry_ids=entry_ids, now=now)
+            _schedule_scopes(connection, booked.scopes)
 
 
 def _plan(
@@ -218,11 +203,19 @@ def _wake_parked(connection: Connection[Row], *, now: datetime) -> None:
     )
 
 
-def _schedule_scope(connection: Connection[Row], scope: Scope) -> None:
-    schedule(
-        connection,
-        kind=POST_LINES,
-        subject=scope.subject,
-        work_class=_BILLING,
-        correlation_id=scope.subject,
-    )
+def _schedule_scopes(connection: Connection[Row], weights: Sequence[ScopeWeight]) -> None:
+    for weight in weights:
+        scope = Scope(
+            target_connection=weight.target_connection,
+            entity_code=weight.entity_code,
+            period_id=weight.period_id,
+        )
+        schedule(
+            connection,
+            kind=POST_LINES,
+            subject=scope.subject,
+            work_class=weight.work_class,
+            correlation_id=scope.subject,
+            deadline=weight.deadline_at,
+            value_at_risk=weight.value_at_risk,
+        )

@@ -369,7 +369,7 @@ class TestPosting:
 
         assert (target.calls, len(target.lines)) == (2, 4)
 
-    def test_sends_first_what_was_planned_first(
+    def test_sends_first_what_was_planned_first_of_what_is_worth_the_same(
         self,
         owner_database: Database,
         worker_database: Database,
@@ -378,7 +378,7 @@ class TestPosting:
         poster: LinePoster,
     ) -> None:
         with owner_database.transaction() as connection:
-            add_hours(connection, scene, seconds=[60 * number for number in range(1, 9)])
+            add_hours(connection, scene, seconds=[60] * 8)
         with worker_database.transaction() as connection:
             plan(connection, entry_ids=None, now=NOW)
             # The four whose keys come last were planned before the others.

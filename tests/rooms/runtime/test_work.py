@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from tieline.runtime.work import (
 )
 
 pytestmark = pytest.mark.sql
+NOW = datetime(2026, 11, 3, 8, 0, tzinfo=UTC)
 
 
 def ask(
@@ -32,6 +35,8 @@ def ask(
     work_class: int = BILLING,
     due: int = 0,
     kind: str = "k",
+    value: int = 0,
+    deadline: datetime | None = None,
 ) -> None:
     with database.transaction() as connection:
         schedule(
@@ -41,11 +46,18 @@ def ask(
             work_class=work_class,
             due_in_seconds=due,
             correlation_id="c",
+            value_at_risk=Decimal(value),
+            deadline=deadline,
         )
 
 
 def take(
-    database: Database, *, slots: int = 10, low_slots: int = 10, kind_slots: int = 10
+    database: Database,
+    *,
+    slots: int = 10,
+    low_slots: int = 10,
+    kind_slots: int = 10,
+    turn: int = 0,
 ) -> list[WorkItem]:
     with database.transaction() as connection:
         return claim(
@@ -55,6 +67,8 @@ def take(
             slots=slots,
             low_slots=low_slots,
             kind_slots=kind_slots,
+            turn=turn,
+            now=NOW,
         )
 
 
@@ -139,9 +153,33 @@ class TestClaim:
         ask(worker_database, subject="old", work_class=REFERENCE)
         with worker_database.transaction() as connection:
             connection.execute("UPDATE work_item SET due_at = due_at - interval '5 minutes'")
-        ask(worker_database, subject="new", work_class=CUT_OFF)
+        ask(worker_database, subject="young", work_class=REFERENCE)
+        for number in range(9):
+            ask(worker_database, subject=str(number), work_class=CUT_OFF)
 
-        assert [item.subject for item in take(worker_database, slots=1)] == ["old"]
+        taken = [take(worker_database, slots=1, turn=turn)[0].subject for turn in range(10)]
+
+        assert taken.index("old") == 2, "in its turn the oldest of a class goes first"
+        assert "young" not in taken
+
+    def test_takes_what_is_worth_most_of_what_is_due_together(
+        self, worker_database: Database
+    ) -> None:
+        for hours, value in ((9, 100), (9, 900), (2, 100), (90, 1100), (9, 300)):
+            ask(
+                worker_database,
+                subject=f"{value} in {hours} h",
+                work_class=CUT_OFF,
+                value=value,
+                deadline=NOW + timedelta(hours=hours),
+            )
+        ask(worker_database, subject="some day", work_class=CUT_OFF, value=9000)
+
+        taken = [take(worker_database, slots=1)[0].subject for _ in range(6)]
+
+        assert taken == [
+            "900 in 9 h", "100 in 2 h", "300 in 9 h", "1100 in 90 h", "100 in 9 h", "some day"
+        ]  # fmt: skip
 
     def test_keeps_the_last_slots_for_money(self, worker_database: Database) -> None:
         for number in range(5):
