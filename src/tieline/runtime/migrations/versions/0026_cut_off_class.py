@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0025_cut_off_class"
-down_revision = "0024_replays"
+revision = "0026_cut_off_class"
+down_revision = "0025_notices"
 branch_labels = None
 depends_on = None
 
