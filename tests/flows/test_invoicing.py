@@ -274,4 +274,4 @@ def _sell(scene: Scene) -> UUID:
 def _explain(scene: Scene, kind: str, ref: str) -> Explanation:
     with scene.database.transaction() as connection:
         links = read_links(connection, systems=InstalledSystems())
-        return explain(connection, kind=kind, ref=ref, links=links)
+        return explain(connection, kind=kind, ref=ref, links=links, now=NOW)

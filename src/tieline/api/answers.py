@@ -18,6 +18,7 @@ from tieline.services.period_close import InFlight, Period
 from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.replaying import ReplayPlan
 from tieline.services.revenue_status import RevenueStatus
+from tieline.services.unconfirmed import Unconfirmed
 
 
 class Health(BaseModel):
@@ -46,6 +47,10 @@ class Verdicts(BaseModel):
 
 class Cases(BaseModel):
     cases: tuple[CaseSummary, ...]
+
+
+class UnconfirmedWrites(BaseModel):
+    writes: tuple[Unconfirmed, ...]
 
 
 class CaseAssigned(BaseModel):

@@ -66,14 +66,20 @@ def list_them(
 def show(tools: Tools, case_id: str, as_json: bool) -> int:
     """Show one case with its members."""
     from tieline.casework import get_case
+    from tieline.services.unconfirmed import list_unconfirmed
 
     system = tools.system()
     with system.database.transaction() as connection, _known():
         detail = get_case(connection, case_id=as_id(case_id, what=_CASE))
+        unconfirmed = list_unconfirmed(
+            connection, now=system.clock.now(), case_id=detail.case.case_id
+        )
     if as_json:
-        show_json({"case": detail.case, "members": detail.members})
+        show_json({"case": detail.case, "members": detail.members, "unconfirmed": unconfirmed})
         return 0
     show_facts({"case": detail.case}, as_json=False)
+    for each in unconfirmed:
+        click.echo(each.text)
     show_table(
         title="Members",
         columns=("Kind", "Record", "Hours", "Amount", "Left"),

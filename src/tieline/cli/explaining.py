@@ -21,7 +21,9 @@ def explain(tools: Tools, kind: str, ref: str, as_json: bool) -> int:
     system = tools.system()
     with system.judge_database.transaction() as connection:
         links = read_links(connection, systems=system.systems)
-        explanation = explain_one(connection, kind=kind, ref=ref, links=links)
+        explanation = explain_one(
+            connection, kind=kind, ref=ref, links=links, now=system.clock.now()
+        )
     if as_json:
         show_json(plain(explanation))
         return 0

@@ -37,6 +37,7 @@ from tieline.services.links import Links, read_links
 from tieline.services.period_close import list_periods
 from tieline.services.preflight import list_preflights
 from tieline.services.system import System
+from tieline.services.unconfirmed import list_unconfirmed
 
 _RELEASABLE = ("ready", "at_risk", "blocked")
 _AUDIT_SHOWN_MAX = 20
@@ -68,6 +69,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             lines = read_tie_outs(connection)
             found_unaccounted = read_unaccounted(connection, lines=lines)
             differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
+            unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
             preflights = list_preflights(connection, now=renderer.now)
             sums = sum_readiness(connection)
             chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(sums, lines)
@@ -104,6 +106,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             other_lines=[each for each in lines if each.entity_code is None and each.entries],
             unaccounted=found_unaccounted,
             differences=differences,
+            unconfirmed=unconfirmed,
             preflights=[each for each in preflights if entity in ("", each.entity_code)],
             contracts=contracts,
             fiscal_periods=fiscal_periods,

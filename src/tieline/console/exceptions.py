@@ -48,6 +48,7 @@ from tieline.services.same_client import (
     read_question,
 )
 from tieline.services.system import System
+from tieline.services.unconfirmed import list_unconfirmed
 
 _CAUSES_SHOWN_MAX = 8
 _AUDIT_SHOWN_MAX = 20
@@ -103,6 +104,9 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             amounts, unpriced_seconds = value_at_risk(connection)
             found: dict[str, Any] = {
                 "open_cases": count_open(connection),
+                "unconfirmed": list_unconfirmed(
+                    connection, now=renderer.now, entity_code=entity or None
+                ),
                 "entities": read_entities(connection),
                 "owners": _owners(connection, visitor),
             }
@@ -130,6 +134,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             detail = _get(connection, case_id)
             found: dict[str, Any] = {
                 "detail": detail,
+                "unconfirmed": list_unconfirmed(connection, now=renderer.now, case_id=case_id),
                 "entities": read_entities(connection),
                 "owners": _owners(connection, visitor, entity_code=detail.case.entity_code),
                 "proposals": waiting_proposals(connection, object=f"case:{case_id}"),

@@ -44,6 +44,7 @@ _TITLES: Mapping[str, str] = {
 }
 _LABELS: Mapping[str, str] = {
     "seconds": "Hours",
+    "in_words": "How it stands",
     "release_id": "Rules, release",
     "approval_word": "Approval as the time tool says it",
     "effect_no": "Number of the entry",
@@ -155,7 +156,7 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         kind: Kind = "hour",
         ref: QueryWord = "",
     ) -> Response:
-        steps = _follow(system, visitor, kind=kind, ref=ref) if ref else ()
+        steps = _follow(system, visitor, kind=kind, ref=ref, now=renderer.now) if ref else ()
         with door.sight_of(visitor) as connection:
             examples = _read_examples(connection) if not steps else []
         return renderer.page(
@@ -172,13 +173,15 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         )
 
 
-def _follow(system: System, visitor: Visitor, *, kind: str, ref: str) -> tuple[ShownStep, ...]:
+def _follow(
+    system: System, visitor: Visitor, *, kind: str, ref: str, now: datetime
+) -> tuple[ShownStep, ...]:
     # The role that reads everything and writes nothing tells the story; what concerns a legal entity
     # out of sight, even in part, is not told.
     with system.judge_database.transaction() as reader:
         links = read_links(reader, systems=system.systems)
         try:
-            found = explain(reader, kind=kind, ref=ref, links=links)
+            found = explain(reader, kind=kind, ref=ref, links=links, now=now)
         except UserMistake:
             return ()
         names = {

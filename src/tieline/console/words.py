@@ -13,7 +13,10 @@ from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.replaying import REPLAY_SLICE
 from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
 from tieline.services.standing_checks import LIFT_STOP
+from tieline.services.unconfirmed import system_name
 from tieline.validation import builtin_rules
+
+__all__ = ["system_name"]
 
 PLACES: Mapping[str, str] = {
     "posted": "In the ERP",
@@ -103,15 +106,6 @@ THINGS: Mapping[str, str] = {
     "connection": "Connection",
     "period": "Fiscal period",
     "owner": "Person or team",
-}
-SYSTEMS: Mapping[str, str] = {
-    "hubspot": "HubSpot",
-    "harvest": "Harvest",
-    "tryton": "Tryton",
-    "filedrop": "Files",
-    "webhook": "Webhook",
-    "mail": "Mail",
-    "jira_service": "Jira Service Management",
 }
 MOVING = PERIOD_MOVING
 SAME_CLIENT = SAME_CLIENT_KIND
@@ -233,11 +227,6 @@ def write_state(state: str, *, system: str, kind: str) -> str:
     if kind == "void" and state == "CONFIRMED":
         return f"No longer in {system}"
     return WRITES.get(state, "Waiting").format(system=system)
-
-
-def system_name(system: str) -> str:
-    """Return what a system is called by the people who use it."""
-    return SYSTEMS.get(system, system.capitalize())
 
 
 @cache

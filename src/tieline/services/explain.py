@@ -17,10 +17,12 @@ from tieline.runtime.database import Row
 from tieline.services import explain_chapters
 from tieline.services.explain_chapters import Chapter
 from tieline.services.links import Links
+from tieline.services.unconfirmed import OPEN, in_words
 
 KINDS = ("deal", "hour", "case", "invoice-line")
 TIELINE = "tieline"
 _STEPS_MAX = 2000
+_ONLY_FOR_WORDS = frozenset({"asked", "due_at", "zone", "system", "deadline_at", "sent_at"})
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -45,7 +47,9 @@ class Explanation:
     steps: tuple[Step, ...]
 
 
-def explain(connection: Connection[Row], *, kind: str, ref: str, links: Links) -> Explanation:
+def explain(
+    connection: Connection[Row], *, kind: str, ref: str, links: Links, now: datetime
+) -> Explanation:
     """Return the way of one thing; ``ref`` is connection:source_ref or our id.
 
     :raises UserMistake: nothing is known under the reference.
@@ -61,13 +65,23 @@ def explain(connection: Connection[Row], *, kind: str, ref: str, links: Links) -
         for row in connection.execute(chapter.statement, {**found, "limit": _STEPS_MAX}).fetchall()
     ]
     entities = {row["entity_code"] for _, row in rows if row.get("entity_code")}
-    steps = [_step(chapter, row, links) for chapter, row in rows]
+    steps = [_step(chapter, _told(chapter, row, now), links) for chapter, row in rows]
     return Explanation(
         kind=kind,
         ref=ref,
         entities=frozenset(entities),
         steps=tuple(sorted(steps, key=lambda step: step.at or _LONG_AGO)),
     )
+
+
+def _told(chapter: Chapter, row: Row, now: datetime) -> Row:
+    """Add to a write that is not confirmed how it stands, in words; drop what they are made of."""
+    if chapter.what != "written":
+        return row
+    kept = {name: value for name, value in row.items() if name not in _ONLY_FOR_WORDS}
+    if row["state"] not in OPEN:
+        return kept
+    return {**kept, "in_words": in_words({**row, "zone": row["zone"] or "UTC"}, now=now)}
 
 
 def _step(chapter: Chapter, row: Row, links: Links) -> Step:

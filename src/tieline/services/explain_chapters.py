@@ -89,8 +89,11 @@ HOUR = (
             SELECT coalesce(e.settled_at, e.sent_at, e.planned_at) AS at, e.target_connection, e.noun,
                    e.target_code, e.kind, e.part, e.effect_no, e.state, e.attempt, e.business_key,
                    e.undoes_key, e.entry_version, e.verdict_id, e.seconds, e.amount, e.currency,
-                   e.entity_code, e.release_id, e.reason, e.planned_at, e.correlation_id
-            FROM effect e WHERE e.entry_id = %(entry_id)s ORDER BY e.effect_no LIMIT %(limit)s""",
+                   e.entity_code, e.release_id, e.reason, e.planned_at, e.correlation_id, e.sent_at, e.due_at,
+                   e.times_asked AS asked, e.deadline_at, l.zone, n.system
+            FROM effect e JOIN connection n ON n.connection_key = e.target_connection
+            LEFT JOIN legal_entity l USING (entity_code)
+            WHERE e.entry_id = %(entry_id)s ORDER BY e.effect_no LIMIT %(limit)s""",
     ),
     Chapter(
         what="booked",
@@ -154,8 +157,10 @@ DEAL = (
         statement="""
             SELECT coalesce(e.settled_at, e.sent_at, e.planned_at) AS at, e.target_connection, e.noun,
                    e.target_code, e.part, e.kind, e.effect_no, e.state, e.attempt, e.business_key,
-                   e.undoes_key, e.entity_code, e.reason, e.planned_at, e.correlation_id
-            FROM effect e
+                   e.undoes_key, e.entity_code, e.reason, e.planned_at, e.correlation_id, e.sent_at, e.due_at,
+                   e.times_asked AS asked, e.deadline_at, l.zone, n.system
+            FROM effect e JOIN connection n ON n.connection_key = e.target_connection
+            LEFT JOIN legal_entity l USING (entity_code)
             WHERE (e.connection_key, e.source_epoch, e.source_ref)
                 = (%(connection_key)s, %(source_epoch)s, %(deal_ref)s) AND e.noun <> 'time_line'
             ORDER BY e.planned_at, e.effect_no LIMIT %(limit)s""",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 
-from tieline.api.answers import Way, WayStep
+from tieline.api.answers import UnconfirmedWrites, Way, WayStep
 from tieline.api.bodies import TEXT_MAX
 from tieline.api.callers import Doors
 from tieline.api.describing import problems
@@ -13,6 +13,7 @@ from tieline.governance import ApiCaller
 from tieline.kernel.errors import UserMistake
 from tieline.services.explain import explain
 from tieline.services.links import read_links
+from tieline.services.unconfirmed import list_unconfirmed
 
 Kind = Literal["deal", "hour", "case", "invoice-line"]
 
@@ -39,7 +40,7 @@ def explaining_routes(doors: Doors) -> APIRouter:
             # The judge reads every legal entity and writes nothing; what it found is weighed here.
             with system.judge_database.transaction() as connection:
                 links = read_links(connection, systems=system.systems)
-                found = explain(connection, kind=kind, ref=ref, links=links)
+                found = explain(connection, kind=kind, ref=ref, links=links, now=system.clock.now())
         except UserMistake as error:
             raise unknown from error
         if not caller.entities or not found.entities <= set(caller.entities):
@@ -58,5 +59,16 @@ def explaining_routes(doors: Doors) -> APIRouter:
                 for step in found.steps
             ],
         )
+
+    @routes.get("/v1/unconfirmed", responses=problems(401, 403))
+    def unconfirmed(
+        caller: Annotated[ApiCaller, Depends(doors.may("time:read"))],
+        entity: Annotated[str | None, Query(max_length=TEXT_MAX)] = None,
+    ) -> UnconfirmedWrites:
+        """Say in words what was sent and is not confirmed, the nearest deadline first."""
+        with doors.sight(caller) as connection:
+            return UnconfirmedWrites(
+                writes=list_unconfirmed(connection, now=system.clock.now(), entity_code=entity)
+            )
 
     return routes
