@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,24 @@ class Backup:
         with system.database.transaction() as connection:
             newest = get_newest(connection)
             writes = () if newest is None else list_writes(connection, restoration=newest)
-            row = connection.execute(
-                "SELECT max(settled_at) AS at FROM effect WHERE reason = 'posting.relinked'"
-            ).fetchone()
         listed = {each.target_code for each in writes if each.outcome in _OUTCOMES}
-        asked_at = row["at"].timestamp() if row and row["at"] else self.restored_at
+        asked_at = self.asked_at(system)
         return {
             "posted_after_backup": len(self.unknown),
             "missing_in_list": len(self.unknown - listed),
             "wrongly_in_list": len(listed - self.unknown),
-            "seconds_until_asked": round(asked_at - self.restored_at),
+            "seconds_until_asked": round(asked_at.timestamp() - self.restored_at)
+            if asked_at
+            else None,
         }
+
+    def asked_at(self, system: System) -> datetime | None:
+        """Return when every target had been asked: until then nothing may be sent, by the guide."""
+        with system.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT max(settled_at) AS at FROM effect WHERE reason = 'posting.relinked'"
+            ).fetchone()
+        return None if row is None else row["at"]
 
     @property
     def _file(self) -> Path:

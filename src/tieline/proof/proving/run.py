@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -237,6 +238,10 @@ class _Proof:
         except (psycopg.Error, PoolTimeout):
             return load.entries
 
+    def _backup_was_asked(self, system: System) -> list[datetime]:
+        at = self._backup.asked_at(system) if self._options.is_restored else None
+        return [] if at is None else [at]
+
     def _figures(
         self,
         world: World,
@@ -253,7 +258,7 @@ class _Proof:
             journal=world.journal,
             waiting=_waiting(system),
             dropped_at=load.dropped_at,
-            broken_at=havoc.broken_at,
+            broken_at=[*havoc.broken_at, *self._backup_was_asked(system)],
         )
         figures = {
             "seed": options.seed,
