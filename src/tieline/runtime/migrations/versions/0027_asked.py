@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0024_asked"
-down_revision = "0023_restored"
+revision = "0027_asked"
+down_revision = "0026_cut_off_class"
 branch_labels = None
 depends_on = None
 
