@@ -14,7 +14,12 @@ from uuid import UUID
 
 from tests.flows.readiness_erp import OneErp
 from tests.flows.test_readiness import Scene as InvoiceScene
-from tests.promises.connectors.vendors import Vendor, running_harvest, running_hubspot
+from tests.promises.connectors.vendors import (
+    Vendor,
+    running_harvest,
+    running_hubspot,
+    running_service_desk,
+)
 from tests.rooms.casework.hand_made_firm import NOW as INVOICE_NOW
 from tests.support.deal import (
     DirectSteps,
@@ -28,7 +33,7 @@ from tests.support.deal import (
     user_refs,
 )
 from tests.support.mail_sink import MailSink, serving
-from tests.support.message_town import Town
+from tests.support.message_town import Town, words_at
 from tests.support.outliving import Outliving
 from tests.support.scene import DAY, NOW, build_scene, complete_scene
 from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
@@ -413,6 +418,35 @@ def _look_at_messages(stage: Stage, vendors: Sequence[Any]) -> State:
         }
 
 
+@contextmanager
+def _set_desk(story: str, dsns: Dsns, folder: Path) -> Iterator[tuple[Stage, Sequence[Vendor]]]:
+    with running_service_desk(folder) as desk, _transactions(dsns) as (worker, _):
+        town = Town(database=worker, folder=folder / "secrets").found()
+        town.service_desk(desk.url)
+        town.reach("queue:delivery", "desk", urgent_only=True)
+        yield Stage(story=story, dsns=dsns, target=town.folder), (desk,)
+        # Nobody but the other processes calls it.
+        assert desk.exchanges
+
+
+def _play_desk(stage: Stage) -> None:
+    with _transactions(stage.dsns) as (worker, owner):
+        with owner.transaction() as connection:
+            # As the watchdog does with what a dead worker was at.
+            connection.execute("UPDATE work_item SET state = 'waiting' WHERE state = 'running'")
+        Town(database=worker, folder=stage.target).at(minutes=60).bring()
+
+
+def _look_at_desk(stage: Stage, vendors: Sequence[Vendor]) -> State:
+    requests, comments = words_at(vendors[0])
+    with _transactions(stage.dsns) as (_worker, owner):
+        return {
+            "notices": _rows(owner, "SELECT owner, state FROM notice ORDER BY owner, state"),
+            "requests": Counter(Counter(requests).values()),
+            "comments": len(comments),
+        }
+
+
 # -- common --------------------------------------------------------------------------------------------
 
 
@@ -458,5 +492,6 @@ STORIES: Mapping[str, Story] = {
     "staffed": Story(set_stage=_set_deal, play=_play_staffing, look=_look_at_deal),
     "hours": Story(set_stage=_set_hours, play=_play_hours, look=_look_at_hours),
     "invoice": Story(set_stage=_set_invoice, play=_play_invoice, look=_look_at_invoice),
+    "desk": Story(set_stage=_set_desk, play=_play_desk, look=_look_at_desk),
     "messages": Story(set_stage=_set_messages, play=_play_messages, look=_look_at_messages),
 }

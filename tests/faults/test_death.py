@@ -46,6 +46,8 @@ def _cases() -> Iterator[Case]:
     yield from (("invoice", (name,)) for name in ("invoice.after_intent", "invoice.after_answer"))
     for name in ("notice.after_intent", "notice.after_answer"):
         yield from (("messages", (f"{name}:{number}",)) for number in (1, 3))
+        # A desk knows no keys: it is asked for what may stand there.
+        yield "desk", (f"{name}:1",)
     yield from (("won", (f"provision.{step}",)) for step in PLAN_STEPS)
     yield from (("won", (f"provision.after_post:{number}",)) for number in (1, 6, 11))
     for noun, number in _numbered(WRITTEN_NOUNS):
@@ -110,7 +112,9 @@ def _end_of(story: str, cluster: PreparedCluster, folder: Path, deaths: Deaths) 
 
 class TestDeath:
     @pytest.mark.parametrize(
-        ("story", "deaths"), _CASES, ids=[" then ".join(deaths) for _, deaths in _CASES]
+        ("story", "deaths"),
+        _CASES,
+        ids=[f"{story}: {' then '.join(deaths)}" for story, deaths in _CASES],
     )
     def test_leaves_what_the_next_process_brings_to_the_same_end(
         self,

@@ -206,7 +206,13 @@ class TestAMessage:
     ) -> None:
         url, events = heard
         secret = "whsec_" + base64.b64encode(KEY).decode()
-        town.channel("desk", "webhook", url, config={"carries": "notices"}, secret=secret)
+        town.channel(
+            "desk",
+            "webhook",
+            url,
+            config={"carries": "notices"},
+            secrets={"signing_secret": secret},
+        )
         town.reach("person:ann", "desk", urgent_only=True)
 
         town.at(minutes=60).run()

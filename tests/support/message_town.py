@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from tests.promises.connectors.vendors import Vendor
 from tests.rooms.casework.hand_made_firm import Firm
 from tests.support.deal import DirectSteps
 from tests.support.target import FixedClock
@@ -30,6 +34,8 @@ CUT_OFF = datetime(2026, 11, 5, tzinfo=UTC)
 WEB = "https://tieline.example.com"
 PEPPER = b"p" * 32
 _ROUNDS, _ITEMS_MAX = 3, 50
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 30, 0.05
+DESK_SETTLES_SECONDS = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,24 +79,36 @@ class Town:
         return self
 
     def channel(
-        self, key: str, system: str, base_url: str, *, config: Mapping[str, str], secret: str = ""
+        self,
+        key: str,
+        system: str,
+        base_url: str,
+        *,
+        config: Mapping[str, str],
+        secrets: Mapping[str, str] = MappingProxyType({}),
+        settle_seconds: int = 0,
     ) -> None:
         """Connect a channel that acts."""
         master_key = open_master_key(secrets_directory=self.folder)
         with self.database.transaction() as connection:
             connection.execute(
-                "INSERT INTO connection (connection_key, system, kind, mode, config)"
-                " VALUES (%s, %s, 'channel', 'act', %s)",
-                (key, system, Jsonb({"base_url": base_url, **config})),
+                "INSERT INTO connection (connection_key, system, kind, mode, config, settle_seconds)"
+                " VALUES (%s, %s, 'channel', 'act', %s, %s)",
+                (key, system, Jsonb({"base_url": base_url, **config}), settle_seconds),
             )
-            if secret:
-                store_secret(
-                    connection,
-                    key=master_key,
-                    connection_key=key,
-                    name="signing_secret",
-                    value=secret,
-                )
+            for name, value in secrets.items():
+                store_secret(connection, key=master_key, connection_key=key, name=name, value=value)
+
+    def service_desk(self, base_url: str) -> None:
+        """Connect the sandbox's service desk as ``desk``."""
+        self.channel(
+            "desk",
+            "jira_service",
+            base_url,
+            config={"service_desk": "FIN", "request_type": "Report a problem"},
+            secrets={"email": "tieline@example.com", "api_token": "token"},
+            settle_seconds=DESK_SETTLES_SECONDS,
+        )
 
     def reach(
         self, recipient: str, key: str, address: str = "", *, urgent_only: bool = False
@@ -139,6 +157,17 @@ class Town:
             for each in [pool.submit(self._work) for _ in range(workers)]:
                 each.result()
 
+    def bring(self, *, workers: int = 1) -> list[WrittenNotice]:
+        """Let workers send until nothing waits, however long a channel takes to settle; return all."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            self.run(workers=workers)
+            notices = self.notices()
+            if not any(notice.state in ("waiting", "sending") for notice in notices):
+                return notices
+            time.sleep(_PAUSE_SECONDS)
+        raise AssertionError(f"still not sent after {_PATIENCE_SECONDS} s: {self.notices()}")
+
     def notices(self) -> list[WrittenNotice]:
         with self.database.transaction() as connection:
             return list(list_notices(connection))
@@ -167,6 +196,8 @@ class Town:
                     connection,
                     executor_id="worker",
                     kinds=[SEND_NOTICE],
+                    turn=0,
+                    now=self.clock.now(),
                     slots=_ITEMS_MAX,
                     low_slots=_ITEMS_MAX,
                     kind_slots=_ITEMS_MAX,
@@ -176,3 +207,17 @@ class Town:
                 with self.database.transaction() as connection:
                     finish(connection, item=item, outcome=outcome)
         messaging.write_due()
+
+
+def words_at(desk: Vendor) -> tuple[list[str], list[str]]:
+    """Return the words of the notices that stand on a desk's requests, and in their comments."""
+    texts: dict[str, list[str]] = {"requests": [], "comments": []}
+    for line in desk.journal():
+        if line["operation"] == "create" and line["table"] in texts:
+            record = line["record"]
+            texts[line["table"]].append(record.get("body") or record["fields"]["description"])
+    words = {
+        table: [re.findall(r"tl[0-9a-f]{24}", text)[-1] for text in each]
+        for table, each in texts.items()
+    }
+    return words["requests"], words["comments"]

@@ -29,6 +29,7 @@ from tieline.notices.recipients import (
 from tieline.notices.sending import (
     Attempt,
     NotSent,
+    begin_again,
     begin_attempt,
     give_up,
     list_not_sent,
@@ -56,6 +57,7 @@ __all__ = [
     "StandIn",
     "WrittenNotice",
     "acknowledge",
+    "begin_again",
     "begin_attempt",
     "begin_round",
     "find_by_link",

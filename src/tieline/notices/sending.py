@@ -25,7 +25,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try to send one notice. ``was_lost``: an earlier try ended without anybody noting how."""
+    """One try to send one notice. ``was_lost``: an earlier try ended without anybody noting how.
+
+    Where it may still come about, ``settles_in_seconds`` says how long nothing may be done.
+    """
 
     notice_key: UUID
     kind: str
@@ -40,6 +43,7 @@ class Attempt:
     written_at: datetime
     attempts: int
     was_lost: bool
+    settles_in_seconds: int
     body: str = field(repr=False)
     address: str | None = field(repr=False)
 
@@ -58,10 +62,19 @@ class NotSent:
 def begin_attempt(connection: Connection[Row], *, notice_key: UUID) -> Attempt | None:
     """Note that a notice is being sent; None when it needs no sending any more.
 
-    Nothing is noted where it cannot be sent: without an address, over a channel that does not act.
+    Nothing is noted where it cannot be sent: without an address, over a channel that does not act, or
+    before an earlier try has settled.
     """
     row = connection.execute(_BEGIN, {"notice_key": notice_key}).fetchone()
     return None if row is None else Attempt(**row)
+
+
+def begin_again(connection: Connection[Row], *, attempt: Attempt) -> None:
+    """Note that what an earlier try left did not arrive, and is being sent anew."""
+    connection.execute(
+        "UPDATE notice SET begun_at = clock_timestamp() WHERE notice_key = %s AND state = 'sending'",
+        (attempt.notice_key,),
+    )
 
 
 def note_receipt(connection: Connection[Row], *, attempt: Attempt, receiver_code: str) -> None:

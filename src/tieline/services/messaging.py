@@ -34,6 +34,7 @@ from tieline.notices import (
     Attempt,
     Directory,
     NotSent,
+    begin_again,
     begin_attempt,
     give_up,
     link_token,
@@ -129,13 +130,21 @@ class Messaging:
             return 0
         if not attempt.can_send:
             return _PAUSED_SECONDS
+        if attempt.settles_in_seconds:
+            return attempt.settles_in_seconds
         failpoint("notice.after_intent")
         try:
-            receipt = self._bring(attempt)
+            receipt = self._found(attempt)
         except LeaseLost:
             raise
         except TielineError as error:
-            return self._note(attempt, error)
+            return self._note(attempt, error, is_open=True)
+        try:
+            receipt = receipt or self._bring(attempt)
+        except LeaseLost:
+            raise
+        except TielineError as error:
+            return self._note(attempt, error, is_open=False)
         failpoint("notice.after_answer")
         with self.database.transaction() as connection:
             note_receipt(connection, attempt=attempt, receiver_code=receipt.receiver_code)
@@ -151,32 +160,43 @@ class Messaging:
             return _UNKNOWN
         return None
 
+    def _found(self, attempt: Attempt) -> NoticeReceipt | None:
+        """Return what an earlier try left; where nothing stands, the next one begins."""
+        if not attempt.was_lost or self._repeats(attempt) is not Repeats.ASKED:
+            return None
+        connector = self.connectors.get(connection_key=attempt.connection_key)
+        found = cast(FindsNotices, connector).find_notice(notice=self._notice(attempt))
+        if found is None:
+            with self.database.transaction() as connection:
+                begin_again(connection, attempt=attempt)
+        return found
+
     def _bring(self, attempt: Attempt) -> NoticeReceipt:
         notice = self._notice(attempt)
         connector = self.connectors.get(connection_key=attempt.connection_key)
-        if attempt.was_lost and self._repeats(attempt) is Repeats.ASKED:
-            found = cast(FindsNotices, connector).find_notice(notice=notice)
-            if found is not None:
-                return found
         try:
             return cast(Messenger, connector).send(notice=notice)
         except AlreadyExists as error:
             return NoticeReceipt(receiver_code=error.target_code)
 
-    def _note(self, attempt: Attempt, error: TielineError) -> int:
-        """Note what came of a try that failed; return in how many seconds to try again."""
+    def _note(self, attempt: Attempt, error: TielineError, *, is_open: bool) -> int:
+        """Note what came of a try that failed; return in how many seconds to try again.
+
+        While it is open what became of an earlier one, no error of asking settles it.
+        """
         _log.info("notice.put_off", connection_key=attempt.connection_key, why=error.code)
         wait = min(_AGAIN_SECONDS_MAX, 1 << min(attempt.attempts, _AGAIN_FACTOR_MAX))
+        put_by = note_unknown if is_open else put_off
         with self.database.transaction() as connection:
             match error:
-                case Refused():
+                case Refused() if not is_open:
                     give_up(connection, attempt=attempt, error=error.code)
                     return 0
                 case AskPerson():
-                    put_off(connection, attempt=attempt, error=error.code)
+                    put_by(connection, attempt=attempt, error=error.code)
                     return _PERSON_SECONDS
                 case TryAgain():
-                    put_off(connection, attempt=attempt, error=error.code)
+                    put_by(connection, attempt=attempt, error=error.code)
                     wait = error.retry_after_seconds or wait
                 case _:
                     note_unknown(connection, attempt=attempt, error=error.code)
