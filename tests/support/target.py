@@ -70,7 +70,10 @@ class LineTarget:
         if self.after_write is not None:
             self.after_write()
         answered = lines[: self.answered_max]
-        return [Receipt(target_code=str(line.business_key)) for line in answered]
+        return [
+            Receipt(target_code=str(line.business_key), business_key=line.business_key)
+            for line in answered
+        ]
 
     def commit_late(self) -> None:
         """Let what was sent before commit now; a key that stands already is refused."""

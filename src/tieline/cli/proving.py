@@ -49,7 +49,9 @@ _WORDS = (
               help="The database killed, stopped at once, or one of its backends killed.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 32), default=3, show_default=True)
 @click.option("--seed", type=click.IntRange(0, _SEED_MAX), help="Drawn and told when absent.")
-@click.option("--profile", help="upsert, unique, probe or naive-erp: what the target forbids.")
+@click.option(
+    "--profile", help="native, upsert, unique, probe, batch or naive-erp: what the target forbids."
+)
 @click.option(
     "--sabotage", help="Go without fence, settle, key, commit or probe: it must be found."
 )

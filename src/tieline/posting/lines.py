@@ -5,9 +5,9 @@ Reserve and commit; call with nothing held; record, read back and book, and comm
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg import Connection
@@ -28,13 +28,23 @@ from tieline.kernel.errors import (
 from tieline.kernel.failpoints import failpoint
 from tieline.ledger import book
 from tieline.posting import states
+from tieline.posting.line_access import LineAccess, open_lines
 from tieline.posting.pace import note_pace
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, calls_of, counted_calls, repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.runtime.work import BILLING
-from tieline.sdk import NounWrite, Receipt, StoredLine, Strategy, WritesTimeLines
+from tieline.sdk import (
+    LineAnswer,
+    NounWrite,
+    Receipt,
+    RefusedLine,
+    StoredCounter,
+    StoredLine,
+    Strategy,
+    Undo,
+)
 from tieline.sdk.directory import Connectors
 
 _RESERVE_TEXT = load("tieline.posting", "reserve_lines")
@@ -97,11 +107,16 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Terms:
-    """What holds for a round: how many lines at once, whether the target finds them again, their class."""
+    """What holds for a round: how many lines at once, whether the target finds them again, their class, how it undoes."""
 
     lines_max: int
     can_be_asked: bool
     work_class: int
+    undo: Undo
+
+    @property
+    def is_undone_by_documents(self) -> bool:
+        return self.can_be_asked and self.undo not in (Undo.VOID_BY_KEY, Undo.NONE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +129,17 @@ class _Outcome:
     not_executed: list[UUID] = field(default_factory=list)
     wait_seconds: int = _RETRY_SECONDS
     why_not: str = NotExecuted.code
+
+    def missing(self, keys: Iterable[UUID]) -> list[UUID]:
+        """Return the lines of which nothing was said yet."""
+        told = {
+            *(line.business_key for line in self.confirmed),
+            *self.differing,
+            *self.rejected,
+            *self.unknown,
+            *self.not_executed,
+        }
+        return [key for key in keys if key not in told]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +184,7 @@ class LinePoster:
                 )
         return Sent(
             confirmed=confirmed,
-            voided=voided.voided,
+            voided=asked.voided + voided.voided,
             rejected=sent.rejected + voided.rejected,
             unknown=sent.unknown + voided.unknown,
             wait_seconds=self._next_wait(scope),
@@ -172,8 +198,17 @@ class LinePoster:
             return Sent()
         failpoint("lines.after_intent")
         outcome = _Outcome(can_be_asked=terms.can_be_asked)
-        with repeated_calls(is_repeat=is_repeat):
-            self._call(scope, commands, outcome)
+        try:
+            with repeated_calls(is_repeat=is_repeat):
+                self._call(scope, commands, outcome)
+        except LeaseLost:
+            # Whoever has it now finds an INTENT and asks; a word from us would mislead them.
+            raise
+        except TielineError:
+            # Refused at the door, such as by a token that ran out: nothing of the rest was stored.
+            outcome.not_executed.extend(outcome.missing(attempts))
+            self._record(scope, commands, attempts, outcome)
+            raise
         failpoint("lines.after_read_back")
         self._record(scope, commands, attempts, outcome)
         failpoint("lines.after_record")
@@ -217,12 +252,11 @@ class LinePoster:
         return commands, _attempts(reserved), any(row["was_tried"] for row in rows)
 
     def _call(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
-        # The call is atomic at the target: a refusal means that nothing of it was stored, so the
-        # batch is halved until the refused line stands alone.
-        writer = self._writer(scope)
+        # A refusal of the whole call means that nothing of it was stored: the batch is halved until
+        # the refused line stands alone.
         keys = [command.business_key for command in commands]
         try:
-            receipts = writer.write_lines(entity_code=scope.entity_code, lines=commands)
+            answers = self._lines(scope).send(commands)
         except NotExecuted as error:
             outcome.wait_seconds = error.retry_after_seconds or _RETRY_SECONDS
             outcome.why_not = error.code
@@ -240,11 +274,33 @@ class LinePoster:
             outcome.unknown.extend(keys)
         else:
             failpoint("lines.after_answer")
-            if outcome.can_be_asked:
-                self._read_back(scope, keys, outcome)
+            self._take_answers(scope, commands, answers, outcome)
+
+    def _take_answers(
+        self,
+        scope: Scope,
+        commands: Sequence[TimeLineCommand],
+        answers: Sequence[LineAnswer],
+        outcome: _Outcome,
+    ) -> None:
+        """Believe a no for the line it names; a yes, or silence about a line, is for the target to show."""
+        refused = {each.business_key: each for each in answers if isinstance(each, RefusedLine)}
+        sent = [command for command in commands if command.business_key not in refused]
+        for command in commands:
+            key = command.business_key
+            if key not in refused:
+                continue
+            if refused[key].may_pass:
+                outcome.not_executed.append(key)
             else:
-                outcome.confirmed.extend(_as_answered(commands, receipts))
-                outcome.unknown.extend(keys[len(receipts) :])
+                outcome.rejected[key] = refused[key].reason
+        if not outcome.can_be_asked:
+            believed = _as_answered(sent, [each for each in answers if isinstance(each, Receipt)])
+            outcome.confirmed.extend(believed)
+            named = {line.business_key for line in believed}
+            outcome.unknown.extend(c.business_key for c in sent if c.business_key not in named)
+        elif sent:
+            self._read_back(scope, [command.business_key for command in sent], outcome)
 
     def _settle_existing(
         self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
@@ -276,7 +332,7 @@ class LinePoster:
     def _read(self, scope: Scope, keys: Sequence[UUID]) -> list[StoredLine] | None:
         """Return what stands under the keys; None when the target cannot be read now."""
         try:
-            return self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
+            return self._lines(scope).read(keys)
         except (TryAgain, OutcomeUnknown, AskPerson):
             return None
 
@@ -348,10 +404,13 @@ class LinePoster:
         failpoint("lines.before_probe")
         if not terms.can_be_asked:
             return self._leave_to_a_person(rows)
-        keys = [row["asked_key"] for row in rows]
+        counters = [r for r in rows if r["kind"] == "void" and terms.is_undone_by_documents]
+        others = [row for row in rows if row not in counters]
+        access = self._lines(scope)
         try:
             with repeated_calls(is_repeat=any(row["was_tried"] for row in rows)):
-                found = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=keys)
+                found = access.read([row["asked_key"] for row in others]) if others else []
+                countered = access.read_counters(_keys(counters)) if counters else []
         except TielineError:
             with self.database.transaction() as connection:
                 _hold(connection, _attempts(rows), state=states.PROBING)
@@ -360,7 +419,9 @@ class LinePoster:
                 )
             return Sent(unknown=len(rows))
         failpoint("lines.after_probe")
-        return self._settle(scope, rows, found)
+        taken_back = self._settle_counters(scope, counters, countered)
+        settled = self._settle(scope, others, found)
+        return Sent(confirmed=settled.confirmed, voided=settled.voided + taken_back)
 
     def _leave_to_a_person(self, rows: list[Row]) -> Sent:
         # The target keeps no key of ours and finds nothing: one attempt, and then somebody looks.
@@ -415,31 +476,34 @@ class LinePoster:
         if not rows:
             return Sent()
         failpoint("voids.after_intent")
+        if not terms.is_undone_by_documents and terms.undo is not Undo.VOID_BY_KEY:
+            return self._leave_standing(rows)
+        take_back = self._counter if terms.is_undone_by_documents else self._void
         with repeated_calls(is_repeat=any(row["was_tried"] for row in rows)):
-            return self._void(scope, rows)
+            return take_back(scope, rows)
+
+    def _leave_standing(self, rows: list[Row]) -> Sent:
+        # The target offers no way back, or cannot be asked whether it took one.
+        with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.INTENT)
+            _move(connection, _keys(rows), states.REJECTED, "posting.cannot_undo", 0)
+        return Sent(rejected=len(rows))
 
     def _void(self, scope: Scope, rows: list[Row]) -> Sent:
         undone = [row["undoes_key"] for row in rows]
+        access = self._lines(scope)
         try:
-            self._writer(scope).void_lines(entity_code=scope.entity_code, keys=undone)
+            access.void(undone)
             failpoint("voids.after_answer")
-            still = self._writer(scope).read_lines(entity_code=scope.entity_code, keys=undone)
+            still = access.read(undone)
         except Refused as refusal:
             return self._void_refused(scope, rows, refusal)
         except NotExecuted as error:
-            wait = error.retry_after_seconds or _RETRY_SECONDS
-            with self.database.transaction() as connection:
-                _hold(connection, _attempts(rows), state=states.INTENT)
-                _move(connection, _keys(rows), states.PLANNED, error.code, wait)
-            return Sent()
+            return self._void_later(rows, error)
         except LeaseLost:
             raise
         except TielineError:
-            with self.database.transaction() as connection:
-                _hold(connection, _attempts(rows), state=states.INTENT)
-                settle = self._settle_seconds(connection, scope)
-                _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
-            return Sent(unknown=len(rows))
+            return self._void_unanswered(scope, rows)
         standing = {line.business_key for line in still}
         done = [row for row in rows if row["undoes_key"] not in standing]
         left = [row for row in rows if row["undoes_key"] in standing]
@@ -449,10 +513,95 @@ class LinePoster:
             _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", 1)
         return Sent(voided=len(done), unknown=len(left))
 
+    def _counter(self, scope: Scope, rows: list[Row]) -> Sent:
+        """Take lines back by what stands against them: made once, and believed when it is shown."""
+        access = self._lines(scope)
+        try:
+            standing, doubled = _by_key(access.read([row["undoes_key"] for row in rows]))
+        except TielineError as error:
+            return self._void_later(rows, error)
+        undone = {
+            row["business_key"]: standing.get(row["undoes_key"]) or doubled[row["undoes_key"]][0]
+            for row in rows
+            if row["undoes_key"] in standing or row["undoes_key"] in doubled
+        }
+        gone = [row for row in rows if row["business_key"] not in undone]
+        asked = [row for row in rows if row["business_key"] in undone]
+        try:
+            if undone:
+                access.counter(undone)
+            failpoint("voids.after_answer")
+            found = access.read_counters(list(undone)) if undone else ()
+        except AlreadyExists:
+            return self._void_unanswered(scope, rows)
+        except Refused as refusal:
+            return self._void_refused(scope, rows, refusal)
+        except NotExecuted as error:
+            return self._void_later(rows, error)
+        except LeaseLost:
+            raise
+        except TielineError:
+            return self._void_unanswered(scope, rows)
+        shown = {
+            each.business_key
+            for each in found
+            if each.seconds == -undone[each.business_key].seconds
+        }
+        done = [row for row in asked if row["business_key"] in shown]
+        left = [row for row in asked if row["business_key"] not in shown]
+        with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.INTENT)
+            _confirm_voids(connection, _keys([*done, *gone]), self.clock)
+            settle = self._settle_seconds(connection, scope)
+            _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", settle)
+        return Sent(voided=len(done) + len(gone), unknown=len(left))
+
+    def _settle_counters(
+        self, scope: Scope, rows: list[Row], found: Sequence[StoredCounter]
+    ) -> int:
+        """Record what stands against lines; return how many lines are taken back by it."""
+        by_key: dict[UUID, list[StoredCounter]] = {}
+        for each in found:
+            by_key.setdefault(each.business_key, []).append(each)
+        done, absent = [], []
+        with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.PROBING)
+            for row in rows:
+                key = row["business_key"]
+                against = by_key.get(key, [])
+                if not against:
+                    absent.append(key)
+                elif [each.seconds for each in against] == [-row["undone_seconds"]]:
+                    done.append(key)
+                else:
+                    names = ", ".join(sorted(each.target_code for each in against))
+                    states.to_conflict(
+                        connection, business_key=key, reason=f"it is not taken back by {names}"
+                    )
+            _move(connection, absent, states.ABSENT, "posting.absent", 0)
+            _confirm_voids(connection, done, self.clock)
+        return len(done)
+
+    def _void_later(self, rows: list[Row], error: TielineError) -> Sent:
+        wait = (error.retry_after_seconds if isinstance(error, TryAgain) else 0) or _RETRY_SECONDS
+        why_not = error.code if isinstance(error, NotExecuted) else NotExecuted.code
+        with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.INTENT)
+            _move(connection, _keys(rows), states.PLANNED, why_not, wait)
+        return Sent()
+
+    def _void_unanswered(self, scope: Scope, rows: list[Row]) -> Sent:
+        with self.database.transaction() as connection:
+            _hold(connection, _attempts(rows), state=states.INTENT)
+            settle = self._settle_seconds(connection, scope)
+            _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
+        return Sent(unknown=len(rows))
+
     def _void_refused(self, scope: Scope, rows: list[Row], refusal: Refused) -> Sent:
         if len(rows) > 1:
             half = len(rows) // 2
-            first, second = self._void(scope, rows[:half]), self._void(scope, rows[half:])
+            again = self._counter if self._terms(scope).is_undone_by_documents else self._void
+            first, second = again(scope, rows[:half]), again(scope, rows[half:])
             return Sent(
                 voided=first.voided + second.voided,
                 rejected=first.rejected + second.rejected,
@@ -498,11 +647,16 @@ class LinePoster:
             lines_max=min(self.batch_lines_max, lines_per_call(write, config=config)),
             can_be_asked=write.strategy is not Strategy.ONCE_THEN_CASE,
             work_class=row["work_class"] if row else BILLING,
+            undo=write.undo,
         )
 
-    def _writer(self, scope: Scope) -> WritesTimeLines:
-        connector = self.connectors.get(connection_key=scope.target_connection)
-        return cast(WritesTimeLines, connector)
+    def _lines(self, scope: Scope) -> LineAccess:
+        return open_lines(
+            database=self.database,
+            connectors=self.connectors,
+            target_connection=scope.target_connection,
+            entity_code=scope.entity_code,
+        )
 
 
 def lines_per_call(write: NounWrite, *, config: Mapping[str, Any]) -> int:
@@ -550,11 +704,17 @@ def _hold(connection: Connection[Row], attempts: Attempts, *, state: str) -> Non
 def _as_answered(
     commands: Sequence[TimeLineCommand], receipts: Sequence[Receipt]
 ) -> list[StoredLine]:
-    """Believe a target that cannot be read, as far as its answer goes."""
+    """Believe a target that cannot be read, as far as its answer goes.
+
+    An answer that names no lines speaks for all of them in their order, or for nobody knows which.
+    """
+    named = {each.business_key: each for each in receipts if each.business_key is not None}
+    if not named and len(receipts) == len(commands):
+        named = {c.business_key: each for c, each in zip(commands, receipts, strict=True)}
     return [
         StoredLine(
             business_key=command.business_key,
-            target_code=receipt.target_code,
+            target_code=named[command.business_key].target_code,
             entity_code=command.entity_code,
             person_code=command.person_code,
             task_code=command.task_code,
@@ -562,7 +722,8 @@ def _as_answered(
             seconds=command.seconds,
             invoice_code=None,
         )
-        for command, receipt in zip(commands, receipts, strict=False)
+        for command in commands
+        if command.business_key in named
     ]
 
 

@@ -45,7 +45,7 @@ from tieline.posting.restoring import (
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, repeated_calls
 from tieline.runtime.database import Database
-from tieline.sdk import Stored, Writes
+from tieline.sdk import NounWrite, Stored, Strategy, Undo, UndoesByDocument, Writes
 from tieline.sdk.directory import Connectors
 
 _RETRY_SECONDS = 2
@@ -81,7 +81,9 @@ class Poster:
                 # We died between the reservation and the record: it may still commit.
                 return self._unknown(key, request, reason="posting.interrupted")
             case states.UNKNOWN | states.PROBING:
-                return self._ask(writer, command, request)
+                if self._is_askable(request):
+                    return self._ask(writer, command, request)
+                return self._conflict(key, "posting.unconfirmed")
             case _:
                 was_called = effect["reason"] != HeldBack.code
                 return self._find_again(effect, writer, request, build) or self._send(
@@ -97,7 +99,13 @@ class Poster:
                 void = states.plan_void(connection, original=original, now=self.clock.now())
         if void["state"] == states.CONFIRMED:
             return Undone(business_key=void["business_key"], how=void["target_code"] or "")
-        return self._send_undo(original, void)
+        form = self._declared(original["target_connection"], original["noun"]).undo
+        if form is Undo.NONE:
+            return self._leave_standing(void)
+        if form is Undo.VOID_BY_KEY:
+            return self._send_undo(original, void)
+        asked = self._ask_for_undo(original, void)
+        return self._send_undo(original, void) if asked is None else asked
 
     # -- the three steps of a write ------------------------------------------------------------
 
@@ -197,8 +205,10 @@ class Poster:
             wait = error.retry_after_seconds or _RETRY_SECONDS
             self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
-        except AlreadyExists:
+        except AlreadyExists as refusal:
             self._settle(key, attempt, to=states.UNKNOWN, reason="posting.already_exists")
+            if not self._is_askable(request):
+                return self._conflict(key, str(refusal))
             return self._ask(writer, command, request)
         except Refused as refusal:
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
@@ -212,7 +222,18 @@ class Poster:
             self._settle(key, attempt, to=states.PLANNED, reason="posting.not_sent")
             raise
         failpoint(f"post.{command.noun}.after_answer")
-        return self._read_back(writer, command, request, target_code=receipt.target_code)
+        if not self._is_askable(request):
+            # It finds nothing again: its own word is all there will ever be.
+            self._record(key, to=states.CONFIRMED, target_code=receipt.target_code)
+            return Confirmed(business_key=key, target_code=receipt.target_code, is_new=True)
+        return self._read_back(writer, command, request)
+
+    def _is_askable(self, request: EffectRequest) -> bool:
+        write = self._declared(request.target_connection, request.noun)
+        return write.strategy is not Strategy.ONCE_THEN_CASE
+
+    def _declared(self, target_connection: str, noun: str) -> NounWrite:
+        return self.connectors.capabilities(connection_key=target_connection).write_of(noun)
 
     def _reserve(self, command: Command, request: EffectRequest) -> int | Waiting:
         """Commit to send as so many-th attempt.
@@ -223,8 +244,7 @@ class Poster:
         if rest > 0:
             return _later(command.business_key, rest)
         content = command.content()
-        capabilities = self.connectors.capabilities(connection_key=request.target_connection)
-        shared_field = capabilities.write_of(request.noun).shared_field
+        shared_field = self._declared(request.target_connection, request.noun).shared_field
         with self.database.transaction() as connection:
             if not states.acts(connection, target_connection=request.target_connection):
                 return _later(command.business_key, states.SHUT_SECONDS)
@@ -245,9 +265,7 @@ class Poster:
             _keep_content(connection, command)
         return attempt
 
-    def _read_back(
-        self, writer: Writes, command: Command, request: EffectRequest, *, target_code: str
-    ) -> PostResult:
+    def _read_back(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
         try:
             found = writer.probe(command=command)
         except TryAgain:
@@ -360,14 +378,8 @@ class Poster:
         if isinstance(attempt, Waiting):
             return attempt
         failpoint(f"undo.{original['noun']}.after_intent")
-        writer = cast(Writes, self.connectors.get(connection_key=original["target_connection"]))
         try:
-            how = writer.undo(
-                noun=original["noun"],
-                entity_code=original["entity_code"],
-                target_code=original["target_code"],
-                business_key=original["business_key"],
-            )
+            how = self._call_undo(original, key)
         except Refused as refusal:
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
@@ -376,14 +388,86 @@ class Poster:
             self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return Waiting(business_key=key, due_in_seconds=wait, state=states.PLANNED)
         except (OutcomeUnknown, TryAgain):
-            self._settle(key, attempt, to=states.UNKNOWN, due_in_seconds=_RETRY_SECONDS)
-            return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
+            wait = max(_RETRY_SECONDS, self._settle_seconds(original))
+            self._settle(key, attempt, to=states.UNKNOWN, due_in_seconds=wait)
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
         failpoint(f"undo.{original['noun']}.after_answer")
         self._record(key, to=states.CONFIRMED, target_code=how)
         return Undone(business_key=key, how=how)
 
+    def _call_undo(self, original: Row, key: UUID) -> str:
+        connector = self.connectors.get(connection_key=original["target_connection"])
+        words = {
+            "noun": original["noun"],
+            "entity_code": original["entity_code"],
+            "target_code": original["target_code"],
+        }
+        form = self._declared(original["target_connection"], original["noun"]).undo
+        if form is Undo.VOID_BY_KEY:
+            return cast(Writes, connector).undo(**words, business_key=original["business_key"])
+        code = cast(UndoesByDocument, connector).write_undo(**words, business_key=key)
+        return f"{form}:{code}"
+
+    def _leave_standing(self, void: Row) -> Rejected:
+        key: UUID = void["business_key"]
+        if void["state"] == states.PLANNED:
+            with self.database.transaction() as connection:
+                states.to_intent(connection, business_key=key, payload_hash="undo")
+                states.move(
+                    connection, business_key=key, to=states.REJECTED, reason="posting.cannot_undo"
+                )
+        return Rejected(
+            business_key=key,
+            reason="posting.cannot_undo",
+            message="the target offers no way to take it back",
+        )
+
+    def _ask_for_undo(self, original: Row, void: Row) -> Undone | Waiting | Rejected | None:
+        """Find the document whose answer was lost; None when it surely does not stand."""
+        key: UUID = void["business_key"]
+        if void["state"] == states.INTENT:
+            # We died between the reservation and the record: it may still commit.
+            wait = self._settle_seconds(original)
+            self._record(key, to=states.UNKNOWN, due_in_seconds=wait)
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
+        if void["state"] not in (states.UNKNOWN, states.PROBING):
+            return None
+        with self.database.transaction() as connection:
+            wait = states.seconds_until_due(connection, business_key=key)
+        if wait > 0:
+            return Waiting(business_key=key, due_in_seconds=wait, state=states.UNKNOWN)
+        connector = self.connectors.get(connection_key=original["target_connection"])
+        self._record(key, to=states.PROBING)
+        try:
+            found = cast(UndoesByDocument, connector).find_undo(
+                noun=original["noun"], entity_code=original["entity_code"], business_key=key
+            )
+        except TielineError:
+            self._record(key, to=states.UNKNOWN, due_in_seconds=_RETRY_SECONDS)
+            return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
+        if not found:
+            return None
+        form = self._declared(original["target_connection"], original["noun"]).undo
+        if len(found) > 1:
+            message = f"it is taken back more than once: {', '.join(found)}"
+            self._conflict(key, message)
+            return Rejected(business_key=key, reason="posted.conflict", message=message)
+        how = f"{form}:{found[0]}"
+        self._record(key, to=states.CONFIRMED, target_code=how)
+        return Undone(business_key=key, how=how)
+
+    def _settle_seconds(self, original: Row) -> int:
+        with self.database.transaction() as connection:
+            return settle_seconds(
+                connection,
+                connectors=self.connectors,
+                connection_key=original["target_connection"],
+                noun=original["noun"],
+            )
+
     def _undo_intent(self, original: Row, void: Row) -> int | Waiting:
-        # Taking back by key is repeatable: absent is its goal, so asking again is the read-back.
+        # Taking back by key is repeatable: absent is its goal, so asking again is the read-back. A
+        # document that takes back was asked for before.
         with self.database.transaction() as connection:
             key = void["business_key"]
             if not states.acts(connection, target_connection=original["target_connection"]):

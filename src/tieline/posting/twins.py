@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
@@ -13,9 +13,10 @@ from psycopg import Connection
 from tieline.canonical import TimeLineCommand
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import TielineError
+from tieline.posting.line_access import open_lines
 from tieline.posting.settling import SAFE_TO_RESEND, settle_seconds
 from tieline.runtime.database import Database
-from tieline.sdk import StoredLine, Strategy, WritesTimeLines
+from tieline.sdk import StoredLine, Strategy
 from tieline.sdk.directory import Connectors
 
 _LINES_MAX = 200
@@ -77,9 +78,13 @@ class TwinFinder:
         return sum(self._ask(target, entity, keys) for entity, keys in by_entity.items())
 
     def _ask(self, target: str, entity_code: str, keys: Sequence[UUID]) -> int:
-        writer = cast(WritesTimeLines, self.connectors.get(connection_key=target))
         try:
-            found = writer.read_lines(entity_code=entity_code, keys=keys)
+            found = open_lines(
+                database=self.database,
+                connectors=self.connectors,
+                target_connection=target,
+                entity_code=entity_code,
+            ).read(keys)
         except TielineError:
             # It is asked the next time round.
             return 0

@@ -2,8 +2,10 @@
 
 It allows every duplicate that its profile does not forbid, and keeps a journal of each line that was
 stored. ``upsert`` replaces the line of a reference, ``unique`` refuses a second one, ``probe`` keeps
-references without comparing them, ``naive-erp`` keeps none and finds nothing. A search finds a line by
-the first 36 characters of its reference: what follows them is a note.
+references without comparing them, ``native`` answers a reference it knows as it did the first time,
+``batch`` takes lines in documents and shows a document by its number,
+keeping each that comes under one, ``naive-erp`` keeps no references and finds nothing. A search finds a
+line by the first 36 characters of its reference: what follows them is a note.
 """
 
 from __future__ import annotations
@@ -15,18 +17,20 @@ import hmac
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any, TextIO
 
 from tieline.sandbox.front import Front, plain_error, serve_front, start_injector
 from tieline.sandbox.process import run_until_stopped, secret
 from tieline.sandbox.wire import Delivery, Request, Response, json_response
 
-PROFILES = ("upsert", "unique", "probe", "naive-erp")
-_LINES = "/v1/lines"
+PROFILES = ("native", "upsert", "unique", "probe", "batch", "naive-erp")
+_LINES, _DOCUMENTS = "/v1/lines", "/v1/documents"
+_FOUND_BY_REFERENCE = ("native", "upsert", "unique", "probe")
 _WORDS = ("person", "task", "date", "seconds")
 _STEM = 36
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -39,6 +43,32 @@ class Refusal(ValueError):
 
 
 @dataclass(slots=True, kw_only=True)
+class Items:
+    """Answer line by line: refuse those at some places of the next batch, and answer as told.
+
+    What is refused for now may be sent again. ``answers_max`` is for how many lines an answer speaks,
+    ``shuffle`` puts them into another order.
+    """
+
+    refused: frozenset[int] = frozenset()
+    is_for_now: bool = False
+    answers_max: int | None = None
+    shuffle: Random | None = None
+
+    def answer(self, lines: Sequence[Line], put: Callable[[Line], int]) -> list[Line]:
+        """Store what is not refused; return the answers, each with the place of its line."""
+        answers: list[Line] = []
+        for place, line in enumerate(lines):
+            if place in self.refused:
+                answers.append({"line": place, "refused": "locked", "retry": self.is_for_now})
+            else:
+                answers.append({"line": place, "id": put(line)})
+        if self.shuffle is not None:
+            self.shuffle.shuffle(answers)
+        return answers[: self.answers_max]
+
+
+@dataclass(slots=True, kw_only=True)
 class Books:
     """Lines in memory, their journal on disk."""
 
@@ -48,8 +78,10 @@ class Books:
     lines: dict[int, Line] = field(default_factory=dict)
     by_reference: dict[str, list[int]] = field(default_factory=dict)
     by_stem: dict[str, set[str]] = field(default_factory=dict)
+    by_number: dict[str, list[list[int]]] = field(default_factory=dict)
     newest_id: int = 0
     newest_batch: int = 0
+    items: Items | None = None
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; every refusal is a sentence under ``message``."""
@@ -67,15 +99,31 @@ class Books:
         match request.method, request.path:
             case "GET", "/v1/totals":
                 return json_response({"totals": self._totals(request.query)})
-            case "POST", "/v1/lines":
+            case "POST", "/v1/documents" if self.profile == "batch":
+                document = json.loads(request.body)
+                return self._store_document(str(document["number"]), document["lines"])
+            case "GET", "/v1/documents" if self.profile == "batch":
+                return json_response({"documents": self._documents(request.query["number"])})
+            case "POST", "/v1/lines" if self.profile != "batch":
                 return self._store(json.loads(request.body)["lines"])
             case "POST", "/v1/import":
                 return self._store(_rows(request.body))
-            case "POST", "/v1/lines/search" if self.profile != "naive-erp":
+            case "POST", "/v1/lines/search" if self.profile in _FOUND_BY_REFERENCE:
                 return json_response({"lines": self._find(json.loads(request.body)["references"])})
-            case "POST", "/v1/lines/void" if self.profile != "naive-erp":
+            case "POST", "/v1/lines/void" if self.profile in _FOUND_BY_REFERENCE:
                 return self._void(json.loads(request.body)["references"])
         return json_response({"message": "there is no such address"}, status=404)
+
+    def _store_document(self, number: str, lines: Sequence[Line]) -> Response:
+        stored = self._store(lines)
+        self.by_number.setdefault(number, []).append(json.loads(stored.body)["ids"])
+        return stored
+
+    def _documents(self, number: str) -> list[Line]:
+        return [
+            {"number": number, "lines": [{"id": each, **self.lines[each]} for each in ids]}
+            for ids in self.by_number.get(number, ())
+        ]
 
     def _store(self, lines: Sequence[Line]) -> Response:
         for line in lines:
@@ -84,6 +132,11 @@ class Books:
         if taken:
             return json_response({"message": f"{taken[0]} stands already"}, status=409)
         self.newest_batch += 1
+        if self.items is not None:
+            items, self.items = self.items, Items()
+            results = items.answer(lines, self._put)
+            self.journal.flush()
+            return json_response({"results": results})
         ids = [self._put(line) for line in lines]
         self.journal.flush()
         return json_response({"ids": ids})
@@ -101,6 +154,8 @@ class Books:
     def _put(self, line: Line) -> int:
         reference = line.get("reference")
         standing = self.by_reference.get(reference, []) if reference else []
+        if self.profile == "native" and standing:
+            return standing[0]
         if self.profile == "upsert" and standing:
             number = standing[0]
             self._note("voided", number, self.lines[number])
@@ -174,7 +229,7 @@ class Desk:
 
     async def deliver(self, request: Request) -> Delivery:
         """Note a write, and pass everything on."""
-        if request.method == "POST" and request.path == _LINES:
+        if request.method == "POST" and request.path in (_LINES, _DOCUMENTS):
             self._note(request.body)
         return await self.front.deliver(request)
 

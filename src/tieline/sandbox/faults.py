@@ -28,6 +28,11 @@ class FaultKind(StrEnum):
     DUPLICATE_PAGE = "duplicate_page"
     SKIPPED_PAGE = "skipped_page"
     SLOW = "slow"
+    TOKEN_EXPIRED = "token_expired"
+    HTML_PAGE = "html_page"
+    WRONG_TYPE = "wrong_type"
+    SKEWED_CLOCK = "skewed_clock"
+    DRIFTED = "drifted"
 
 
 class FaultPlanError(ValueError):

@@ -139,6 +139,18 @@ class Front:
                 )
             case FaultKind.SKIPPED_PAGE:
                 return await self._paged(claim, request, await skipped_page(request, self._answer))
+            case FaultKind.TOKEN_EXPIRED:
+                self._injector.injected(claim, request)
+                return Delivery(response=json_response({"message": "token expired"}, status=401))
+            case (
+                FaultKind.HTML_PAGE
+                | FaultKind.WRONG_TYPE
+                | FaultKind.SKEWED_CLOCK
+                | FaultKind.DRIFTED
+            ):
+                response = await self._forward(request)
+                self._injector.injected(claim, request, status=response.status)
+                return Delivery(response=_disguised(claim.rule.kind, response))
             case FaultKind.SLOW:
                 self._injector.injected(claim, request, delay_ms=claim.rule.delay_ms)
                 await asyncio.sleep(claim.rule.delay_ms / 1000)
@@ -177,6 +189,24 @@ class Front:
             return Delivery(response=await self._forward(request))
         self._injector.injected(claim, request)
         return Delivery(response=page)
+
+
+_PAGE = "<html><body>We will be right back.</body></html>"
+_LONG_AGO = "Thu, 01 Jan 2015 00:00:00 GMT"
+
+
+def _disguised(kind: FaultKind, response: Response) -> Response:
+    """Let what was done stand, and answer as a proxy, a wrong clock or a newer release would."""
+    match kind:
+        case FaultKind.HTML_PAGE:
+            return text_response(_PAGE, content_type="text/html")
+        case FaultKind.WRONG_TYPE:
+            return replace(response, headers={**response.headers, "content-type": "text/html"})
+        case FaultKind.SKEWED_CLOCK:
+            return replace(response, headers={**response.headers, "date": _LONG_AGO})
+        case _:
+            told = decode_json(response.body)
+            return json_response({f"{name}V2": value for name, value in told.items()})
 
 
 def _memory_key(request: Request) -> str:

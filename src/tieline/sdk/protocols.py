@@ -158,9 +158,26 @@ class Translates(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A target's answer to one write: its own code for the record."""
+    """A target's answer to one write: its own code for the record.
+
+    ``business_key`` where the answer itself names the line it speaks for: answers may come in any
+    order, and for fewer lines than were sent.
+    """
 
     target_code: str
+    business_key: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLine:
+    """A target's no to one line of a batch whose others it took; ``may_pass`` when it may say yes later."""
+
+    business_key: UUID
+    reason: str
+    may_pass: bool = False
+
+
+LineAnswer = Receipt | RefusedLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,8 +347,17 @@ class OffersFields(Protocol):
 
 
 class WritesTimeLines(Protocol):
-    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
-        """Send a batch as one atomic call; receipts in the order of the lines."""
+    def write_lines(
+        self, *, entity_code: str, lines: Sequence[TimeLineCommand]
+    ) -> Sequence[LineAnswer]:
+        """Send a batch as one call.
+
+        A target that takes it whole or not at all answers with a receipt per line, in their order; one
+        that answers line by line names the line in each answer. Below zero a line takes back, where
+        the manifest says ``undo = "counter_line"``.
+
+        :raises Refused: nothing of it was stored.
+        """
         ...
 
     def read_lines(self, *, entity_code: str, keys: Sequence[UUID]) -> list[StoredLine]:
@@ -347,6 +373,73 @@ class WritesTimeLines(Protocol):
 
     def line_totals(self, *, entity_code: str, starts_on: date, ends_on: date) -> list[LineTotal]:
         """Return the target's sums per project for work dates in [starts_on, ends_on)."""
+        ...
+
+
+class ImportsLines(Protocol):
+    """Strategy (e): lines go out as documents with a number, and a document is asked for by it."""
+
+    def import_lines(
+        self, *, entity_code: str, number: UUID, lines: Sequence[TimeLineCommand]
+    ) -> Sequence[LineAnswer]:
+        """Send a document; the target takes the whole of it or nothing.
+
+        :raises AlreadyExists: a document of this number stands.
+        :raises Refused: nothing of it was stored.
+        """
+        ...
+
+    def read_import(self, *, entity_code: str, number: UUID) -> Sequence[StoredLine]:
+        """Return the lines of every document of this number; empty where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterDocument:
+    """Take back one line by a document of its own, a credit or a journal, under its own key."""
+
+    business_key: UUID
+    undoes: StoredLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCounter:
+    """A document that takes back, as the target holds it; ``seconds`` below zero."""
+
+    business_key: UUID
+    target_code: str
+    seconds: int
+
+
+class CountersLines(Protocol):
+    """Undo forms ``credit_document`` and ``journal``: each document names what it takes back."""
+
+    def write_counters(self, *, entity_code: str, counters: Sequence[CounterDocument]) -> None:
+        """Store the documents as one call, whole or not at all.
+
+        :raises Refused: nothing of it was stored.
+        """
+        ...
+
+    def read_counters(self, *, entity_code: str, keys: Sequence[UUID]) -> Sequence[StoredCounter]:
+        """Return the documents that stand under the keys, in any order."""
+        ...
+
+
+class UndoesByDocument(Protocol):
+    """Undo forms other than ``void_by_key`` for single records: a document of its own takes back."""
+
+    def write_undo(
+        self, *, noun: str, entity_code: str, target_code: str, business_key: UUID
+    ) -> str:
+        """Store the document that takes a record back under its own key; return its code.
+
+        :raises Refused: the target does not allow it in the record's state.
+        """
+        ...
+
+    def find_undo(self, *, noun: str, entity_code: str, business_key: UUID) -> Sequence[str]:
+        """Return the codes of the documents that stand under the key."""
         ...
 
 

@@ -32,6 +32,8 @@ def ask(held: Books, path: str, content: Any, *, token: str = "t") -> Response:
 
 def store(held: Books, *, reference: str = KEY, **words: Any) -> int:
     line = {**LINE, "reference": reference, **words}
+    if held.profile == "batch":
+        return ask(held, "/v1/documents", {"number": "7", "lines": [line]}).status
     if held.profile == "naive-erp":
         line.pop("reference")
     return ask(held, "/v1/lines", {"lines": [line]}).status
@@ -53,9 +55,11 @@ class TestBooks:
     @pytest.mark.parametrize(
         ("profile", "second", "stands"),
         [
+            ("native", 200, [900]),
             ("upsert", 200, [1800]),
             ("unique", 409, [900]),
             ("probe", 200, [900, 1800]),
+            ("batch", 200, [900, 1800]),
             ("naive-erp", 200, [900, 1800]),
         ],
     )
@@ -77,16 +81,37 @@ class TestBooks:
         assert stored(held) == [900]
 
     @pytest.mark.parametrize("profile", PROFILES)
-    def test_finds_lines_unless_it_is_naive(self, profile: str) -> None:
+    def test_finds_lines_by_reference_unless_it_is_naive_or_knows_documents_alone(
+        self, profile: str
+    ) -> None:
         held = books(profile)
         store(held)
 
         found = ask(held, "/v1/lines/search", {"references": [KEY]})
 
-        if profile == "naive-erp":
+        if profile in ("naive-erp", "batch"):
             assert found.status == 404
         else:
             assert [line["seconds"] for line in json.loads(found.body)["lines"]] == [900]
+
+    def test_shows_every_document_that_came_under_a_number(self) -> None:
+        held = books("batch")
+        store(held)
+        store(held, seconds=-900)
+
+        def documents(number: str) -> Any:
+            asked = Request(
+                method="GET",
+                target=f"/v1/documents?number={number}",
+                headers={"authorization": "Bearer t"},
+            )
+            return json.loads(asyncio.run(held.answer(asked)).body)["documents"]
+
+        assert [[line["seconds"] for line in one["lines"]] for one in documents("7")] == [
+            [900],
+            [-900],
+        ]
+        assert documents("8") == []
 
     @pytest.mark.parametrize(
         "line",

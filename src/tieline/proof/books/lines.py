@@ -22,9 +22,11 @@ from tieline.sdk import (
     ImportColumn,
     ImportLayout,
     ImportLine,
+    LineAnswer,
     LineTotal,
     NounWrite,
     Receipt,
+    RefusedLine,
     StoredLine,
     Strategy,
     Undo,
@@ -35,11 +37,11 @@ from tieline.sdk.http import HttpClient
 TOKEN = "token"  # noqa: S105 - the name of a secret
 _BATCH_LINES_MAX = 200
 _STANDS_ALREADY = "vendor.409"
+_UNDO = {Strategy.ONCE_THEN_CASE: Undo.NONE, Strategy.IMPORT_BATCH: Undo.COUNTER_LINE}
 
 
 def manifest_of(system: str, strategy: Strategy) -> Capabilities:
     """Return what books of a kind declare."""
-    is_naive = strategy is Strategy.ONCE_THEN_CASE
     return Capabilities(
         system=system,
         kind="erp",
@@ -51,7 +53,7 @@ def manifest_of(system: str, strategy: Strategy) -> Capabilities:
             NounWrite(
                 noun=TimeLineCommand.noun,
                 strategy=strategy,
-                undo=Undo.NONE if is_naive else Undo.VOID_BY_KEY,
+                undo=_UNDO.get(strategy, Undo.VOID_BY_KEY),
                 batch_lines_max=_BATCH_LINES_MAX,
                 quantum_seconds=1,
             ),
@@ -76,16 +78,24 @@ def build(
     connection: Connection, *, transport: httpx.BaseTransport | None = None
 ) -> BooksConnector:
     """Make the connector of one set of books."""
-    token = connection.secrets.get(TOKEN, "")
     # Books without references could never say what was loaded: they get no file.
     kind = LoadedBooks if connection.config.get("has_references", True) else BooksConnector
-    return kind(
+    return kind(connection=connection, client=_client(connection, transport))
+
+
+def build_of_documents(
+    connection: Connection, *, transport: httpx.BaseTransport | None = None
+) -> BooksConnector:
+    """Make the connector of books that show nothing but documents: what was loaded has no number."""
+    return BooksConnector(connection=connection, client=_client(connection, transport))
+
+
+def _client(connection: Connection, transport: httpx.BaseTransport | None) -> HttpClient:
+    token = connection.secrets.get(TOKEN, "")
+    return HttpClient(
         connection=connection,
-        client=HttpClient(
-            connection=connection,
-            headers={"Authorization": f"Bearer {token}"},
-            transport=transport,
-        ),
+        headers={"Authorization": f"Bearer {token}"},
+        transport=transport,
     )
 
 
@@ -104,16 +114,42 @@ class BooksConnector:
             return CheckReport(items=(CheckItem(name="totals", is_good=False, fix=f"{error}."),))
         return CheckReport(items=(CheckItem(name="totals", is_good=True),))
 
-    def write_lines(self, *, entity_code: str, lines: Sequence[TimeLineCommand]) -> list[Receipt]:
-        """Store a batch as one call, all or nothing."""
+    def write_lines(
+        self, *, entity_code: str, lines: Sequence[TimeLineCommand]
+    ) -> list[LineAnswer]:
+        """Store a batch as one call; books that answer line by line may take a part of it."""
         content = {"lines": [self.as_line(line) for line in lines]}
+        return self._store("/v1/lines", content, lines)
+
+    def import_lines(
+        self, *, entity_code: str, number: UUID, lines: Sequence[TimeLineCommand]
+    ) -> list[LineAnswer]:
+        """Store a document under its number, all or nothing."""
+        content = {"number": str(number), "lines": [self.as_line(line) for line in lines]}
+        return self._store("/v1/documents", content, lines)
+
+    def read_import(self, *, entity_code: str, number: UUID) -> list[StoredLine]:
+        """Return the lines of every document of a number."""
+        answer = self.client.read_json(path="/v1/documents", query=(("number", str(number)),))
+        documents = answer.get("documents") if isinstance(answer, dict) else None
+        if not isinstance(documents, list):
+            raise StreamBroken("the books answered without documents")
+        return [_stored(line, entity_code) for document in documents for line in document["lines"]]
+
+    def _store(
+        self, path: str, content: dict[str, Any], lines: Sequence[TimeLineCommand]
+    ) -> list[LineAnswer]:
         try:
-            answer = self.client.write_json(method="POST", path="/v1/lines", content=content)
+            answer = self.client.write_json(method="POST", path=path, content=content)
         except Refused as refusal:
             if refusal.reason == _STANDS_ALREADY:
                 raise AlreadyExists(str(refusal), reason="target.exists") from refusal
             raise
-        ids = answer.get("ids") if isinstance(answer, dict) else None
+        if not isinstance(answer, dict):
+            raise OutcomeUnknown("the books answered without ids")
+        if isinstance(answer.get("results"), list):
+            return [_answer(one, lines) for one in answer["results"]]
+        ids = answer.get("ids")
         if not isinstance(ids, list):
             raise OutcomeUnknown("the books answered without ids")
         return [Receipt(target_code=str(number)) for number in ids]
@@ -194,6 +230,13 @@ _LAYOUT = ImportLayout(
     lines_max=5000,
     steps=("Send the file to /v1/import once: all lines are stored, or none.",),
 )
+
+
+def _answer(told: dict[str, Any], lines: Sequence[TimeLineCommand]) -> LineAnswer:
+    key = lines[told["line"]].business_key
+    if "refused" in told:
+        return RefusedLine(business_key=key, reason="target.refused", may_pass=told["retry"])
+    return Receipt(target_code=str(told["id"]), business_key=key)
 
 
 def _stored(line: dict[str, Any], entity_code: str) -> StoredLine:

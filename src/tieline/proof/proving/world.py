@@ -47,8 +47,8 @@ _EARLY = "2026-01-01T00:00:00Z"
 _TIMEOUT_SECONDS = 2
 # Small batches meet many faults; a large proof posts as large a batch as the books take.
 _BATCH_LINES, _BATCH_LINES_MAX, _BATCHES = 20, 200, 1000
-_LINES = r"^/v1/lines$"
-_SEARCH = r"^/v1/lines/search$"
+_LINES = r"^/v1/(lines|documents)$"
+_SEARCH = r"^/v1/(lines/search$|documents\?)"
 
 Rule = Mapping[str, Any]
 
