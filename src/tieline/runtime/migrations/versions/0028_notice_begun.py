@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0027_notice_begun"
-down_revision = "0026_cut_off_class"
+revision = "0028_notice_begun"
+down_revision = "0027_asked"
 branch_labels = None
 depends_on = None
 
