@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0028_line_documents"
-down_revision = "0027_notice_begun"
+revision = "0029_line_documents"
+down_revision = "0028_notice_begun"
 branch_labels = None
 depends_on = None
 
