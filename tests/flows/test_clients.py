@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW, Firm
-from tests.support.target import FixedClock
+from tests.support.target import FixedClock, OneConnector
 
 from tieline.casework import CaseSummary, list_cases
 from tieline.kernel.errors import UserMistake
@@ -88,7 +88,12 @@ class Town:
     def approve(self, proposal_id: UUID, by: Decider = BOB) -> None:
         with self.worker.transaction() as connection:
             approve_and_carry_out(
-                connection, proposal_id=proposal_id, reason="", by=by, now=self.clock.now()
+                connection,
+                proposal_id=proposal_id,
+                reason="",
+                by=by,
+                connectors=OneConnector(None),
+                now=self.clock.now(),
             )
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:

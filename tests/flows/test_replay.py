@@ -126,6 +126,7 @@ class Inbox:
                 proposal_id=proposal.proposal_id,
                 reason="",
                 by=Decider(login="bob"),
+                connectors=OneConnector(self.translator),
                 now=NOW,
             ).proposal
 

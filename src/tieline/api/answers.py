@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from tieline.casework import CaseSummary
 from tieline.governance import Proposal
 from tieline.posting import StandingStop
+from tieline.posting.handing_over import ImportFile
 from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.deals import DealPlan
@@ -120,6 +121,12 @@ class PeriodInFlight(BaseModel):
 
 class ContractsReadiness(BaseModel):
     contracts: tuple[Readiness, ...]
+
+
+class ImportFiles(BaseModel):
+    """Files that people load while a target is down; amounts on the cover are decimal text."""
+
+    files: tuple[ImportFile, ...]
 
 
 class ContractReleased(BaseModel):

@@ -305,6 +305,7 @@ def proposals_approve(tools: Tools, proposal: str, reason: str, login: str, as_j
                 proposal_id=proposal_id,
                 reason=reason,
                 by=by,
+                connectors=system.connectors,
                 now=now,
             )
     except LookupError as error:

@@ -97,6 +97,7 @@ def _add_proposals(pages: FastAPI, *, system: System, door: Door, renderer: Rend
                 proposal_id=proposal_id,
                 reason=reason,
                 by=Decider(login=visitor.login),
+                connectors=system.connectors,
                 now=renderer.now,
             )
         return back_to(safe_address(back), done="approved")

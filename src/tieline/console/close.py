@@ -23,7 +23,9 @@ from tieline.console.tie_out import (
 )
 from tieline.console.words import READINESS
 from tieline.governance import list_audit
+from tieline.posting.handing_over import OPEN, list_files
 from tieline.reconciliation import list_differences
+from tieline.services.fallback import list_not_taken
 from tieline.services.invoice_readiness import (
     Readiness,
     ReadinessSum,
@@ -71,6 +73,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
             unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
             preflights = list_preflights(connection, now=renderer.now)
+            not_taken = list_not_taken(connection, now=renderer.now)
+            files = list_files(connection, state=OPEN)
             sums = sum_readiness(connection)
             chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(sums, lines)
             shown = [each for each in sums if _fits(each, entity, chosen)]
@@ -107,6 +111,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             unaccounted=found_unaccounted,
             differences=differences,
             unconfirmed=unconfirmed,
+            not_taken=[each for each in not_taken if entity in ("", each.entity_code)],
+            files=[each for each in files if entity in ("", each.entity_code)],
             preflights=[each for each in preflights if entity in ("", each.entity_code)],
             contracts=contracts,
             fiscal_periods=fiscal_periods,

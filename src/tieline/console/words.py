@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from tieline.services.deciding import LEAVE_OUT
+from tieline.services.fallback import MAKE as MAKE_FILE
 from tieline.services.period_close import CLOSE, REOPEN
 from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
@@ -44,6 +45,7 @@ WRITES: Mapping[str, str] = {
     "ABSENT": "Not there, will be sent",
     "CONFLICT": "{system} holds something else",
     "WITHDRAWN": "No longer wanted",
+    "HANDED_OVER": "Given to finance as file",
 }
 WRITE_KINDS: Mapping[str, str] = {
     "book": "Sent",
@@ -87,6 +89,7 @@ PROPOSALS: Mapping[str, str] = {
     REOPEN: "Open the period again",
     SAME_CLIENT_KIND: "Say which client it is",
     REPLAY_SLICE: "Send again",
+    MAKE_FILE: "Give lines to finance as a file",
     LIFT_STOP: "Let posting go on although a check is red",
 }
 PROPOSAL_STATES: Mapping[str, str] = {
@@ -165,6 +168,7 @@ _CODES: Mapping[str, str] = {
     "readiness.cases_open": "Exceptions of the contract are open",
     "posted.rejected": "The ERP refused it",
     "posted.twice": "A line stands twice in the ERP",
+    "posting.handed_over": "A file is to be loaded into the ERP",
     "preflight.red": "Something that the close needs does not work",
     "posted.unconfirmed": "Sent once, and nobody knows whether it stands",
     "posted.conflict": "The ERP holds something else",

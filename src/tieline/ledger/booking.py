@@ -105,11 +105,18 @@ def book(
     business_keys: Sequence[UUID],
     target_seconds: Sequence[int],
     now: datetime,
+    via_file_id: UUID | None = None,
 ) -> int:
     """Book ledger lines for effects that were just confirmed; return how many.
 
-    ``target_seconds`` is what the target stored for each key, 0 for a void.
+    ``target_seconds`` is what the target stored for each key, 0 for a void; ``via_file_id`` names
+    the file from which people loaded them.
     """
-    values = {"keys": list(business_keys), "target_seconds": list(target_seconds), "now": now}
+    values = {
+        "keys": list(business_keys),
+        "target_seconds": list(target_seconds),
+        "now": now,
+        "via_file_id": via_file_id,
+    }
     booked = connection.execute(_BOOK, values).rowcount
     return booked + connection.execute(_REVERSE, values).rowcount

@@ -257,6 +257,9 @@ def _decide_one(
     (line,) = news
     assert line.business_key is not None
     own = [each for each in effects if each["business_key"] == line.business_key]
+    if own and own[0]["state"] == states.HANDED_OVER:
+        # It was loaded from a file, which is asked about for itself.
+        return
     verdict = _fitting(line, wanted, own)
     if own and own[0]["state"] in (states.CONFIRMED, states.CONFLICT, states.WITHDRAWN):
         # Here it was taken back, given up or left to a person, and there it stands.

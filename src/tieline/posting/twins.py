@@ -28,7 +28,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Twin:
-    """A line that stands more than once in its target, with the codes of all of them."""
+    """A line that stands more than once in its target, with the codes of all of them.
+
+    ``is_from_file`` where people had loaded it from a file.
+    """
 
     business_key: UUID
     target_connection: str
@@ -36,6 +39,7 @@ class Twin:
     target_codes: tuple[str, ...]
     seconds: int
     found_at: datetime
+    is_from_file: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,7 @@ class TwinFinder:
 def list_twins(connection: Connection[Row]) -> tuple[Twin, ...]:
     """Return the lines that stand more than once."""
     rows = connection.execute(
-        "SELECT business_key, target_connection, entity_code, target_codes, seconds, found_at"
+        "SELECT business_key, target_connection, entity_code, target_codes, seconds, found_at, is_from_file"
         " FROM late_twin WHERE gone_at IS NULL ORDER BY target_connection, entity_code, business_key"
     ).fetchall()
     return tuple(Twin(**{**row, "target_codes": tuple(row["target_codes"])}) for row in rows)
@@ -117,7 +121,7 @@ def _due(connection: Connection[Row], target: str, patience_seconds: int) -> lis
          ORDER BY settled_at LIMIT %(limit)s)
         UNION ALL
         (SELECT business_key, entity_code FROM late_twin
-         WHERE target_connection = %(target)s AND gone_at IS NULL LIMIT %(limit)s)
+         WHERE target_connection = %(target)s AND gone_at IS NULL AND NOT is_from_file LIMIT %(limit)s)
         """,
         {"target": target, "patience": patience_seconds, "limit": _LINES_MAX},
     ).fetchall()
@@ -139,7 +143,7 @@ def _record(
     )
     connection.execute(
         "UPDATE late_twin SET gone_at = %s WHERE business_key = ANY (%s) AND gone_at IS NULL"
-        " AND NOT business_key = ANY (%s)",
+        " AND NOT is_from_file AND NOT business_key = ANY (%s)",
         (now, list(asked), list(twins)),
     )
     for key, lines in twins.items():

@@ -9,6 +9,6 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT true AS is_moving FROM effect e
     WHERE e.project_id = x.our_id AND e.noun = 'time_line' AND e.target_connection = %(target)s
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING') LIMIT 1
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'HANDED_OVER') LIMIT 1
 ) m ON true
 WHERE x.connection_key = %(target)s AND x.noun = 'project' AND x.superseded_at IS NULL

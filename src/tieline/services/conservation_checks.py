@@ -342,15 +342,16 @@ def _incident(key: tuple[str, str, str], found: Sequence[Standing]) -> CaseReque
 
 
 def _twin_incidents(twins: Sequence[Twin]) -> list[CaseRequest]:
-    by_place: dict[tuple[str, str], list[Twin]] = {}
+    by_place: dict[tuple[str, str, bool], list[Twin]] = {}
     for twin in twins:
-        by_place.setdefault((twin.target_connection, twin.entity_code), []).append(twin)
+        place = (twin.target_connection, twin.entity_code, twin.is_from_file)
+        by_place.setdefault(place, []).append(twin)
     return [
         CaseRequest(
             reason=STANDS_TWICE,
             owner_queue="integration",
             thing_kind="target",
-            thing_key=f"{target}:{entity_code}",
+            thing_key=f"{target}:{entity_code}" + (":file" if is_from_file else ""),
             entity_code=entity_code,
             members=tuple(
                 CaseMember(
@@ -360,16 +361,27 @@ def _twin_incidents(twins: Sequence[Twin]) -> list[CaseRequest]:
                 )
                 for twin in found[:_TWINS_MAX]
             ),
-            details={
-                "problem": f"{len(found)} lines stand more than once in {target}: it stored the first try"
-                " later than its connection declares",
-                "fix": "Delete one of the named documents of each line there, and raise the connection's"
-                " settle_seconds.",
-            },
+            details=_told_of_twins(target, len(found), is_from_file=is_from_file),
             is_incident=True,
         )
-        for (target, entity_code), found in sorted(by_place.items())
+        for (target, entity_code, is_from_file), found in sorted(by_place.items())
     ]
+
+
+def _told_of_twins(target: str, lines: int, *, is_from_file: bool) -> dict[str, str]:
+    if is_from_file:
+        return {
+            "problem": f"{lines} lines stand more than once in {target}: a file was loaded twice, or"
+            " after its lines had been given free",
+            "fix": "Delete one of the named documents of each line there; nothing of them is sent or"
+            " believed until one stands.",
+        }
+    return {
+        "problem": f"{lines} lines stand more than once in {target}: it stored the first try"
+        " later than its connection declares",
+        "fix": "Delete one of the named documents of each line there, and raise the connection's"
+        " settle_seconds.",
+    }
 
 
 def _hours(seconds: int) -> str:

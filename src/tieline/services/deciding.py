@@ -28,7 +28,8 @@ from tieline.governance import (
 from tieline.kernel.errors import UserMistake
 from tieline.policy import approve_release, reject_release
 from tieline.runtime.database import Database
-from tieline.services import period_close
+from tieline.sdk.directory import Connectors
+from tieline.services import fallback, period_close
 from tieline.services.installation import entity_codes
 from tieline.services.replaying import REPLAY_SLICE, carry_out_replay
 from tieline.services.same_client import SAME_CLIENT, carry_out_same_client
@@ -154,7 +155,13 @@ def database_of(system: System, *, proposal_id: UUID, entities: Collection[str])
 
 
 def approve_and_carry_out(
-    connection: Connection[Row], *, proposal_id: UUID, reason: str, by: Decider, now: datetime
+    connection: Connection[Row],
+    *,
+    proposal_id: UUID,
+    reason: str,
+    by: Decider,
+    connectors: Connectors,
+    now: datetime,
 ) -> Approved:
     """Agree to a proposal as the second person, and do what it asks for.
 
@@ -169,9 +176,12 @@ def approve_and_carry_out(
         now=now,
         through=by.through,
     )
-    if proposal.kind not in _CARRIED_OUT:
+    if proposal.kind == fallback.MAKE:
+        things = fallback.carry_out_make(connection, proposal, now, connectors)
+    elif proposal.kind in _CARRIED_OUT:
+        things = _CARRIED_OUT[proposal.kind](connection, proposal, now)
+    else:
         raise UserMistake(f"a proposal of the kind {proposal.kind} cannot be carried out here")
-    things = _CARRIED_OUT[proposal.kind](connection, proposal, now)
     return Approved(proposal=proposal, things=things)
 
 
@@ -213,7 +223,7 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     REPLAY_SLICE: carry_out_replay,
 }
 # The register and what is sent are the worker's: no page changes them but through an approved proposal.
-_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP})
+_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP, fallback.MAKE})
 
 
 # -- releases of rules -----------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from psycopg import Connection
 
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
+from tieline.posting.handing_over import forget_content
 from tieline.register import email_key, erase_person
 
 Row = dict[str, Any]
@@ -44,6 +45,7 @@ def erase(connection: Connection[Row], *, who: str, by: str, reason: str, now: d
         raise UserMistake("say why the person is erased, such as the request's number")
     person_id = _find(connection, who)
     counts = erase_person(connection, person_id=person_id)
+    forget_content(connection, person_id=person_id)
     record_audit(
         connection,
         actor=by,

@@ -32,6 +32,7 @@ MOVING: Mapping[str, str] = {
     "pending": "waiting to be sent",
     "leaving": "being taken back",
     "held": "in need of attention",
+    "handed_over": "given to finance as a file",
     "released": "released and not invoiced",
 }
 _SECONDS_PER_HOUR = 3600

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -130,9 +130,20 @@ class Preflights:
         if address.startswith("https://"):
             tried.append(_certificate(key, address, until=row["cut_off_at"]))
         if needed["kind"] == "erp":
+            tried = [self._with_way_out(each) for each in tried]
             tried += self._target(key, row)
             tried.append(self._forecast(key, row))
         return tried
+
+    def _with_way_out(self, tried: Tried) -> Tried:
+        # What does not depend on the target at all is worth saying before it is needed.
+        key = tried.connection_key
+        if tried.is_good or key is None:
+            return tried
+        if not hasattr(self.connectors.get(connection_key=key), "import_layout"):
+            return tried
+        told = f"{tried.fix} If it stays down: tieline fallback make --target {key}.".strip()
+        return replace(tried, fix=told)
 
     def _check(self, key: str) -> CheckReport | TielineError:
         connector = self.connectors.get(connection_key=key)

@@ -12,6 +12,7 @@ from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Hand
 from tieline.runtime.worker import Job
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
+from tieline.services.fallback import Fallback
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
 from tieline.services.message_desk import SEND_NOTICE
@@ -121,6 +122,9 @@ class Workday:
                 function=self.standing_checks().look,
             ),
             Job(name="twins", interval_seconds=_CHECKS_SECONDS, function=self._checks().find_twins),
+            Job(
+                name="fallback", interval_seconds=_CHECKS_SECONDS, function=self.fallback().look_due
+            ),
             Job(
                 name="preflight",
                 interval_seconds=_PREFLIGHT_SECONDS,
@@ -249,6 +253,14 @@ class Workday:
             connectors=self.system.connectors,
             clock=self.system.clock,
             home=self.system.settings.home,
+        )
+
+    def fallback(self) -> Fallback:
+        """Return what asks about files that people load."""
+        return Fallback(
+            database=self.system.database,
+            connectors=self.system.connectors,
+            clock=self.system.clock,
         )
 
     def telling(self) -> Telling:

@@ -177,7 +177,7 @@ considered AS (
     FROM (SELECT DISTINCT entry_id FROM considered) c
     CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = c.entry_id OFFSET 0) e
     WHERE e.noun = 'time_line' AND e.kind = 'book'
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT')
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state = 'CONFIRMED')
     GROUP BY e.entry_id
@@ -261,7 +261,7 @@ considered AS (
     FROM stored_member m
     CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = m.entry_id OFFSET 0) e
     WHERE e.noun = 'time_line' AND e.kind = 'book'
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT')
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state = 'CONFIRMED')
 ), member AS (
@@ -306,7 +306,7 @@ considered AS (
     WHERE e.project_id IN (SELECT p.project_id FROM project p WHERE p.contract_id IN (
               SELECT contract_id FROM counted WHERE cap_amount IS NOT NULL))
       AND e.noun = 'time_line' AND e.kind = 'book'
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT')
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state = 'CONFIRMED')
     GROUP BY v.contract_id

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import io
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 
 from tests.promises.connectors.test_promises import PACKAGES
+from tests.support.books_desk import BooksDesk
 from tieline.canonical import TimeLineCommand
 from tieline.posting.import_file import checksum_of, unsafe_words, write_rows
-from tieline.proof.books import PACKAGES as BOOKS
-from tieline.sandbox.books import Books
-from tieline.sandbox.wire import Request
-from tieline.sdk import Connection, ImportLine
+from tieline.sdk import ImportLine
 from tieline.sdk.promises import load_subject
 
 NOWHERE = "http://127.0.0.1:9"
@@ -43,46 +37,13 @@ LINES = [
 ]
 
 
-class _Desk:
-    """Books in memory, and somebody who sends them a file."""
-
-    def __init__(self, profile: str) -> None:
-        self.books = Books(profile=profile, token="t", journal=io.StringIO())
-        module = importlib.import_module(BOOKS["books_" + profile.partition("-")[0]] + ".connector")
-        self.connector = module.build(
-            Connection(
-                connection_key="erp",
-                base_url="http://books.example",
-                config={"has_references": profile != "naive-erp"},
-                secrets={"token": "t"},
-                allowed_hosts=frozenset({"books.example"}),
-            ),
-            transport=httpx.MockTransport(self._answer),
-        )
-
-    def load(self, content: bytes) -> int:
-        return self._ask("POST", "/v1/import", content)[0]
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        status, body = self._ask(request.method, request.url.raw_path.decode(), request.content)
-        return httpx.Response(
-            status, stream=httpx.ByteStream(body), headers={"content-type": "application/json"}
-        )
-
-    def _ask(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
-        headers = {"authorization": "Bearer t"}
-        request = Request(method=method, target=target, headers=headers, body=body)
-        answer = asyncio.run(self.books.answer(request))
-        return answer.status, answer.body
-
-
 def _line(command: TimeLineCommand) -> ImportLine:
     return ImportLine(command=command, employee_code="E-1", work_code="T-1", task_key=None)
 
 
 def _loaders() -> dict[str, Any]:
     built = {package: load_subject(package).build(base_url=NOWHERE) for package in PACKAGES}
-    built["tieline.proof.books"] = _Desk("unique").connector
+    built["tieline.proof.books"] = BooksDesk("unique").connector
     return {name: each for name, each in built.items() if hasattr(each, "import_layout")}
 
 
@@ -116,7 +77,7 @@ class TestBooks:
     def test_load_a_file_as_sent_and_show_what_a_second_time_makes(
         self, profile: str, second: int, stands: int
     ) -> None:
-        desk = _Desk(profile)
+        desk = BooksDesk(profile)
         content = _content(desk)
 
         assert desk.load(content) == 200
@@ -125,20 +86,20 @@ class TestBooks:
         assert len(_found(desk)) == stands
 
     def test_load_no_part_of_a_file(self) -> None:
-        desk = _Desk("unique")
+        desk = BooksDesk("unique")
 
         assert desk.load(_content(desk).replace(b"3600", b"3.6e3")) == 422
         assert _found(desk) == []
 
     def test_that_keep_no_references_get_no_file(self) -> None:
-        assert not hasattr(_Desk("naive-erp").connector, "import_layout")
+        assert not hasattr(BooksDesk("naive-erp").connector, "import_layout")
 
 
-def _content(desk: _Desk) -> bytes:
+def _content(desk: BooksDesk) -> bytes:
     rows: Sequence[Any] = [desk.connector.import_row(line=_line(each)) for each in LINES]
     return write_rows(layout=desk.connector.import_layout(), rows=rows)
 
 
-def _found(desk: _Desk) -> list[Any]:
+def _found(desk: BooksDesk) -> list[Any]:
     stored = desk.connector.find_loaded(entity_code="HR-DE", lines=LINES, since=datetime.now(UTC))
     return [line.content() for line in stored]

@@ -1,6 +1,6 @@
 """The close: the line that adds up, what stands before each invoice, releasing and drafting."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -10,6 +10,7 @@ from tieline.api.answers import (
     Close,
     ContractReleased,
     ContractsReadiness,
+    ImportFiles,
     InvoiceAsked,
     Revenue,
     TieOut,
@@ -19,6 +20,7 @@ from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.api.problems import unknown_is_404
 from tieline.governance import ApiCaller
+from tieline.posting.handing_over import FILES_PAGE_MAX, list_files
 from tieline.reconciliation import list_checks, list_differences
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
@@ -57,6 +59,17 @@ def close_routes(doors: Doors) -> APIRouter:
         with doors.sight(caller) as connection:
             found = list_readiness(connection, period_code=period_code, entity_code=entity_code)
         return ContractsReadiness(contracts=found)
+
+    @routes.get("/v1/import-files", responses=problems(401, 403))
+    def import_files(
+        caller: Annotated[ApiCaller, Depends(reader)],
+        state: Literal["open", "settled", "withdrawn"] | None = None,
+        limit: Annotated[int, Query(ge=1, le=FILES_PAGE_MAX)] = 100,
+    ) -> ImportFiles:
+        """List the files that people load by hand, and what became of their lines."""
+        with doors.sight(caller) as connection:
+            found = list_files(connection, state=state, limit=limit)
+        return ImportFiles(files=found)
 
     @routes.post(
         "/v1/contracts/{contract_id}/periods/{period_code}:release",

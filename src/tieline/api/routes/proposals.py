@@ -66,6 +66,7 @@ def proposal_routes(doors: Doors) -> APIRouter:
                 proposal_id=proposal_id,
                 reason=body.reason,
                 by=change.by,
+                connectors=doors.system.connectors,
                 now=change.now,
             )
             return ProposalDecided(

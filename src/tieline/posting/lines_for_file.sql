@@ -1,0 +1,68 @@
+-- Lines of a target and legal entity that may go into a file: never one that is being sent or may have been. The
+-- gate is that of sending; whoever is being sent or judged at this moment is passed over. Codes are those that were
+-- last read from the target itself: it may be down.
+WITH candidate AS MATERIALIZED (
+    SELECT e.business_key
+    FROM effect e
+    JOIN fiscal_period p ON p.period_id = e.period_id AND p.state = 'open'
+    CROSS JOIN LATERAL (
+        SELECT v.contract_id, v.work_date, v.neighbor_keys
+        FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id
+        WHERE t.entry_id = e.entry_id AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
+        OFFSET 0
+    ) v
+    WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s
+      AND (%(period_code)s::text IS NULL OR p.period_code = %(period_code)s)
+      AND e.noun = 'time_line' AND e.kind = 'book' AND e.state IN ('PLANNED', 'ABSENT')
+      AND e.planned_at <= %(planned_by)s
+      AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
+      AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
+      AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
+                                                     e.project_id, e.noun))
+      -- After a restore what goes out was asked about first, and nothing of the hour stands unsettled.
+      AND NOT EXISTS (SELECT FROM restoration r WHERE r.phase <> 'over' AND (
+              NOT EXISTS (SELECT FROM restored_ask a WHERE a.restoration_id = r.restoration_id
+                          AND a.entry_id = e.entry_id AND a.entity_code = e.entity_code)
+              OR EXISTS (SELECT FROM restored_write w WHERE w.restoration_id = r.restoration_id
+                         AND w.entry_id = e.entry_id AND w.settled_at IS NULL)))
+    ORDER BY e.work_class, e.deadline_at, e.planned_at, e.business_key
+    LIMIT %(limit)s
+), due AS (
+    SELECT e.business_key, e.entity_code, e.seconds, e.amount, e.currency, e.deadline_at, e.period_id, e.entry_id,
+           e.entry_version, v.person_id, v.contract_line_id, v.project_id, v.work_date
+    FROM candidate c
+    JOIN effect e ON e.business_key = c.business_key
+    JOIN time_entry t ON t.entry_id = e.entry_id
+    JOIN verdict v ON v.verdict_id = e.verdict_id
+    JOIN fiscal_period p ON p.period_id = e.period_id
+    WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
+      AND p.state = 'open'
+    FOR UPDATE OF e, t SKIP LOCKED
+)
+SELECT d.business_key, d.entity_code, d.seconds, d.amount, d.currency, d.deadline_at, d.work_date,
+       p.period_code, j.project_code, n.text AS narrative, person.source_ref AS person_code,
+       task.source_ref AS task_code, known.employee_code, known.work_code, known.task_key
+FROM due d
+JOIN fiscal_period p ON p.period_id = d.period_id
+JOIN project j ON j.project_id = d.project_id
+JOIN time_entry_version w ON w.entry_id = d.entry_id AND w.version = d.entry_version
+LEFT JOIN narrative n USING (narrative_id)
+JOIN crosswalk person ON person.connection_key = %(target)s AND person.noun = 'employee'
+    AND person.our_id = d.person_id AND person.scope = d.entity_code AND person.superseded_at IS NULL
+    AND daterange(person.starts_on, person.ends_on) @> d.work_date
+JOIN crosswalk task ON task.connection_key = %(target)s AND task.noun = 'erp_task'
+    AND task.our_id = d.contract_line_id AND task.scope IN ('', d.project_id::text) AND task.superseded_at IS NULL
+    AND daterange(task.starts_on, task.ends_on) @> d.work_date
+CROSS JOIN LATERAL (
+    SELECT (SELECT s.data ->> 'employee_code' FROM source_version s
+            WHERE s.connection_key = c.connection_key AND s.source_epoch = c.source_epoch AND s.noun = 'Person'
+              AND s.source_ref = person.source_ref AND s.is_newest LIMIT 1) AS employee_code,
+           (SELECT s.data ->> 'code' FROM source_version s
+            WHERE s.connection_key = c.connection_key AND s.source_epoch = c.source_epoch AND s.noun = 'WorkItem'
+              AND s.data ->> 'kind' = 'task' AND s.source_ref = task.source_ref AND s.is_newest LIMIT 1) AS work_code,
+           (SELECT x.business_key FROM effect x
+            WHERE x.target_connection = c.connection_key AND x.noun = 'task' AND x.target_code = task.source_ref
+              AND x.kind = 'write' AND x.state = 'CONFIRMED' LIMIT 1) AS task_key
+    FROM connection c WHERE c.connection_key = %(target)s
+) known
+ORDER BY d.work_date, person.source_ref, task.source_ref, d.business_key
