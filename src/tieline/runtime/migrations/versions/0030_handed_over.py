@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0029_handed_over"
-down_revision = "0028_line_documents"
+revision = "0030_handed_over"
+down_revision = "0029_line_documents"
 branch_labels = None
 depends_on = None
 
