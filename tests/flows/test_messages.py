@@ -286,6 +286,19 @@ class TestTheDigest:
         # Whoever owns nothing hears nothing.
         assert sink.to(RUNNERS) == sink.to(BEA) == []
 
+    def test_says_alike_cases_in_one_line(self, town: Town, sink: MailSink) -> None:
+        with town.database.transaction() as connection:
+            connection.execute("UPDATE case_file SET reason = 'time.task_unknown'")
+            connection.execute("UPDATE case_file SET assigned_to = NULL, entity_code = 'DE'")
+        town.at(minutes=60).run()
+
+        (mail,) = [mail for mail in sink.to(TEAM) if mail["Subject"].startswith("DE ")]
+        (line,) = [line for line in text_of(mail).splitlines() if line.startswith("- ")]
+        assert line.endswith(", 3 cases, 3.00 h, EUR 375.00, GBP 75.00")
+        assert f"{WEB}/exceptions?reason=time.task_unknown&queue=delivery&entity=DE" in text_of(
+            mail
+        )
+
     def test_goes_to_the_deputy_on_the_days_they_stand_in(self, town: Town, sink: MailSink) -> None:
         stand_in = StandIn(
             owner="person:ann",

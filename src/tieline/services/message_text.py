@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ from tieline.notices import person_owner, queue_owner
 from tieline.posting.unconfirmed import Unconfirmed
 from tieline.services.period_close import MOVING, InFlight
 
-CASES_SHOWN_MAX = 10
+CAUSES_SHOWN_MAX = 10
 _TIMES = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -111,7 +112,8 @@ def write_escalation(
     lines = [_for(owner), "", f"{closes}: {until(deadline.cut_off_at, now)}."]
     if pile.cases:
         lines += ["", f"In the way: {_joined(_counted(pile.cases), worth)}."]
-        lines += _cases(pile.cases, owner=owner, speech=speech)
+        shown, left_out = _causes(pile.cases, owner=owner, room=CAUSES_SHOWN_MAX, speech=speech)
+        lines += [*shown, *_more(left_out, owner=owner, speech=speech)]
     if waiting:
         lines += ["", "Still under way:"]
         lines += [f"- {_moving(each)}" for each in waiting]
@@ -148,43 +150,74 @@ def write_digest(
     cases = [case for pile in piles for case in pile.cases]
     told = _joined(_counted(cases), say_worth(worth))
     lines = [_for(owner), "", f"Waits for you: {told}."]
-    room = CASES_SHOWN_MAX
+    room, more = CAUSES_SHOWN_MAX, 0
     for pile in piles:
         head = when(pile.due_at, pile.zone) if pile.due_at else "Without a deadline"
         if pile.due_at:
             head = f"Due {head} ({until(pile.due_at, now)})"
         where = f", {pile.entity_code}" if pile.entity_code else ""
         lines += ["", f"{head}{where}: {_joined(_counted(pile.cases), say_worth(pile.worth))}"]
-        lines += [line for case in pile.cases[:room] for line in _case(case, speech)]
-        room = max(0, room - len(pile.cases))
-    lines += _more(len(cases) - CASES_SHOWN_MAX, owner=owner, speech=speech)
+        shown, left_out = _causes(pile.cases, owner=owner, room=room, speech=speech)
+        lines += shown
+        room = max(0, room - len(_by_reason(pile.cases)))
+        more += left_out
+    lines += _more(more, owner=owner, speech=speech)
     return f"Waits for you: {told}", "\n".join([*lines, ""])
 
 
-def _cases(cases: Sequence[OwedCase], *, owner: str, speech: Speech) -> list[str]:
-    lines = [line for case in cases[:CASES_SHOWN_MAX] for line in _case(case, speech)]
-    return lines + _more(len(cases) - CASES_SHOWN_MAX, owner=owner, speech=speech)
+def _causes(
+    cases: Sequence[OwedCase], *, owner: str, room: int, speech: Speech
+) -> tuple[list[str], int]:
+    """Return what cases are about, alike ones together, and how many cases found no room."""
+    groups = _by_reason(cases)
+    lines = [line for alike in groups[:room] for line in _cause(alike, owner, speech)]
+    return lines, sum(len(alike) for alike in groups[room:])
 
 
-def _case(case: OwedCase, speech: Speech) -> list[str]:
-    worth = Worth(
-        seconds=case.seconds, unpriced_seconds=case.unpriced_seconds, amounts=case.amounts
-    )
-    name = speech.say_reason(case.reason, case.details).rstrip(".")
-    line = "- " + _joined(name, say_worth(worth))
+def _by_reason(cases: Sequence[OwedCase]) -> list[list[OwedCase]]:
+    groups: dict[str, list[OwedCase]] = {}
+    for case in cases:
+        groups.setdefault(case.reason, []).append(case)
+    return list(groups.values())
+
+
+def _cause(alike: Sequence[OwedCase], owner: str, speech: Speech) -> list[str]:
+    first = alike[0]
+    name = speech.say_reason(first.reason, first.details).rstrip(".")
+    count = _counted(alike) if len(alike) > 1 else ""
+    line = f"- {_joined(name, count, say_worth(_together(alike)))}"
     if not speech.web_url:
-        return [f"{line} (case {case.case_id})"]
-    return [line, f"  {speech.web_url}/exceptions/{case.case_id}"]
+        return [line]
+    if len(alike) == 1:
+        return [line, f"  {speech.web_url}/exceptions/{first.case_id}"]
+    words = {"reason": first.reason, **_mine(owner)}
+    if first.entity_code is not None:
+        words["entity"] = first.entity_code
+    return [line, f"  {speech.web_url}/exceptions?{urlencode(words)}"]
+
+
+def _together(alike: Sequence[OwedCase]) -> Worth:
+    # An hour waits for one cause once, so that alike cases can be added.
+    amounts: dict[str, Decimal] = {}
+    for each in (amount for case in alike for amount in case.amounts):
+        amounts[each.currency] = amounts.get(each.currency, Decimal(0)) + each.amount
+    return Worth(
+        seconds=sum(case.seconds for case in alike),
+        unpriced_seconds=sum(case.unpriced_seconds for case in alike),
+        amounts=tuple(Money(amount=amounts[name], currency=name) for name in sorted(amounts)),
+    )
 
 
 def _more(cases: int, *, owner: str, speech: Speech) -> list[str]:
-    if cases <= 0:
+    if not cases:
         return []
+    where = f": {speech.web_url}/exceptions?{urlencode(_mine(owner))}" if speech.web_url else "."
+    return [f"And {cases} more{where}"]
+
+
+def _mine(owner: str) -> dict[str, str]:
     kind, _, name = owner.partition(":")
-    word = "owner" if kind == "person" else "queue"
-    if not speech.web_url:
-        return [f"And {cases} more."]
-    return [f"And {cases} more: {speech.web_url}/exceptions?{word}={quote(name)}"]
+    return {"owner" if kind == "person" else "queue": name}
 
 
 def _for(owner: str) -> str:

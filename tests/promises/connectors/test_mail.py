@@ -75,6 +75,14 @@ class TestMail:
         assert content.startswith(NOTICE.text)
         assert content.endswith(f"{NOTICE.acknowledge_url}\n")
 
+    def test_keeps_a_long_subject_whole(self, sink: MailSink) -> None:
+        subject = "DE 2026-10: 1 h 00 min to the cut-off, " + "EUR 2,610.00, " * 10 + "all"
+
+        connector(sink).send(notice=replace(NOTICE, subject=subject))
+
+        (mail,) = sink.mails
+        assert mail["Subject"] == subject
+
     def test_is_the_same_mail_when_it_is_sent_again(self, sink: MailSink) -> None:
         sink.answers = [LOST]
 

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from functools import cache
 from urllib.parse import urlsplit
 
-from tieline.connectors.mail.message import is_address, write_mail
+from tieline.connectors.mail.message import as_sent, is_address, write_mail
 from tieline.kernel.errors import AskPerson, NotExecuted, OutcomeUnknown, Refused, TielineError
 from tieline.sdk import (
     Capabilities,
@@ -71,7 +71,7 @@ class MailConnector:
             if self.connection.before_write is not None:
                 self.connection.before_write()
             try:
-                code, _ = server.data(mail.as_bytes())
+                code, _ = server.data(as_sent(mail))
             except smtplib.SMTPDataError as error:
                 # The server answered before the mail was handed over: it has not got it.
                 raise self._error(error.smtp_code, "the mail") from None

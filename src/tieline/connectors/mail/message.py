@@ -12,6 +12,7 @@ from tieline.kernel.errors import AskPerson
 from tieline.sdk import Notice
 
 SUBJECT_CHARACTERS_MAX = 200
+_LINE_MAX = 998
 # Narrower than what mail allows: no quotes, no comments, no lists, and so nothing that ends a header.
 _ADDRESS = re.compile(
     r"(?P<name>[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64})@(?P<domain>[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*)"
@@ -44,6 +45,13 @@ def write_mail(notice: Notice, *, sender: str) -> EmailMessage:
         mail["Importance"] = "high"
     mail.set_content(_body(notice), cte="quoted-printable")
     return mail
+
+
+def as_sent(mail: EmailMessage) -> bytes:
+    """Return a mail as it goes over the wire."""
+    # Folding may leave the first line of a header empty, which not every mail program reads.
+    is_plain = str(mail["Subject"]).isascii()
+    return mail.as_bytes(policy=SMTP.clone(max_line_length=_LINE_MAX) if is_plain else SMTP)
 
 
 def one_line(text: str) -> str:
