@@ -21,6 +21,7 @@ _CONSOLE = SOURCE / "console"
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<address>[^)\s]+)\)")
 _CODE = re.compile(r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)", re.DOTALL)
 _HEADING = re.compile(r"#{1,6} +(?P<title>.+?) *#*")
+_NAMED = re.compile(r'<a id="([^"]+)"></a>')
 _PATH = re.compile(r"[\w.-]+(/[\w.*-]+)+/?")
 _SETTING = re.compile(r"\bTIELINE_[A-Z_]*[A-Z]_?(?![A-Z])")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
@@ -112,6 +113,7 @@ def _anchors_in(target: Path, document: Document) -> frozenset[str]:
 def _anchors(prose: Iterable[str]) -> Iterator[str]:
     seen: dict[str, int] = {}
     for line in prose:
+        yield from _NAMED.findall(line)
         heading = _HEADING.fullmatch(line)
         if heading is None:
             continue

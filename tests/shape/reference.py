@@ -105,6 +105,7 @@ def _reasons() -> Iterator[str]:
     yield "# Reasons and rules"
     yield ""
     yield "Codes are for ever: they are added, never renamed and never used again for something else."
+    yield "Incidents and messages have a page of their own: [what each alarm means](../operate/alarms.md)."
     yield ""
     yield "## Rules about hours"
     yield ""
@@ -114,7 +115,7 @@ def _reasons() -> Iterator[str]:
         ("Code", "Severity", "Queue", "What is wrong", "What to do", "Must be true", "Source"),
         [
             (
-                f"`{rule.code}`",
+                _anchored(rule.code),
                 rule.severity,
                 rule.owner_queue,
                 rule.message,
@@ -137,7 +138,7 @@ def _reasons() -> Iterator[str]:
     yield from _table(
         ("Code", "Severity", "Queue", "What is wrong", "What to do"),
         [
-            (f"`{each.code}`", each.severity, each.owner_queue, each.message, each.fix_hint)
+            (_anchored(each.code), each.severity, each.owner_queue, each.message, each.fix_hint)
             for each in PROVISIONING_CHECKS
         ],
     )
@@ -146,19 +147,26 @@ def _reasons() -> Iterator[str]:
     yield ""
     yield from _table(
         ("Code", "Weight", "Queue", "What to do"),
-        [(f"`{each.code}`", each.weight, each.owner_queue, each.fix) for each in READINESS_CHECKS],
+        [
+            (_anchored(each.code), each.weight, each.owner_queue, each.fix)
+            for each in READINESS_CHECKS
+        ],
     )
     yield ""
     yield "Not checked for want of data, and counted:"
     yield ""
-    yield from _table(("Code", "Why"), [(f"`{code}`", text) for code, text in NOT_CHECKED])
+    yield from _table(("Code", "Why"), [(_anchored(code), text) for code, text in NOT_CHECKED])
     yield ""
     yield "## Other reasons and problem codes"
     yield ""
     others = words()["reasons"] | words()["composed"]
     yield from _table(
-        ("Code", "What it says"), [(f"`{code}`", text) for code, text in sorted(others.items())]
+        ("Code", "What it says"), [(_anchored(code), text) for code, text in sorted(others.items())]
     )
+
+
+def _anchored(code: str) -> str:
+    return f'<a id="{code}"></a>`{code}`'
 
 
 def _unless_always(applies_when: str) -> str:

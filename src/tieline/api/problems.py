@@ -78,7 +78,10 @@ def problem_response(
         trace_id=correlation_id(),
     )
     return JSONResponse(
-        document.model_dump(), status_code=status, media_type=MEDIA_TYPE, headers=headers
+        document.model_dump(),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers={"Link": f'</guide/reference/reasons#{code}>; rel="help"', **(headers or {})},
     )
 
 

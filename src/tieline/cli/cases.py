@@ -80,6 +80,7 @@ def show(tools: Tools, case_id: str, as_json: bool) -> int:
     show_facts({"case": detail.case}, as_json=False)
     for each in unconfirmed:
         click.echo(each.text)
+    click.echo(f"What it means: docs/reference/reasons.md#{detail.case.reason}")
     show_table(
         title="Members",
         columns=("Kind", "Record", "Hours", "Amount", "Left"),

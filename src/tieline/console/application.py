@@ -21,6 +21,7 @@ from tieline.console import (
     connections,
     entrance,
     exceptions,
+    guide,
     overview,
     periods,
     seen,
@@ -74,6 +75,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
     connections.add_routes(pages, system=system, door=door, renderer=renderer)
     seen.add_routes(pages, system=system, renderer=renderer)
+    guide.add_routes(pages, door=door, renderer=renderer)
     approvals.add_routes(pages, system=system, door=door, renderer=renderer)
     pages.mount("/static", StaticFiles(directory=_STATIC))
     if assets.folder is not None:

@@ -33,6 +33,7 @@ _NAVIGATION = (
     ("/trace", "Trace"),
     ("/connections", "Connections"),
     ("/approvals", "Approvals"),
+    ("/guide", "Guide"),
 )
 _HEADERS: Mapping[str, str] = {
     "content-security-policy": (

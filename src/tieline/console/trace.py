@@ -142,6 +142,7 @@ class ShownStep:
     facts: tuple[tuple[str, str], ...]
     ids: tuple[tuple[str, str], ...]
     link: str | None
+    guide: str
     hour: str
     case: str
 
@@ -204,6 +205,9 @@ def _shown(step: Step, names: Mapping[str, str]) -> ShownStep:
         facts=tuple(_facts(facts)),
         ids=tuple(_ids(facts)),
         link=step.link if step.link and step.link.startswith(_SCHEMES) else None,
+        guide=f"/guide/operate/states#{str(facts['state']).lower()}"
+        if step.what == "written"
+        else "",
         hour=str(facts["entry_id"])
         if step.what in ("made of", "holds") and "entry_id" in facts
         else "",
