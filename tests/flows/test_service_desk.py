@@ -55,7 +55,7 @@ class TestMessages:
         # first question after it is refused; two more come with the three requests of the first step,
         # and at later steps as many comments.
         _fault(desk, "answer_lost", 1)
-        _fault(desk, "rate_limit_429", 1, method="GET", path=r"/request\?", retry_after_seconds=1)
+        _fault(desk, "refuse_503_before", 1, method="GET", path=r"/request\?")
         _fault(desk, "truncated_body", 3)
         _fault(desk, "rate_limit_429", 4, retry_after_seconds=1)
         _fault(desk, "refuse_503_before", 7)
@@ -74,7 +74,7 @@ class TestMessages:
         assert _injected(desk) == {
             "answer_lost": 1,
             "late_commit": 1,
-            "rate_limit_429": 2,
-            "refuse_503_before": 1,
+            "rate_limit_429": 1,
+            "refuse_503_before": 2,
             "truncated_body": 1,
         }
