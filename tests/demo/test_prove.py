@@ -77,6 +77,21 @@ class TestProve:
         assert sum(figures["faults_injected"].values()) > 0
         assert "Nothing was lost and nothing stands twice." in proof.page
 
+    def test_holds_with_the_real_erp(self, home: Path) -> None:
+        proof = prove(
+            home, *("--erp", "tryton", "--entries", "200", "--kills", "1", "--zombies", "0"),
+            *("--workers", "2", "--seed", "5"),
+        )  # fmt: skip
+
+        figures = proof.figures
+        assert proof.code == 0, proof.words
+        assert (figures["lost"], figures["duplicated"], figures["money_difference"]) == (
+            0,
+            0,
+            "0.00",
+        )
+        assert figures["acknowledged"] == figures["posted"] == 200
+
     def test_finds_what_goes_wrong_without_a_safety(self, home: Path) -> None:
         proof = prove(
             home, *("--entries", "400", "--kills", "0", "--zombies", "0"),
@@ -95,6 +110,8 @@ class TestMistakes:
         [
             (("--profile", "magic"), "--profile is one of"),
             (("--sabotage", "luck"), "--sabotage is one of"),
+            (("--erp", "magic"), "--erp is one of"),
+            (("--erp", "tryton", "--late"), "it goes alone"),
             (("--entries", "0"), "0 is not in the range"),
         ],
     )

@@ -52,6 +52,8 @@ _WORDS = (
 @click.option(
     "--profile", help="native, upsert, unique, probe, batch or naive-erp: what the target forbids."
 )
+@click.option("--erp", default="books", show_default=True,
+              help="books, or tryton: the real ERP, in a process of its own.")  # fmt: skip
 @click.option(
     "--sabotage", help="Go without fence, settle, key, commit or probe: it must be found."
 )
@@ -73,6 +75,7 @@ def prove(
     workers: int,
     seed: int | None,
     profile: str | None,
+    erp: str,
     sabotage: str | None,
     is_late: bool,
     is_restored: bool,
@@ -88,6 +91,7 @@ def prove(
 
     options = ProveOptions.checked(
         profile=profile,
+        erp=erp,
         sabotage=sabotage,
         is_late=is_late,
         is_restored=is_restored,
@@ -107,7 +111,7 @@ def prove(
         if json_file is not None:
             _write(Path(json_file), _as_json(figures))
         show_table(
-            title=f"Proof with seed {options.seed}, profile {options.profile}",
+            title=f"Proof with seed {options.seed}, {options.target}",
             columns=("What", "Figure"),
             rows=[(title, str(figures[name])) for name, title in _WORDS if name in figures],
         )

@@ -8,13 +8,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tieline.kernel.errors import UserMistake
 from tieline.proof.console import DemoConsole
 from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
 from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use, tell
-from tieline.proof.town import close_town, erp_directory
+from tieline.proof.town import close_town, erp_directory, find_lock
 from tieline.reconciliation import PLACES
 from tieline.sandbox.firm import Firm
 from tieline.sdk.directory import Systems
@@ -148,17 +147,6 @@ def _run_records(
     for reason, entries in figures["held_by_reason"].items():
         tell(f"  held by {reason}: {entries}")
     return _verdict(find_broken(figures, _MUST_BE_ZERO_OF_RECORDS, posted_min=1, faults_min={}))
-
-
-def find_lock() -> Path:
-    """Return the lock of the ERP's environment.
-
-    :raises UserMistake: this is an installed wheel without the demo's files.
-    """
-    lock = Path(__file__).parents[3] / "requirements" / "tryton.txt"
-    if not lock.exists():
-        raise UserMistake(f"{lock} is missing: the demo runs from a checkout")
-    return lock
 
 
 def find_broken(

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tieline.kernel.errors import MendTieline
+from tieline.kernel.errors import MendTieline, UserMistake
 from tieline.proof import processes
 from tieline.runtime.migrate import DATABASE, Dsns, prepare_database
 from tieline.runtime.postgres import EmbeddedCluster
@@ -172,6 +172,17 @@ def build_erp_town(
     control = secrets.token_urlsafe(18)
     tryton = _proxy(settings=settings, upstream=running.server.url, control=control)
     return Town(dsns=dsns, cluster=cluster, erp=running, tryton=tryton, vendors=None)
+
+
+def find_lock() -> Path:
+    """Return the lock of the ERP's environment.
+
+    :raises UserMistake: this is an installed wheel without the demo's files.
+    """
+    lock = Path(__file__).parents[3] / "requirements" / "tryton.txt"
+    if not lock.exists():
+        raise UserMistake(f"{lock} is missing: the demo runs from a checkout")
+    return lock
 
 
 def close_town(settings: Settings) -> None:

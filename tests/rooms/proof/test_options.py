@@ -15,6 +15,7 @@ from tieline.proof.sabotage import SABOTAGES
 _GOOD: dict[str, Any] = {
     "seed": 1,
     "profile": "probe",
+    "erp": "books",
     "sabotage": None,
     "version": "1",
     "machine": "<m>",

@@ -60,8 +60,8 @@ class Load:
 
     @property
     def people(self) -> int:
-        """Return how many people book so much in three months."""
-        return max(_PEOPLE_MIN, -(-self.entries // (_DAYS * _ENTRIES_PER_DAY)))
+        """Return how many people book."""
+        return people_for(self.entries)
 
     def drop(self, count: int) -> int:
         """Put so many of the next hours into the folder as one whole file; return how many were left."""
@@ -102,6 +102,11 @@ class Load:
                             work_date=day,
                             seconds=_SECONDS_PER_QUARTER * quarters,
                         )
+
+
+def people_for(entries: int) -> int:
+    """Return how many people book so much in three months."""
+    return max(_PEOPLE_MIN, -(-entries // (_DAYS * _ENTRIES_PER_DAY)))
 
 
 def read_acknowledged(folder: Path) -> Counter[LineKey]:

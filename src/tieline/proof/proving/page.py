@@ -74,7 +74,7 @@ def write_page(figures: Mapping[str, Any]) -> str:
             _table(
                 [
                     ("Seed: the same one breaks the same things again", figures["seed"]),
-                    ("What the target forbids", figures["profile"]),
+                    ("Target, and what it forbids", f"{figures['erp']}, {figures['profile']}"),
                     ("Version", figures["version"]),
                     ("Machine", figures["machine"]),
                     ("Seconds in all", figures["seconds_total"]),

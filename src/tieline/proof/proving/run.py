@@ -18,11 +18,10 @@ from psycopg_pool import PoolTimeout
 
 from tieline import __version__
 from tieline.casework import get_case, list_cases
-from tieline.proof import processes
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.proving.backup import Backup
 from tieline.proof.proving.havoc import Havoc
-from tieline.proof.proving.load import NOW, LineKey, Load, read_acknowledged
+from tieline.proof.proving.load import NOW, LineKey, Load, people_for, read_acknowledged
 from tieline.proof.proving.options import LEASE_SECONDS, ProveOptions
 from tieline.proof.proving.oracle import Findings, StoredLines, judge_journal
 from tieline.proof.proving.world import (
@@ -40,8 +39,8 @@ from tieline.proof.supervising import (
     tell,
     worker_environment,
 )
+from tieline.proof.town import close_town
 from tieline.proof.watch import open_work
-from tieline.runtime.postgres import EmbeddedCluster
 from tieline.services.conservation_checks import STANDS_TWICE
 from tieline.services.system import System
 from tieline.settings import Settings
@@ -65,11 +64,10 @@ _UNFINISHED = """
             WHERE %(is_late)s AND state = 'CONFIRMED' AND attempt > 1 AND asked_again_at IS NULL)::int AS unasked
 """
 _WAITING = """
-    SELECT p.source_ref AS person, t.source_ref AS task, v.work_date, e.seconds
+    SELECT p.source_ref AS person, replace(l.task_name, 'Task ', '') AS task, v.work_date, e.seconds
     FROM effect e JOIN verdict v USING (verdict_id)
-    JOIN crosswalk p ON p.connection_key = e.target_connection AND p.noun = 'employee' AND p.our_id = v.person_id
-    JOIN crosswalk t ON t.connection_key = e.target_connection AND t.noun = 'erp_task'
-         AND t.our_id = v.contract_line_id
+    JOIN crosswalk p ON p.connection_key = %s AND p.noun = 'person' AND p.our_id = v.person_id
+    JOIN contract_line l ON l.contract_line_id = v.contract_line_id AND l.superseded_at IS NULL
     WHERE e.state = 'CONFLICT'
 """
 
@@ -89,8 +87,7 @@ def run_proof(
         try:
             return _Proof(options=options, settings=settings, open_system=open_system).run()
         finally:
-            processes.clear(settings.run_directory)
-            EmbeddedCluster(settings.postgres_directory).stop()
+            close_town(settings)
 
 
 class _Proof:
@@ -105,12 +102,14 @@ class _Proof:
 
     def run(self) -> Mapping[str, Any]:
         options = self._options
-        tell(f"seed {options.seed}, profile {options.profile}{_said(options.sabotage)}")
-        world = build_world(settings=self._settings, options=options)
+        tell(f"seed {options.seed}, {options.target}{_said(options.sabotage)}")
+        world = build_world(
+            settings=self._settings, options=options, people=people_for(options.entries)
+        )
         self._backup = Backup(world=world, tell=tell)
         system = self._open_system(self._settings)
         load = Load(entries=options.entries, seed=options.seed, folder=world.folder)
-        settle_world(world=world, system=system, options=options, people=load.people)
+        settle_world(world=world, system=system)
         havoc = Havoc(
             world=world,
             settings=self._settings,
@@ -253,6 +252,8 @@ class _Proof:
         drain_seconds: int,
     ) -> Mapping[str, Any]:
         options = self._options
+        if world.erp is not None:
+            world.erp.write_whole()
         findings = judge_journal(
             acknowledged=read_acknowledged(world.folder),
             journal=world.journal,
@@ -263,6 +264,7 @@ class _Proof:
         figures = {
             "seed": options.seed,
             "profile": options.profile,
+            "erp": options.erp,
             "sabotage": options.sabotage,
             "version": __version__,
             "machine": f"{platform.platform()}, {os.cpu_count()} cores",
@@ -286,7 +288,7 @@ class _Proof:
             "database_crashes": havoc.database_crashes,
             "workers_ended_by_themselves": havoc.unexpected,
             "faults_injected": {
-                f"books.{kind}": count for kind, count in world.books.ask("faults").items()
+                f"{options.erp}.{kind}": count for kind, count in world.target.ask("faults").items()
             },
         }
         if options.is_restored:
@@ -347,7 +349,7 @@ def _with_a_restore(actions: Sequence[str], chance: Random) -> list[str]:
 
 def _waiting(system: System) -> Counter[LineKey]:
     with system.database.transaction() as connection:
-        rows = connection.execute(_WAITING).fetchall()
+        rows = connection.execute(_WAITING, (SOURCE,)).fetchall()
     return Counter(
         (row["person"], row["task"], row["work_date"].isoformat(), int(row["seconds"]))
         for row in rows

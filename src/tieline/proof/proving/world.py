@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,22 @@ from tieline.proof.proving.load import (
     TASKS,
 )
 from tieline.proof.proving.options import SETTLE_SECONDS, ProveOptions
+from tieline.proof.proving.real_erp import TableJournal, firm_of, open_tasks
 from tieline.proof.supervising import tell
-from tieline.proof.town import CONTROL, Vendor, fresh_database, start_vendor
+from tieline.proof.town import (
+    CONTROL,
+    ERP_DATABASE,
+    Town,
+    Vendor,
+    build_erp_town,
+    find_lock,
+    fresh_database,
+    start_vendor,
+)
 from tieline.runtime.migrate import Dsns
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.sql import load
+from tieline.sandbox.erp.seed import SeededFirm
 from tieline.services.installation import (
     ConnectionSetup,
     EntitySetup,
@@ -45,6 +56,7 @@ ENTITY, SOURCE, TARGET = "PV", "hours", "books"
 _MASTERS = load("tieline.proof.proving", "masters")
 _EARLY = "2026-01-01T00:00:00Z"
 _TIMEOUT_SECONDS = 2
+_ERP_TIMEOUT_SECONDS = 10
 # Small batches meet many faults; a large proof posts as large a batch as the books take.
 _BATCH_LINES, _BATCH_LINES_MAX, _BATCHES = 20, 200, 1000
 _LINES = r"^/v1/(lines|documents)$"
@@ -65,6 +77,17 @@ FAULTS: Sequence[Rule] = (
     {"name": "search-cut", "kind": "truncated_body", "path": _SEARCH, "probability": 0.03},
 )  # fmt: skip
 
+_ERP_LINES = r"model\.timesheet\.line\.create"
+_ERP_SEARCH = r"model\.timesheet\.line\.search_read"
+# The same for an ERP that takes every call at one address.
+_ERP_FAULTS: Sequence[Rule] = tuple(
+    {
+        **{name: value for name, value in rule.items() if name != "path"},
+        "body": _ERP_LINES if rule["path"] == _LINES else _ERP_SEARCH,
+    }
+    for rule in FAULTS
+)
+
 _LATER_THAN_DECLARED: Rule = {
     "name": "late", "kind": "late_commit", "path": _LINES, "probability": 0.1,
     "delay_ms": 1000 * (SETTLE_SECONDS + 4), "hold_ms": 100,
@@ -73,15 +96,22 @@ _LATER_THAN_DECLARED: Rule = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What runs beside the workers."""
+    """What runs beside the workers.
+
+    ``people`` and ``tasks`` are what the target calls them, in the order of the source's numbers;
+    ``erp`` is there when the target is the real one.
+    """
 
     settings: Settings
     cluster: EmbeddedCluster
     dsns: Dsns
-    books: Vendor
+    target: Vendor
+    target_setup: ConnectionSetup
     folder: Path
     journal: Path
-    token: str = field(repr=False)
+    people: Sequence[str]
+    tasks: Sequence[str]
+    erp: TableJournal | None = None
 
 
 def proof_directory(settings: Settings) -> Path:
@@ -89,12 +119,17 @@ def proof_directory(settings: Settings) -> Path:
     return settings.home / "proof"
 
 
-def build_world(*, settings: Settings, options: ProveOptions) -> World:
-    """Start database and books anew."""
+def build_world(*, settings: Settings, options: ProveOptions, people: int) -> World:
+    """Start database and target anew."""
     processes.clear(settings.run_directory)
     directory = proof_directory(settings)
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "source").mkdir(parents=True)
+    make = _with_real_erp if options.is_real_erp else _with_books
+    return make(settings, options, directory, people)
+
+
+def _with_books(settings: Settings, options: ProveOptions, directory: Path, people: int) -> World:
     cluster, dsns = fresh_database(settings=settings, progress=tell)
     token, control = secrets.token_urlsafe(18), secrets.token_urlsafe(18)
     plan = directory / "faults.json"
@@ -115,14 +150,45 @@ def build_world(*, settings: Settings, options: ProveOptions) -> World:
         settings=settings,
         cluster=cluster,
         dsns=dsns,
-        books=books,
+        target=books,
+        target_setup=_setup_of_books(books, token, options),
         folder=directory / "source",
         journal=directory / "books" / "journal.jsonl",
-        token=token,
+        people=[str(number) for number in range(people)],
+        tasks=[str(number) for number in range(TASKS)],
     )
 
 
-def settle_world(*, world: World, system: System, options: ProveOptions, people: int) -> None:
+def _with_real_erp(
+    settings: Settings, options: ProveOptions, directory: Path, people: int
+) -> World:
+    town = build_erp_town(
+        settings=settings,
+        lock=find_lock(),
+        firm_seed=firm_of(entity_code=ENTITY, people=people),
+        progress=tell,
+    )
+    firm = town.erp.template.firm
+    assert firm is not None
+    tasks = open_tasks(town, entity_code=ENTITY)
+    town.tryton.act("faults", {"add": list(_ERP_FAULTS)})
+    journal = TableJournal(town=town, path=directory / "journal.jsonl")
+    journal.follow()
+    return World(
+        settings=settings,
+        cluster=town.cluster,
+        dsns=town.dsns,
+        target=town.tryton,
+        target_setup=_setup_of_erp(town, firm, options),
+        folder=directory / "source",
+        journal=journal.path,
+        people=[str(firm.employees[f"{number}@{ENTITY}"]) for number in range(people)],
+        tasks=tasks,
+        erp=journal,
+    )
+
+
+def settle_world(*, world: World, system: System) -> None:
     """Declare the firm of the proof: legal entity, connections, rules, and the masters of its hours."""
     entity = EntitySetup(
         entity_code=ENTITY,
@@ -143,7 +209,7 @@ def settle_world(*, world: World, system: System, options: ProveOptions, people:
             opened_by="proof",
             now=NOW,
         )
-        for setup in (_source(world), _target(world, options)):
+        for setup in (_source(world), world.target_setup):
             connect(connection, key=system.master_key, setup=setup, now=NOW)
         release_id = draft_release(
             connection,
@@ -162,8 +228,8 @@ def settle_world(*, world: World, system: System, options: ProveOptions, people:
             _MASTERS,
             {
                 "entity_code": ENTITY,
-                "people": people,
-                "tasks": TASKS,
+                "people": list(world.people),
+                "tasks": list(world.tasks),
                 "rate": RATE,
                 "currency": CURRENCY,
                 "early": _EARLY,
@@ -206,22 +272,44 @@ def _source(world: World) -> ConnectionSetup:
     )
 
 
-def _target(world: World, options: ProveOptions) -> ConnectionSetup:
+def _setup_of_books(books: Vendor, token: str, options: ProveOptions) -> ConnectionSetup:
     return ConnectionSetup(
         connection_key=TARGET,
         system=SYSTEMS[options.profile],
         kind="erp",
         mode="act",
         config={
-            "base_url": world.books.url,
+            "base_url": books.url,
             "timeout_seconds": _TIMEOUT_SECONDS,
-            "batch_lines_max": min(
-                _BATCH_LINES_MAX, max(_BATCH_LINES, options.entries // _BATCHES)
-            ),
+            "batch_lines_max": _batch_lines(options),
             "has_references": options.profile != "naive-erp",
             "streams": [],
         },
-        secrets={"token": world.token},
+        secrets={"token": token},
         settle_seconds=SETTLE_SECONDS,
         go_live={ENTITY: FIRST_PERIOD},
     )
+
+
+def _setup_of_erp(town: Town, firm: SeededFirm, options: ProveOptions) -> ConnectionSetup:
+    return ConnectionSetup(
+        connection_key=TARGET,
+        system="tryton",
+        kind="erp",
+        mode="act",
+        config={
+            "base_url": town.tryton.url,
+            "timeout_seconds": _ERP_TIMEOUT_SECONDS,
+            "batch_lines_max": _batch_lines(options),
+            "database": ERP_DATABASE,
+            "companies": {code: {"login": login} for code, login in firm.logins.items()},
+            "streams": [],
+        },
+        secrets={f"password.{code}": word for code, word in firm.passwords.items()},
+        settle_seconds=_ERP_TIMEOUT_SECONDS,
+        go_live={ENTITY: FIRST_PERIOD},
+    )
+
+
+def _batch_lines(options: ProveOptions) -> int:
+    return min(_BATCH_LINES_MAX, max(_BATCH_LINES, options.entries // _BATCHES))
