@@ -48,7 +48,7 @@ from tieline.sdk import (
 from tieline.sdk.directory import Connectors
 
 _RESERVE_TEXT = load("tieline.posting", "reserve_lines")
-_RESERVE = _RESERVE_TEXT.replace("{effects}", "effect").replace(
+RESERVE = _RESERVE_TEXT.replace("{effects}", "effect").replace(
     "{order}",
     "(e.attempt = 0), e.deadline_at, e.amount DESC NULLS LAST, e.planned_at, e.business_key",
 )
@@ -170,7 +170,7 @@ class LinePoster:
             asked = self._probe(scope, terms)
             voided = self._void_batch(scope, terms)
             sent = self._send_batch(
-                scope, terms, statement=_RESERVE_OLDEST if is_oldest_first else _RESERVE
+                scope, terms, statement=_RESERVE_OLDEST if is_oldest_first else RESERVE
             )
         confirmed = asked.confirmed + sent.confirmed
         if made[0]:

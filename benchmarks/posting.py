@@ -1,0 +1,229 @@
+"""Measure what the posting protocol costs: the same lines to the same target with it and without it.
+
+Run it with the project's Python: ``python benchmarks/posting.py --entries 20000 --erp tryton --json``.
+Half of the lines go as the product sends them: intent, call, read back, record, book. The other half goes as a
+script would: read what is to be sent, call, insert into a table. Both over HTTP to a target in a process of its
+own; it starts everything it needs under TIELINE_HOME.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import psycopg
+
+from tieline.app import open_system
+from tieline.canonical import TimeLineCommand
+from tieline.posting.lines import RESERVE, Scope
+from tieline.proof.proving.load import NOW, Load, people_for
+from tieline.proof.proving.options import ERPS, ProveOptions
+from tieline.proof.proving.world import (
+    FAULTS,
+    TARGET,
+    World,
+    build_world,
+    proof_directory,
+    settle_world,
+)
+from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use
+from tieline.proof.town import close_town
+from tieline.runtime.work import Done
+from tieline.sdk import WritesTimeLines
+from tieline.services.system import System
+from tieline.services.workday import Workday
+from tieline.settings import read_settings
+
+_OPEN = (
+    "SELECT target_connection, entity_code, period_id, count(*)::int AS lines FROM effect"
+    " WHERE state = 'PLANNED' GROUP BY 1, 2, 3 ORDER BY 3"
+)
+
+_LEDGER_OF_A_SCRIPT = (
+    "CREATE TABLE script_ledger (business_key uuid PRIMARY KEY, work_date date, seconds integer,"
+    " target_code text)"
+)
+
+
+class AtOnce:
+    """Run steps one after the other, in this process."""
+
+    def run(self, name: str, function: Any) -> Any:
+        return function()
+
+
+def main() -> int:
+    """Measure and tell; exit 0 when every line stands once."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=20_000)
+    parser.add_argument("--batch-lines", type=int, default=200)
+    parser.add_argument("--erp", choices=ERPS, default=ERPS[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    settings = replace(read_settings(), business_now=NOW)
+    refuse_a_home_in_use(
+        settings, made_up_in=proof_directory(settings), what="benchmark", found="an installation"
+    )
+    settings = fresh(settings)
+    with alone(settings.run_directory):
+        try:
+            figures = _measure(given, settings)
+        finally:
+            close_town(settings)
+    if given.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        for name, value in figures.items():
+            print(f"{name:32} {value}")
+    return 0 if figures["stands"] == figures["entries"] else 1
+
+
+def _measure(given: argparse.Namespace, settings: Any) -> dict[str, Any]:
+    options = ProveOptions.checked(
+        profile=None, sabotage=None, is_late=False, erp=given.erp, entries=given.entries,
+        kills=0, zombies=0, database_crashes=0, seed=given.seed, workers=1,
+    )  # fmt: skip
+    world = build_world(settings=settings, options=options, people=people_for(given.entries))
+    world.target.act("faults", {"disarm": [rule["name"] for rule in FAULTS]})
+    setup = world.target_setup
+    world = replace(
+        world,
+        target_setup=replace(
+            setup,
+            config={**setup.config, "batch_lines_max": given.batch_lines, "timeout_seconds": 60},
+        ),
+    )
+    system = open_system(settings)
+    settle_world(world=world, system=system)
+    Load(entries=given.entries, seed=given.seed, folder=world.folder).drop(given.entries)
+    _land_and_judge(system, given.entries)
+    scopes = _scopes(system)
+    # Every second line is put aside for the script; the planner knows nothing of tables just filled.
+    aside = _put_aside(system, scopes)
+    with_protocol = _post(system, scopes)
+    without = _post_plainly(system, world, aside, given.batch_lines)
+    if world.erp is not None:
+        world.erp.write_whole()
+    posted = given.entries - len(aside)
+    return {
+        "target": options.target,
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+        "entries": given.entries,
+        "lines_per_call": given.batch_lines,
+        "with_protocol_lines": posted,
+        "with_protocol_seconds": f"{with_protocol:.2f}",
+        "without_lines": len(aside),
+        "without_seconds": f"{without:.2f}",
+        "ratio": f"{(posted / with_protocol) / (len(aside) / without):.2f}",
+        "stands": world.journal.read_text(encoding="utf-8").count('"event": "stored"'),
+    }
+
+
+def _land_and_judge(system: System, entries: int) -> None:
+    day = Workday(system=system)
+    while _count(system, "SELECT count(*) AS n FROM time_entry") < entries:
+        day.reading().poll_due()
+    batches = "SELECT batch_id FROM intake_batch WHERE state = 'landed' ORDER BY batch_id"
+    with system.database.transaction() as connection:
+        subjects = [str(row["batch_id"]) for row in connection.execute(batches).fetchall()]
+    for subject in subjects:
+        system.time_validation.judge_batch(AtOnce(), subject)
+    while not isinstance(system.time_validation.judge_waiting(AtOnce(), "all"), Done):
+        continue
+    planned = _count(system, "SELECT count(*) AS n FROM effect WHERE state = 'PLANNED'")
+    if planned != entries:
+        sys.exit(f"{planned} of {entries} hours were cleared: nothing can be compared")
+    with system.database.transaction() as connection:
+        connection.execute("ANALYZE")
+
+
+def _scopes(system: System) -> list[Scope]:
+    with system.database.transaction() as connection:
+        rows = connection.execute(_OPEN).fetchall()
+    return [
+        Scope(target_connection=TARGET, entity_code=row["entity_code"], period_id=row["period_id"])
+        for row in rows
+    ]
+
+
+def _put_aside(system: System, scopes: Sequence[Scope]) -> list[TimeLineCommand]:
+    commands: list[TimeLineCommand] = []
+    with system.database.transaction() as connection:
+        for scope in scopes:
+            rows = connection.execute(
+                RESERVE,
+                {
+                    "target": scope.target_connection,
+                    "entity_code": scope.entity_code,
+                    "period_id": scope.period_id,
+                    "limit": 10_000_000,
+                },
+            ).fetchall()
+            commands += [
+                TimeLineCommand(
+                    business_key=row["business_key"],
+                    entity_code=row["entity_code"],
+                    person_code=row["person_code"],
+                    task_code=row["task_code"],
+                    work_date=row["work_date"],
+                    seconds=row["seconds"],
+                    narrative=row["narrative"],
+                )
+                for row in rows[::2]
+            ]
+        connection.execute(
+            "UPDATE effect SET due_at = clock_timestamp() + interval '1 day' WHERE business_key = ANY (%s)",
+            ([command.business_key for command in commands],),
+        )
+    return commands
+
+
+def _post(system: System, scopes: Sequence[Scope]) -> float:
+    began = time.perf_counter()
+    for scope in scopes:
+        while True:
+            sent = system.time_validation.line_poster.round(scope=scope)
+            if not sent.confirmed:
+                break
+    return time.perf_counter() - began
+
+
+def _post_plainly(
+    system: System, world: World, commands: Sequence[TimeLineCommand], batch_lines: int
+) -> float:
+    connector = cast(WritesTimeLines, system.connectors.get(connection_key=TARGET))
+    with psycopg.connect(world.dsns.owner) as script:
+        script.execute(_LEDGER_OF_A_SCRIPT)
+        script.commit()
+        began = time.perf_counter()
+        for first in range(0, len(commands), batch_lines):
+            batch = commands[first : first + batch_lines]
+            receipts = connector.write_lines(entity_code=batch[0].entity_code, lines=batch)
+            script.cursor().executemany(
+                "INSERT INTO script_ledger VALUES (%s, %s, %s, %s)",
+                [
+                    (line.business_key, line.work_date, line.seconds, receipt.target_code)
+                    for line, receipt in zip(batch, receipts, strict=True)
+                ],
+            )
+            script.commit()
+        return time.perf_counter() - began
+
+
+def _count(system: System, statement: str) -> int:
+    with system.database.transaction() as connection:
+        row = connection.execute(statement).fetchone()
+    assert row is not None
+    return int(row["n"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
