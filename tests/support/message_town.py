@@ -201,8 +201,6 @@ class Town:
                     slots=_ITEMS_MAX,
                     low_slots=_ITEMS_MAX,
                     kind_slots=_ITEMS_MAX,
-                    turn=0,
-                    now=self.clock.now(),
                 )
             for item in items:
                 outcome = messaging.send(DirectSteps(), item.subject)
