@@ -176,6 +176,8 @@ class ServiceDeskServer:
         return _page(request, [model.shown_desk(desk, base) for desk in self._visible_desks()])
 
     def _request_types(self, request: Request) -> Response:
+        if request.headers.get("x-experimentalapi") != "opt-in":
+            raise Refusal(412, "This method is experimental: opt in to it.")
         asked = _values(request, "serviceDeskId")
         with_fields = "field" in _values(request, "expand")
         word = request.query.get("searchQuery", "").lower()

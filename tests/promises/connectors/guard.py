@@ -47,6 +47,7 @@ REPAIRS: Mapping[str, tuple[str, ...]] = {
     "jira_service": (
         "no server is named: a site has an address of its own",
         "429 and 503 are told by the vendor's page on limits: they are held as its 500 is",
+        "412 is told once for all experimental methods: each of them may answer it, as its 500",
         "the rendered value of a field is described as an object without words; its example has some",
     ),
 }
@@ -358,7 +359,8 @@ def _jira_service() -> tuple[Mapping[str, Any], ...]:
     for operations in spec["paths"].values():
         for operation in operations.values():
             answers = operation["responses"]
-            answers |= dict.fromkeys(("429", "503"), answers["500"])
+            beside = ("412", "429", "503") if "x-experimental" in operation else ("429", "503")
+            answers |= dict.fromkeys(beside, answers["500"])
     return (_kept(spec),)
 
 

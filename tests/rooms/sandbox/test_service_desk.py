@@ -31,7 +31,7 @@ def desk(tmp_path: Path) -> Iterator[Vendor]:
 
 
 def _get(vendor: Vendor, path: str) -> httpx.Response:
-    return httpx.get(vendor.url + API + path, auth=WHO)
+    return httpx.get(vendor.url + API + path, auth=WHO, headers={"X-ExperimentalApi": "opt-in"})
 
 
 def _post(vendor: Vendor, path: str, body: Any) -> httpx.Response:
@@ -183,6 +183,12 @@ class TestTheGate:
         assert _get(desk, "/servicedesk").json()["values"] == []
         assert _get(desk, "/request?serviceDeskId=10").status_code == 404
         assert _get(desk, "/request/FIN-9").status_code == 404
+
+    def test_gives_an_experimental_method_only_to_who_opts_in(self, desk: Vendor) -> None:
+        answer = httpx.get(f"{desk.url}{API}/requesttype", auth=WHO)
+
+        assert answer.status_code == 412
+        assert _get(desk, "/requesttype").status_code == 200
 
     @pytest.mark.parametrize(("kind", "status"), [("rate_limit_429", 429), ("slow", 200)])
     def test_follows_the_plan(self, desk: Vendor, kind: str, status: int) -> None:
