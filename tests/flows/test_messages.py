@@ -318,6 +318,35 @@ class TestTheDigest:
         assert len(sink.to(ANN)) == 1
 
 
+class TestWhatSomebodyDoesNotSee:
+    def test_is_told_to_the_queue_and_to_no_deputy(self, town: Town, sink: MailSink) -> None:
+        days = {"starts_on": date(2026, 11, 3), "ends_on": date(2026, 11, 6)}
+        with town.database.transaction() as connection:
+            for deputy in ("bea", "cid"):
+                stand_in = StandIn(owner=f"person:{deputy}", login="ann", **days)
+                set_deputy(connection, stand_in=stand_in, by="test", now=town.clock.now())
+            connection.execute("UPDATE person_login SET entities = '{UK}' WHERE login = 'ann'")
+            connection.execute("UPDATE case_file SET assigned_to = 'bea' WHERE entity_code = 'DE'")
+            later = StandIn(
+                owner="person:bea",
+                login="ann",
+                starts_on=date(2026, 12, 1),
+                ends_on=date(2026, 12, 2),
+            )
+            with pytest.raises(UserMistake, match="ann does not see DE"):
+                set_deputy(connection, stand_in=later, by="test", now=town.clock.now())
+        town.at(minutes=60).run()
+        with town.database.transaction() as connection:
+            connection.execute("UPDATE case_file SET assigned_to = 'ann' WHERE entity_code = 'DE'")
+        town.at(minutes=30).run()
+
+        assert sink.to(ANN) == []
+        assert escalations(sink) == {
+            **{(owner, "1 h 00 min"): 1 for owner in ("bea", "runners")},
+            **{(owner, "30 min"): 1 for owner in ("delivery", "runners")},
+        }
+
+
 class TestTheLink:
     def test_stops_later_steps_for_what_was_said_to_be_known(
         self, town: Town, sink: MailSink

@@ -61,15 +61,23 @@ def people_reach(
 @click.argument("deputy")
 @click.option("--from", "starts", type=_DAY, required=True, help="The first day.")
 @click.option("--to", "ends", type=_DAY, required=True, help="The first day after it.")
+@click.option("--remove", is_flag=True, help="Take back what was said so.")
 @json_option
 @pass_tools
 def people_deputy(
-    tools: Tools, login: str, deputy: str, starts: datetime, ends: datetime, as_json: bool
+    tools: Tools,
+    login: str,
+    deputy: str,
+    starts: datetime,
+    ends: datetime,
+    remove: bool,
+    as_json: bool,
 ) -> int:
     """Let DEPUTY be told what LOGIN would be, from a day until before another."""
-    from tieline.notices import person_owner, set_deputy
+    from tieline.notices import person_owner, set_deputy, unset_stand_in
 
-    return _stand_in(tools, set_deputy, person_owner(login.lower()), deputy, starts, ends, as_json)
+    keep = unset_stand_in if remove else set_deputy
+    return _stand_in(tools, keep, person_owner(login.lower()), deputy, starts, ends, as_json)
 
 
 @people.command("on-call")
@@ -77,16 +85,24 @@ def people_deputy(
 @click.argument("login")
 @click.option("--from", "starts", type=_DAY, required=True, help="The first day.")
 @click.option("--to", "ends", type=_DAY, required=True, help="The first day after it.")
+@click.option("--remove", is_flag=True, help="Take back what was said so.")
 @json_option
 @pass_tools
 def people_on_call(
-    tools: Tools, queue: str, login: str, starts: datetime, ends: datetime, as_json: bool
+    tools: Tools,
+    queue: str,
+    login: str,
+    starts: datetime,
+    ends: datetime,
+    remove: bool,
+    as_json: bool,
 ) -> int:
     """Put LOGIN on call for a QUEUE, from a day until before another."""
-    from tieline.notices import queue_owner, set_on_call
+    from tieline.notices import queue_owner, set_on_call, unset_stand_in
 
+    keep = unset_stand_in if remove else set_on_call
     owner = queue_owner(queue.removeprefix(_QUEUE))
-    return _stand_in(tools, set_on_call, owner, login, starts, ends, as_json)
+    return _stand_in(tools, keep, owner, login, starts, ends, as_json)
 
 
 @people.command("reached")

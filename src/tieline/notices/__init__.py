@@ -25,6 +25,7 @@ from tieline.notices.recipients import (
     set_on_call,
     set_reach,
     unset_reach,
+    unset_stand_in,
 )
 from tieline.notices.sending import (
     Attempt,
@@ -79,5 +80,6 @@ __all__ = [
     "set_on_call",
     "set_reach",
     "unset_reach",
+    "unset_stand_in",
     "write_notices",
 ]

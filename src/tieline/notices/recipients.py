@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import Connection
 
-from tieline.governance import record_audit
+from tieline.governance import list_people, record_audit
 from tieline.kernel.errors import UserMistake
 
 PERSON, QUEUE = "person", "queue"
 ADDRESS_CHARACTERS_MAX = 254
 # Whoever stands in for somebody may be away too, but not without end.
 _STAND_INS_MAX = 5
+_NONE: frozenset[str] = frozenset()
+
+_REMOVE: Mapping[str, LiteralString] = {
+    PERSON: "DELETE FROM deputy WHERE (login, deputy_login, starts_on, ends_on) = (%s, %s, %s, %s)",
+    QUEUE: "DELETE FROM on_call WHERE (queue, login, starts_on, ends_on) = (%s, %s, %s, %s)",
+}
 
 Row = dict[str, Any]
 
@@ -53,11 +59,15 @@ def queue_owner(queue: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
-    """Who is reached where; ``channels`` are those that bring messages now."""
+    """Who is reached where; ``channels`` are those that bring messages now.
+
+    ``sight`` holds the legal entities that each person sees, who may log in today.
+    """
 
     channels: frozenset[str]
     reached: Mapping[str, Sequence[Reached]]
     stand_ins: Sequence[StandIn]
+    sight: Mapping[str, frozenset[str]]
 
     @property
     def is_used(self) -> bool:
@@ -68,6 +78,10 @@ class Directory:
         """Return where an owner is reached on a day: a deputy's place, a queue's own or who is on call."""
         found = self._of_queue(owner, day) if owner.startswith(QUEUE) else self._of(owner, day)
         return self._fitting(found, is_urgent=is_urgent)
+
+    def sees(self, owner: str, entity_code: str | None) -> bool:
+        """Tell whether a person sees a legal entity: nobody is told of another."""
+        return entity_code is None or entity_code in self.sight.get(owner, ())
 
     def on_call(self, queue: str, *, day: date) -> Sequence[Reached]:
         """Return where whoever is on call for a queue is reached, the queue itself where nobody is."""
@@ -82,10 +96,11 @@ class Directory:
     def _of(self, owner: str, day: date) -> Sequence[Reached]:
         for _ in range(_STAND_INS_MAX):
             deputy = self._stand_in(owner, day)
-            if deputy is None:
+            # Rights may have changed since: who sees less than the other is told nothing for them.
+            if deputy is None or self.sight.get(owner, frozenset()) - self.sight.get(deputy, _NONE):
                 break
             owner = deputy
-        return self.reached.get(owner, ())
+        return self.reached.get(owner, ()) if owner in self.sight else ()
 
     def _stand_in(self, owner: str, day: date) -> str | None:
         for each in self.stand_ins:
@@ -113,7 +128,14 @@ def read_directory(connection: Connection[Row]) -> Directory:
         channels=frozenset(row["connection_key"] for row in channels),
         reached=reached,
         stand_ins=list_stand_ins(connection),
+        sight=_read_sight(connection),
     )
+
+
+def _read_sight(connection: Connection[Row]) -> Mapping[str, frozenset[str]]:
+    return {
+        person_owner(person.login): frozenset(person.entities) for person in list_people(connection)
+    }
 
 
 def list_reached(connection: Connection[Row]) -> tuple[Reached, ...]:
@@ -180,8 +202,13 @@ def unset_reach(
 def set_deputy(connection: Connection[Row], *, stand_in: StandIn, by: str, now: datetime) -> None:
     """Let one person stand in for another on some days.
 
-    :raises UserMistake: somebody else does already, or one of them may not log in.
+    :raises UserMistake: somebody else does already, one of them may not log in, or the deputy sees
+        less than the other does.
     """
+    sight = _read_sight(connection)
+    unseen = sight.get(stand_in.owner, _NONE) - sight.get(person_owner(stand_in.login), _NONE)
+    if unseen and person_owner(stand_in.login) in sight:
+        raise UserMistake(f"{stand_in.login} does not see {', '.join(sorted(unseen))}")
     login = stand_in.owner.removeprefix(f"{PERSON}:")
     _insert(
         connection,
@@ -209,6 +236,23 @@ def set_on_call(connection: Connection[Row], *, stand_in: StandIn, by: str, now:
         stand_in,
     )
     _audit(connection, "notice.on_call_set", stand_in.owner, by, now, at=_days(stand_in))
+
+
+def unset_stand_in(
+    connection: Connection[Row], *, stand_in: StandIn, by: str, now: datetime
+) -> None:
+    """Let somebody no longer act for a person or a queue on the days that were said.
+
+    :raises UserMistake: that was not said.
+    """
+    kind, _, name = stand_in.owner.partition(":")
+    gone = connection.execute(
+        _REMOVE[kind], (name, stand_in.login, stand_in.starts_on, stand_in.ends_on)
+    )
+    if gone.rowcount != 1:
+        raise UserMistake(f"{_days(stand_in)} does not stand for {stand_in.owner}")
+    action = "notice.deputy_set" if kind == PERSON else "notice.on_call_set"
+    _audit(connection, action, stand_in.owner, by, now, at=f"no longer {_days(stand_in)}")
 
 
 def _insert(

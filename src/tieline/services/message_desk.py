@@ -44,13 +44,15 @@ class Desk:
     def by_owner(
         self, cases: Sequence[OwedCase], *, day: date, is_urgent: bool
     ) -> dict[str, list[OwedCase]]:
-        """Return cases by who is told: the person they were given to where one is reached, else the queue."""
+        """Return cases by who is told: who was given them, sees them and is reached, else the queue."""
         owners: dict[str, list[OwedCase]] = {}
         for case in cases:
             owner = queue_owner(case.owner_queue)
             if case.assigned_to is not None:
                 person = person_owner(case.assigned_to)
-                if self.directory.of_owner(person, day=day, is_urgent=is_urgent):
+                if self.directory.sees(person, case.entity_code) and self.directory.of_owner(
+                    person, day=day, is_urgent=is_urgent
+                ):
                     owner = person
             owners.setdefault(owner, []).append(case)
         return owners

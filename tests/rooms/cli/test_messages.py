@@ -41,6 +41,8 @@ class TestMessages:
             ("reach", "queue:hr", "--channel", "post", "--remove"),
             ("deputy", "finance", "controller", *days),
             ("on-call", "integration", "finance", *days),
+            ("on-call", "hr", "finance", *days),
+            ("on-call", "hr", "finance", *days, "--remove"),
         ):
             assert run("people", *words, "--json").code == 0
         found = run("people", "reached", "--json").json
@@ -61,6 +63,7 @@ class TestMessages:
             (("deputy", "finance", "finance", *days), "themselves"),
             (("deputy", "finance", "controller", *days), "somebody acts"),
             (("on-call", "hr", "finance", *days[:3], "2026-11-02"), "holds no day"),
+            (("deputy", "controller", "finance", *days, "--remove"), "does not stand"),
         ):
             refused = run("people", *wrong)
             assert (refused.code, told in refused.err) == (2, True), refused.err
