@@ -36,7 +36,7 @@ from tieline.proof.proving.world import (
 from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use
 from tieline.proof.town import close_town
 from tieline.runtime.work import Done
-from tieline.sdk import WritesTimeLines
+from tieline.sdk import Receipt, WritesTimeLines
 from tieline.services.system import System
 from tieline.services.workday import Workday
 from tieline.settings import read_settings
@@ -212,6 +212,7 @@ def _post_plainly(
                 [
                     (line.business_key, line.work_date, line.seconds, receipt.target_code)
                     for line, receipt in zip(batch, receipts, strict=True)
+                    if isinstance(receipt, Receipt)
                 ],
             )
             script.commit()
