@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from tests.support.mail_sink import LOST, MailSink, serving
 from tests.support.message_town import CUT_OFF, PEPPER, WEB, Town
 
+from tieline.console.guide import read_page
 from tieline.kernel.errors import UserMistake
 from tieline.notices import StandIn, acknowledge, find_by_link, set_deputy, set_on_call
 from tieline.notices.writing import NOBODY
@@ -255,6 +256,15 @@ class TestUnconfirmedWrites:
         assert mail["Importance"] == "high"
         said = r"Sent \d\d:\d\d, no answer\. Asking Tryton, second time, next \d\d:\d\d\. EUR 300\.00, due 01:00\."
         assert re.match(said, text_of(mail))
+        town.at(minutes=60).run()
+        leads = {
+            lead for each in sink.mails for lead in re.findall(rf"{WEB}/guide/(\S+)", text_of(each))
+        }
+        assert len(leads) == 3
+        for page_name, _, anchor in (lead.partition("#") for lead in leads):
+            page = read_page(page_name)
+            assert page is not None
+            assert f'id="{anchor}"' in page.html or not anchor
 
 
 class TestTheDigest:

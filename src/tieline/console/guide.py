@@ -32,6 +32,7 @@ CHAPTERS: Sequence[tuple[str, str]] = (
     ("how-to/unconfirmed-writes", "Unconfirmed writes"),
     ("how-to/work-a-case", "Work a case"),
     ("how-to/close-a-month", "Close a month"),
+    ("how-to/messages", "Messages"),
     ("how-to/checks-and-stops", "Checks and stops"),
     ("how-to/back-up-and-restore", "Back up and restore"),
     ("how-to/prove-it", "Prove it"),

@@ -119,6 +119,7 @@ def write_escalation(
         lines += [f"- {_moving(each)}" for each in waiting]
     if seen:
         lines += ["", f"Beside them {seen} that you have said you know of."]
+    lines += _guide("operate/alarms#escalation", speech)
     return subject, "\n".join([*lines, ""])
 
 
@@ -140,6 +141,7 @@ def write_page(
     ]
     if speech.web_url:
         lines.append(f"{speech.web_url}/connections")
+    lines += _guide("operate/alarms#unconfirmed", speech)
     return subject, "\n".join([*lines, ""])
 
 
@@ -162,6 +164,7 @@ def write_digest(
         room = max(0, room - len(_by_reason(pile.cases)))
         more += left_out
     lines += _more(more, owner=owner, speech=speech)
+    lines += _guide("how-to/work-a-case", speech)
     return f"Waits for you: {told}", "\n".join([*lines, ""])
 
 
@@ -213,6 +216,11 @@ def _more(cases: int, *, owner: str, speech: Speech) -> list[str]:
         return []
     where = f": {speech.web_url}/exceptions?{urlencode(_mine(owner))}" if speech.web_url else "."
     return [f"And {cases} more{where}"]
+
+
+def _guide(place: str, speech: Speech) -> list[str]:
+    """Lead to the place of the operators' guide that says what to do."""
+    return ["", f"What to do: {speech.web_url}/guide/{place}"] if speech.web_url else []
 
 
 def _mine(owner: str) -> dict[str, str]:
