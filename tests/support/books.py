@@ -45,6 +45,11 @@ class FailingBooks:
         rule = {"name": "next", "kind": kind, "path": path, "occurrences": [1], **words}
         self.injector.add([rule])
 
+    def be_well(self) -> None:
+        """Meet no fault any more, and answer for whole batches."""
+        self.books.items = None
+        self.injector.arm([str(rule["name"]) for rule in self.injector.rules()], is_armed=False)
+
     def standing(self) -> list[int]:
         """Return the seconds of every line that stands, as the journal tells it."""
         stands: dict[int, int] = {}

@@ -82,6 +82,8 @@ class Books:
     newest_id: int = 0
     newest_batch: int = 0
     items: Items | None = None
+    # Lines of these lengths are refused for good, and what came with them in one call.
+    never_taken: frozenset[int] = frozenset()
 
     async def answer(self, request: Request) -> Response:
         """Answer one request; every refusal is a sentence under ``message``."""
@@ -115,6 +117,8 @@ class Books:
         return json_response({"message": "there is no such address"}, status=404)
 
     def _store_document(self, number: str, lines: Sequence[Line]) -> Response:
+        # A document is taken whole or not at all: nobody answers for its lines.
+        self.items = None
         stored = self._store(lines)
         self.by_number.setdefault(number, []).append(json.loads(stored.body)["ids"])
         return stored
@@ -147,6 +151,8 @@ class Books:
             raise Refusal(f"a line has {', '.join(sorted(words))} and nothing else")
         if type(line["seconds"]) is not int or not _DATE.fullmatch(line["date"]):
             raise Refusal("seconds are whole, and a date is YYYY-MM-DD")
+        if line["seconds"] in self.never_taken:
+            raise Refusal(f"{line['seconds']} seconds are no duration")
 
     def _is_taken(self, line: Line) -> bool:
         return self.profile == "unique" and bool(self.by_reference.get(line["reference"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tieline.proof.proving.load import RATE, LineKey
+from tieline.reconciliation.model import tally
 
 _SECONDS_PER_HOUR = 3600
 _CENT = Decimal("0.01")
@@ -94,10 +95,8 @@ def judge_journal(
                 stands.pop(entry["id"], None)
             case _:
                 raise ValueError(f"the journal tells of {entry['event']}, which is no event")
-    have = Counter(stands.values())
-    lost = acknowledged - have - waiting
-    # What waits for a person may stand already: once, and no more.
-    duplicated = have - acknowledged
+    found = tally(wanted=acknowledged, stands=_net(stands.values()), waiting=waiting)
+    lost, duplicated = found.lost, found.duplicated
     off = sum(
         abs(count) * key[3]
         for difference in (lost, duplicated)
@@ -105,7 +104,7 @@ def judge_journal(
     )
     return Findings(
         acknowledged=sum(acknowledged.values()),
-        posted=sum((have & (acknowledged - waiting)).values()),
+        posted=sum(found.posted.values()),
         waiting=sum(waiting.values()),
         lost=sum(lost.values()),
         duplicated=sum(duplicated.values()),
@@ -119,6 +118,18 @@ def judge_journal(
             *(f"duplicated: {key}" for key in sorted(duplicated)[:10]),
         ],
     )
+
+
+def _net(lines: Iterable[LineKey]) -> Counter[LineKey]:
+    """Let each line below zero take one of the same length with it."""
+    stands = Counter(lines)
+    against = {key: count for key, count in stands.items() if key[3] < 0}
+    for (person, task, day, seconds), count in against.items():
+        taken_back = (person, task, day, -seconds)
+        pairs = min(count, stands[taken_back])
+        stands[taken_back] -= pairs
+        stands[person, task, day, seconds] -= pairs
+    return +stands
 
 
 def _after_breaks(begin: datetime, end: datetime, breaks: Sequence[datetime]) -> datetime:
