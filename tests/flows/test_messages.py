@@ -176,6 +176,17 @@ class TestAMessage:
         assert all(len(each) == 1 for each in texts.values())
         assert {notice.state for notice in town.notices()} == {"sent"}
 
+    def test_that_a_restore_forgot_is_known_again_by_its_readers(
+        self, town: Town, sink: MailSink, database: Dsns
+    ) -> None:
+        town.at(minutes=60).run()
+        with psycopg.connect(database.owner) as owner:
+            owner.execute("DELETE FROM notice")
+            owner.execute("DELETE FROM notice_round")
+        town.at(minutes=50).run()
+
+        assert set(Counter(mail["Message-ID"] for mail in sink.mails).values()) == {2}
+
     def test_that_is_refused_is_a_case_until_it_is_sent(self, town: Town, sink: MailSink) -> None:
         sink.refused = {ANN: "550 no such user"}
         town.at(minutes=60).run()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg import Connection
 
@@ -93,7 +95,7 @@ def write_notices(
     places = reached or (Reached(recipient=message.owner, connection_key="", urgent_only=False),)
     written = []
     for place in places:
-        notice_key = uuid4()
+        notice_key = _key(message, place, link_key=link_key)
         values = {
             **{name: getattr(message, name) for name in Message.__dataclass_fields__},
             "case_ids": list(message.case_ids),
@@ -119,3 +121,9 @@ def list_notices(
         _LIST, {"owner": owner, "limit": min(limit, NOTICES_PAGE_MAX)}
     ).fetchall()
     return tuple(WrittenNotice(**row) for row in rows)
+
+
+def _key(message: Message, place: Reached, *, link_key: bytes) -> UUID:
+    # Known again after a restore that forgot that it was told; another installation has other keys.
+    said = "|".join(("notice", message.occasion, message.owner, place.connection_key))
+    return UUID(bytes=hmac.digest(link_key, said.encode(), hashlib.sha256)[:16], version=5)
