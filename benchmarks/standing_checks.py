@@ -7,26 +7,46 @@ It starts a database of its own under TIELINE_HOME and stops and removes it at t
 from __future__ import annotations
 
 import argparse
+import asyncio
+import io
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import httpx
 from plane_firm import NOW, Firm
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tieline.posting import list_stops
+from tieline.proof.books import BooksConnector, build, manifest_of
 from tieline.reconciliation import OWN_CHECKS, look_at_own_books, sum_currencies
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns, prepare_database
 from tieline.runtime.postgres import EmbeddedCluster
+from tieline.sandbox.books import Books
+from tieline.sandbox.wire import Request
+from tieline.sdk import Capabilities, Connection, Strategy
+from tieline.services.line_checks import LineChecks
 from tieline.settings import HOME_VARIABLE
 
 _STATEMENT_SECONDS_MAX = 3600
+_LINES = """
+SELECT e.business_key::text AS reference, p.source_ref AS person, t.source_ref AS task, v.work_date AS date, e.seconds
+FROM effect e JOIN verdict v USING (verdict_id)
+JOIN crosswalk p ON p.connection_key = 'tryton' AND p.noun = 'employee' AND p.our_id = v.person_id
+JOIN crosswalk t ON t.connection_key = 'tryton' AND t.noun = 'erp_task' AND t.our_id = v.contract_line_id
+ORDER BY e.business_key
+"""
 # Books as the protocol leaves them, made in sets: triggers and keys are off while they are filled, and what every
 # line says is computed as the product computes it.
 _BOOKS = """
@@ -88,17 +108,25 @@ def main() -> int:
     """Measure, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=400_000)
+    parser.add_argument("--corruptions", type=int, default=500)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with _database() as (dsns, superuser):
         figures = _measure(dsns, superuser, lines=given.lines, seed=given.seed)
+        figures |= _corrupt_books(dsns, corruptions=given.corruptions, seed=given.seed)
     if given.json:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
             print(f"{name}: {value}")
-    return 0 if not figures["found_on_clean_books"] else 1
+    is_good = not (
+        figures["found_on_clean_books"]
+        or figures["found_in_clean_target"]
+        or figures["missed"]
+        or figures["falsely_found"]
+    )
+    return 0 if is_good else 1
 
 
 def _measure(dsns: Dsns, superuser: str, *, lines: int, seed: int) -> dict[str, object]:
@@ -128,6 +156,147 @@ def _measure(dsns: Dsns, superuser: str, *, lines: int, seed: int) -> dict[str, 
     for each in (owner, admin, worker):
         each.close()
     return figures
+
+
+def _corrupt_books(dsns: Dsns, *, corruptions: int, seed: int) -> dict[str, object]:
+    """Put every line into the books of the sandbox, change some behind our back, and look for them."""
+    worker = Database(dsns.worker, statement_timeout_seconds=_STATEMENT_SECONDS_MAX).open()
+    books = Books(profile="probe", token="t", journal=io.StringIO())
+    with worker.transaction() as connection:
+        for number, row in enumerate(connection.execute(_LINES).fetchall(), start=1):
+            line = {**row, "date": row["date"].isoformat()}
+            books.lines[number] = line
+    checks = LineChecks(
+        database=worker, connectors=_OneConnector(_connector(books)), clock=_Clock(NOW)
+    )
+    began = time.perf_counter()
+    checks.look(target="tryton")
+    took = time.perf_counter() - began
+    clean = _found(worker)
+    kinds = Corruptions(books=books, chance=random.Random(seed)).make(corruptions)
+    checks.look(target="tryton")
+    found = _found(worker)
+    with worker.transaction() as connection:
+        began_at = time.perf_counter()
+        checks.look(target="tryton")
+        stops = len(list_stops(connection))
+    worker.close()
+    expected = {thing for things in kinds.values() for thing in things}
+    return {
+        "target_seconds": round(took, 1),
+        "second_reading_seconds": round(time.perf_counter() - began_at, 1),
+        "found_in_clean_target": len(clean),
+        "corruptions": {kind: len(things) for kind, things in kinds.items()},
+        "found": len(found & expected),
+        "missed": len(expected - found),
+        "falsely_found": len(found - expected),
+        "scopes_stopped": stops,
+        "seed": seed,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corruptions:
+    """What somebody may do in a target's books: one thing to each line, and which line it was."""
+
+    books: Books
+    chance: random.Random
+
+    def make(self, many: int) -> dict[str, set[str]]:
+        """Corrupt so many different lines, each kind as often; return the things that tell them."""
+        numbers = self.chance.sample(sorted(self.books.lines), many)
+        kinds = (self.cents, self.hours, self.day, self.project, self.person, self.delete,
+                 self.double, self.double_without_key)  # fmt: skip
+        told: dict[str, set[str]] = {kind.__name__: set() for kind in kinds}
+        for place, number in enumerate(numbers):
+            kind = kinds[place % len(kinds)]
+            told[kind.__name__].add(kind(number))
+        return told
+
+    def cents(self, number: int) -> str:
+        return self._change(number, seconds=self.books.lines[number]["seconds"] - 1)
+
+    def hours(self, number: int) -> str:
+        return self._change(number, seconds=self.books.lines[number]["seconds"] + 3600)
+
+    def day(self, number: int) -> str:
+        days = int(self.books.lines[number]["date"][-2:])
+        return self._change(number, date=f"2026-10-{days % 31 + 1:02}")
+
+    def project(self, number: int) -> str:
+        tasks = {line["task"] for line in self.books.lines.values()}
+        return self._change(number, task=min(tasks - {self.books.lines[number]["task"]}))
+
+    def person(self, number: int) -> str:
+        return self._change(number, person="nobody")
+
+    def delete(self, number: int) -> str:
+        return str(self.books.lines.pop(number)["reference"])
+
+    def double(self, number: int) -> str:
+        self.books.lines[max(self.books.lines) + 1] = dict(self.books.lines[number])
+        return str(self.books.lines[number]["reference"])
+
+    def double_without_key(self, number: int) -> str:
+        twin = max(self.books.lines) + 1
+        line = self.books.lines[number]
+        self.books.lines[twin] = {name: line[name] for name in line if name != "reference"}
+        return f"line {twin}"
+
+    def _change(self, number: int, **changed: object) -> str:
+        self.books.lines[number] = {**self.books.lines[number], **changed}
+        return str(self.books.lines[number]["reference"])
+
+
+@dataclass(frozen=True, slots=True)
+class _OneConnector:
+    connector: BooksConnector
+
+    def get(self, *, connection_key: str) -> Any:
+        return self.connector
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        return manifest_of("books_probe", Strategy.PROBE_BEFORE_RETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    instant: datetime
+
+    def now(self) -> datetime:
+        return self.instant
+
+
+def _connector(books: Books) -> BooksConnector:
+    def answer(request: httpx.Request) -> httpx.Response:
+        told = asyncio.run(
+            books.answer(
+                Request(
+                    method=request.method,
+                    target=request.url.raw_path.decode(),
+                    headers={name.lower(): value for name, value in request.headers.items()},
+                    body=request.content,
+                )
+            )
+        )
+        return httpx.Response(
+            told.status, headers=dict(told.headers), stream=httpx.ByteStream(told.body)
+        )
+
+    connection = Connection(
+        connection_key="tryton",
+        base_url="http://books.test",
+        config={},
+        secrets={"token": "t"},
+        allowed_hosts=frozenset({"books.test:80"}),
+    )
+    return build(connection, transport=httpx.MockTransport(answer))
+
+
+def _found(worker: Database) -> set[str]:
+    with worker.transaction() as connection:
+        rows = connection.execute("SELECT DISTINCT thing FROM line_difference").fetchall()
+    return {row["thing"] for row in rows}
 
 
 @contextmanager

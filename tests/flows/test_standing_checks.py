@@ -309,6 +309,16 @@ class TestAStop:
         with pytest.raises(UserMistake, match="found something else"):
             carry_out_lift(connection, agreed, NOW)
 
+    @pytest.mark.parametrize("state", ["INTENT", "HANDED_OVER"])
+    def test_refuses_what_leaves_our_hands(self, stopped: World, state: str) -> None:
+        stopped.connection.execute("SET LOCAL ROLE tieline_worker")
+
+        with pytest.raises(errors.CheckViolation, match="stands in the way"):
+            stopped.connection.execute(
+                "UPDATE effect SET state = %s, payload_hash = 'x' WHERE business_key = %s",
+                (state, stopped.waiting["A"]),
+            )
+
     def test_holds_invoices_and_no_master_data(self, stopped: World) -> None:
         project_id = stopped.projects["A"]["project_id"]
 

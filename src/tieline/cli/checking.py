@@ -29,9 +29,12 @@ _OWN_BOOKS = "our own books"
 
 @click.group(invoke_without_command=True)
 @click.option("--now", "is_now", is_flag=True, help="Check our own books now; else the last time.")
+@click.option(
+    "--lines", "is_lines", is_flag=True, help="Hold the lines of every target against ours now."
+)
 @json_option
 @click.pass_context
-def checks(context: click.Context, is_now: bool, as_json: bool) -> int:
+def checks(context: click.Context, is_now: bool, is_lines: bool, as_json: bool) -> int:
     """What each check says, and where posting is stopped because of it.
 
     Exit 0 when nothing is red and nothing is stopped; what was not checked is counted and shown.
@@ -40,7 +43,7 @@ def checks(context: click.Context, is_now: bool, as_json: bool) -> int:
         return 0
     tools = context.find_object(Tools)
     assert tools is not None
-    return _show(tools, is_now=is_now, as_json=as_json)
+    return _show(tools, is_now=is_now, is_lines=is_lines, as_json=as_json)
 
 
 @checks.command("lift")
@@ -78,14 +81,17 @@ def lift(tools: Tools, stop_id: str, reason: str, login: str, as_json: bool) -> 
     return 0
 
 
-def _show(tools: Tools, *, is_now: bool, as_json: bool) -> int:
+def _show(tools: Tools, *, is_now: bool, is_lines: bool, as_json: bool) -> int:
     from tieline.posting import list_stops
     from tieline.reconciliation import list_results, sum_currencies
     from tieline.services.workday import Workday
 
     system = tools.system()
+    workday = Workday(system=system)
     if is_now:
-        Workday(system=system).standing_checks().look()
+        workday.standing_checks().look()
+    if is_lines:
+        workday.line_checks().look_now()
     with system.database.transaction() as connection:
         results = list_results(connection)
         stops = list_stops(connection)

@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any, TextIO
@@ -33,6 +34,7 @@ _LINES, _DOCUMENTS = "/v1/lines", "/v1/documents"
 _FOUND_BY_REFERENCE = ("native", "upsert", "unique", "probe")
 _WORDS = ("person", "task", "date", "seconds")
 _STEM = 36
+_PAGE_LINES_MAX = 1000
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 Line = dict[str, Any]
@@ -101,6 +103,8 @@ class Books:
         match request.method, request.path:
             case "GET", "/v1/totals":
                 return json_response({"totals": self._totals(request.query)})
+            case "GET", "/v1/lines":
+                return json_response({"lines": self._page(request.query)})
             case "POST", "/v1/documents" if self.profile == "batch":
                 document = json.loads(request.body)
                 return self._store_document(str(document["number"]), document["lines"])
@@ -204,6 +208,15 @@ class Books:
             if query["from"] <= line["date"] < query["to"]
         ]
         return [{"seconds": sum(found), "lines": len(found)}] if found else []
+
+    def _page(self, query: Mapping[str, str]) -> list[Line]:
+        after = int(query["after"])
+        found = (
+            {"id": number, **line}
+            for number, line in self.lines.items()
+            if number > after and query["from"] <= line["date"] < query["to"]
+        )
+        return list(islice(found, _PAGE_LINES_MAX))
 
     def _note(self, event: str, number: int, line: Line) -> None:
         entry = {

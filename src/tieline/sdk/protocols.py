@@ -443,6 +443,23 @@ class UndoesByDocument(Protocol):
         ...
 
 
+class ListsTimeLines(Protocol):
+    """A target that shows its lines one by one, so that each is held against what was booked."""
+
+    def standing_lines(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> Iterator[Sequence[StoredLine]]:
+        """Yield every line of work dates in [starts_on, ends_on), whoever made it, page by page.
+
+        :raises StreamBroken: not all of them can be shown.
+        """
+        ...
+
+    def billing_invoices(self, *, entity_code: str, invoice_codes: Sequence[str]) -> frozenset[str]:
+        """Return which of the invoices still bill what stands on them: not canceled, not credited."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
     """One line of a target's invoice: ``quantity`` in ``unit``, amounts in its currency."""

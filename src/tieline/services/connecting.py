@@ -39,6 +39,7 @@ _COMMON = frozenset(
         "poll_seconds",
         "full_read_seconds",
         "check_seconds",
+        "check_lines_seconds",
         "batch_lines_max",
         "labor_categories",
         "limits",
@@ -49,6 +50,7 @@ _SECONDS = (
     "poll_seconds",
     "full_read_seconds",
     "check_seconds",
+    "check_lines_seconds",
     "settle_seconds",
 )
 # An ERP's own hours are not read as hours to post, so not every stream is read of itself.

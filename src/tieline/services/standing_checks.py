@@ -39,6 +39,10 @@ from tieline.runtime.database import Database
 LIFT_STOP = "posting.lift_stop"
 OWN_BOOKS = ""
 _MEMBERS_MAX = 200
+_FIX = (
+    "Nothing is sent for it until our books agree again: find who changed the rows below past Tieline,"
+    " restore them from a backup, and look: tieline checks --now"
+)
 _SECONDS_PER_HOUR = 3600
 
 _log = structlog.get_logger("tieline.checks")
@@ -62,7 +66,15 @@ class StandingChecks:
             with self.database.transaction() as connection:
                 found = look_at_own_books(connection, check=check)
                 took = int((time.monotonic() - began) * 1000)
-                self._keep(connection, check, found, took)
+                keep_found(
+                    connection,
+                    check=check,
+                    subject=OWN_BOOKS,
+                    found=found,
+                    fix=_FIX,
+                    took_milliseconds=took,
+                    now=self.clock.now(),
+                )
         except psycopg.Error as error:
             with self.database.transaction() as connection:
                 keep_result(
@@ -77,39 +89,54 @@ class StandingChecks:
             return False
         return bool(found)
 
-    def _keep(
-        self, connection: Connection[Row], check: str, found: Sequence[Found], took: int
-    ) -> None:
-        now = self.clock.now()
-        by_scope = _by_scope(found)
-        names = read_names(connection, list(by_scope))
-        stop_scopes(
-            connection,
-            check=check,
-            subject=OWN_BOOKS,
-            breaches=[
-                Breach(scope=scope, because=_because(found), measure=_measure(found))
-                for scope, found in by_scope.items()
-            ],
-            now=now,
-        )
-        keep_cases(
-            connection,
-            requests=[_incident(check, scope, found, names) for scope, found in by_scope.items()],
-            reasons=(check,),
-            now=now,
-            correlation_id=check,
-        )
-        keep_result(
-            connection,
-            check=check,
-            subject=OWN_BOOKS,
-            state=RED if found else GREEN,
-            things=sum(each.things for each in found),
-            took_milliseconds=took,
-            why="; ".join(dict.fromkeys(each.said for each in found)),
-            now=now,
-        )
+
+def keep_found(
+    connection: Connection[Row],
+    *,
+    check: str,
+    subject: str,
+    found: Sequence[Found],
+    elsewhere: Sequence[Found] = (),
+    fix: str,
+    took_milliseconds: int,
+    now: datetime,
+) -> None:
+    """Stop the scopes in which a check found something, let incidents stand, and keep what it said.
+
+    ``elsewhere`` is what the check found of other subjects: their incidents go on standing.
+    """
+    by_scope = _by_scope(found)
+    stop_scopes(
+        connection,
+        check=check,
+        subject=subject,
+        breaches=[
+            Breach(scope=scope, because=_because(each), measure=_measure(each))
+            for scope, each in by_scope.items()
+        ],
+        now=now,
+    )
+    everywhere = _by_scope([*found, *elsewhere])
+    names = read_names(connection, list(everywhere))
+    keep_cases(
+        connection,
+        requests=[
+            _incident(check, scope, each, names, fix=fix) for scope, each in everywhere.items()
+        ],
+        reasons=(check,),
+        now=now,
+        correlation_id=check,
+    )
+    keep_result(
+        connection,
+        check=check,
+        subject=subject,
+        state=RED if found else GREEN,
+        things=sum(each.things for each in found),
+        took_milliseconds=took_milliseconds,
+        why="; ".join(dict.fromkeys(each.said for each in found)),
+        now=now,
+    )
 
 
 def stop_scopes(
@@ -267,7 +294,12 @@ def _measure(found: Sequence[Found]) -> str:
 
 
 def _incident(
-    check: str, scope: StopScope, found: Sequence[Found], names: Mapping[UUID, str]
+    check: str,
+    scope: StopScope,
+    found: Sequence[Found],
+    names: Mapping[UUID, str],
+    *,
+    fix: str,
 ) -> CaseRequest:
     members = [
         CaseMember(kind="thing", key=f"{key} ({each.said})") for each in found for key in each.keys
@@ -279,10 +311,6 @@ def _incident(
         thing_key=scope_words(scope, names),
         entity_code=scope.entity_code,
         members=tuple(members[:_MEMBERS_MAX]),
-        details={
-            "problem": _because(found),
-            "fix": "Nothing is sent for it until our books agree again: find who changed the rows below"
-            " past Tieline, restore them from a backup, and look: tieline checks --now",
-        },
+        details={"problem": _because(found), "fix": fix},
         is_incident=True,
     )

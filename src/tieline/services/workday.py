@@ -15,6 +15,7 @@ from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, Conserv
 from tieline.services.fallback import Fallback
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
+from tieline.services.line_checks import ASK_LINES, LineChecks
 from tieline.services.message_desk import SEND_NOTICE
 from tieline.services.messaging import LINK_PURPOSE, Messaging
 from tieline.services.preflight import Preflights
@@ -45,6 +46,7 @@ CLASSES: Mapping[str, int] = {
     ASK_SOURCE: REFERENCE,
     ASK_TARGET: REFERENCE,
     SEND_NOTICE: CUT_OFF,
+    ASK_LINES: REFERENCE,
 }
 
 _HOUSEKEEPING_SECONDS = 600
@@ -83,6 +85,7 @@ class Workday:
             ASK_SOURCE: self._checks().ask_source,
             ASK_TARGET: self._checks().ask_target,
             SEND_NOTICE: self.messaging().send,
+            ASK_LINES: self.line_checks().ask,
         }
 
     def jobs(self) -> Sequence[Job]:
@@ -120,6 +123,11 @@ class Workday:
                 name="own-books",
                 interval_seconds=_OWN_BOOKS_SECONDS,
                 function=self.standing_checks().look,
+            ),
+            Job(
+                name="lines",
+                interval_seconds=_CHECKS_SECONDS,
+                function=self.line_checks().schedule_due,
             ),
             Job(name="twins", interval_seconds=_CHECKS_SECONDS, function=self._checks().find_twins),
             Job(
@@ -224,6 +232,14 @@ class Workday:
             connectors=self.system.connectors,
             time_validation=self.system.time_validation,
             material_key=self.system.reader.material_key,
+            clock=self.system.clock,
+        )
+
+    def line_checks(self) -> LineChecks:
+        """Return what holds the lines of targets against what was booked."""
+        return LineChecks(
+            database=self.system.database,
+            connectors=self.system.connectors,
             clock=self.system.clock,
         )
 

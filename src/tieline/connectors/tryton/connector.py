@@ -480,6 +480,38 @@ class TrytonConnector:
             totals.append(LineTotal(project_code=str(project["id"]), seconds=seconds, lines=lines))
         return [total for total in totals if total.lines]
 
+    def standing_lines(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> Iterator[Sequence[StoredLine]]:
+        """Show every line of the company's days, whoever made it, in the order of its ids."""
+        session = self._sessions.get(entity_code=entity_code)
+        domain = [
+            ["company", "=", self._company(entity_code)],
+            ["date", ">=", starts_on],
+            ["date", "<", ends_on],
+        ]
+        last = 0
+        while True:
+            rows = session.search(
+                "timesheet.line",
+                [*domain, ["id", ">", last]],
+                translate.LINE_FIELDS,
+                limit=PAGE_ROWS_MAX,
+            )
+            if not rows:
+                return
+            yield [translate.stored_line(row=row, entity_code=entity_code) for row in rows]
+            last = rows[-1]["id"]
+
+    def billing_invoices(self, *, entity_code: str, invoice_codes: Sequence[str]) -> frozenset[str]:
+        """Return the invoices that are not canceled; crediting one with its refund cancels it."""
+        rows = self._sessions.get(entity_code=entity_code).search(
+            "account.invoice",
+            [["id", "in", [int(code) for code in invoice_codes]], ["state", "!=", "cancelled"]],
+            ["state"],
+        )
+        return frozenset(str(row["id"]) for row in rows)
+
     def fiscal_periods(
         self, *, entity_code: str, starts_on: date, ends_on: date
     ) -> list[FiscalPeriod]:

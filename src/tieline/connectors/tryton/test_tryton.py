@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +216,13 @@ def _record(stream: str, name: str) -> RawRecord:
     return RawRecord(
         object=stream, source_ref="1", body=folder.joinpath(name).read_bytes(), source_at=None
     )
+
+
+class TestTimeLines:
+    def test_are_never_freed_from_an_invoice(self) -> None:
+        folder = Path(__file__).parent
+        source = "".join(path.read_text() for path in folder.glob("*.py") if path != Path(__file__))
+
+        # An hour that is freed from a posted invoice bills a second time, without an error.
+        assert "model.timesheet.line.create" in source
+        assert re.findall(r"""["']invoice_line["']\s*:""", source) == []

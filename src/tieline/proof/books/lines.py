@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -182,6 +182,26 @@ class BooksConnector:
             for total in answer["totals"]
         ]
 
+    def standing_lines(
+        self, *, entity_code: str, starts_on: date, ends_on: date
+    ) -> Iterator[Sequence[StoredLine]]:
+        """Show every line of the days, page by page."""
+        days = (("from", starts_on.isoformat()), ("to", ends_on.isoformat()))
+        after = "0"
+        while True:
+            answer = self.client.read_json(path="/v1/lines", query=(*days, ("after", after)))
+            found = answer.get("lines") if isinstance(answer, dict) else None
+            if not isinstance(found, list):
+                raise StreamBroken("the books answered without lines")
+            if not found:
+                return
+            yield [_stored(line, entity_code) for line in found]
+            after = str(found[-1]["id"])
+
+    def billing_invoices(self, *, entity_code: str, invoice_codes: Sequence[str]) -> frozenset[str]:
+        """Return none: the books make no invoices."""
+        return frozenset()
+
     def as_line(self, line: TimeLineCommand) -> dict[str, Any]:
         """Return a line in the books' own words."""
         content = {
@@ -241,7 +261,7 @@ def _answer(told: dict[str, Any], lines: Sequence[TimeLineCommand]) -> LineAnswe
 
 def _stored(line: dict[str, Any], entity_code: str) -> StoredLine:
     return StoredLine(
-        business_key=UUID(line["reference"][:36]),
+        business_key=UUID(line["reference"][:36]) if line.get("reference") else None,
         target_code=str(line["id"]),
         entity_code=entity_code,
         person_code=line["person"],
