@@ -299,8 +299,10 @@ def settle_attempt(
 
 def to_conflict(connection: Connection[Row], *, business_key: UUID, reason: str) -> None:
     """Leave an effect to a person, by the edges that lead there."""
-    if get_effect(connection, business_key=business_key)["state"] == INTENT:
+    state = get_effect(connection, business_key=business_key)["state"]
+    if state == INTENT:
         move(connection, business_key=business_key, to=UNKNOWN)
+    if state in (INTENT, UNKNOWN):
         move(connection, business_key=business_key, to=PROBING)
     move(connection, business_key=business_key, to=CONFLICT, reason=reason)
 
