@@ -15,11 +15,12 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from tieline.kernel.errors import AskPerson, TielineError, UserMistake
+from tieline.kernel.errors import AskPerson, TielineError, TryAgain, UserMistake
 from tieline.runtime.telemetry import correlation_id
 
 MEDIA_TYPE = "application/problem+json"
 PLACES_MAX = 5
+_RETRY_SECONDS, _FULL_SECONDS = 2, 30
 _STATUS_CODES: Mapping[int, str] = {
     404: "request.unknown_address",
     405: "request.method_not_allowed",
@@ -91,6 +92,7 @@ def answer_in_problems(api: FastAPI) -> None:
     api.add_exception_handler(RequestValidationError, _answer_invalid)
     api.add_exception_handler(HTTPException, _answer_http)
     api.add_exception_handler(TielineError, _answer_error)
+    api.add_exception_handler(psycopg.errors.DiskFull, _answer_full)
     api.add_exception_handler(psycopg.OperationalError, _answer_busy)
     api.add_exception_handler(PoolTimeout, _answer_busy)
     api.add_exception_handler(Exception, _answer_defect)
@@ -125,8 +127,29 @@ async def _answer_http(_request: Request, error: Exception) -> JSONResponse:
 
 async def _answer_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TielineError)
-    status = 409 if isinstance(error, (UserMistake, AskPerson)) else 503
-    return problem_response(status=status, code=error.code, detail=str(error))
+    if isinstance(error, (UserMistake, AskPerson)):
+        return problem_response(status=409, code=error.code, detail=str(error))
+    return problem_response(
+        status=503,
+        code=error.code,
+        detail=str(error),
+        headers={"Retry-After": str(_retry_after(error))},
+    )
+
+
+def _retry_after(error: TielineError) -> int:
+    given = error.retry_after_seconds if isinstance(error, TryAgain) else None
+    return given or _RETRY_SECONDS
+
+
+async def _answer_full(_request: Request, error: Exception) -> JSONResponse:
+    _log.error("api.database_full", error=type(error).__name__)
+    return problem_response(
+        status=503,
+        code="database.full",
+        detail="the database finds no room on its disk: nothing was stored, try again later",
+        headers={"Retry-After": str(_FULL_SECONDS)},
+    )
 
 
 async def _answer_busy(_request: Request, error: Exception) -> JSONResponse:
@@ -135,7 +158,7 @@ async def _answer_busy(_request: Request, error: Exception) -> JSONResponse:
         status=503,
         code="database.busy",
         detail="the database does not answer in time: try again",
-        headers={"Retry-After": "2"},
+        headers={"Retry-After": str(_RETRY_SECONDS)},
     )
 
 

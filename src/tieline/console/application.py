@@ -10,6 +10,7 @@ from fastapi.requests import Request
 from fastapi.responses import RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from psycopg import errors as database_errors
+from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -136,6 +137,19 @@ def _answer_problems(pages: FastAPI, renderer: Renderer) -> None:
     def against_the_rules(request: Request, error: database_errors.IntegrityError) -> Response:
         sentence = error.diag.message_primary or "The database refused it."
         return page(request, status=409, title="That was not done", sentence=sentence)
+
+    @pages.exception_handler(database_errors.OperationalError)
+    @pages.exception_handler(PoolTimeout)
+    def away(request: Request, error: Exception) -> Response:
+        log.warning("console.database_away", path=request.url.path, error=type(error).__name__)
+        answer = page(
+            request,
+            status=503,
+            title="The database does not answer",
+            sentence="Nothing was changed. It is tried again when you load the page again.",
+        )
+        answer.headers["Retry-After"] = "2"
+        return answer
 
     @pages.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> Response:

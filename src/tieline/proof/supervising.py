@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tieline.kernel.errors import TryAgain, UserMistake
+from tieline.kernel.errors import TielineError, UserMistake
 from tieline.proof import processes
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
@@ -93,7 +93,11 @@ class Supervisor:
             environment=self.environment,
         )
         each.started = now
-        processes.remember(self.run_directory, name=each.name, pid=each.process.pid)
+        try:
+            processes.remember(self.run_directory, name=each.name, pid=each.process.pid)
+        except OSError as error:
+            # A full disk must not end who keeps everything running.
+            self.tell(f"{each.name} runs and is not written down: {error.strerror}")
 
     def _end(self) -> None:
         running = [each for each in self.kept if each.process and each.process.poll() is None]
@@ -138,7 +142,7 @@ class Watch:
     def _keep(self, cluster: EmbeddedCluster) -> None:
         try:
             cluster.ensure_running()
-        except TryAgain as error:
+        except (TielineError, OSError) as error:
             if not self._is_broken:
                 self.tell(str(error))
             self._is_broken = True

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO, cast
 from uuid import uuid4
 
 import structlog
@@ -47,9 +47,25 @@ def configure_logging(*, level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _NeverFull())),
         cache_logger_on_first_use=False,
     )
+
+
+class _NeverFull:
+    """Write to standard error; a line that finds no room on a full disk is lost, and nothing else is."""
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stderr.write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            return
 
 
 def new_correlation_id() -> str:

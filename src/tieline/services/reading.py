@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 import structlog
 from psycopg import Connection
 
-from tieline.casework import close_case, list_cases, open_case
+from tieline.casework import close_case, keep_cases, list_cases, open_case
 from tieline.intake import Reader, ReadResult, confirm_deletes
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
-from tieline.kernel.errors import AskPerson, TryAgain
+from tieline.kernel.errors import AskPerson, TryAgain, UserMistake
 from tieline.reconciliation import AskedHours
 from tieline.runtime.database import Database
+from tieline.runtime.disk import FULL_PERCENT, LowDisk, find_low_disk
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.sdk import ReadsOne
 from tieline.sdk.directory import Connectors
@@ -26,6 +29,7 @@ from tieline.services.time_validation import TimeValidation
 _POLL_SECONDS = 60
 _FULL_READ_SECONDS = 3600
 _TIME_OBJECT = "time_entries"
+DISK_LOW = "intake.disk_low"
 
 _log = structlog.get_logger("tieline.reading")
 Row = dict[str, Any]
@@ -41,9 +45,16 @@ class Reading:
     time_validation: TimeValidation
     checks: ConservationChecks
     clock: Clock
+    # The folders whose disks must not run full; see ``watch_disks``.
+    folders: Sequence[Path] = ()
 
     def poll_due(self) -> None:
-        """Read each stream whose interval has passed, and every record that a hint marked."""
+        """Read each stream whose interval has passed, and every record that a hint marked.
+
+        Nothing while a disk runs full: ``watch_disks`` says so.
+        """
+        if find_low_disk(self.folders) is not None:
+            return
         for due in self._due_streams():
             self._poll(due["connection_key"], due["stream"], is_full=False)
         for row in self._marked_connections():
@@ -51,13 +62,33 @@ class Reading:
 
     def read_whole(self) -> None:
         """Read the time streams whole where that is due, and find what is gone."""
+        if find_low_disk(self.folders) is not None:
+            return
         for row in self._due_whole():
             self._find_deletes(row["connection_key"])
 
     def poll_now(self, *, connection_key: str, is_full: bool) -> list[ReadResult]:
-        """Read every stream of a connection at once, as a person asked."""
+        """Read every stream of a connection at once, as a person asked.
+
+        :raises UserMistake: a disk is too full for it.
+        """
+        low = find_low_disk(self.folders)
+        if low is not None:
+            raise UserMistake(f"nothing is read while {low}")
         streams = self._streams(connection_key)
         return [self._poll(connection_key, stream, is_full=is_full) for stream in streams]
+
+    def watch_disks(self) -> None:
+        """Let an incident stand while a disk is too full to read more."""
+        low = find_low_disk(self.folders)
+        with self.database.transaction() as connection:
+            keep_cases(
+                connection,
+                requests=[] if low is None else [_disk_low(low)],
+                reasons=(DISK_LOW,),
+                now=self.clock.now(),
+                correlation_id="disk",
+            )
 
     def _poll(self, connection_key: str, stream: str, *, is_full: bool) -> ReadResult:
         correlation_id, began_at = new_correlation_id(), self.clock.now()
@@ -191,6 +222,23 @@ class Reading:
                 "SELECT DISTINCT d.connection_key FROM dirty_mark d JOIN connection c USING (connection_key)"
                 " WHERE NOT c.paused"
             ).fetchall()
+
+
+def _disk_low(low: LowDisk) -> CaseRequest:
+    return CaseRequest(
+        reason=DISK_LOW,
+        owner_queue="integration",
+        thing_kind="machine",
+        thing_key=str(low.folder),
+        entity_code=None,
+        members=(CaseMember(kind="disk", key=str(low.folder)),),
+        details={
+            "problem": f"nothing more is read from {FULL_PERCENT} % on: a disk of this machine is too full",
+            "fix": f"Make room on the disk of {low.folder}: old logs and dumps first. Reading goes on by"
+            " itself.",
+        },
+        is_incident=True,
+    )
 
 
 def _refused(key: str, problem: str) -> CaseRequest:

@@ -73,7 +73,7 @@ class Restoring:
     def follow_up(self) -> None:
         """Take the next step of a restore that is being followed up; note where the log stands."""
         with self.database.transaction() as connection:
-            note_position(connection, home=self.home)
+            _note(connection, home=self.home)
             restoration = find_restoration(connection)
         if restoration is None:
             return
@@ -108,11 +108,19 @@ def notice(database: Database, *, home: Path, now: datetime) -> str | None:
             because = why_restored(connection, home=home)
             if because is not None:
                 begin(connection, because=because, by="tieline", now=now)
-            note_position(connection, home=home)
+            _note(connection, home=home)
     except psycopg.errors.InsufficientPrivilege:
         _log.warning("restore.not_noticed", why="the server does not tell its own identity")
         return None
     return because
+
+
+def _note(connection: Connection[Row], *, home: Path) -> None:
+    try:
+        note_position(connection, home=home)
+    except OSError as error:
+        # A full disk: an older place in the log is noted, which is a place all the same.
+        _log.warning("restore.place_not_noted", why=error.strerror)
 
 
 def begin(connection: Connection[Row], *, because: str, by: str, now: datetime) -> Restoration:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tieline.casework import keep_cases
 from tieline.runtime.housekeeping import keep_raw_partitions, purge
+from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
@@ -54,6 +56,7 @@ _EVENTS_SECONDS = 2
 # What reads whole tables may take a fifth of its time.
 _REST_TIMES = 4
 _RESTORING_SECONDS = 2
+_DISKS_SECONDS = 5
 _PREFLIGHT_SECONDS = 60
 # A step before a cut-off is told so much too late at most.
 _MESSAGES_SECONDS = 15
@@ -93,6 +96,7 @@ class Workday:
         reading = self.reading()
         return (
             Job(name="poll", interval_seconds=1, function=reading.poll_due),
+            Job(name="disks", interval_seconds=_DISKS_SECONDS, function=reading.watch_disks),
             Job(name="whole", interval_seconds=3, function=reading.read_whole),
             Job(name="register", interval_seconds=2, function=self.keep_register),
             Job(
@@ -174,7 +178,15 @@ class Workday:
             time_validation=self.system.time_validation,
             checks=self._checks(),
             clock=self.system.clock,
+            folders=self._folders(),
         )
+
+    def _folders(self) -> Sequence[Path]:
+        """Return what lies on the disks that we fill; a server of one's own watches its own."""
+        settings = self.system.settings
+        if settings.dsn is not None:
+            return (settings.home,)
+        return (settings.home, EmbeddedCluster(settings.postgres_directory).data_directory.parent)
 
     def keep_register(self) -> None:
         """Bring clients, people and plans in line with what was read."""

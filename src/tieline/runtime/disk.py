@@ -1,0 +1,42 @@
+"""How full the disks are that this installation writes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# From here on nothing more is read: what is under way needs the room that is left.
+FULL_PERCENT = 85
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowDisk:
+    """A disk that is too full, by a folder that lies on it."""
+
+    folder: Path
+    used_percent: int
+    free_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"the disk of {self.folder} is {self.used_percent} % full,"
+            f" {self.free_bytes // 1024**2} MiB are free"
+        )
+
+
+def find_low_disk(folders: Sequence[Path]) -> LowDisk | None:
+    """Return the fullest disk that is too full, None when there is room on all."""
+    low = [found for folder in folders if (found := _look(folder)) is not None]
+    return max(low, key=lambda each: each.used_percent, default=None)
+
+
+def _look(folder: Path) -> LowDisk | None:
+    usage = shutil.disk_usage(folder)
+    # What is kept back for the system is not ours to fill.
+    ours = usage.used + usage.free
+    percent = 100 * usage.used // ours if ours else 100
+    if percent < FULL_PERCENT:
+        return None
+    return LowDisk(folder=folder, used_percent=percent, free_bytes=usage.free)
