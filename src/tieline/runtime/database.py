@@ -15,6 +15,7 @@ _LOCK_TIMEOUT_SECONDS = 30
 # Who holds a transaction open and says nothing is asleep: what it locked must not wait for its waking.
 _IDLE_SECONDS = 15
 _POOL_WAIT_SECONDS = 30
+_RECONNECT_SECONDS = 8
 _CLIENT_CHECK_SECONDS = 2
 
 Row = dict[str, Any]
@@ -46,6 +47,8 @@ class Database:
             min_size=1,
             max_size=pool_max,
             timeout=wait_seconds,
+            # Pauses between attempts double: after a long outage a new one begins with the next call.
+            reconnect_timeout=_RECONNECT_SECONDS,
             open=False,
             check=ConnectionPool.check_connection,
             kwargs={
