@@ -41,7 +41,7 @@ def disk() -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("only root mounts a small disk")
     # Where the server's own user may go, whatever other tests do to their folders.
-    folder = Path(tempfile.mkdtemp(prefix="tieline-disk-", dir="/var/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="tieline-disk-", dir="/var/tmp"))
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=0755", "tmpfs", str(folder)],
         capture_output=True,
@@ -68,9 +68,9 @@ def prepared_cluster(disk: Path) -> Iterator[PreparedCluster]:
 
 
 @pytest.fixture
-def database(prepared_cluster: PreparedCluster) -> Iterator[Dsns]:
+def database(prepared_cluster: PreparedCluster) -> Dsns:
     # Dropped with its disk.
-    yield prepared_cluster.template
+    return prepared_cluster.template
 
 
 @pytest.fixture
