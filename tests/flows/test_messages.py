@@ -279,7 +279,6 @@ class TestUnconfirmedWrites:
 
 
 class TestTheDigest:
-    @pytest.mark.sql
     def test_comes_once_a_day_and_every_four_hours_on_the_last(
         self, town: Town, sink: MailSink
     ) -> None:

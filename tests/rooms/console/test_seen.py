@@ -67,13 +67,11 @@ class TestTheLinkOfAMessage:
             "SELECT actor, entity_code FROM audit WHERE action = 'notice.acknowledged'"
         ) == [{"actor": "queue:delivery", "entity_code": "DE"}]
 
-    @pytest.mark.parametrize("word", ["", "tla_nothing", "ä" * 150])
-    def test_leads_nowhere_when_it_is_none_of_ours(
-        self, firm: House, token: str, word: str
-    ) -> None:
+    def test_leads_nowhere_when_it_is_none_of_ours(self, firm: House, token: str) -> None:
         stranger = firm.browser()
 
-        assert stranger.get("/seen", token=word).status_code == 404
-        assert stranger.client.post("/seen", data={"token": word}).status_code == 404
+        for word in ("", "tla_nothing", "ä" * 150):
+            assert stranger.get("/seen", token=word).status_code == 404
+            assert stranger.client.post("/seen", data={"token": word}).status_code == 404
         firm.rows("UPDATE notice SET useful_until = %s RETURNING 1", NOW)
         assert stranger.get("/seen", token=token).status_code == 404
