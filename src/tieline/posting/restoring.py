@@ -26,6 +26,9 @@ from tieline.sdk.directory import Connectors
 from tieline.validation import mark_reference_change
 
 # So many numbers beyond those that are known: a key that was taken back may be absent while a later one stands.
+# What a target of these holds cannot be asked for by a line's key; the numbers of documents sent since the
+# backup are lost with the database.
+_FOUND_BY_NO_KEY = (Strategy.ONCE_THEN_CASE, Strategy.IMPORT_BATCH)
 EFFECTS_PROBE_MAX = 16
 # An entry is asked about under at least 17 keys, in one read.
 _ENTRIES_MAX = 200
@@ -178,7 +181,7 @@ class Relinker:
             number_of={row["business_key"]: row["effect_no"] for row in rows},
             source_of={row["entry_id"]: (row["connection_key"], row["source_ref"]) for row in rows},
             found=()
-            if strategy is Strategy.ONCE_THEN_CASE
+            if strategy in _FOUND_BY_NO_KEY
             else self._read(target, entity_code, [row["business_key"] for row in rows]),
         )
         place = {"target": target, "entity_code": entity_code}
@@ -186,7 +189,7 @@ class Relinker:
             values = {**place, "entry_ids": list(answer.entry_ids)}
             effects = connection.execute(_EFFECTS, values).fetchall()
             wanted = connection.execute(_WANTED, values).fetchall()
-            if strategy is Strategy.ONCE_THEN_CASE:
+            if strategy in _FOUND_BY_NO_KEY:
                 _leave_to_a_person(
                     connection, target, answer, effects, wanted, now=self.clock.now()
                 )

@@ -88,6 +88,16 @@ class Machine(RuleBasedStateMachine):
         if ref in self.model.newest:
             self._tell(ref, Hour(seconds=self.model.newest[ref].seconds, is_deleted=True))
 
+    @rule(ref=REFS)
+    def tell_again(self, ref: str) -> None:
+        if ref in self.model.newest:
+            self._tell(ref, self.model.newest[ref])
+
+    @rule(ref=REFS, seconds=LENGTHS)
+    def tell_late_what_was_long_ago(self, ref: str, seconds: int) -> None:
+        if ref in self.model.newest:
+            self.town.land({ref: Hour(seconds=seconds)}, minutes_ago=100_000)
+
     @rule(fault=WRITE_FAULTS, occurrence=st.integers(1, 2))
     def fail_a_write(self, fault: str, occurrence: int) -> None:
         self.town.books.fail(fault, delay_ms=10, hold_ms=2, occurrences=[occurrence])

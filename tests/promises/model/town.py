@@ -98,9 +98,10 @@ class Town:
             patch.setattr("tieline.posting.lines.failpoint", failpoint)
             yield
 
-    def land(self, hours: Mapping[str, Hour]) -> None:
-        """Let the source tell of these hours."""
+    def land(self, hours: Mapping[str, Hour], *, minutes_ago: int = 0) -> None:
+        """Let the source tell of these hours, as they are or as they were."""
         self.minutes += 1
+        told_at = NOW + timedelta(minutes=self.minutes - minutes_ago)
         abandon(self.worker, connection_key="harvest", stream="time_entries")
         landed = land(
             self.worker,
@@ -114,7 +115,7 @@ class Town:
                         object="time_entries",
                         source_ref=ref,
                         body=f"{hour} {self.minutes}".encode(),
-                        source_at=NOW + timedelta(minutes=self.minutes),
+                        source_at=told_at,
                     )
                     for ref, hour in hours.items()
                 ],

@@ -217,10 +217,11 @@ class TestARestoredDatabase:
         firm.owner.close()
         firm.worker.close()
 
+    @pytest.mark.parametrize("strategy", [Strategy.ONCE_THEN_CASE, Strategy.IMPORT_BATCH])
     def test_leaves_to_a_person_what_a_target_cannot_be_asked(
-        self, backup: Dsns, target: LineTarget
+        self, backup: Dsns, target: LineTarget, strategy: Strategy
     ) -> None:
-        firm = _open(backup, target, None, Strategy.ONCE_THEN_CASE)
+        firm = _open(backup, target, None, strategy)
         firm.add(1000)
         with firm.worker.transaction() as connection:
             begin(connection, because="a test", by="tests", now=NOW)
