@@ -23,6 +23,7 @@ from tieline.console.tie_out import (
 )
 from tieline.console.words import READINESS
 from tieline.governance import list_audit
+from tieline.posting import list_stops
 from tieline.posting.handing_over import OPEN, list_files
 from tieline.reconciliation import list_differences
 from tieline.services.fallback import list_not_taken
@@ -71,6 +72,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             lines = read_tie_outs(connection)
             found_unaccounted = read_unaccounted(connection, lines=lines)
             differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
+            stops = list_stops(connection)
             unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
             preflights = list_preflights(connection, now=renderer.now)
             not_taken = list_not_taken(connection, now=renderer.now)
@@ -111,6 +113,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             unaccounted=found_unaccounted,
             differences=differences,
             unconfirmed=unconfirmed,
+            stops=[each for each in stops if entity in ("", each.entity_code or "")],
             not_taken=[each for each in not_taken if entity in ("", each.entity_code)],
             files=[each for each in files if entity in ("", each.entity_code)],
             preflights=[each for each in preflights if entity in ("", each.entity_code)],

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, FastAPI
 from fastapi.requests import Request
@@ -14,12 +15,15 @@ from tieline.console import words
 from tieline.console.fields import FormReason
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
-from tieline.console.sessions import ROLES_THAT_PAUSE, Door, Visitor
+from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_PAUSE, Door, Visitor
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
+from tieline.posting import list_stops
+from tieline.reconciliation import list_results
 from tieline.register import StandingDrift, list_drifts
 from tieline.runtime.budget import LimitState, list_limits
 from tieline.services.links import Links, read_links
+from tieline.services.standing_checks import propose_lift
 from tieline.services.system import System
 
 _STALE_AFTER_POLLS = 10
@@ -86,6 +90,8 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             failed = _read_failed(connection)
             drifts = list_drifts(connection)
             links = read_links(connection, systems=system.systems)
+            stops = list_stops(connection)
+            checks = list_results(connection)
         return renderer.page(
             request,
             visitor,
@@ -97,7 +103,33 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             drifts_standing=sum(1 for each in drifts if each.ended_at is None),
             chart=_chart(outcomes, found),
             may_pause=visitor.may(ROLES_THAT_PAUSE),
+            may_propose=visitor.may(ROLES_THAT_APPROVE),
+            stops=stops,
+            checks=checks,
         )
+
+    @pages.post("/connections/stops/{stop_id}/lift")
+    def lift(
+        stop_id: UUID,
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_APPROVE, "propose that posting go on")
+        with door.sight_of(visitor) as connection:
+            try:
+                propose_lift(
+                    connection,
+                    stop_id=stop_id,
+                    reason=reason,
+                    by=visitor.login,
+                    through="",
+                    now=renderer.now,
+                )
+            except LookupError as error:
+                raise not_found(
+                    "Nothing is stopped under this address, or it is not yours to see."
+                ) from error
+        return back_to("/connections", done="proposed")
 
     @pages.post("/connections/{connection_key}/pause")
     def pause(

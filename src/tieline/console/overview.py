@@ -22,6 +22,8 @@ from tieline.console.tie_out import (
     read_tie_outs,
     read_unaccounted,
 )
+from tieline.posting import list_stops
+from tieline.reconciliation import NOT_CHECKED, RED, CheckResult, list_results
 from tieline.services.invoice_readiness import ReadinessSum, sum_readiness
 
 _PACE_MINUTES = 60
@@ -80,6 +82,8 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 "cut_offs": _cut_offs(
                     entities, lines, sum_readiness(connection), pace=pace, now=now
                 ),
+                "stops": list_stops(connection),
+                "checks": _count_checks(list_results(connection)),
                 "cases": count_open(connection),
                 "amounts": amounts,
                 "unpriced_seconds": unpriced_seconds,
@@ -92,6 +96,12 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 "pace_chart": _pace_chart(pace, now=now),
                 "line_chart": as_chart(_by_entity(lines), names=_names(entities)),
             }
+
+
+def _count_checks(results: Sequence[CheckResult]) -> dict[str, int]:
+    return {
+        state: sum(1 for each in results if each.state == state) for state in (RED, NOT_CHECKED)
+    }
 
 
 def _cut_offs(

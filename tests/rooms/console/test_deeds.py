@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
+from tests.rooms.casework.hand_made_firm import NOW
 
 from .conftest import PASSWORD, House, token_of
 
@@ -340,3 +341,32 @@ class TestTheApi:
         assert client.get("/v1/openapi.json").json()["openapi"].startswith("3.1")
         assert client.get("/v1/cases").status_code == 401
         assert client.get("/healthz").json()["status"] == "ok"
+
+
+class TestAStop:
+    def test_is_shown_and_may_be_lifted_by_two_people(self, firm: House) -> None:
+        with firm.worker.transaction() as connection:
+            connection.execute(
+                "INSERT INTO posting_stop (check_name, subject, scope_key, target_connection, entity_code,"
+                " because, fingerprint, since, last_red_at) VALUES ('check.ledger', '', 'x', 'books', 'DE',"
+                " '1 ledger lines say something else', '', %s, %s)",
+                (NOW, NOW),
+            )
+        (stop,) = firm.rows("SELECT stop_id FROM posting_stop")
+        browser = firm.browser("ann")
+
+        for address in ("/", "/close", "/connections"):
+            page = browser.get(address).text
+            assert "because 1 ledger lines say something else" in page, address
+            assert "into books, DE" in page, address
+            assert "because 1 ledger lines" not in firm.browser("cyd").get(address).text
+        address = f"/connections/stops/{stop['stop_id']}/lift"
+        assert firm.browser("eve").send(address, reason="why not").status_code == 403
+        assert firm.browser("cyd").send(address, reason="not mine").status_code == 404
+        assert browser.send(address, reason="a known repair").status_code == 303
+        (proposal,) = firm.rows("SELECT proposal_id FROM proposal WHERE kind = 'posting.lift_stop'")
+        approve = f"/approvals/{proposal['proposal_id']}/approve"
+        assert firm.browser("bob").send(approve).status_code == 303
+
+        assert firm.rows("SELECT 1 AS one FROM posting_stop WHERE lifted_at IS NULL") == []
+        assert "Posting stopped" not in browser.get("/").text
