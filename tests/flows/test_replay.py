@@ -32,6 +32,7 @@ from tieline.services.replaying import (
     must_see,
     propose_replay,
 )
+from tieline.services.standing_checks import StandingChecks
 
 _ROUNDS = 4
 _TABLES: Mapping[str, str] = {
@@ -195,6 +196,9 @@ class TestAReplay:
             inbox.apply(plan)
             assert inbox.snapshot() == before, (seed, part)
 
+        # Corrected, taken back, deleted, withdrawn, not understood: our own books agree with all of it.
+        checks = StandingChecks(database=inbox.world.worker, clock=inbox.world.clock)
+        assert checks.look() == 0
         audited = inbox.world.say("SELECT action, actor, reason FROM audit WHERE actor = 'ann'")
         assert {tuple(row.values()) for row in audited} >= {("inbox.replayed", "ann", "a test")}
 
