@@ -247,6 +247,21 @@ def _decide_one(
         for row in effects
         if row["kind"] == "book" and row["state"] == states.CONFIRMED and not row["is_undone"]
     }
+    # A line that counters another one stands as well, and is known by its own key.
+    countered = {
+        key
+        for row in effects
+        if row["kind"] == "void" and row["state"] == states.CONFIRMED
+        for key in (row["business_key"], row["undoes_key"])
+    }
+    is_countered = any(
+        line.business_key == row["business_key"]
+        for row in effects
+        if row["kind"] == "void"
+        for line in standing
+    )
+    if is_countered:
+        standing = [line for line in standing if line.business_key not in countered]
     news = [line for line in standing if line.business_key not in booked]
     there = {line.business_key for line in standing}
     gone = [row for key, row in booked.items() if key not in there]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
@@ -261,3 +261,32 @@ class TestADatabaseThatWasRestored:
         noted = (tmp_path / "database.json").read_text().replace('position": ', 'position": 9')
         (tmp_path / "database.json").write_text(noted)
         assert look() is not None
+
+
+class TestALineThatCountersAnother:
+    def test_is_known_by_its_own_key_and_holds_nothing_up(
+        self, backup: Dsns, target: LineTarget
+    ) -> None:
+        firm = _open(backup, target, None, Strategy.UNIQUE_FIELD)
+        (entry_id,) = firm.add(1000)
+        firm.post()
+        first = next(iter(target.lines.values()))
+        firm.edit(entry_id, version=2, seconds=1100, outcome="correct")
+        firm.post()
+        # The target undoes by a second line: the first still stands beside what counters it.
+        with firm.worker.transaction() as connection:
+            (void,) = connection.execute(
+                "SELECT business_key FROM effect WHERE kind = 'void'"
+            ).fetchall()
+            begin(connection, because="a test", by="tests", now=NOW)
+        assert first.business_key is not None
+        target.lines[first.business_key] = first
+        target.lines[void["business_key"]] = replace(
+            first, business_key=void["business_key"], target_code="counter", seconds=-1000
+        )
+
+        firm.follow_up()
+
+        assert firm.found() == ()
+        firm.owner.close()
+        firm.worker.close()
