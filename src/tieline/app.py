@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from tieline import cli
+from tieline import __version__, cli
 from tieline.console import build_assets, create_web, serve, words
 from tieline.intake import Reader
 from tieline.kernel.limits import Limit
@@ -120,8 +120,10 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     )
 
 
-def run_worker(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
-    """Work until told to stop."""
+def run_worker(
+    settings: Settings, *, lease_seconds: int = LEASE_SECONDS, version: str = __version__
+) -> int:
+    """Work until told to stop; ``version`` is another one where a proof installs anew."""
     system = open_system(settings)
     workday = Workday(system=system)
     worker = Worker(
@@ -133,6 +135,7 @@ def run_worker(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int
         fence=system.fence,
         executor_id=system.executor_id,
         lease_seconds=lease_seconds,
+        version=version,
     )
     return worker.run()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tieline import __version__
 from tieline.cli.showing import show_json, show_table, tell
 from tieline.cli.tools import GOAL_MISSED, Tools, installed_settings, pass_tools
 from tieline.kernel.errors import UserMistake
@@ -31,6 +32,7 @@ _WORDS = (
     ("kills", "Workers killed"),
     ("zombies", "Workers put to sleep"),
     ("database_crashes", "Database crashes"),
+    ("upgrades", "Versions installed under load"),
     ("posted_after_backup", "Posted after the backup that was restored"),
     ("missing_in_list", "Of these missing in the list"),
     ("wrongly_in_list", "Wrongly in the list"),
@@ -47,6 +49,8 @@ _WORDS = (
               help="Workers stopped, replaced, and woken after their lease has passed on.")  # fmt: skip
 @click.option("--db-crashes", type=click.IntRange(0, 10_000), default=0, show_default=True,
               help="The database killed, stopped at once, or one of its backends killed.")  # fmt: skip
+@click.option("--upgrades", type=click.IntRange(0, 1000), default=0, show_default=True,
+              help="Every worker killed at once, and workers of another version started.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 32), default=3, show_default=True)
 @click.option("--seed", type=click.IntRange(0, _SEED_MAX), help="Drawn and told when absent.")
 @click.option(
@@ -72,6 +76,7 @@ def prove(
     kills: int,
     zombies: int,
     db_crashes: int,
+    upgrades: int,
     workers: int,
     seed: int | None,
     profile: str | None,
@@ -99,6 +104,7 @@ def prove(
         kills=kills,
         zombies=zombies,
         database_crashes=db_crashes,
+        upgrades=upgrades,
         workers=workers,
         seed=secrets.randbelow(_SEED_MAX) if seed is None else seed,
     )
@@ -124,8 +130,11 @@ def prove(
 @click.option("--machine", required=True)
 @click.option("--lease-seconds", type=click.IntRange(1), required=True)
 @click.option("--sabotage")
+@click.option("--as-version", default=__version__)
 @pass_tools
-def prove_worker(tools: Tools, machine: str, lease_seconds: int, sabotage: str | None) -> int:
+def prove_worker(
+    tools: Tools, machine: str, lease_seconds: int, sabotage: str | None, as_version: str
+) -> int:
     """Work as one of the workers of a proof, as if on a machine of its own."""
     from tieline.proof.proving.machine import appear_elsewhere
     from tieline.proof.sabotage import SABOTAGES
@@ -133,7 +142,7 @@ def prove_worker(tools: Tools, machine: str, lease_seconds: int, sabotage: str |
     appear_elsewhere(machine)
     if sabotage is not None:
         SABOTAGES[sabotage].apply()
-    return tools.run_worker(installed_settings(), lease_seconds=lease_seconds)
+    return tools.run_worker(installed_settings(), lease_seconds=lease_seconds, version=as_version)
 
 
 def _as_json(figures: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import click
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from tieline import __version__
 from tieline.governance import Person, authenticate
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.executor import LEASE_SECONDS
@@ -34,7 +35,9 @@ _Understood = TypeVar("_Understood")
 
 
 class RunWorker(Protocol):
-    def __call__(self, settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
+    def __call__(
+        self, settings: Settings, *, lease_seconds: int = LEASE_SECONDS, version: str = __version__
+    ) -> int:
         """Work until told to stop; return the exit code."""
         ...
 

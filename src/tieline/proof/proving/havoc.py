@@ -12,6 +12,7 @@ from datetime import datetime
 
 import psycopg
 
+from tieline import __version__
 from tieline.kernel.errors import TielineError
 from tieline.kernel.failpoints import EXIT_CODE, PAUSE, VARIABLE
 from tieline.proof import processes
@@ -86,6 +87,7 @@ class Havoc:
     kills: int = 0
     zombies: int = 0
     database_crashes: int = 0
+    upgrades: int = 0
     unexpected: int = 0
     broken_at: list[datetime] = field(default_factory=list)
     _number: int = 0
@@ -109,6 +111,7 @@ class Havoc:
             arguments=[
                 *("prove-worker", "--machine", name, "--lease-seconds", str(LEASE_SECONDS)),
                 *(() if self.sabotage is None else ("--sabotage", self.sabotage)),
+                *(("--as-version", f"{__version__}+{self.upgrades}") if self.upgrades else ()),
             ],
             log_file=self.settings.log_directory / "workers.log",
             environment={**self.environment, **({VARIABLE: failpoint} if failpoint else {})},
@@ -204,6 +207,14 @@ class Havoc:
             worker.process.kill()
             worker.process.wait()
             self._forget(worker)
+
+    def upgrade(self) -> None:
+        """Kill every worker where it happens to be, and start as many of another version."""
+        number = self.stop_all()
+        self.upgrades += 1
+        for _ in range(number):
+            self.add_worker()
+        self._note_break()
 
     def stop_all(self) -> int:
         """End every worker for good, as before a restore; return how many there were."""

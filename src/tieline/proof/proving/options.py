@@ -30,6 +30,8 @@ class ProveOptions:
     sabotage: str | None
     # Writes are stored later than the target declares: what then stands twice must be told.
     is_late: bool = False
+    # Every worker is killed at once, and workers of another version go on.
+    upgrades: int = 0
     # A backup is taken under load, and restored after more was posted: the list of that must be exact.
     is_restored: bool = False
     # The target: books that are as careless as their profile says, or the real one.
@@ -54,6 +56,7 @@ class ProveOptions:
         is_late: bool,
         is_restored: bool = False,
         erp: str = "books",
+        upgrades: int = 0,
         **words: int,
     ) -> ProveOptions:
         """Return options that go together; a sabotage picks the profile in which it matters.
@@ -82,5 +85,6 @@ class ProveOptions:
             is_late=is_late,
             is_restored=is_restored,
             erp=erp,
+            upgrades=upgrades,
             **words,
         )

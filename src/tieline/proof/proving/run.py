@@ -139,6 +139,7 @@ class _Proof:
             *(["kill"] * options.kills),
             *(["zombie"] * options.zombies),
             *(["database"] * options.database_crashes),
+            *(["upgrade"] * options.upgrades),
         ]
         self._random.shuffle(actions)
         if options.is_restored:
@@ -156,6 +157,8 @@ class _Proof:
                     havoc.stop_one()
                 case "database":
                     havoc.crash_database()
+                case "upgrade":
+                    havoc.upgrade()
                 case "dump":
                     self._backup.dump()
                 case "restore":
@@ -286,6 +289,7 @@ class _Proof:
             "kills": havoc.kills,
             "zombies": havoc.zombies,
             "database_crashes": havoc.database_crashes,
+            "upgrades": havoc.upgrades,
             "workers_ended_by_themselves": havoc.unexpected,
             "faults_injected": {
                 f"{options.erp}.{kind}": count for kind, count in world.target.ask("faults").items()
