@@ -31,7 +31,7 @@ from tieline.posting.import_file import checksum_of
 from tieline.posting.lines import Scope
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
-from tieline.sdk import Strategy
+from tieline.sdk import ImportLayout, ImportLine, Strategy
 from tieline.services.conservation_checks import ConservationChecks
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.fallback import Fallback, draft_files, propose_file
@@ -330,6 +330,51 @@ class TestAFile:
         assert close.desk.seconds() == [1800, 5400]
         assert close.world.places() == {"posted": 2}
         assert isinstance(close.world.close(), PeriodClosed)
+
+
+class TestACode:
+    def test_is_used_only_where_the_target_has_one_record_of_it(self, close: Close) -> None:
+        close.book(a=3600)
+        known = _Known(close.desk.connector)
+
+        for ref, code in (("77", "E-1"), ("78", "E-2"), ("79", "E-1")):
+            close.world.say(
+                "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version,"
+                " is_newest, noun, data, is_deleted, material_hash, material_version, recorded_at, raw_id,"
+                " correlation_id) VALUES ('tryton', 0, 'employees', %s, 1, true, 'Person',"
+                " jsonb_build_object('employee_code', %s::text), false, 'x', 1, %s, 1, 'c')",
+                ref, code, NOW,
+            )  # fmt: skip
+            with close.world.worker.transaction() as connection:
+                draft_file(
+                    connection,
+                    scope=FileScope(
+                        target_connection="tryton",
+                        entity_code="HR-DE",
+                        period_code=None,
+                        planned_by=NOW,
+                    ),
+                    connectors=OneConnector(known),
+                )
+
+        # The third record has the first one's code.
+        assert known.codes == ["E-1", "E-1", None]
+
+
+class _Known:
+    """Note under which code each line would be loaded."""
+
+    def __init__(self, connector: Any) -> None:
+        self._connector = connector
+        self.codes: list[str | None] = []
+
+    def import_layout(self) -> ImportLayout:
+        layout: ImportLayout = self._connector.import_layout()
+        return layout
+
+    def import_row(self, *, line: ImportLine) -> Any:
+        self.codes.append(line.employee_code)
+        return self._connector.import_row(line=line)
 
 
 class TestThePoster:

@@ -56,6 +56,7 @@ _LABELS: Mapping[str, str] = {
     "batch_id": "Delivery",
     "contract_line_id": "Contract line",
     "reverses_line_id": "Takes back line",
+    "via_file": "Loaded from file",
     "line_id": "Line",
     "owner_queue": "Owner",
     "thing_kind": "Thing to fix",

@@ -38,6 +38,13 @@ WITH candidate AS MATERIALIZED (
     WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
       AND p.state = 'open'
     FOR UPDATE OF e, t SKIP LOCKED
+), people AS MATERIALIZED (
+    -- A person who is an employee of two companies has one code there: an import could find either record.
+    SELECT s.source_ref, s.data ->> 'employee_code' AS employee_code,
+           count(*) OVER (PARTITION BY s.data ->> 'employee_code') AS records
+    FROM source_version s
+    JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
+    WHERE s.connection_key = %(target)s AND s.noun = 'Person' AND s.is_newest AND NOT s.is_deleted
 )
 SELECT d.business_key, d.entity_code, d.seconds, d.amount, d.currency, d.deadline_at, d.work_date,
        p.period_code, j.project_code, n.text AS narrative, person.source_ref AS person_code,
@@ -54,9 +61,8 @@ JOIN crosswalk task ON task.connection_key = %(target)s AND task.noun = 'erp_tas
     AND task.our_id = d.contract_line_id AND task.scope IN ('', d.project_id::text) AND task.superseded_at IS NULL
     AND daterange(task.starts_on, task.ends_on) @> d.work_date
 CROSS JOIN LATERAL (
-    SELECT (SELECT s.data ->> 'employee_code' FROM source_version s
-            WHERE s.connection_key = c.connection_key AND s.source_epoch = c.source_epoch AND s.noun = 'Person'
-              AND s.source_ref = person.source_ref AND s.is_newest LIMIT 1) AS employee_code,
+    SELECT (SELECT p.employee_code FROM people p
+            WHERE p.source_ref = person.source_ref AND p.records = 1) AS employee_code,
            (SELECT s.data ->> 'code' FROM source_version s
             WHERE s.connection_key = c.connection_key AND s.source_epoch = c.source_epoch AND s.noun = 'WorkItem'
               AND s.data ->> 'kind' = 'task' AND s.source_ref = task.source_ref AND s.is_newest LIMIT 1) AS work_code,

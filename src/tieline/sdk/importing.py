@@ -52,8 +52,8 @@ class ImportLayout:
 class ImportLine:
     """One line to be loaded, with what is known of its records without asking the target.
 
-    ``employee_code`` and ``work_code`` are codes as they were last read from the target;
-    ``task_key`` is the key under which we created the task there.
+    ``employee_code`` and ``work_code`` are codes as they were last read from the target, and None
+    where a record has none of its own; ``task_key`` is the key under which we created the task there.
     """
 
     command: TimeLineCommand

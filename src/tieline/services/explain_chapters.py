@@ -99,7 +99,8 @@ HOUR = (
         what="booked",
         statement="""
             SELECT l.booked_at AS at, l.line_id, l.business_key, l.seconds, l.rate_amount, l.amount,
-                   l.currency, l.entity_code, l.contract_line_id, l.reverses_line_id
+                   l.currency, l.entity_code, l.contract_line_id, l.reverses_line_id,
+                   (SELECT f.file_name FROM import_file f WHERE f.file_id = l.via_file_id) AS via_file
             FROM ledger_line l WHERE l.entry_id = %(entry_id)s ORDER BY l.line_id LIMIT %(limit)s""",
     ),
     Chapter(

@@ -130,20 +130,21 @@ class Preflights:
         if address.startswith("https://"):
             tried.append(_certificate(key, address, until=row["cut_off_at"]))
         if needed["kind"] == "erp":
-            tried = [self._with_way_out(each) for each in tried]
+            tried = self._with_way_out(tried)
             tried += self._target(key, row)
             tried.append(self._forecast(key, row))
         return tried
 
-    def _with_way_out(self, tried: Tried) -> Tried:
-        # What does not depend on the target at all is worth saying before it is needed.
-        key = tried.connection_key
-        if tried.is_good or key is None:
-            return tried
-        if not hasattr(self.connectors.get(connection_key=key), "import_layout"):
-            return tried
-        told = f"{tried.fix} If it stays down: tieline fallback make --target {key}.".strip()
-        return replace(tried, fix=told)
+    def _with_way_out(self, tried: Sequence[Tried]) -> list[Tried]:
+        # What does not depend on the target at all is worth saying before it is needed; once.
+        for place, each in enumerate(tried):
+            if each.is_good or each.connection_key is None:
+                continue
+            key = each.connection_key
+            if hasattr(self.connectors.get(connection_key=key), "import_layout"):
+                told = f"{each.fix.rstrip('.')}. If it stays down: tieline fallback make --target {key}."
+                return [*tried[:place], replace(each, fix=told), *tried[place + 1 :]]
+        return list(tried)
 
     def _check(self, key: str) -> CheckReport | TielineError:
         connector = self.connectors.get(connection_key=key)

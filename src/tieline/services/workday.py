@@ -135,7 +135,9 @@ class Workday:
             ),
             Job(name="twins", interval_seconds=_CHECKS_SECONDS, function=self._checks().find_twins),
             Job(
-                name="fallback", interval_seconds=_CHECKS_SECONDS, function=self.fallback().look_due
+                name="fallback",
+                interval_seconds=_PREFLIGHT_SECONDS,
+                function=self.fallback().look_due,
             ),
             Job(
                 name="preflight",

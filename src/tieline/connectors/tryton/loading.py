@@ -163,6 +163,6 @@ def _reference(key: UUID) -> str:
 def _unknown(what: str, code: str) -> Untranslatable:
     return Untranslatable(
         reason="file.word_unknown",
-        message=f"the code by which Tryton's import finds {what} {code} was never read",
+        message=f"no code is known by which Tryton's import finds {what} {code} alone",
         field=what,
     )
