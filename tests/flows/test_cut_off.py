@@ -6,13 +6,19 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
+from psycopg.rows import dict_row
 from tests.support.scene import NOW, Scene, add_hours, build_scene
 from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
 
+from tieline.app import InstalledSystems
+from tieline.kernel.limits import Limit, LimitKind
 from tieline.posting.lines import LinePoster, Scope
+from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.services.forecast import read_outlook
 from tieline.services.installation import EntitySetup, cut_off_of, holidays_of, open_periods
 from tieline.services.time_validation import TimeValidation
 
@@ -145,6 +151,27 @@ class TestWork:
         with world.worker.transaction() as connection:
             classes = connection.execute("SELECT DISTINCT work_class FROM effect").fetchall()
         assert classes == [{"work_class": 0}], "an intent carries the class it was sent with"
+
+    def test_is_forecast_from_all_that_waits_whoever_asks(
+        self, world: World, database: Dsns
+    ) -> None:
+        world.at(NOW)
+        with world.worker.transaction() as connection:
+            limit = Limit(
+                name="slow", kind=LimitKind.WINDOW, calls=1, window_seconds=3600, source="a test"
+            )
+            Budgets(database=world.worker).configure(connection_key="tryton", limits=[limit])
+        with psycopg.connect(database.web, row_factory=dict_row) as connection:
+            connection.execute("SELECT set_config('tieline.entities', 'HR-DE', false)")
+            outlook = read_outlook(connection, systems=InstalledSystems())
+        found = outlook.of_entity("HR-DE", until=CUT_OFF, now=NOW)
+
+        assert found is not None
+        # Six lines, one in a call, three calls for each, six tenths of a call in an hour.
+        assert (found.items, found.calls) == (6, 18)
+        assert found.through_at == NOW + timedelta(hours=30)
+        assert outlook.is_in_time("tryton", now=NOW)
+        assert not outlook.is_in_time("tryton", now=CUT_OFF - timedelta(hours=29))
 
     def test_opens_periods_with_grace_and_horizon(self, world: World) -> None:
         with world.worker.transaction() as connection:

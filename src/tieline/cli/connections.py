@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from tieline.cli.tools import (
 )
 from tieline.intake import ReadResult
 from tieline.kernel.errors import AskPerson, UserMistake
+from tieline.kernel.limits import LimitKind
+from tieline.runtime.budget import LimitState
 from tieline.runtime.secrets import Secrets
 from tieline.services.connecting import Connected, WrittenConnection
+from tieline.services.forecast import Outlook
 from tieline.services.system import System
 from tieline.settings import SECRET_VARIABLE_PREFIX
 
@@ -186,4 +190,75 @@ def _show_connected(tried: Connected, *, as_json: bool) -> None:
     tell(f"saved, mode {tried.mode}" if tried.is_saved else "nothing is saved")
 
 
-COMMANDS: tuple[click.Command, ...] = (connect, sync)
+@click.command(name="connections")
+@json_option
+@pass_tools
+def list_connections(tools: Tools, as_json: bool) -> int:
+    """Show what each connection may be asked, what is used of it, and when what waits will be through.
+
+    Exit 1 when lines wait that will not be through before their cut-off.
+    """
+    from tieline.services.forecast import read_outlook
+
+    system = tools.system()
+    now = system.clock.now()
+    with system.database.transaction() as connection:
+        outlook = read_outlook(connection, systems=system.systems)
+    rows = [_as_row(outlook, key, now=now) for key in sorted(outlook.targets)]
+    if as_json:
+        show_json({"as_of": now.isoformat(), "connections": rows})
+    else:
+        show_table(
+            title="Connections",
+            columns=("Connection", "Limit", "Used", "Waiting", "Through", "In time"),
+            rows=[
+                (
+                    row["connection_key"],
+                    "\n".join(limit["allows"] for limit in row["limits"]),
+                    "\n".join(str(limit["used"]) for limit in row["limits"]),
+                    str(row["waiting"]),
+                    row["through_at"] or row["because"] if row["waiting"] else "",
+                    "" if row["is_in_time"] is None else "yes" if row["is_in_time"] else "no",
+                )
+                for row in rows
+            ],
+        )
+    return GOAL_MISSED if any(row["is_in_time"] is False for row in rows) else 0
+
+
+def _as_row(outlook: Outlook, key: str, *, now: datetime) -> Mapping[str, Any]:
+    waiting = outlook.waiting(key)
+    found = outlook.forecast(key, items=waiting, now=now)
+    return {
+        "connection_key": key,
+        "limits": [
+            {
+                "name": limit.name,
+                "allows": _allows(limit),
+                "allowed": limit.allowed,
+                "used": limit.used,
+                "source": limit.source,
+            }
+            for limit in outlook.limits.get(key, ())
+        ],
+        "waiting": waiting,
+        "calls": found.calls,
+        "through_at": None
+        if found.through_at is None
+        else found.through_at.isoformat("T", "minutes"),
+        "because": found.because,
+        "is_in_time": outlook.is_in_time(key, now=now) if waiting else None,
+    }
+
+
+def _allows(limit: LimitState) -> str:
+    match limit.kind:
+        case LimitKind.QUOTA:
+            return f"{limit.allowed} each {limit.every}"
+        case LimitKind.CONCURRENT:
+            return f"{limit.allowed} at once"
+        case LimitKind.WINDOW | LimitKind.BUCKET:
+            return f"{limit.allowed} in {limit.window_seconds} s"
+
+
+COMMANDS: tuple[click.Command, ...] = (connect, list_connections, sync)

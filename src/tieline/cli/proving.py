@@ -65,6 +65,8 @@ _WORDS = (
               help="Let the target store later than declared: what stands twice must be told.")  # fmt: skip
 @click.option("--restore", "is_restored", is_flag=True,
               help="Take a backup under load and restore it later: what was posted since must be listed.")  # fmt: skip
+@click.option("--scenario", type=click.Choice(("backlog", "storm", "outage")),
+              help="Instead: hours that pass in minutes, of the queue and the budgets alone.")  # fmt: skip
 @click.option("--json", "json_file", is_flag=False, flag_value="-", metavar="[FILE]",
               help="The figures as one JSON object, in a file or on standard output.")  # fmt: skip
 @click.option("--report", "report_file", type=click.Path(path_type=Path),
@@ -84,6 +86,7 @@ def prove(
     sabotage: str | None,
     is_late: bool,
     is_restored: bool,
+    scenario: str | None,
     json_file: str | None,
     report_file: Path | None,
 ) -> int:
@@ -92,8 +95,12 @@ def prove(
     Exit 0 when nothing was lost and nothing stands twice. With a sabotage the promise must break: it
     exits 1, as every proof does that found something.
     """
-    from tieline.proof.proving import ProveOptions, run_proof, write_page
+    from tieline.proof.proving import ProveOptions, run_proof, run_scenario, write_page
 
+    seed = secrets.randbelow(_SEED_MAX) if seed is None else seed
+    if scenario is not None:
+        told = run_scenario(name=scenario, seed=seed, settings=read_settings())
+        return _show_scenario(told, json_file=json_file)
     options = ProveOptions.checked(
         profile=profile,
         erp=erp,
@@ -106,7 +113,7 @@ def prove(
         database_crashes=db_crashes,
         upgrades=upgrades,
         workers=workers,
-        seed=secrets.randbelow(_SEED_MAX) if seed is None else seed,
+        seed=seed,
     )
     figures = run_proof(options=options, settings=read_settings(), open_system=tools.open_system)
     if report_file is not None:
@@ -122,6 +129,26 @@ def prove(
             rows=[(title, str(figures[name])) for name, title in _WORDS if name in figures],
         )
     for sentence in figures.get("broken", ()):
+        tell(f"not as promised: {sentence}")
+    return 0 if figures["is_held"] else GOAL_MISSED
+
+
+def _show_scenario(figures: Mapping[str, Any], *, json_file: str | None) -> int:
+    if json_file == "-":
+        show_json(figures)
+    else:
+        if json_file is not None:
+            _write(Path(json_file), _as_json(figures))
+        show_table(
+            title=f"Scenario {figures['scenario']} with seed {figures['seed']}",
+            columns=("What", "Figure"),
+            rows=[
+                (name.replace("_", " ").capitalize(), str(value))
+                for name, value in figures.items()
+                if name not in ("broken", "is_held", "scenario", "seed")
+            ],
+        )
+    for sentence in figures["broken"]:
         tell(f"not as promised: {sentence}")
     return 0 if figures["is_held"] else GOAL_MISSED
 

@@ -69,7 +69,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     pages.add_middleware(FormGate, refuse=_refusal(renderer))
     _answer_problems(pages, renderer)
     entrance.add_routes(pages, system=system, door=door, renderer=renderer)
-    overview.add_routes(pages, door=door, renderer=renderer)
+    overview.add_routes(pages, system=system, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
     periods.add_routes(pages, door=door, renderer=renderer)
     close.add_routes(pages, system=system, door=door, renderer=renderer)

@@ -21,7 +21,8 @@ from tieline.kernel.errors import UserMistake
 from tieline.posting import list_stops
 from tieline.reconciliation import list_results
 from tieline.register import StandingDrift, list_drifts
-from tieline.runtime.budget import LimitState, list_limits
+from tieline.runtime.budget import LimitState
+from tieline.services.forecast import Forecast, Outlook, read_outlook
 from tieline.services.links import Links, read_links
 from tieline.services.standing_checks import propose_lift
 from tieline.services.system import System
@@ -51,6 +52,7 @@ class Health:
     lag_seconds: int | None
     read_at: datetime | None
     limits: tuple[LimitState, ...]
+    forecast: Forecast | None
     problems: tuple[str, ...]
 
 
@@ -76,15 +78,8 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         request: Request, visitor: Annotated[Visitor, Depends(door.visitor)]
     ) -> Response:
         with door.sight_of(visitor) as connection:
-            limits = list_limits(connection)
-            found = [
-                _health(
-                    row,
-                    limits=[one for one in limits if one.connection_key == row["connection_key"]],
-                    now=renderer.now,
-                )
-                for row in _read(connection)
-            ]
+            outlook = read_outlook(connection, systems=system.systems)
+            found = [_health(row, outlook=outlook, now=renderer.now) for row in _read(connection)]
             workers = _read_workers(connection)
             outcomes = _read_outcomes(connection)
             failed = _read_failed(connection)
@@ -222,7 +217,8 @@ def _read(connection: Connection[Row]) -> list[Row]:
     ).fetchall()
 
 
-def _health(row: Row, *, limits: Sequence[LimitState], now: datetime) -> Health:
+def _health(row: Row, *, outlook: Outlook, now: datetime) -> Health:
+    waiting = outlook.waiting(row["connection_key"])
     lag = None if row["read_at"] is None else max(0, int((now - row["read_at"]).total_seconds()))
     says, is_good = _says(row, lag)
     return Health(
@@ -234,7 +230,10 @@ def _health(row: Row, *, limits: Sequence[LimitState], now: datetime) -> Health:
         says=says,
         lag_seconds=lag,
         read_at=row["read_at"],
-        limits=tuple(limits),
+        limits=tuple(outlook.limits.get(row["connection_key"], ())),
+        forecast=outlook.forecast(row["connection_key"], items=waiting, now=now)
+        if waiting
+        else None,
         problems=tuple(words.said(error) for error in row["errors"] or ()),
     )
 

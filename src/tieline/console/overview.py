@@ -24,7 +24,9 @@ from tieline.console.tie_out import (
 )
 from tieline.posting import list_stops
 from tieline.reconciliation import NOT_CHECKED, RED, CheckResult, list_results
+from tieline.services.forecast import Forecast, Outlook, read_outlook
 from tieline.services.invoice_readiness import ReadinessSum, sum_readiness
+from tieline.services.system import System
 
 _PACE_MINUTES = 60
 # How finely the pace is drawn: while everything is young, by ten seconds; else by the minute.
@@ -58,7 +60,7 @@ class CutOff:
         return sum(self.contracts.get(state, 0) for state in ("ready", "released", "invoiced"))
 
 
-def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the first page and the part of it that keeps itself fresh."""
 
     @pages.get("/")
@@ -80,7 +82,12 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             pace = _read_pace(connection, now=now)
             return {
                 "cut_offs": _cut_offs(
-                    entities, lines, sum_readiness(connection), pace=pace, now=now
+                    entities,
+                    lines,
+                    sum_readiness(connection),
+                    pace=pace,
+                    outlook=read_outlook(connection, systems=system.systems),
+                    now=now,
                 ),
                 "stops": list_stops(connection),
                 "checks": _count_checks(list_results(connection)),
@@ -110,6 +117,7 @@ def _cut_offs(
     sums: Sequence[ReadinessSum],
     *,
     pace: Sequence[Row],
+    outlook: Outlook,
     now: datetime,
 ) -> list[CutOff]:
     found = []
@@ -127,7 +135,9 @@ def _cut_offs(
             None,
         )
         if line is not None and line.cut_off_at is not None:
-            found.append(_cut_off(entity, line, line.cut_off_at, sums, pace=pace, now=now))
+            found.append(
+                _cut_off(entity, line, line.cut_off_at, sums, pace=pace, outlook=outlook, now=now)
+            )
     return sorted(found, key=lambda each: each.at)
 
 
@@ -138,6 +148,7 @@ def _cut_off(
     sums: Sequence[ReadinessSum],
     *,
     pace: Sequence[Row],
+    outlook: Outlook,
     now: datetime,
 ) -> CutOff:
     contracts: dict[str, int] = {}
@@ -146,7 +157,8 @@ def _cut_off(
             contracts[each.state] = contracts.get(each.state, 0) + each.contracts
     moved = sum(row["seconds"] for row in pace if row["entity_code"] == entity.entity_code)
     forecast, is_late = _forecast(
-        waiting=line.pending_seconds,
+        line,
+        outlook.of_entity(entity.entity_code, until=at, now=now),
         blocked=contracts.get("blocked", 0),
         moved=moved,
         at=at,
@@ -165,19 +177,23 @@ def _cut_off(
 
 
 def _forecast(
-    *, waiting: int, blocked: int, moved: int, at: datetime, now: datetime
+    line: TieOut, found: Forecast | None, *, blocked: int, moved: int, at: datetime, now: datetime
 ) -> tuple[str, bool]:
-    # The pace is that of the last hour: what moved in it is what one more hour will move.
-    if waiting == 0:
+    if line.pending_seconds == 0:
         if blocked:
             return "hours are through; blocked contracts need a person", True
         return "through", False
-    if moved <= 0:
-        return "nothing moved in the last hour while hours wait", True
-    done_at = now + timedelta(seconds=waiting * _PACE_MINUTES * 60 // moved)
-    if done_at > at:
-        return "late at the pace of the last hour", True
-    return f"hours through in about {max(1, int((done_at - now).total_seconds()) // 60)} min", False
+    if found is None or found.items == 0:
+        # Nothing of what waits can be sent yet.
+        if moved <= 0:
+            return "nothing moved in the last hour while hours wait", True
+        return "what waits is being checked", False
+    if found.through_at is None:
+        return f"nothing is sent: {found.because}", True
+    if not found.is_before(at):
+        return f"late {found.because}", True
+    minutes = max(1, int((found.through_at - now).total_seconds()) // 60)
+    return f"hours through in about {minutes} min {found.because}", False
 
 
 def _read_pace(connection: Connection[Row], *, now: datetime) -> list[Row]:

@@ -217,14 +217,7 @@ class Budgets:
                 # What follows in the same breath was not tried before.
                 _terms.set(_Terms(terms.work_class, False))
                 return Call(budgets=self, connection_key=connection_key, leave=leave, limits=limits)
-            if leave.wait_ms > _REST_MS_MAX or waited_ms + leave.wait_ms > _WAIT_MS_MAX:
-                seconds = -(-leave.wait_ms // 1000)
-                raise HeldBack(
-                    f"{connection_key} may not be called for another {seconds} s ({leave.because})",
-                    retry_after_seconds=seconds,
-                )
-            # Room may come earlier than it was answered: somebody else gives back what he held.
-            rest_ms = min(leave.wait_ms, _POLL_MS)
+            rest_ms = rest_before_asking(connection_key, leave, waited_ms=waited_ms)
             self.time.rest(rest_ms)
             waited_ms += rest_ms
 
@@ -276,6 +269,21 @@ class Budgets:
                 count_outcome(
                     connection, connection_key=connection_key, operation="call", outcome="deferred"
                 )
+
+
+def rest_before_asking(connection_key: str, leave: Leave, *, waited_ms: int) -> int:
+    """Return the milliseconds after which leave is asked for again.
+
+    :raises HeldBack: it would take too long; the schedule must come back later.
+    """
+    if leave.wait_ms > _REST_MS_MAX or waited_ms + leave.wait_ms > _WAIT_MS_MAX:
+        seconds = -(-leave.wait_ms // 1000)
+        raise HeldBack(
+            f"{connection_key} may not be called for another {seconds} s ({leave.because})",
+            retry_after_seconds=seconds,
+        )
+    # Room may come earlier than it was answered: somebody else gives back what he held.
+    return min(leave.wait_ms, _POLL_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
--- Due work by class, and within a class by what is at risk against the time that is left. In every tenth turn each
+-- Due work by class, and within a class by what is at risk against the time that is left. In every eighth turn each
 -- of the less urgent classes goes first, its oldest work before the rest, so that none starves; classes 2 and 3
 -- never take the last slots, and one kind takes no more than its share: runs of a kind may wait for one another,
 -- and what they wait beside must go on. A workflow id is never used twice.

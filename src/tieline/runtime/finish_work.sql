@@ -6,7 +6,7 @@ UPDATE work_item SET
         WHEN %(hold)s OR again_in_seconds IS NULL THEN %(due_in_seconds)s
         WHEN %(state)s = 'waiting' THEN least(again_in_seconds, %(due_in_seconds)s)
         ELSE again_in_seconds END),
-    hold_until = CASE WHEN %(hold)s THEN clock_timestamp() + make_interval(secs => %(due_in_seconds)s)
+    hold_until = CASE WHEN %(hold)s THEN coalesce(%(at)s::timestamptz, clock_timestamp()) + make_interval(secs => %(due_in_seconds)s)
                       ELSE '-infinity' END,
     errors = CASE WHEN %(hold)s THEN errors + 1 ELSE 0 END,
     last_error = %(error)s, again_in_seconds = NULL, executor_id = NULL, updated_at = clock_timestamp()

@@ -2,7 +2,7 @@
 -- After an error the hold stays: impatience does not shorten a back-off.
 INSERT INTO work_item (kind, subject, work_class, due_at, deadline, value_at_risk, correlation_id)
 VALUES (%(kind)s, %(subject)s, %(work_class)s,
-        clock_timestamp() + make_interval(secs => %(due_in_seconds)s), %(deadline)s, %(value_at_risk)s,
+        coalesce(%(at)s::timestamptz, clock_timestamp()) + make_interval(secs => %(due_in_seconds)s), %(deadline)s, %(value_at_risk)s,
         %(correlation_id)s)
 ON CONFLICT (kind, subject) WHERE state IN ('waiting', 'running') DO UPDATE SET
     due_at = CASE WHEN work_item.state = 'waiting'

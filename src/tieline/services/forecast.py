@@ -23,8 +23,8 @@ from tieline.sdk.directory import Systems
 _CALLS_PER_BATCH = 3
 # Fewer items say little about what one of them costs.
 _MEASURED_ITEMS_MIN = 50
-# What of a rate is counted on: a tenth belongs to each of the three other classes while they ask.
-_SHARE_PERCENT = 70
+# What of a rate is counted on: more than a tenth belongs to each of the three other classes while they ask.
+_SHARE_PERCENT = 60
 _SECONDS_OF: Mapping[str, int] = {"hour": 3600, "day": 86_400}
 
 Row = dict[str, Any]
@@ -57,6 +57,7 @@ class Outlook:
     paces: Mapping[str, Pace]
     lines_per_call: Mapping[str, int]
     backlog: Sequence[Row]
+    target_of: Mapping[str, str]
 
     def waiting(self, connection_key: str, *, until: datetime | None = None) -> int:
         """Count what waits at a connection, all of it or what is due by an instant."""
@@ -66,6 +67,31 @@ class Outlook:
             if row["target_connection"] == connection_key
             and (until is None or (row["deadline_at"] is not None and row["deadline_at"] <= until))
         )
+
+    def is_in_time(self, connection_key: str, *, now: datetime) -> bool:
+        """Say whether everything that waits at a connection is through before its own cut-off."""
+        deadlines = {
+            row["deadline_at"]
+            for row in self.backlog
+            if row["target_connection"] == connection_key and row["deadline_at"] is not None
+        }
+        return all(
+            self.forecast(
+                connection_key, items=self.waiting(connection_key, until=at), now=now
+            ).is_before(at)
+            for at in deadlines
+            if at > now
+        )
+
+    def of_entity(self, entity_code: str, *, until: datetime, now: datetime) -> Forecast | None:
+        """Say when everything is through that a legal entity's target gets by a cut-off.
+
+        None where no target keeps its books.
+        """
+        target = self.target_of.get(entity_code)
+        if target is None or target not in self.targets:
+            return None
+        return self.forecast(target, items=self.waiting(target, until=until), now=now)
 
     def forecast(self, connection_key: str, *, items: int, now: datetime) -> Forecast:
         """Say when so many items will be through."""
@@ -129,6 +155,10 @@ def read_outlook(connection: Connection[Row], *, systems: Systems) -> Outlook:
             if row["kind"] == "erp"
         },
         backlog=connection.execute("SELECT * FROM page_backlog()").fetchall(),
+        target_of={
+            row["entity_code"]: row["target_connection"]
+            for row in connection.execute("SELECT * FROM page_targets()").fetchall()
+        },
     )
 
 

@@ -64,6 +64,13 @@ class TestBeginning:
         assert logins == ["controller", "finance", "gil"]
 
 
+class TestConnections:
+    def test_shows_limits_and_what_waits(self, run: Run) -> None:
+        shown = run("connections", "--json")
+
+        assert (shown.code, shown.json["connections"]) == (0, [])
+
+
 class TestAWorker:
     def test_holds_everything_under_the_name_that_the_watchdog_frees(
         self, run: Run, monkeypatch: pytest.MonkeyPatch

@@ -7,5 +7,6 @@ Law: the oracle is what the source was given and the journal of the target, neve
 from tieline.proof.proving.options import ProveOptions
 from tieline.proof.proving.page import write_page
 from tieline.proof.proving.run import run_proof
+from tieline.proof.proving.scenarios import SCENARIOS, run_scenario
 
-__all__ = ["ProveOptions", "run_proof", "write_page"]
+__all__ = ["SCENARIOS", "ProveOptions", "run_proof", "run_scenario", "write_page"]

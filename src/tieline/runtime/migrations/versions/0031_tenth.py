@@ -1,0 +1,23 @@
+"""Give each class a little more than the tenth that belongs to it."""
+
+from __future__ import annotations
+
+from tieline.runtime.migrations.statements import run_statements
+
+revision = "0031_tenth"
+down_revision = "0030_handed_over"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run before the code that uses it; forward only."""
+    run_statements(__file__)
+
+
+def downgrade() -> None:
+    """Refuse: migrations only go forward.
+
+    :raises NotImplementedError: always.
+    """
+    raise NotImplementedError("migrations only go forward")
