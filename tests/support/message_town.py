@@ -25,7 +25,7 @@ from tieline.notices import Reached, WrittenNotice, list_notices, set_reach
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.secrets import Secrets, open_master_key, store_secret
-from tieline.runtime.work import claim, finish
+from tieline.runtime.work import Turns, claim, finish
 from tieline.services.message_desk import SEND_NOTICE
 from tieline.services.message_text import Speech
 from tieline.services.messaging import LINK_PURPOSE, Messaging
@@ -196,7 +196,7 @@ class Town:
                     connection,
                     executor_id="worker",
                     kinds=[SEND_NOTICE],
-                    turn=0,
+                    turns=Turns(),
                     now=self.clock.now(),
                     slots=_ITEMS_MAX,
                     low_slots=_ITEMS_MAX,

@@ -1,5 +1,5 @@
--- Due work by class, and within a class by what is at risk against the time that is left. In every eighth turn each
--- of the less urgent classes goes first, its oldest work before the rest, so that none starves; classes 2 and 3
+-- Due work by class, and within a class by what is at risk against the time that is left. A class that is behind its
+-- share goes first with so many items, its oldest before the rest, so that none starves; classes 2 and 3
 -- never take the last slots, and one kind takes no more than its share: runs of a kind may wait for one another,
 -- and what they wait beside must go on. A workflow id is never used twice.
 WITH present AS (
@@ -17,15 +17,18 @@ WITH present AS (
         LIMIT %(slots)s + 20
         FOR UPDATE SKIP LOCKED
     ) w
+), aged AS (
+    SELECT *, work_class = %(first_class)s
+              AND row_number() OVER (PARTITION BY work_class ORDER BY due_at, work_id) <= %(first_slots)s AS is_first
+    FROM candidate
 ), ordered AS (
     SELECT *, row_number() OVER (
-        ORDER BY work_class <> %(first_class)s, work_class,
-                 CASE WHEN %(is_by_age)s AND work_class = %(first_class)s THEN due_at END,
+        ORDER BY NOT is_first, work_class,
                  CASE WHEN deadline IS NOT NULL THEN
                      value_at_risk / greatest(60, extract(epoch FROM deadline - %(now)s::timestamptz))
                  END DESC NULLS LAST,
                  deadline NULLS LAST, due_at, work_id) AS place
-    FROM candidate
+    FROM aged
 ), running AS (
     SELECT kind, count(*) AS runs FROM work_item
     WHERE state = 'running' AND executor_id = %(executor_id)s GROUP BY kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
@@ -19,9 +19,8 @@ _SCHEDULE = load("tieline.runtime", "schedule_work")
 _CLAIM = load("tieline.runtime", "claim_work")
 _BY_DEADLINE = "deadline NULLS LAST, value_at_risk DESC, due_at"
 _BY_AGE = "due_at"
-# Of eight turns each less urgent class has one of its own: some more than a tenth.
-_TURNS = 8
-_TURN_OF = {2: REFERENCE, 4: PROVISIONING, 6: BILLING}
+# What each less urgent class has of what a worker takes, while it has something: some more than a tenth.
+_SHARE = 8
 _FINISH = load("tieline.runtime", "finish_work")
 _PUT_BACK = load("tieline.runtime", "put_back_work")
 _ERROR_LENGTH_MAX = 500
@@ -74,6 +73,32 @@ class WorkItem:
     correlation_id: str
 
 
+@dataclass(slots=True)
+class Turns:
+    """What each class is owed of what one worker takes, in eighths of an item.
+
+    What a class took while nobody else was there is not held against it.
+    """
+
+    owed: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+
+    def next_first(self) -> tuple[int, int]:
+        """Return the class that is owed items, and how many; CUT_OFF when none is."""
+        for work_class in (REFERENCE, PROVISIONING, BILLING):
+            if self.owed[work_class] >= _SHARE:
+                return work_class, self.owed[work_class] // _SHARE
+        return CUT_OFF, 0
+
+    def note(self, classes: Sequence[int], *, first_class: int) -> None:
+        """Remember what was taken; nothing is owed to a class that had its turn and nothing to do."""
+        for taken in classes:
+            for work_class in (REFERENCE, PROVISIONING, BILLING):
+                gained = 1 - _SHARE * (work_class == taken)
+                self.owed[work_class] = max(-_SHARE, self.owed[work_class] + gained)
+        if first_class not in classes:
+            self.owed[first_class] = 0
+
+
 def schedule(
     connection: Connection[Row],
     *,
@@ -114,22 +139,22 @@ def claim(
     slots: int,
     low_slots: int,
     kind_slots: int,
-    turn: int,
+    turns: Turns,
     now: datetime,
     at: datetime | None = None,
 ) -> list[WorkItem]:
-    """Claim due work, most urgent first; ``turn`` counts the claims of a worker.
+    """Claim due work, most urgent first; ``turns`` remembers what this worker took of each class.
 
     Deadlines are business time, ``now``; ``at`` is the lease time of a rehearsal. Provisioning and reference get at most ``low_slots``; runs of one kind, with those that are under
     way, at most ``kind_slots``.
     """
-    first_class = _TURN_OF.get(turn % _TURNS, CUT_OFF)
+    first_class, first_slots = turns.next_first()
     is_by_age = first_class != CUT_OFF
     rows = connection.execute(
         _CLAIM.replace("{order}", _BY_AGE if is_by_age else _BY_DEADLINE),
         {
             "first_class": first_class,
-            "is_by_age": is_by_age,
+            "first_slots": first_slots,
             "now": now,
             "at": at,
             "executor_id": executor_id,
@@ -139,7 +164,9 @@ def claim(
             "kind_slots": kind_slots,
         },
     ).fetchall()
-    return [WorkItem(**row) for row in rows]
+    items = [WorkItem(**row) for row in rows]
+    turns.note([item.work_class for item in items], first_class=first_class)
+    return items
 
 
 def finish(

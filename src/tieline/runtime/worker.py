@@ -24,7 +24,7 @@ from tieline.runtime.leases import Fence, Lease, Leases
 from tieline.runtime.outcomes import count_outcome
 from tieline.runtime.telemetry import correlated, new_correlation_id
 from tieline.runtime.watchdog import Watchdog
-from tieline.runtime.work import Handler, claim, put_back
+from tieline.runtime.work import Handler, Turns, claim, put_back
 
 EXIT_LOST = 75
 _SLOTS_MAX = 6
@@ -87,7 +87,7 @@ class Worker:
         self._jobs = tuple(jobs)
         self._slots_max = slots_max
         self._clock = clock
-        self._turn = 0
+        self._turns = Turns()
         self._stop = threading.Event()
         self._exit_code = 0
         # A connection of its own: a full pool or a slow lock is no sign of death.
@@ -187,10 +187,9 @@ class Worker:
                 slots=free,
                 low_slots=max(1, self._slots_max - _RESERVED_SLOTS) - low_active,
                 kind_slots=max(1, self._slots_max // 2),
-                turn=self._turn,
+                turns=self._turns,
                 now=self._clock.now(),
             )
-        self._turn += bool(items)
         for item in items:
             self._engine.start(item)
 

@@ -17,6 +17,7 @@ from tieline.runtime.work import (
     Again,
     Done,
     Failed,
+    Turns,
     WorkItem,
     claim,
     finish,
@@ -57,7 +58,7 @@ def take(
     slots: int = 10,
     low_slots: int = 10,
     kind_slots: int = 10,
-    turn: int = 0,
+    turns: Turns | None = None,
 ) -> list[WorkItem]:
     with database.transaction() as connection:
         return claim(
@@ -67,7 +68,7 @@ def take(
             slots=slots,
             low_slots=low_slots,
             kind_slots=kind_slots,
-            turn=turn,
+            turns=turns or Turns(),
             now=NOW,
         )
 
@@ -157,10 +158,28 @@ class TestClaim:
         for number in range(9):
             ask(worker_database, subject=str(number), work_class=CUT_OFF)
 
-        taken = [take(worker_database, slots=1, turn=turn)[0].subject for turn in range(10)]
+        turns = Turns()
 
-        assert taken.index("old") == 2, "in its turn the oldest of a class goes first"
+        taken = [take(worker_database, slots=1, turns=turns)[0].subject for _ in range(10)]
+
+        assert taken.index("old") == 8, "of eight the oldest of a class is owed one"
         assert "young" not in taken
+
+    def test_gives_each_class_its_share_however_many_are_taken_at_once(
+        self, worker_database: Database
+    ) -> None:
+        for number in range(60):
+            ask(worker_database, subject=f"due {number}", work_class=CUT_OFF)
+            ask(worker_database, subject=f"low {number}", work_class=REFERENCE)
+        turns = Turns()
+
+        taken = [
+            item.work_class
+            for slots in (1, 7, 2, 9, 3, 8, 1, 10, 7, 2, 6, 4)
+            for item in take(worker_database, slots=slots, turns=turns, kind_slots=200)
+        ]
+
+        assert (taken.count(CUT_OFF), taken.count(REFERENCE)) == (53, 7)
 
     def test_takes_what_is_worth_most_of_what_is_due_together(
         self, worker_database: Database

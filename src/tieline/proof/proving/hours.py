@@ -23,7 +23,7 @@ from tieline.kernel.limits import Limit
 from tieline.runtime.budget import Budgets, Call, Leave, rest_before_asking
 from tieline.runtime.database import Database
 from tieline.runtime.durable import backoff_seconds
-from tieline.runtime.work import Again, Done, Outcome, WorkItem, claim, finish
+from tieline.runtime.work import Again, Done, Outcome, Turns, WorkItem, claim, finish
 from tieline.sdk import Connection
 from tieline.sdk.http import HttpClient
 
@@ -138,7 +138,7 @@ class Hours:
         self._lines_per_call = lines_per_call
         self._busy = 0
         self._low_busy = 0
-        self._turn = 0
+        self._turns = Turns()
         self._tried: set[str] = set()
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._number = 0
@@ -176,11 +176,10 @@ class Hours:
                 slots=free,
                 low_slots=self._slots * 2 // 3 - self._low_busy,
                 kind_slots=self._slots,
-                turn=self._turn,
+                turns=self._turns,
                 now=self.time.at,
                 at=self.time.at,
             )
-        self._turn += bool(items)
         for item in items:
             self._busy += 1
             self._low_busy += item.work_class >= 2

@@ -1,7 +1,12 @@
+-- A class that was let go a moment ago is there as much as one that was refused: what belongs to it is kept.
+ALTER TABLE connection_budget ADD COLUMN went_at timestamptz[] NOT NULL
+    DEFAULT ARRAY['-infinity', '-infinity', '-infinity', '-infinity']::timestamptz[];
+
 -- How many calls of one class a limit would still let go, and how many milliseconds until that may change.
-CREATE OR REPLACE FUNCTION limit_room(
+DROP FUNCTION limit_room;
+CREATE FUNCTION limit_room(
     l connection_limit, p_at timestamptz, p_class integer, p_reserved integer[], p_is_asking boolean[],
-    p_is_eased boolean, OUT room integer, OUT wait_ms bigint
+    p_is_there boolean[], p_is_eased boolean, OUT room integer, OUT wait_ms bigint
 ) LANGUAGE plpgsql STABLE AS $$
 DECLARE
     allowed integer := least(l.calls_max, coalesce(l.told_max, l.calls_max));
@@ -14,13 +19,13 @@ BEGIN
     IF p_is_eased AND l.kind IN ('window', 'bucket') THEN
         allowed := greatest(1, allowed * 4 / 5);
     END IF;
-    -- A tenth belongs to each of the less urgent classes while it asks, an eighth where that is a whole number of
+    -- A tenth belongs to each of the less urgent classes while it is there, an eighth where that is a whole number of
     -- calls, for what others round up is not taken from it; and half of all goes to the others at most.
     share := CASE WHEN l.kind = 'quota' THEN 0 ELSE greatest((allowed + 9) / 10, allowed / 8) END;
     taken := CASE WHEN l.kind = 'bucket' THEN allowed - least(allowed, floor(l.tokens))::integer
                   ELSE l.used[1] + l.used[2] + l.used[3] + l.used[4] + l.used[5] END;
     FOR class IN 2 .. 4 LOOP
-        IF class <> p_class + 1 AND p_is_asking[class] THEN
+        IF class <> p_class + 1 AND p_is_there[class] THEN
             owed := owed + greatest(0, share - l.used[class]);
         END IF;
     END LOOP;
@@ -56,6 +61,105 @@ BEGIN
             wait_ms := ceil((slot + 21) * slot_ms - 1000 * extract(epoch FROM p_at));
     END CASE;
     wait_ms := greatest(1, wait_ms);
+END $$;
+
+-- Grant one call of a class, or tell how long it is not worth asking again, and why. All workers meet at the
+-- row of the connection; the instant is the database's own unless a rehearsal brings one.
+CREATE OR REPLACE FUNCTION take_leave(
+    p_key text, p_class integer, p_is_repeat boolean, p_reserved integer[], p_holder text, p_lease_seconds integer,
+    p_probe_seconds integer, p_repeat_tenths integer, p_repeat_seconds integer, p_at timestamptz,
+    OUT is_known boolean, OUT wait_ms bigint, OUT because text, OUT is_probe boolean, OUT must_tell boolean,
+    OUT slot_no integer, OUT slot_until timestamptz
+) LANGUAGE plpgsql AS $$
+DECLARE
+    b tieline.connection_budget%ROWTYPE;
+    limits tieline.connection_limit[];
+    l tieline.connection_limit;
+    at timestamptz;
+    is_asking boolean[];
+    is_there boolean[];
+    has_room integer;
+    wait bigint;
+    place integer;
+    is_held boolean := false;
+BEGIN
+    -- A few grants that a crash of the database forgets cost less than waiting for its disk at each call.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    SELECT * INTO b FROM tieline.connection_budget WHERE connection_key = p_key FOR UPDATE;
+    is_known := FOUND;
+    wait_ms := 0;
+    because := '';
+    is_probe := false;
+    must_tell := false;
+    IF NOT is_known THEN
+        RETURN;
+    END IF;
+    at := coalesce(p_at, clock_timestamp());
+    IF greatest(b.open_until, b.paused_until) > at THEN
+        wait_ms := ceil(1000 * extract(epoch FROM greatest(b.open_until, b.paused_until) - at));
+        because := CASE WHEN b.paused_until > at THEN 'pause' ELSE 'breaker' END;
+        RETURN;
+    END IF;
+    -- A probe is one call in place of many: it is no repetition that could become a storm.
+    is_probe := b.breaker <> 'closed';
+    IF p_is_repeat AND NOT is_probe AND b.retry_tenths < p_repeat_tenths
+       AND b.repeated_at > at - make_interval(secs => p_repeat_seconds) THEN
+        wait_ms := ceil(1000 * extract(epoch FROM b.repeated_at + make_interval(secs => p_repeat_seconds) - at));
+        because := 'retries';
+        RETURN;
+    END IF;
+    limits := ARRAY(SELECT tieline.limit_at(c, at) FROM tieline.connection_limit c
+                    WHERE c.connection_key = p_key ORDER BY c.name);
+    is_asking := ARRAY(SELECT a > at - interval '2 seconds' FROM unnest(b.asked_at) WITH ORDINALITY AS t (a, n) ORDER BY n);
+    is_there := ARRAY(SELECT greatest(a, w) > at - interval '2 seconds'
+                      FROM unnest(b.asked_at, b.went_at) WITH ORDINALITY AS t (a, w, n) ORDER BY n);
+    FOREACH l IN ARRAY limits LOOP
+        SELECT r.room, r.wait_ms INTO has_room, wait
+        FROM tieline.limit_room(l, at, p_class, p_reserved, is_asking, is_there, b.eased_until > at) r;
+        IF has_room <= 0 AND wait > wait_ms THEN
+            wait_ms := wait;
+            because := l.name;
+        END IF;
+        is_held := is_held OR l.kind = 'concurrent';
+    END LOOP;
+    IF wait_ms > 0 THEN
+        IF b.asked_at[p_class + 1] < at - interval '1 second' THEN
+            UPDATE tieline.connection_budget SET asked_at[p_class + 1] = at WHERE connection_key = p_key;
+        END IF;
+        is_probe := false;
+        RETURN;
+    END IF;
+    FOREACH l IN ARRAY limits LOOP
+        CONTINUE WHEN l.kind = 'concurrent';
+        l.used[p_class + 1] := l.used[p_class + 1] + 1;
+        IF l.kind <> 'quota' THEN
+            place := (l.newest_slot % 21)::integer * 5 + p_class + 1;
+            l.slots[place] := l.slots[place] + 1;
+        END IF;
+        UPDATE tieline.connection_limit c
+        SET newest_slot = l.newest_slot, slots = l.slots, used = l.used, began = l.began,
+            tokens = l.tokens - 1, filled_at = l.filled_at
+        WHERE c.connection_key = p_key AND c.name = l.name;
+    END LOOP;
+    IF is_held THEN
+        UPDATE tieline.connection_slot s
+        SET until = at + make_interval(secs => p_lease_seconds), holder = p_holder, work_class = p_class
+        WHERE s.connection_key = p_key AND s.slot_no = (
+            SELECT f.slot_no FROM tieline.connection_slot f
+            WHERE f.connection_key = p_key AND f.until <= at ORDER BY f.slot_no LIMIT 1)
+        RETURNING s.slot_no, s.until INTO slot_no, slot_until;
+    END IF;
+    must_tell := is_probe OR b.failures > 0 OR b.failing_since IS NOT NULL;
+    UPDATE tieline.connection_budget SET
+        granted = granted + 1,
+        went_at[p_class + 1] = at,
+        -- The next may go when this probe surely has ended.
+        breaker = CASE WHEN is_probe THEN 'half_open' ELSE b.breaker END,
+        open_until = CASE WHEN is_probe THEN at + make_interval(secs => p_probe_seconds) ELSE b.open_until END,
+        retry_tenths = CASE WHEN p_is_repeat THEN greatest(0, b.retry_tenths - p_repeat_tenths)
+                            ELSE least(1000, b.retry_tenths + 1) END,
+        repeated_at = CASE WHEN p_is_repeat THEN at ELSE b.repeated_at END
+    WHERE connection_key = p_key;
 END $$;
 
 -- Which target keeps the books of each legal entity in sight.
