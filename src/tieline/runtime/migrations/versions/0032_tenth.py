@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0031_tenth"
-down_revision = "0030_handed_over"
+revision = "0032_tenth"
+down_revision = "0031_lines_compared"
 branch_labels = None
 depends_on = None
 
