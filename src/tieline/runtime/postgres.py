@@ -87,9 +87,20 @@ class EmbeddedCluster:
 
     @property
     def data_directory(self) -> Path:
-        """Return where the data is: in the cluster's folder, or where the server can reach it."""
-        if self._user is None or _may_reach(self.directory, self._user):
-            return self.directory / "data"
+        """Return where the data is: in the cluster's folder, or where the server can reach it.
+
+        What was decided when the cluster was made stays: rights that change later must not make a
+        second, empty one.
+        """
+        inside = self.directory / "data"
+        if self._location_file.exists():
+            return Path(self._location_file.read_text(encoding="utf-8").strip())
+        if (
+            self._user is None
+            or (inside / "PG_VERSION").exists()
+            or _may_reach(self.directory, self._user)
+        ):
+            return inside
         return SYSTEM_DIRECTORY / f"pg-{_hash_of(self.directory)}" / "data"
 
     @property
@@ -133,6 +144,10 @@ class EmbeddedCluster:
         return self.directory / "superuser-password"
 
     @property
+    def _location_file(self) -> Path:
+        return self.directory / "LOCATION"
+
+    @property
     def _log_file(self) -> Path:
         return self.data_directory.parent / "log" / "postgres.log"
 
@@ -142,8 +157,14 @@ class EmbeddedCluster:
         except OSError as error:
             raise UserMistake(f"{self.directory} cannot be created: {error.strerror}") from error
         data = self.data_directory
-        if data.parent != self.directory:
-            (self.directory / "LOCATION").write_text(f"{data}\n", encoding="utf-8")
+        if data.parent == self.directory:
+            if self._user is not None and not _may_reach(self.directory, self._user):
+                raise UserMistake(
+                    f"the database server's user can no longer reach {self.directory}: give the"
+                    " folders above it back the right to pass"
+                )
+        else:
+            self._location_file.write_text(f"{data}\n", encoding="utf-8")
             SYSTEM_DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
             data.parent.mkdir(mode=0o711, exist_ok=True)
         for folder in (data, self._log_file.parent):

@@ -44,6 +44,20 @@ class TestEmbeddedCluster:
         with psycopg.connect(cluster.superuser_dsn) as connection:
             assert connection.execute("SELECT number FROM kept").fetchone() == (1,)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the server a user of its own")
+    def test_makes_no_second_one_when_rights_change(self, cluster: EmbeddedCluster) -> None:
+        cluster.ensure_running()
+        cluster.stop()
+        data = cluster.data_directory
+        cluster.directory.parent.chmod(0o700)
+
+        with pytest.raises(UserMistake, match="can no longer reach"):
+            cluster.ensure_running()
+
+        assert cluster.data_directory == data
+        cluster.directory.parent.chmod(0o755)
+        cluster.ensure_running()
+
     def test_does_not_take_a_stranger_for_its_server(self, cluster: EmbeddedCluster) -> None:
         cluster.ensure_running()
         cluster.stop()
