@@ -61,9 +61,22 @@ class TestADiskThatRunsFull:
 
     def test_is_measured_as_it_is(self, tmp_path: Path) -> None:
         usage = shutil.disk_usage(tmp_path)
-        is_low = 100 * usage.used >= disk.FULL_PERCENT * (usage.used + usage.free)
+        is_low = (
+            100 * usage.used >= disk.FULL_PERCENT * (usage.used + usage.free)
+            and usage.free < disk.ENOUGH_BYTES
+        )
 
         assert (disk.find_low_disk((tmp_path,)) is not None) is is_low
+        # Where nothing is yet, the disk of the folder above counts.
+        assert (disk.find_low_disk((tmp_path / "no" / "data",)) is not None) is is_low
+
+    def test_is_no_matter_while_a_large_one_has_room(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        usage = _Usage(total=10**13, used=9 * 10**12, free=disk.ENOUGH_BYTES)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+
+        assert disk.find_low_disk((tmp_path,)) is None
 
 
 class TestADatabaseWithoutRoom:

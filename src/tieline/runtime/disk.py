@@ -9,6 +9,8 @@ from pathlib import Path
 
 # From here on nothing more is read: what is under way needs the room that is left.
 FULL_PERCENT = 85
+# A large disk has room enough for days when it is that full.
+ENOUGH_BYTES = 10 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +35,13 @@ def find_low_disk(folders: Sequence[Path]) -> LowDisk | None:
 
 
 def _look(folder: Path) -> LowDisk | None:
+    # What is not there yet will lie where its parent does.
+    while not folder.exists():
+        folder = folder.parent
     usage = shutil.disk_usage(folder)
     # What is kept back for the system is not ours to fill.
     ours = usage.used + usage.free
     percent = 100 * usage.used // ours if ours else 100
-    if percent < FULL_PERCENT:
+    if percent < FULL_PERCENT or usage.free >= ENOUGH_BYTES:
         return None
     return LowDisk(folder=folder, used_percent=percent, free_bytes=usage.free)
