@@ -124,7 +124,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tieline, pg_temp AS $$
     FROM (
         SELECT unnest(own) AS check_name, '' AS subject
         UNION SELECT 'reconciliation.source_differs', connection_key FROM connection WHERE kind = 'time'
-        UNION SELECT 'reconciliation.target_differs', erp_connection_key FROM legal_entity
+        UNION SELECT of_target.name, erp_connection_key FROM legal_entity
+              CROSS JOIN (VALUES ('reconciliation.target_differs'), ('reconciliation.lines_differ'),
+                                 ('reconciliation.hours_freed')) of_target (name)
               WHERE in_sight(entity_code)
         UNION SELECT r.check_name, r.subject FROM check_result r
     ) w

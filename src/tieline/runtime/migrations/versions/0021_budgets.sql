@@ -40,6 +40,9 @@ ALTER TABLE connection_budget
     ALTER COLUMN window_seconds SET DEFAULT 5,
     ADD COLUMN asked_at timestamptz[] NOT NULL
         DEFAULT ARRAY['-infinity', '-infinity', '-infinity', '-infinity']::timestamptz[],
+    -- A class that was let go a moment ago is there as much as one that was refused: what belongs to it is kept.
+    ADD COLUMN went_at timestamptz[] NOT NULL
+        DEFAULT ARRAY['-infinity', '-infinity', '-infinity', '-infinity']::timestamptz[],
     ADD COLUMN repeated_at timestamptz NOT NULL DEFAULT '-infinity',
     ADD COLUMN failing_since timestamptz,
     -- A system that was away gets less than it allows for as long as it was away.
@@ -91,7 +94,7 @@ END $$;
 -- How many calls of one class a limit would still let go, and how many milliseconds until that may change.
 CREATE FUNCTION limit_room(
     l connection_limit, p_at timestamptz, p_class integer, p_reserved integer[], p_is_asking boolean[],
-    p_is_eased boolean, OUT room integer, OUT wait_ms bigint
+    p_is_there boolean[], p_is_eased boolean, OUT room integer, OUT wait_ms bigint
 ) LANGUAGE plpgsql STABLE AS $$
 DECLARE
     allowed integer := least(l.calls_max, coalesce(l.told_max, l.calls_max));
@@ -104,12 +107,13 @@ BEGIN
     IF p_is_eased AND l.kind IN ('window', 'bucket') THEN
         allowed := greatest(1, allowed * 4 / 5);
     END IF;
-    -- A tenth belongs to each of the less urgent classes while it asks, and half of all to the others at most.
-    share := CASE WHEN l.kind = 'quota' THEN 0 ELSE (allowed + 9) / 10 END;
+    -- A tenth belongs to each of the less urgent classes while it is there, an eighth where that is a whole number of
+    -- calls, for what others round up is not taken from it; and half of all goes to the others at most.
+    share := CASE WHEN l.kind = 'quota' THEN 0 ELSE greatest((allowed + 9) / 10, allowed / 8) END;
     taken := CASE WHEN l.kind = 'bucket' THEN allowed - least(allowed, floor(l.tokens))::integer
                   ELSE l.used[1] + l.used[2] + l.used[3] + l.used[4] + l.used[5] END;
     FOR class IN 2 .. 4 LOOP
-        IF class <> p_class + 1 AND p_is_asking[class] THEN
+        IF class <> p_class + 1 AND p_is_there[class] THEN
             owed := owed + greatest(0, share - l.used[class]);
         END IF;
     END LOOP;
@@ -161,6 +165,7 @@ DECLARE
     l tieline.connection_limit;
     at timestamptz;
     is_asking boolean[];
+    is_there boolean[];
     has_room integer;
     wait bigint;
     place integer;
@@ -194,9 +199,11 @@ BEGIN
     limits := ARRAY(SELECT tieline.limit_at(c, at) FROM tieline.connection_limit c
                     WHERE c.connection_key = p_key ORDER BY c.name);
     is_asking := ARRAY(SELECT a > at - interval '2 seconds' FROM unnest(b.asked_at) WITH ORDINALITY AS t (a, n) ORDER BY n);
+    is_there := ARRAY(SELECT greatest(a, w) > at - interval '2 seconds'
+                      FROM unnest(b.asked_at, b.went_at) WITH ORDINALITY AS t (a, w, n) ORDER BY n);
     FOREACH l IN ARRAY limits LOOP
         SELECT r.room, r.wait_ms INTO has_room, wait
-        FROM tieline.limit_room(l, at, p_class, p_reserved, is_asking, b.eased_until > at) r;
+        FROM tieline.limit_room(l, at, p_class, p_reserved, is_asking, is_there, b.eased_until > at) r;
         IF has_room <= 0 AND wait > wait_ms THEN
             wait_ms := wait;
             because := l.name;
@@ -233,6 +240,7 @@ BEGIN
     must_tell := is_probe OR b.failures > 0 OR b.failing_since IS NOT NULL;
     UPDATE tieline.connection_budget SET
         granted = granted + 1,
+        went_at[p_class + 1] = at,
         -- The next may go when this probe surely has ended.
         breaker = CASE WHEN is_probe THEN 'half_open' ELSE b.breaker END,
         open_until = CASE WHEN is_probe THEN at + make_interval(secs => p_probe_seconds) ELSE b.open_until END,
@@ -296,3 +304,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tieline, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION page_backlog() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION page_backlog() TO tieline_web, tieline_worker, tieline_judge;
+
+-- Which target keeps the books of each legal entity in sight.
+CREATE FUNCTION page_targets() RETURNS TABLE (entity_code text, target_connection text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tieline, pg_temp AS $$
+    SELECT l.entity_code, l.erp_connection_key FROM legal_entity l
+    WHERE tieline.visible_entity(l.entity_code) AND l.erp_connection_key IS NOT NULL
+$$;
+REVOKE ALL ON FUNCTION page_targets() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION page_targets() TO tieline_web, tieline_worker, tieline_judge;

@@ -1,11 +1,11 @@
-"""Give each class a little more than the tenth that belongs to it."""
+"""Keep what people are told, who stands in for whom, and how often a target was asked."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0032_tenth"
-down_revision = "0031_lines_compared"
+revision = "0024_notices"
+down_revision = "0023_replays"
 branch_labels = None
 depends_on = None
 

@@ -1,11 +1,11 @@
-"""Find again what was posted after the point to which a backup was restored."""
+"""Hand lines over to people as a file."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0023_restored"
-down_revision = "0022_lines_in_turn"
+revision = "0028_handed_over"
+down_revision = "0027_line_documents"
 branch_labels = None
 depends_on = None
 

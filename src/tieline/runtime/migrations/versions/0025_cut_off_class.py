@@ -1,11 +1,11 @@
-"""Count how often a target is asked about a write."""
+"""Give what is due before a cut-off a class of its own, and order work by what it is worth."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0027_asked"
-down_revision = "0026_cut_off_class"
+revision = "0025_cut_off_class"
+down_revision = "0024_notices"
 branch_labels = None
 depends_on = None
 

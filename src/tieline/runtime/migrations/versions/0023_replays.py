@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0024_replays"
-down_revision = "0023_restored"
+revision = "0023_replays"
+down_revision = "0022_restored"
 branch_labels = None
 depends_on = None
 

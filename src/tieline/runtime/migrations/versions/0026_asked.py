@@ -1,11 +1,11 @@
-"""Keep what people are told, who stands in for whom, and how often a target was asked."""
+"""Count how often a target is asked about a write."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0025_notices"
-down_revision = "0024_replays"
+revision = "0026_asked"
+down_revision = "0025_cut_off_class"
 branch_labels = None
 depends_on = None
 

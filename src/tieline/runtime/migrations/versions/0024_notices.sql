@@ -49,6 +49,8 @@ CREATE TABLE notice (
     state         text NOT NULL CHECK (state IN ('waiting', 'sending', 'sent', 'failed', 'superseded')),
     attempts      integer NOT NULL DEFAULT 0,
     tried_at      timestamptz,
+    -- When the latest sending began: what a channel may still be at is not asked for before it has settled.
+    begun_at      timestamptz,
     last_error    text,
     sent_at       timestamptz,
     receiver_code text,

@@ -1,11 +1,11 @@
-"""Keep the number of each import document that carried a line, from before it left."""
+"""Keep which lines a target shows otherwise than they were booked."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0029_line_documents"
-down_revision = "0028_notice_begun"
+revision = "0029_lines_compared"
+down_revision = "0028_handed_over"
 branch_labels = None
 depends_on = None
 

@@ -1,11 +1,11 @@
-"""Keep which lines a target shows otherwise than they were booked."""
+"""Keep the number of each import document that carried a line, from before it left."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0031_lines_compared"
-down_revision = "0030_handed_over"
+revision = "0027_line_documents"
+down_revision = "0026_asked"
 branch_labels = None
 depends_on = None
 

@@ -1,11 +1,11 @@
-"""Hand lines over to people as a file."""
+"""Find again what was posted after the point to which a backup was restored."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0030_handed_over"
-down_revision = "0029_line_documents"
+revision = "0022_restored"
+down_revision = "0021_budgets"
 branch_labels = None
 depends_on = None
 
