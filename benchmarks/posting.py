@@ -23,6 +23,7 @@ import psycopg
 from tieline.app import open_system
 from tieline.canonical import TimeLineCommand
 from tieline.posting.lines import RESERVE, Scope
+from tieline.posting.outgoing import command_of
 from tieline.proof.proving.load import NOW, Load, people_for
 from tieline.proof.proving.options import ERPS, ProveOptions
 from tieline.proof.proving.world import (
@@ -35,7 +36,7 @@ from tieline.proof.proving.world import (
 )
 from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use
 from tieline.proof.town import close_town
-from tieline.runtime.work import Done
+from tieline.runtime.work import AtOnce, Done
 from tieline.sdk import Receipt, WritesTimeLines
 from tieline.services.system import System
 from tieline.services.workday import Workday
@@ -50,13 +51,6 @@ _LEDGER_OF_A_SCRIPT = (
     "CREATE TABLE script_ledger (business_key uuid PRIMARY KEY, work_date date, seconds integer,"
     " target_code text)"
 )
-
-
-class AtOnce:
-    """Run steps one after the other, in this process."""
-
-    def run(self, name: str, function: Any) -> Any:
-        return function()
 
 
 def main() -> int:
@@ -167,18 +161,7 @@ def _put_aside(system: System, scopes: Sequence[Scope]) -> list[TimeLineCommand]
                     "limit": 10_000_000,
                 },
             ).fetchall()
-            commands += [
-                TimeLineCommand(
-                    business_key=row["business_key"],
-                    entity_code=row["entity_code"],
-                    person_code=row["person_code"],
-                    task_code=row["task_code"],
-                    work_date=row["work_date"],
-                    seconds=row["seconds"],
-                    narrative=row["narrative"],
-                )
-                for row in rows[::2]
-            ]
+            commands += [command_of(row) for row in rows[::2]]
         connection.execute(
             "UPDATE effect SET due_at = clock_timestamp() + interval '1 day' WHERE business_key = ANY (%s)",
             ([command.business_key for command in commands],),

@@ -22,7 +22,6 @@ from tests.promises.connectors.vendors import (
 )
 from tests.rooms.casework.hand_made_firm import NOW as INVOICE_NOW
 from tests.support.deal import (
-    DirectSteps,
     Systems,
     deal_refs,
     found_firm,
@@ -46,6 +45,7 @@ from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.runtime.work import AtOnce
 from tieline.sdk import RawRecord, Translated
 from tieline.services.invoice_readiness import Drafted, draft_invoice
 from tieline.services.time_validation import (
@@ -299,7 +299,7 @@ def _follow_hours(flow: TimeValidation, worker: Database, owner: Database) -> No
         if not items:
             return
         for item in items:
-            handlers[item["kind"]](DirectSteps(), item["subject"])
+            handlers[item["kind"]](AtOnce(), item["subject"])
         _pass_time(owner)
     raise AssertionError("the hours did not come to an end")
 

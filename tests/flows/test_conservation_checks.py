@@ -19,7 +19,7 @@ from tieline.posting import list_stops
 from tieline.reconciliation import Check, list_checks, list_differences
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
-from tieline.runtime.work import Done
+from tieline.runtime.work import AtOnce, Done
 from tieline.sdk import LineTotal, Page, RawRecord, Translated
 from tieline.services.conservation_checks import (
     ASK_SOURCE,
@@ -78,11 +78,6 @@ class BothSides:
         ]
 
 
-class DirectSteps:
-    def run(self, name: str, function: Any) -> Any:
-        return function()
-
-
 class World:
     """A firm with two hours in the ERP, one that needs attention, and both systems to ask."""
 
@@ -112,8 +107,8 @@ class World:
     def ask(self) -> None:
         """Let an hour pass and ask both sides."""
         self.clock.instant += timedelta(hours=1)
-        assert self.checks.ask_source(DirectSteps(), "clock") == Done()
-        assert self.checks.ask_target(DirectSteps(), "books") == Done()
+        assert self.checks.ask_source(AtOnce(), "clock") == Done()
+        assert self.checks.ask_target(AtOnce(), "books") == Done()
 
     def found(self) -> dict[str, Check]:
         with self.worker.transaction() as connection:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.flows.test_time_validation import DirectSteps, World
+from tests.flows.test_time_validation import World
 from tests.support.scene import DAY, NOW
 from tests.support.target import OneConnector
 
@@ -21,6 +21,7 @@ from tieline.intake import LandingPage, Slice, land
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.runtime.work import AtOnce
 from tieline.sdk import RawRecord, Translated, Untranslatable
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.replaying import (
@@ -135,7 +136,7 @@ class Inbox:
         """Do what a worker does with what was agreed to."""
         asked = self.world.say("SELECT subject FROM work_item WHERE kind = %s", REPLAY)
         for row in asked:
-            self.replaying.run_approved(DirectSteps(), row["subject"])
+            self.replaying.run_approved(AtOnce(), row["subject"])
         self.world.post()
 
     def _told_late(self, source_ref: str, seconds: int) -> None:

@@ -28,19 +28,12 @@ from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
-from tieline.runtime.work import Done
+from tieline.runtime.work import AtOnce, Done
 from tieline.sdk import RawRecord, Translated
 from tieline.services.period_close import PeriodBusy, PeriodClosed, close_period, reopen_period
 from tieline.services.time_validation import TimeValidation
 from tieline.validation import judge, mark_rejudge
 from tieline.validation.books import builtin_rules, builtin_values
-
-
-class DirectSteps:
-    """Run steps at once, as a workflow does without its memory."""
-
-    def run(self, name: str, function: Callable[[], Any]) -> Any:
-        return function()
 
 
 class World:
@@ -156,7 +149,7 @@ class World:
     def _follow(self, batch_id: int) -> None:
         with self.worker.transaction() as connection:
             self.flow.batch_landed(connection, batch_id, "x")
-        self.flow.judge_batch(DirectSteps(), str(batch_id))
+        self.flow.judge_batch(AtOnce(), str(batch_id))
         self.post()
 
     def post(self) -> None:
@@ -164,7 +157,7 @@ class World:
         for _ in range(20):
             self.flow.schedule_waiting()
             self._judge_batches()
-            self.flow.judge_waiting(DirectSteps(), "all")
+            self.flow.judge_waiting(AtOnce(), "all")
             with self.worker.transaction() as connection:
                 scopes = connection.execute(
                     "DELETE FROM work_item WHERE kind = 'post_lines' RETURNING subject"
@@ -172,7 +165,7 @@ class World:
             if not scopes:
                 return
             for row in scopes:
-                done = self.flow.post_lines(DirectSteps(), row["subject"])
+                done = self.flow.post_lines(AtOnce(), row["subject"])
                 assert isinstance(done, Done) or self.target.plan
 
     def _judge_batches(self) -> None:
@@ -181,7 +174,7 @@ class World:
                 "DELETE FROM work_item WHERE kind = 'judge_batch' RETURNING subject"
             ).fetchall()
         for row in batches:
-            self.flow.judge_batch(DirectSteps(), row["subject"])
+            self.flow.judge_batch(AtOnce(), row["subject"])
 
     def say(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Run one statement as the worker."""
@@ -661,7 +654,7 @@ class TestTwoAtOnce:
         with world.judging(world.land("1", 3600, **changed)):
             heal(world)
             after = threading.Thread(
-                target=world.flow.judge_waiting, args=(DirectSteps(), "all"), daemon=True
+                target=world.flow.judge_waiting, args=(AtOnce(), "all"), daemon=True
             )
             after.start()
             _wait_for_a_waiting_judge(world)

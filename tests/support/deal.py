@@ -26,7 +26,7 @@ from tieline.kernel.errors import AlreadyExists, NotExecuted, Refused
 from tieline.posting import Poster
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
-from tieline.runtime.work import Again, Outcome
+from tieline.runtime.work import Again, AtOnce, Outcome
 from tieline.sdk import Capabilities, RawRecord, Receipt, Stored, Strategy, Translated
 from tieline.sdk import Connection as VendorConnection
 from tieline.services.project_provisioning import PROVISION, Provisioning
@@ -191,13 +191,6 @@ def _connection(
         timeout_seconds=10,
         before_write=before_write,
     )
-
-
-class DirectSteps:
-    """Run steps at once, as a workflow does without its memory."""
-
-    def run(self, name: str, function: Callable[[], Any]) -> Any:
-        return function()
 
 
 # -- what was there before the deal was won ----------------------------------------------------------
@@ -493,7 +486,7 @@ class Flow:
             clock=FixedClock(NOW),
         )
         flow = Provisioning(database=self.database, poster=poster, clock=FixedClock(NOW))
-        return flow.provision(DirectSteps(), plan_id)
+        return flow.provision(AtOnce(), plan_id)
 
     def pass_settle_windows(self) -> None:
         """Let every due instant pass."""

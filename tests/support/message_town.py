@@ -16,7 +16,6 @@ from psycopg.types.json import Jsonb
 
 from tests.promises.connectors.vendors import Vendor
 from tests.rooms.casework.hand_made_firm import Firm
-from tests.support.deal import DirectSteps
 from tests.support.target import FixedClock
 from tieline.app import ConfiguredConnectors
 from tieline.casework import list_cases, sync_time_cases
@@ -25,7 +24,7 @@ from tieline.notices import Reached, WrittenNotice, list_notices, set_reach
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.secrets import Secrets, open_master_key, store_secret
-from tieline.runtime.work import Turns, claim, finish
+from tieline.runtime.work import AtOnce, Turns, claim, finish
 from tieline.services.message_desk import SEND_NOTICE
 from tieline.services.message_text import Speech
 from tieline.services.messaging import LINK_PURPOSE, Messaging
@@ -203,7 +202,7 @@ class Town:
                     kind_slots=_ITEMS_MAX,
                 )
             for item in items:
-                outcome = messaging.send(DirectSteps(), item.subject)
+                outcome = messaging.send(AtOnce(), item.subject)
                 with self.database.transaction() as connection:
                     finish(connection, item=item, outcome=outcome)
         messaging.write_due()

@@ -18,6 +18,7 @@ from tieline.canonical.commands import content_hash
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.money import currency_digits, round_half_up
 from tieline.posting.import_file import checksum_of, unsafe_words, write_rows
+from tieline.posting.outgoing import command_of, load_gated
 from tieline.runtime.sql import load
 from tieline.sdk import ImportLayout, ImportLine, LoadsFiles, Untranslatable
 from tieline.sdk.directory import Connectors
@@ -28,7 +29,7 @@ UNCONFIRMED = "unconfirmed"
 FILES_PAGE_MAX = 200
 _NAMED_MAX = 200
 _CHECKSUM_CHARACTERS = 8
-_FOR_FILE = load("tieline.posting", "lines_for_file")
+_FOR_FILE = load_gated("lines_for_file")
 _LEFT_OUT = load("tieline.posting", "lines_left_out")
 _GIVE = load("tieline.posting", "give_lines")
 _FILE_COLUMNS = (
@@ -187,7 +188,7 @@ def draft_file(
     good: list[tuple[Row, TimeLineCommand, tuple[str, ...]]] = []
     unwritable: list[tuple[Row, str]] = []
     for row in chosen:
-        command = _command(row)
+        command = command_of(row)
         words = loader.import_row(
             line=ImportLine(
                 command=command,
@@ -393,18 +394,6 @@ def _files(
 def _file_name(scope: FileScope, checksum: str, now: datetime) -> str:
     made = f"{now:%Y%m%dT%H%M%SZ}-{checksum[:_CHECKSUM_CHARACTERS]}"
     return f"{scope.target_connection}-{scope.entity_code}-{made}.csv"
-
-
-def _command(row: Row) -> TimeLineCommand:
-    return TimeLineCommand(
-        business_key=row["business_key"],
-        entity_code=row["entity_code"],
-        person_code=row["person_code"],
-        task_code=row["task_code"],
-        work_date=row["work_date"],
-        seconds=row["seconds"],
-        narrative=row["narrative"],
-    )
 
 
 def _sums(rows: Sequence[Row]) -> tuple[dict[str, Decimal], int]:

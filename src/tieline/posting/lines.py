@@ -29,6 +29,7 @@ from tieline.kernel.failpoints import failpoint
 from tieline.ledger import book
 from tieline.posting import states
 from tieline.posting.line_access import LineAccess, open_lines
+from tieline.posting.outgoing import command_of, load_gated
 from tieline.posting.pace import note_pace
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, calls_of, counted_calls, repeated_calls
@@ -47,7 +48,7 @@ from tieline.sdk import (
 )
 from tieline.sdk.directory import Connectors
 
-_RESERVE_TEXT = load("tieline.posting", "reserve_lines")
+_RESERVE_TEXT = load_gated("reserve_lines")
 RESERVE = _RESERVE_TEXT.replace("{effects}", "effect").replace(
     "{order}",
     "(e.attempt = 0), e.deadline_at, e.amount DESC NULLS LAST, e.planned_at, e.business_key",
@@ -233,7 +234,7 @@ class LinePoster:
                     "limit": terms.lines_max,
                 },
             ).fetchall()
-            commands = [_command(row) for row in rows]
+            commands = [command_of(row) for row in rows]
             reserved = connection.execute(
                 """
                 UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, work_class = %s,
@@ -662,18 +663,6 @@ class LinePoster:
 def lines_per_call(write: NounWrite, *, config: Mapping[str, Any]) -> int:
     """Return how many lines a target takes at once: fewer where its connection says so."""
     return min(write.batch_lines_max, int(config.get("batch_lines_max", write.batch_lines_max)))
-
-
-def _command(row: Row) -> TimeLineCommand:
-    return TimeLineCommand(
-        business_key=row["business_key"],
-        entity_code=row["entity_code"],
-        person_code=row["person_code"],
-        task_code=row["task_code"],
-        work_date=row["work_date"],
-        seconds=row["seconds"],
-        narrative=row["narrative"],
-    )
 
 
 def _scope_values(scope: Scope) -> Row:

@@ -17,7 +17,7 @@ from tieline.proof.demo import OpenSystem, Workers
 from tieline.proof.figures import conservation_differences, count_entries
 from tieline.proof.town import ERP_DATABASE, Town, build_erp_town
 from tieline.proof.verify import compare_hours
-from tieline.runtime.work import Again, Done, Failed
+from tieline.runtime.work import Again, AtOnce, Done, Failed
 from tieline.sandbox import erp, work_records
 from tieline.sdk.directory import Systems
 from tieline.services.declaration import Declaring, parse_declaration
@@ -196,7 +196,7 @@ class RecordsDemo:
             declaration=parse_declaration(CONNECTION, declared),
         )
         while True:
-            outcome = declaring.declare(_AtOnce(), declared["contract"]["code"])
+            outcome = declaring.declare(AtOnce(), declared["contract"]["code"])
             match outcome:
                 case Done():
                     break
@@ -266,13 +266,6 @@ class RecordsDemo:
         if examples:
             figures["examples"] = examples[:40]
         return figures
-
-
-class _AtOnce:
-    """Run steps one after the other, in this process."""
-
-    def run(self, name: str, function: Callable[[], Any]) -> Any:
-        return function()
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -36,6 +36,14 @@ class Steps(Protocol):
         ...
 
 
+class AtOnce:
+    """Run steps one after the other, in this process."""
+
+    def run(self, name: str, function: Callable[[], _Result]) -> _Result:
+        """Run a step, and record nothing."""
+        return function()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """Nothing is left to do."""
@@ -145,8 +153,8 @@ def claim(
 ) -> list[WorkItem]:
     """Claim due work, most urgent first; ``turns`` remembers what this worker took of each class.
 
-    Deadlines are business time, ``now``; ``at`` is the lease time of a rehearsal. Provisioning and reference get at most ``low_slots``; runs of one kind, with those that are under
-    way, at most ``kind_slots``.
+    Deadlines are business time, ``now``; ``at`` is the lease time of a rehearsal. Provisioning and
+    reference get at most ``low_slots``; runs of one kind, with those under way, at most ``kind_slots``.
     """
     first_class, first_slots = turns.next_first()
     is_by_age = first_class != CUT_OFF

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from tests.support.books import FailingBooks
-from tests.support.deal import DirectSteps
 from tests.support.scene import NOW, build_scene, complete_scene
 from tests.support.target import FixedClock, OpenBudgets
 from tieline.canonical import Approval, TimeEntry
@@ -23,6 +22,7 @@ from tieline.policy import approve_release, draft_release
 from tieline.posting.lines import LinePoster
 from tieline.reconciliation.model import Hour, Judgment, Place, Standing
 from tieline.runtime.database import Database
+from tieline.runtime.work import AtOnce
 from tieline.sdk import RawRecord, Translated
 from tieline.services.time_validation import (
     JUDGE_BATCH,
@@ -147,7 +147,7 @@ class Town:
                     return
                 for item in items:
                     try:
-                        handlers[item["kind"]](DirectSteps(), item["subject"])
+                        handlers[item["kind"]](AtOnce(), item["subject"])
                     except (DiedError, TielineError):
                         # The item is lost with who had it; what it was about is in the tables.
                         continue
