@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
 
 import sqlglot
 from sqlglot import exp
 
 from tieline.kernel.errors import UserMistake
+from tieline.validation.context import context_answer
 
 LENGTH_MAX = 500
 _NODES_MAX = 80
@@ -46,9 +46,8 @@ def check_predicate(text: str) -> str:
 @cache
 def context_columns() -> frozenset[str]:
     """Return the names of the context's columns, read from the statement itself."""
-    statement = resources.files(__package__).joinpath("context.sql").read_text(encoding="utf-8")
-    selected = statement[statement.index("context AS (") :]
-    selected = selected[selected.index("SELECT") + 6 : selected.index("FROM counted c")]
+    answer = context_answer()
+    selected = answer[answer.index("SELECT") + 6 : answer.index("FROM counted c")]
     without_calls = re.sub(r"--[^\n]*", "", selected)
     names = []
     for part in _top_level_parts(without_calls):

@@ -8,9 +8,8 @@ from psycopg import Connection, sql
 
 from tieline.policy import Rule
 from tieline.runtime.database import Row
-from tieline.runtime.sql import load
+from tieline.validation.context import context_steps
 
-_CONTEXT = load("tieline.validation", "context")
 # What leaves the population is only asked whether it may still be taken back.
 ASKED_WHEN_LEAVING = ("time.already_invoiced", "time.period_closed")
 _NEWEST = "v.is_newest"
@@ -71,7 +70,7 @@ def judging_statement(
 
     Predicates were held to the allow-list when their release was drafted.
     """
-    context = _CONTEXT.replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
+    context = context_steps().replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
     head = f"WITH judging_subject AS ({subject}), {context}"
     checks = sql.SQL(", ").join(_check(rule) for rule in rules)
     return sql.SQL(

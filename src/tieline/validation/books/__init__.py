@@ -11,6 +11,19 @@ from typing import Any
 from tieline.policy import PolicyValue, Rule
 from tieline.validation.predicates import check_predicate
 
+FILES = (
+    "approval",
+    "person",
+    "project",
+    "contract",
+    "dates",
+    "integrity",
+    "quantity",
+    "narrative",
+    "intercompany",
+)
+"""The files of the time book, in the order of its rules."""
+
 _SHIPPED = "shipped with Tieline"
 
 
@@ -23,7 +36,7 @@ class ShippedRule:
 
 
 def builtin_rules() -> tuple[Rule, ...]:
-    """Return the shipped rules in order of precedence."""
+    """Return the shipped rules in the order of the book."""
     return tuple(shipped.rule for shipped in shipped_rules())
 
 
@@ -32,8 +45,8 @@ def shipped_rules() -> tuple[ShippedRule, ...]:
 
     :raises UserMistake: a predicate uses something that is not allowed.
     """
-    book = _book("time")
-    return tuple(_shipped(position, table) for position, table in enumerate(book["rule"], start=1))
+    tables = [table for name in FILES for table in _book(f"time/{name}")["rule"]]
+    return tuple(_shipped(position, table) for position, table in enumerate(tables, start=1))
 
 
 def common_context() -> Mapping[str, Any]:

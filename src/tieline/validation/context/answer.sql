@@ -1,0 +1,58 @@
+context AS (
+    SELECT c.subject_no, c.entry_id, c.version, c.connection_key, c.source_epoch, c.object, c.source_ref,
+        c.correlation_id, c.recorded_at, c.project_recorded_at,
+        c.is_deleted, c.approval, c.approver_ref, c.is_excluded, c.is_before_go_live, c.is_counted,
+        NOT c.is_counted AND c.standing_count > 0 AS is_leaving,
+        c.person_ref, c.person_id, c.person_count, c.project_ref, c.project_id, c.project_count,
+        c.project_status, c.accepts_time, c.project_starts_on, c.project_ends_on,
+        c.task_ref, c.task_id, c.task_name, c.task_count, c.linked_task_count,
+        c.task_project_id <> c.project_id AS is_task_elsewhere, c.is_leaf, c.task_starts_on, c.task_ends_on,
+        c.contract_id, c.contract_is_active, c.contract_starts_on, c.contract_ends_on, c.billing_method,
+        c.contract_currency, c.purchase_order, c.is_purchase_order_required, c.allows_unassigned_time,
+        c.client_id, c.client_is_active, c.entity_code, c.erp_connection_key,
+        coalesce(ee.link_count, 0) AS erp_employee_count, coalesce(et.link_count, 0) AS erp_task_count,
+        c.home_entity_code, c.home_count, c.employment_count, c.has_employee_record, c.cost_rate,
+        coalesce(a.agreement_id IS NOT NULL, false) AS is_intercompany_agreed,
+        c.assignment_count, c.covering_count, c.labor_category, c.leave_count,
+        c.has_line_for_every_task, c.has_line_for_every_category,
+        c.contract_line_id, c.rate_count, c.rate_amount, c.currency, c.is_billable, c.amount,
+        c.cap_amount,
+        CASE WHEN c.cap_amount IS NOT NULL THEN coalesce(cs.amount, 0) - coalesce(c.standing_amount, 0)
+             + coalesce(q.before_amount, 0) END AS cap_used_amount,
+        c.period_id, c.period_state, sp.state AS standing_period_state, c.standing_period_id,
+        c.standing_project_id, c.standing_entity_code, c.standing_count, c.is_posted_unchanged, c.standing_hash,
+        c.is_standing_invoiced,
+        c.work_date, c.today_on, c.created_on, c.seconds, c.started_at, c.ended_at, c.narrative_length,
+        m.day_seconds, m.day_count, m.duplicate_count, m.duplicate_rank,
+        coalesce(v.overlap_count, 0) AS overlap_count,
+        (c.policy ->> 'day_seconds_max')::bigint AS policy_day_seconds_max,
+        (c.policy ->> 'entry_seconds_max')::bigint AS policy_entry_seconds_max,
+        (c.policy ->> 'late_entry_days')::integer AS policy_late_entry_days,
+        (c.policy ->> 'future_days_max')::integer AS policy_future_days_max,
+        (c.policy ->> 'narrative_length_min')::bigint AS policy_narrative_length_min,
+        (c.policy ->> 'target_quantum_seconds')::bigint AS policy_target_quantum_seconds,
+        (c.policy ->> 'park_seconds')::bigint AS policy_park_seconds,
+        c.posting_hash,
+        array_remove(ARRAY[
+            'entry:' || c.entry_id,
+            'person-day:' || c.person_key || ':' || c.work_date,
+            'person:' || c.connection_key || ':' || c.person_ref,
+            'project:' || c.connection_key || ':' || c.project_ref,
+            'contract:' || c.contract_id,
+            CASE WHEN c.cap_amount IS NOT NULL THEN 'cap:' || c.contract_id END
+        ], NULL) AS neighbor_keys
+    FROM counted c
+    LEFT JOIN member_fact m ON m.entry_id = c.entry_id
+    LEFT JOIN overlap_fact v ON v.entry_id = c.entry_id
+    LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id
+    LEFT JOIN cap_queue q ON q.entry_id = c.entry_id
+    LEFT JOIN period_fact sp ON sp.period_id = c.standing_period_id
+    LEFT JOIN intercompany_agreement a ON a.home_entity_code = c.home_entity_code
+        AND a.project_entity_code = c.entity_code AND daterange(a.starts_on, a.ends_on) @> c.on_date
+        AND a.recorded_at <= %(known_at)s AND (a.superseded_at IS NULL OR a.superseded_at > %(known_at)s)
+    LEFT JOIN erp_employee ee ON ee.person_id = c.person_id AND ee.entity_code = c.entity_code
+        AND ee.erp_connection_key = c.erp_connection_key AND ee.on_date = c.on_date
+    LEFT JOIN erp_task et ON et.contract_line_id = c.contract_line_id AND et.project_id = c.project_id
+        AND et.erp_connection_key = c.erp_connection_key AND et.on_date = c.on_date
+    WHERE c.is_subject
+)

@@ -1,0 +1,99 @@
+line_fact AS (
+    SELECT d.contract_id, d.on_date, bool_or(l.task_name = '') AS has_line_for_every_task,
+           bool_or(l.labor_category = '') AS has_line_for_every_category
+    FROM (SELECT DISTINCT contract_id, on_date FROM placed WHERE contract_id IS NOT NULL) d
+    JOIN contract_line l ON l.contract_id = d.contract_id AND daterange(l.starts_on, l.ends_on) @> d.on_date
+        AND l.recorded_at <= %(known_at)s AND (l.superseded_at IS NULL OR l.superseded_at > %(known_at)s)
+    GROUP BY d.contract_id, d.on_date
+), rate_fact AS (
+    -- What names task and labor category beats what holds for every one; two of one rank are ambiguous.
+    SELECT DISTINCT ON (contract_id, task_name, labor_category, on_date) *
+    FROM (
+        SELECT d.contract_id, d.task_name, d.labor_category, d.on_date,
+               (l.task_name <> d.task_name)::int + (l.labor_category <> d.labor_category)::int AS distance,
+               count(*) AS rate_count,
+               CASE WHEN count(*) = 1 THEN (array_agg(l.contract_line_id))[1] END AS contract_line_id,
+               CASE WHEN count(*) = 1 THEN min(l.rate_amount) END AS rate_amount,
+               CASE WHEN count(*) = 1 THEN min(l.currency) END AS currency
+        FROM (SELECT DISTINCT contract_id, coalesce(task_name, '') AS task_name,
+                     coalesce(labor_category, '') AS labor_category, on_date
+              FROM staffed WHERE contract_id IS NOT NULL) d
+        JOIN contract_line l ON l.contract_id = d.contract_id AND l.task_name IN (d.task_name, '')
+            AND l.labor_category IN (d.labor_category, '') AND daterange(l.starts_on, l.ends_on) @> d.on_date
+            AND l.recorded_at <= %(known_at)s AND (l.superseded_at IS NULL OR l.superseded_at > %(known_at)s)
+        GROUP BY d.contract_id, d.task_name, d.labor_category, d.on_date, 5
+    ) ranked
+    ORDER BY contract_id, task_name, labor_category, on_date, distance
+), standing AS (
+    -- What stands in a target, or may: a booking at INTENT or later that was not taken back. Looked up hour by
+    -- hour whatever the planner expects: with stale statistics it reads the whole table for each of them.
+    SELECT e.entry_id, count(*) AS standing_count,
+           (array_agg(e.posting_hash ORDER BY e.effect_no DESC))[1] AS standing_hash,
+           (array_agg(e.period_id ORDER BY e.effect_no DESC))[1] AS standing_period_id,
+           (array_agg(e.project_id ORDER BY e.effect_no DESC))[1] AS standing_project_id,
+           (array_agg(e.entity_code ORDER BY e.effect_no DESC))[1] AS standing_entity_code,
+           coalesce(sum(e.amount), 0) AS standing_amount,
+           bool_or(EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.business_key))
+               AS is_standing_invoiced
+    FROM (SELECT DISTINCT entry_id FROM considered) c
+    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = c.entry_id OFFSET 0) e
+    WHERE e.noun = 'time_line' AND e.kind = 'book'
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
+      AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                      AND u.state = 'CONFIRMED')
+    GROUP BY e.entry_id
+), first_go_live AS (
+    SELECT connection_key, min(go_live_on) AS go_live_on FROM connection_go_live GROUP BY connection_key
+), real_zone AS MATERIALIZED (
+    SELECT name FROM pg_timezone_names WHERE name IN (SELECT zone FROM considered WHERE zone IS NOT NULL)
+), setting AS (
+    SELECT n.entity_code, jsonb_object_agg(v.name, v.value ORDER BY v.entity_code) AS policy
+    FROM (SELECT entity_code FROM legal_entity UNION ALL SELECT '') n
+    JOIN policy_value v ON v.release_id = %(release_id)s AND v.entity_code IN ('', n.entity_code)
+    GROUP BY n.entity_code
+), period_fact AS (
+    SELECT p.period_id, p.entity_code, p.starts_on, p.ends_on, coalesce(s.state, p.state) AS state
+    FROM fiscal_period p
+    LEFT JOIN fiscal_period_state s ON s.period_id = p.period_id
+        AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)
+), priced AS (
+    SELECT s.*, r.contract_line_id, coalesce(r.rate_count, 0) AS rate_count, r.rate_amount, r.currency,
+           coalesce(f.has_line_for_every_task, false) AS has_line_for_every_task,
+           coalesce(f.has_line_for_every_category, false) AS has_line_for_every_category,
+           coalesce(s.entry_is_billable, s.task_is_billable) AS is_billable,
+           CASE WHEN coalesce(s.entry_is_billable, s.task_is_billable)
+                THEN round(s.seconds * r.rate_amount / 3600, tieline.currency_digits(r.currency)) END AS amount,
+           w.period_id, w.state AS period_state,
+           coalesce(st.standing_count, 0) AS standing_count, st.standing_hash, st.standing_period_id,
+           st.standing_amount, st.standing_project_id, st.standing_entity_code,
+           coalesce(st.is_standing_invoiced, false) AS is_standing_invoiced,
+           x.entry_id IS NOT NULL AS is_excluded,
+           coalesce(s.work_date < coalesce(g.go_live_on, CASE WHEN s.entity_code IS NULL THEN g1.go_live_on END),
+                    false) AS is_before_go_live,
+           (%(known_at)s::timestamptz AT TIME ZONE coalesce(z.name, s.entity_zone, 'UTC'))::date AS today_on,
+           (s.created_at AT TIME ZONE coalesce(z.name, s.entity_zone, 'UTC'))::date AS created_on,
+           coalesce(o.policy, o0.policy, '{}') AS policy,
+           tieline.posting_hash(s.entity_code, s.person_id, s.project_id, s.task_id, s.labor_category,
+               r.contract_line_id, s.work_date, s.seconds,
+               coalesce(s.entry_is_billable, s.task_is_billable)) AS posting_hash
+    FROM staffed s
+    LEFT JOIN rate_fact r ON r.contract_id = s.contract_id AND r.task_name = coalesce(s.task_name, '')
+        AND r.labor_category = coalesce(s.labor_category, '') AND r.on_date = s.on_date
+    LEFT JOIN line_fact f ON f.contract_id = s.contract_id AND f.on_date = s.on_date
+    LEFT JOIN period_fact w ON w.entity_code = s.entity_code AND s.work_date >= w.starts_on AND s.work_date < w.ends_on
+    LEFT JOIN standing st ON st.entry_id = s.entry_id
+    LEFT JOIN exclusion x ON x.entry_id = s.entry_id AND x.recorded_at <= %(known_at)s
+    LEFT JOIN connection_go_live g ON g.connection_key = s.connection_key AND g.entity_code = s.entity_code
+    LEFT JOIN first_go_live g1 ON g1.connection_key = s.connection_key
+    LEFT JOIN real_zone z ON z.name = s.zone
+    LEFT JOIN setting o ON o.entity_code = s.entity_code
+    LEFT JOIN setting o0 ON o0.entity_code = ''
+), counted AS (
+    SELECT p.*, NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
+                AS is_counted,
+           -- What leaves the population has changed, whatever its fields say.
+           p.standing_count = 1 AND p.standing_hash = p.posting_hash
+               AND NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
+               AS is_posted_unchanged
+    FROM priced p
+)

@@ -1,0 +1,65 @@
+person_day AS (
+    SELECT DISTINCT person_key, person_id, connection_key, person_ref, work_date FROM counted
+    WHERE is_counted AND work_date IS NOT NULL
+), person_day_ref AS (
+    -- Everybody's names in every source on that day.
+    SELECT d.person_key, d.work_date, x.connection_key, x.source_ref AS person_ref
+    FROM (SELECT DISTINCT person_key, person_id, work_date FROM person_day WHERE person_id IS NOT NULL) d
+    JOIN one_person o ON o.person_id = d.person_id
+    JOIN known_link x ON x.our_id = o.alias_id AND x.noun = 'person' AND x.valid @> d.work_date
+    UNION
+    SELECT person_key, work_date, connection_key, person_ref FROM person_day WHERE person_id IS NULL
+), stored_member AS (
+    SELECT r.person_key, r.work_date, v.entry_id, t.connection_key, t.source_ref, v.seconds, v.started_at,
+           v.ended_at, v.created_at, v.narrative_hash, coalesce(v.project_ref, '') AS project_key,
+           coalesce(v.task_ref, '') AS task_key
+    FROM person_day_ref r
+    JOIN time_entry_version v ON v.person_ref = r.person_ref AND v.work_date = r.work_date AND {newest}
+        AND NOT v.is_deleted AND v.approval <> 'not_approved'
+    JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = r.connection_key
+    WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
+      AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)
+), stored_standing AS (
+    SELECT DISTINCT e.entry_id
+    FROM stored_member m
+    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = m.entry_id OFFSET 0) e
+    WHERE e.noun = 'time_line' AND e.kind = 'book'
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
+      AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                      AND u.state = 'CONFIRMED')
+), member AS (
+    SELECT m.person_key, m.work_date, m.entry_id, m.connection_key, m.source_ref, m.seconds, m.started_at,
+           m.ended_at, m.created_at, m.narrative_hash,
+           coalesce(j.our_id::text, m.connection_key || ':' || m.project_key) AS project_word,
+           coalesce(t2.our_id::text, t1.our_id::text, m.connection_key || ':' || m.task_key) AS task_word,
+           s.entry_id IS NOT NULL AS is_standing
+    FROM stored_member m
+    LEFT JOIN stored_standing s ON s.entry_id = m.entry_id
+    LEFT JOIN known_link j ON j.connection_key = m.connection_key AND j.noun = 'project'
+        AND j.source_ref = m.project_key AND j.valid @> m.work_date
+    LEFT JOIN known_link t1 ON t1.connection_key = m.connection_key AND t1.noun = 'task'
+        AND t1.source_ref = m.task_key AND t1.valid @> m.work_date
+    LEFT JOIN known_link t2 ON t2.connection_key = m.connection_key AND t2.noun = 'task'
+        AND t2.source_ref = m.project_key || '/' || m.task_key AND t2.valid @> m.work_date
+    UNION ALL
+    SELECT c.person_key, c.work_date, c.entry_id, c.connection_key, c.source_ref, c.seconds, c.started_at,
+           c.ended_at, c.created_at, c.narrative_hash,
+           coalesce(c.project_id::text, c.connection_key || ':' || c.project_key),
+           coalesce(c.any_task_id::text, c.connection_key || ':' || c.task_key), c.standing_count > 0
+    FROM counted c
+    WHERE c.is_counted AND c.work_date IS NOT NULL
+), member_fact AS (
+    SELECT entry_id, sum(seconds) OVER day AS day_seconds, count(*) OVER day AS day_count,
+           count(*) OVER alike AS duplicate_count,
+           row_number() OVER (alike ORDER BY is_standing DESC, created_at, length(source_ref),
+                              source_ref COLLATE "C", connection_key COLLATE "C") AS duplicate_rank
+    FROM member
+    WINDOW day AS (PARTITION BY person_key, work_date),
+           alike AS (PARTITION BY person_key, work_date, project_word, task_word, seconds, narrative_hash)
+), overlap_fact AS (
+    SELECT a.entry_id, count(*) AS overlap_count
+    FROM member a
+    JOIN member b ON b.person_key = a.person_key AND b.work_date = a.work_date AND b.entry_id <> a.entry_id
+        AND b.started_at < a.ended_at AND a.started_at < b.ended_at
+    GROUP BY a.entry_id
+)
