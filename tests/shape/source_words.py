@@ -30,6 +30,7 @@ _NO_CODES = frozenset(
         "client.same_client",
         "inbox.replay",
         "posting.lift_stop",
+        "register.load",
         "project.work",  # A model of the ERP.
         "project.work.status",
         "translate.py",

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from tieline.cli.showing import show_json, show_table
-from tieline.cli.tools import Tools, json_option, pass_tools
+from tieline.cli.showing import plain, show_facts, show_json, show_table, tell
+from tieline.cli.tools import (
+    GOAL_MISSED,
+    Tools,
+    decider,
+    json_option,
+    pass_tools,
+    signed,
+)
 from tieline.kernel.errors import UserMistake
 
 if TYPE_CHECKING:
+    from tieline.services.reference_files import File, Preview
     from tieline.services.register_lists import LinkState, Standing, ToldBy
 
+CONTROLLER = "controller"
 _SHOWN_MAX = 500
 
 
@@ -118,6 +129,138 @@ def assignments(
     return 0
 
 
+@click.group()
+def register() -> None:
+    """Reference data from files: which nouns there are, and loading one."""
+
+
+@register.command("nouns")
+@click.argument("name", required=False)
+@json_option
+@pass_tools
+def nouns(tools: Tools, name: str | None, as_json: bool) -> int:
+    """What may be loaded, or the columns of the file of one NAME."""
+    from tieline.register import NOUNS, file_columns
+    from tieline.services.reference_files import get_noun
+
+    if name is None:
+        listed = [
+            (each.name, "two" if each.moves_money else "one", each.says) for each in NOUNS.values()
+        ]
+        if as_json:
+            show_json(
+                {
+                    "nouns": [
+                        dict(zip(("noun", "people", "says"), each, strict=True)) for each in listed
+                    ]
+                }
+            )
+            return 0
+        show_table(title="Nouns", columns=("Noun", "People", "What it says"), rows=listed)
+        return 0
+    noun = get_noun(name)
+    columns = [
+        (each.name, each.kind.value, each.empty.value, each.says) for each in file_columns(noun)
+    ]
+    if as_json:
+        names = ("column", "kind", "empty", "says")
+        show_json(
+            {"noun": name, "columns": [dict(zip(names, each, strict=True)) for each in columns]}
+        )
+        return 0
+    show_table(
+        title=f"{name}: {noun.says}",
+        columns=("Column", "Holds", "Empty means", "What it says"),
+        rows=columns,
+    )
+    return 0
+
+
+@register.command("load")
+@click.argument("noun")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--whole", "is_whole", is_flag=True, help="What the file does not name is ended.")
+@click.option(
+    "--apply", "is_applied", is_flag=True, help="Load it, or propose it where money moves."
+)
+@click.option("--by", "login", metavar="LOGIN", help="Who loads it; needed with --apply.")
+@click.option("--reason", help="Why; it is kept with the load. Needed with --apply.")
+@json_option
+@pass_tools
+def load(
+    tools: Tools,
+    noun: str,
+    file: Path,
+    is_whole: bool,
+    is_applied: bool,
+    login: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> int:
+    """Show what a CSV FILE of a NOUN would change; with --apply, change it.
+
+    Exit 1 when a line cannot be loaded. What moves money waits for a second person then.
+    """
+    from tieline.services.reference_files import preview_file, read_file
+
+    read = read_file(noun=noun, name=file.name, body=_bytes(file), is_whole=is_whole)
+    if is_applied:
+        if login is None or reason is None:
+            raise UserMistake("--apply needs --by LOGIN and --reason TEXT")
+        return _load(tools, read, login, reason, as_json=as_json)
+    with tools.system().database.transaction() as connection:
+        preview = preview_file(connection, file=read)
+    if as_json:
+        show_json(plain(preview))
+    else:
+        _show_preview(preview)
+    return GOAL_MISSED if preview.mistakes else 0
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserMistake(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _load(tools: Tools, read: File, login: str, reason: str, *, as_json: bool) -> int:
+    from tieline.services.reference_files import load_file
+
+    system = tools.system()
+    by = decider(signed(system, login), role=CONTROLLER)
+    with system.database.transaction() as connection:
+        done = load_file(connection, file=read, by=by.login, reason=reason, now=system.clock.now())
+    show_facts({"rows": done.rows, "proposal": done.proposal_id}, as_json=as_json)
+    return 0
+
+
+def _show_preview(preview: Preview) -> None:
+    for each in preview.mistakes:
+        tell(f"line {each.line}{', ' + each.column if each.column else ''}: {each.sentence}")
+    show_table(
+        title=f"{preview.file_name}: {preview.added} added, {preview.changed} changed,"
+        f" {preview.ended} ended, {preview.same} the same",
+        columns=("Line", "What", "Of", "Before", "After"),
+        rows=[
+            (
+                str(each.line or ""),
+                each.kind,
+                " ".join(word for word in each.key.values() if word),
+                _told(each.before),
+                _told(each.after),
+            )
+            for each in preview.changes
+        ],
+    )
+    if preview.takes_two:
+        tell("it moves money: with --apply it waits for a second person")
+
+
+def _told(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value)
+
+
 def _origin(told: ToldBy | None) -> str:
     if told is None:
         return ""
@@ -141,4 +284,4 @@ def _day(text: str | None) -> date | None:
         raise UserMistake(f"--on {text} is not a day: write YYYY-MM-DD") from error
 
 
-COMMANDS: tuple[click.Command, ...] = (clients, assignments)
+COMMANDS: tuple[click.Command, ...] = (clients, assignments, register)

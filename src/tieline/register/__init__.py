@@ -1,6 +1,6 @@
 """Keep master data on two time axes, and know which record of which system is which of ours.
 
-In: what connections say of clients and people, links, decisions. Out: rows as of an instant, links.
+In: what connections and files say of clients, people and terms, links, decisions. Out: rows as of an instant, links.
 Law: rows are closed, never overwritten; a field's owner writes it; a name alone never links.
 """
 
@@ -39,6 +39,17 @@ from tieline.register.people import (
     matches,
     rename_person,
 )
+from tieline.register.reference_cells import (
+    Cells,
+    Meant,
+    Mistake,
+    file_columns,
+    read_cells,
+    understand,
+    value_in_words,
+)
+from tieline.register.reference_nouns import NOUNS, Empty, FileColumn, Kind, Noun
+from tieline.register.reference_plan import Change, Plan, plan_rows, write_plan
 from tieline.register.sources import (
     Source,
     as_client,
@@ -75,14 +86,24 @@ __all__ = [
     "EMPLOYMENT",
     "EMPLOYMENT_OWNERS",
     "LEAVE",
+    "NOUNS",
     "PROJECT",
     "Candidate",
+    "Cells",
+    "Change",
     "Drift",
+    "Empty",
+    "FileColumn",
+    "Kind",
     "Known",
     "Likeness",
     "Link",
     "LinkTaken",
     "Linked",
+    "Meant",
+    "Mistake",
+    "Noun",
+    "Plan",
     "Roster",
     "Source",
     "VersionedTable",
@@ -99,6 +120,7 @@ __all__ = [
     "email_key",
     "erase_person",
     "exact_matches",
+    "file_columns",
     "find_current",
     "find_newest",
     "find_ours",
@@ -108,12 +130,17 @@ __all__ = [
     "matches",
     "name_key",
     "newest",
+    "plan_rows",
+    "read_cells",
     "StandingDrift",
     "keep_drifts",
     "list_drifts",
     "rename_person",
     "settle",
     "unlink",
+    "understand",
     "upsert",
+    "value_in_words",
     "vat_key",
+    "write_plan",
 ]

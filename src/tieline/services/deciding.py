@@ -31,6 +31,7 @@ from tieline.runtime.database import Database
 from tieline.sdk.directory import Connectors
 from tieline.services import fallback, period_close
 from tieline.services.installation import entity_codes
+from tieline.services.reference_files import LOAD, carry_out_load
 from tieline.services.replaying import REPLAY_SLICE, carry_out_replay
 from tieline.services.same_client import SAME_CLIENT, carry_out_same_client
 from tieline.services.standing_checks import LIFT_STOP, carry_out_lift
@@ -221,9 +222,10 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     SAME_CLIENT: carry_out_same_client,
     LIFT_STOP: carry_out_lift,
     REPLAY_SLICE: carry_out_replay,
+    LOAD: carry_out_load,
 }
 # The register and what is sent are the worker's: no page changes them but through an approved proposal.
-_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP, fallback.MAKE})
+_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP, LOAD, fallback.MAKE})
 
 
 # -- releases of rules -----------------------------------------------------------------------------

@@ -1,0 +1,268 @@
+"""Read a file of reference data: every cell that cannot be meant is said with its line and column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any, Never
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.kernel.errors import UserMistake
+from tieline.register.names import email_key, name_key
+from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
+from tieline.runtime.database import Row
+
+FILE_BYTES_MAX = 20 * 1024**2
+ROWS_MAX = 50_000
+_CELL_CHARACTERS_MAX = 1_000
+_DIGITS_MAX = 15
+_WHOLE_MAX = 10**12
+STARTS_ON = FileColumn(name="starts_on", kind=Kind.DAY, says="The first day on which it holds.")
+ENDS_ON = FileColumn(
+    name="ends_on",
+    kind=Kind.DAY,
+    says="The first day on which it does not hold; empty: until the next row of its key.",
+    empty=Empty.UNKNOWN,
+)
+_CURRENCY = re.compile(r"[A-Z]{3}")
+# A spreadsheet would run these; as a code or a name they are never meant.
+_FORMULA = ("=", "@", "\t", "\r")
+_YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_KNOWN: Mapping[Kind, str] = {
+    Kind.ENTITY: "SELECT entity_code AS word, entity_code AS id FROM legal_entity",
+    Kind.CONTRACT: "SELECT contract_code AS word, contract_id AS id FROM contract",
+    Kind.PROJECT: "SELECT project_code AS word, project_id AS id FROM project",
+    Kind.CLIENT: """
+        SELECT v.name_key AS word, coalesce(c.redirect_to, c.client_id) AS id
+        FROM client c JOIN client_version v USING (client_id) WHERE v.superseded_at IS NULL
+        UNION SELECT v.vat_number, coalesce(c.redirect_to, c.client_id)
+        FROM client c JOIN client_version v USING (client_id)
+        WHERE v.superseded_at IS NULL AND v.vat_number IS NOT NULL
+        UNION SELECT client_id::text, coalesce(redirect_to, client_id) FROM client""",
+    Kind.PERSON: """
+        SELECT lower(s.email) AS word, coalesce(p.redirect_to, p.person_id) AS id
+        FROM subject s JOIN person p ON p.person_id = s.subject_id
+        WHERE s.kind = 'person' AND s.email IS NOT NULL
+        UNION SELECT lower(e.employee_code), coalesce(p.redirect_to, p.person_id)
+        FROM employment e JOIN person p USING (person_id) WHERE e.superseded_at IS NULL
+        UNION SELECT person_id::text, coalesce(redirect_to, person_id) FROM person""",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """One row as it stands in the file."""
+
+    line: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """Why a line cannot be loaded; ``column`` is '' where it is the line as a whole."""
+
+    line: int
+    column: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """One row as its table will hold it, by the table's columns."""
+
+    line: int
+    values: Mapping[str, Any]
+
+
+def file_columns(noun: Noun) -> tuple[FileColumn, ...]:
+    """Return every column that a file of a noun may have."""
+    return (*noun.columns, STARTS_ON, ENDS_ON)
+
+
+def read_cells(body: bytes, *, noun: Noun) -> tuple[Cells, ...]:
+    """Return the rows of a file, separated by commas or semicolons.
+
+    :raises UserMistake: it is no such file, or its header is not that of the noun.
+    """
+    if len(body) > FILE_BYTES_MAX:
+        raise UserMistake(f"the file is larger than {FILE_BYTES_MAX // 1024**2} MB: cut it in two")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserMistake(f"the file is not UTF-8: byte {error.start + 1} is no text") from error
+    if "\x00" in text:
+        raise UserMistake("the file is not a text: it has a NUL in it")
+    first = text.partition("\n")[0]
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=";" if first.count(";") > first.count(",") else ",",
+        strict=True,
+    )
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(header, noun)
+        rows = [
+            Cells(line=reader.line_num, cells=_row(header, cells, reader.line_num))
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise UserMistake(
+            f"line {reader.line_num}: it cannot be cut into cells: {error}"
+        ) from error
+    if len(rows) > ROWS_MAX:
+        raise UserMistake(f"the file has {len(rows)} rows, of at most {ROWS_MAX}: cut it in two")
+    return tuple(rows)
+
+
+def understand(
+    connection: Connection[Row], *, noun: Noun, rows: Sequence[Cells]
+) -> tuple[list[Meant], list[Mistake]]:
+    """Return what the rows mean, and every cell that means nothing."""
+    columns = file_columns(noun)
+    known = {
+        kind: _known(connection, kind) for kind in {each.kind for each in columns} & set(_KNOWN)
+    }
+    meant: list[Meant] = []
+    mistakes: list[Mistake] = []
+    for row in rows:
+        values: dict[str, Any] = {}
+        faults: list[Mistake] = []
+        for column in columns:
+            try:
+                values[column.column] = _value(column, row.cells.get(column.name, ""), known)
+            except _Unclear as error:
+                faults.append(Mistake(line=row.line, column=column.name, sentence=str(error)))
+        starts_on, ends_on = values.get("starts_on"), values.get("ends_on")
+        if starts_on is not None and ends_on is not None and ends_on <= starts_on:
+            faults.append(
+                Mistake(line=row.line, column="ends_on", sentence="it ends before it starts")
+            )
+        if faults:
+            mistakes += faults
+        else:
+            meant.append(Meant(line=row.line, values=values))
+    return meant, mistakes
+
+
+class _Unclear(ValueError):
+    """A cell is not what its column needs."""
+
+
+def _check_header(header: Sequence[str], noun: Noun) -> None:
+    columns = file_columns(noun)
+    names = {each.name for each in columns}
+    wrong = [
+        f"{name or '(no name)'} is no column of {noun.name}" for name in header if name not in names
+    ]
+    wrong += [f"{name} stands twice" for name in sorted(names) if header.count(name) > 1]
+    wrong += [
+        f"{each.name} is missing"
+        for each in columns
+        if each.empty is Empty.REFUSED and each.name not in header
+    ]
+    if wrong:
+        raise UserMistake(f"the first line: {'; '.join(wrong)}")
+
+
+def _row(header: Sequence[str], cells: Sequence[str], line: int) -> dict[str, str]:
+    if len(cells) > len(header):
+        raise UserMistake(f"line {line}: it has {len(cells)} cells, the header has {len(header)}")
+    return {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+
+
+def _known(connection: Connection[Row], kind: Kind) -> dict[str, frozenset[Any]]:
+    found: dict[str, frozenset[Any]] = {}
+    for row in connection.execute(_KNOWN[kind].encode()).fetchall():
+        found[row["word"]] = found.get(row["word"], frozenset()) | {row["id"]}
+    return found
+
+
+def _value(
+    column: FileColumn, cell: str, known: Mapping[Kind, Mapping[str, frozenset[Any]]]
+) -> Any:
+    if not cell:
+        if column.empty is Empty.REFUSED:
+            _refuse("it is empty")
+        return "" if column.empty is Empty.EVERY else None
+    if len(cell) > _CELL_CHARACTERS_MAX:
+        _refuse(f"it is longer than {_CELL_CHARACTERS_MAX} characters")
+    if column.words and cell not in column.words:
+        _refuse(f"it is none of {', '.join(column.words)}")
+    match column.kind:
+        case Kind.TEXT:
+            return cell if not cell.startswith(_FORMULA) else _refuse("it begins like a formula")
+        case Kind.DAY:
+            return _day(cell)
+        case Kind.NUMBER | Kind.WHOLE:
+            return _number(column, cell)
+        case Kind.YES_NO:
+            return _yes_or_no(cell)
+        case Kind.CURRENCY:
+            return cell if _CURRENCY.fullmatch(cell) else _refuse("it is no currency such as EUR")
+        case Kind.ENTITY | Kind.CLIENT | Kind.CONTRACT | Kind.PROJECT | Kind.PERSON:
+            return _thing(column.kind, cell, known[column.kind])
+
+
+def _yes_or_no(cell: str) -> bool:
+    return _YES[cell.lower()] if cell.lower() in _YES else _refuse("it is neither yes nor no")
+
+
+def _thing(kind: Kind, cell: str, known: Mapping[str, frozenset[Any]]) -> Any:
+    words = {cell, cell.lower()}
+    if kind is Kind.CLIENT:
+        words |= {name_key(cell), cell.replace(" ", "").upper()}
+    if kind is Kind.PERSON:
+        words |= {email_key(cell) or ""}
+    found = frozenset[Any]().union(*(known.get(word, frozenset()) for word in words))
+    if not found:
+        _refuse(f"no {kind} is known as {cell}")
+    if len(found) > 1:
+        _refuse(f"{len(found)} of the kind {kind} are known as {cell}: give its id")
+    (one,) = found
+    return one
+
+
+def _day(cell: str) -> date:
+    try:
+        return date.fromisoformat(cell)
+    except ValueError:
+        _refuse("it is no day such as 2026-10-31")
+
+
+def _number(column: FileColumn, cell: str) -> Decimal | int:
+    try:
+        number = Decimal(cell)
+    except InvalidOperation:
+        _refuse("it is no number such as 1250.50")
+    if not number.is_finite() or len(number.as_tuple().digits) > _DIGITS_MAX:
+        _refuse("it is no number that can be meant")
+    if abs(number) > _WHOLE_MAX:
+        _refuse("it is too large to be meant")
+    if column.minimum is not None and number < column.minimum:
+        _refuse(f"it is less than {column.minimum}")
+    if column.kind is Kind.NUMBER:
+        return number
+    return int(number) if number == int(number) else _refuse("it is no whole number")
+
+
+def _refuse(sentence: str) -> Never:
+    raise _Unclear(sentence)
+
+
+def value_in_words(value: Any) -> str:
+    """Return a value as a file would hold it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, UUID):
+        return str(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
