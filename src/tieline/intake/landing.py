@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.types.json import Jsonb
 
 from tieline.canonical import TimeEntry
@@ -26,6 +26,8 @@ from tieline.sdk import RawRecord, Translated, Untranslatable
 _STAGE_RAW = load("tieline.intake", "stage_raw")
 _STORE_RAW = load("tieline.intake", "store_raw")
 _STAGE_TIME = load("tieline.intake", "stage_time")
+_ADD_TIME = load("tieline.intake", "add_time")
+_COMPARE_TIME = load("tieline.intake", "compare_time")
 _STORE_TIME = load("tieline.intake", "store_time")
 _STAGE_NOUN = load("tieline.intake", "stage_noun")
 _STORE_NOUN = load("tieline.intake", "store_noun")
@@ -168,10 +170,12 @@ def understand(
     }
     if hours:
         _stage_time(connection, hours, raw_ids, material_key)
-        versions += _run_script(connection, _STORE_TIME, values)
+        if _answer(connection, _ADD_TIME, values):
+            _run(connection, _COMPARE_TIME, values)
+        versions += _answer(connection, _STORE_TIME, values)
     if others:
         _stage_nouns(connection, others, raw_ids, material_key)
-        versions += _run_script(connection, _STORE_NOUN, values)
+        versions += _answer(connection, _STORE_NOUN, values)
     _store_unclear(connection, unclear, raw_ids, page=page, now=now)
     _heal(connection, [record for record, *_ in hours], page=page, now=now)
     _heal(connection, [record for record, _ in others], page=page, now=now)
@@ -260,14 +264,19 @@ def _stage_nouns(
             )
 
 
-def _run_script(connection: Connection[Row], script: str, values: Row) -> int:
-    # Statements are separated by a line "-- then"; the last one returns the count.
-    statements = script.split("-- then\n")
-    for statement in statements[:-1]:
-        connection.execute(statement, values)
-    row = connection.execute(statements[-1], values).fetchone()
+def _answer(connection: Connection[Row], script: str, values: Row) -> int:
+    """Run a script whose last statement counts ``rows``."""
+    row = _run(connection, script, values).fetchone()
     assert row is not None
-    return int(row["versions"])
+    return int(row["rows"])
+
+
+def _run(connection: Connection[Row], script: str, values: Row) -> Cursor[Row]:
+    # Statements are separated by a line "-- then".
+    *first, last = script.split("-- then\n")
+    for statement in first:
+        connection.execute(statement, values)
+    return connection.execute(last, values)
 
 
 def _store_unclear(

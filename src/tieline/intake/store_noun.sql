@@ -28,4 +28,4 @@ SELECT %(connection_key)s, %(source_epoch)s, l.object, l.source_ref,
     %(correlation_id)s
 FROM landing_noun l
 -- then
-SELECT count(*) AS versions FROM landing_noun
+SELECT count(*) AS rows FROM landing_noun

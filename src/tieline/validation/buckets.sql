@@ -3,6 +3,8 @@ SELECT DISTINCT hashtext(k) & %(mask)s AS bucket
 FROM (
     SELECT unnest(%(keys)s::text[]) AS k
     UNION ALL
+    SELECT 'entry:' || entry_id FROM judge_subject
+    UNION ALL
     SELECT k FROM judge_subject s
     JOIN time_entry t ON t.entry_id = s.entry_id
     JOIN verdict v ON v.verdict_id = t.verdict_id

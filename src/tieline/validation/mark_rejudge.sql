@@ -1,10 +1,11 @@
--- Old and new keys of what a batch changed: the entry, its person's day, and the cap it counts to.
+-- Old and new keys of what a batch changed: the entry, its person's day, and the cap it counts to. An hour that was
+-- never judged needs no mark of its own: nothing of it can be sent, and the judge of its batch takes it up.
 WITH changed AS (
     SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, t.verdict_id
     FROM time_entry_version w JOIN time_entry t ON t.entry_id = w.entry_id
     WHERE w.batch_id = %(batch_id)s AND w.is_newest
 ), keys AS (
-    SELECT 'entry:' || entry_id AS neighbor_key FROM changed
+    SELECT 'entry:' || entry_id AS neighbor_key FROM changed WHERE verdict_id IS NOT NULL
     UNION
     SELECT 'person-day:' || coalesce(coalesce(p.redirect_to, p.person_id)::text,
                                      c.connection_key || ':' || c.person_ref) || ':' || c.work_date

@@ -3,6 +3,9 @@ DROP TABLE IF EXISTS judge_subject, judged, weighed, new_verdict
 -- then
 CREATE TEMP TABLE judge_subject (entry_id uuid PRIMARY KEY) ON COMMIT DROP
 -- then
+-- Each look-up by a key would read what is not yet sorted in.
+SELECT settle_neighbor_keys()
+-- then
 INSERT INTO judge_subject
 SELECT entry_id FROM time_entry_version
 WHERE batch_id = %(batch_id)s AND is_newest

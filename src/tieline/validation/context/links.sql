@@ -24,19 +24,26 @@ considered AS (
     JOIN known_link x ON x.connection_key = d.connection_key AND x.noun = 'project'
         AND x.source_ref = d.project_key AND x.valid @> d.on_date
     GROUP BY d.connection_key, d.project_key, d.on_date
+), task_pair AS (
+    SELECT DISTINCT connection_key, project_key, task_key, on_date FROM considered WHERE task_ref IS NOT NULL
 ), task_link AS (
-    -- A task may be shared by projects in the source: the pair of both beats the task alone.
+    -- A task may be shared by projects in the source: the pair of both beats the task alone. Each is looked up by
+    -- itself: asked for together, every pair would be held against every task.
     SELECT DISTINCT ON (connection_key, project_key, task_key, on_date)
            connection_key, project_key, task_key, on_date, task_count, task_id
     FROM (
-        SELECT d.connection_key, d.project_key, d.task_key, d.on_date,
-               (x.source_ref = d.task_key)::int AS distance, count(DISTINCT x.our_id) AS task_count,
-               CASE WHEN count(DISTINCT x.our_id) = 1 THEN (array_agg(x.our_id))[1] END AS task_id
-        FROM (SELECT DISTINCT connection_key, project_key, task_key, on_date FROM considered
-              WHERE task_ref IS NOT NULL) d
-        JOIN known_link x ON x.connection_key = d.connection_key AND x.noun = 'task'
-            AND x.source_ref IN (d.project_key || '/' || d.task_key, d.task_key) AND x.valid @> d.on_date
-        GROUP BY d.connection_key, d.project_key, d.task_key, d.on_date, (x.source_ref = d.task_key)::int
+        SELECT connection_key, project_key, task_key, on_date, distance, count(DISTINCT our_id) AS task_count,
+               CASE WHEN count(DISTINCT our_id) = 1 THEN (array_agg(our_id))[1] END AS task_id
+        FROM (
+            SELECT d.*, 0 AS distance, x.our_id
+            FROM task_pair d JOIN known_link x ON x.connection_key = d.connection_key AND x.noun = 'task'
+                AND x.source_ref = d.project_key || '/' || d.task_key AND x.valid @> d.on_date
+            UNION ALL
+            SELECT d.*, 1 AS distance, x.our_id
+            FROM task_pair d JOIN known_link x ON x.connection_key = d.connection_key AND x.noun = 'task'
+                AND x.source_ref = d.task_key AND x.valid @> d.on_date
+        ) found
+        GROUP BY connection_key, project_key, task_key, on_date, distance
     ) ranked
     ORDER BY connection_key, project_key, task_key, on_date, distance
 )

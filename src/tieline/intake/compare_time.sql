@@ -1,0 +1,41 @@
+-- Lock the entries in one order, then decide: unchanged, newer, or older than what we hold.
+WITH held AS (
+    SELECT t.entry_id, t.object, t.source_ref, t.newest_version
+    FROM time_entry t
+    WHERE t.connection_key = %(connection_key)s AND t.source_epoch = %(source_epoch)s
+      AND (t.object, t.source_ref) IN (SELECT object, source_ref FROM landing_time WHERE entry_id IS NULL)
+    ORDER BY t.entry_id FOR UPDATE
+)
+UPDATE landing_time l
+SET entry_id = h.entry_id,
+    next_version = 1 + coalesce((SELECT max(version) FROM time_entry_version v WHERE v.entry_id = h.entry_id), 0),
+    is_newer = n.entry_id IS NULL OR l.source_at IS NULL OR n.source_at IS NULL OR l.source_at >= n.source_at
+FROM held h LEFT JOIN time_entry_version n ON n.entry_id = h.entry_id AND n.is_newest
+WHERE (h.object, h.source_ref) = (l.object, l.source_ref)
+-- then
+-- A new way of computing the hash, over the same values, is no change: the hash of what stands is computed again.
+UPDATE time_entry_version n SET material_hash = l.material_hash, material_version = %(material_version)s
+FROM landing_time l
+WHERE n.entry_id = l.entry_id AND n.is_newest AND n.material_version <> %(material_version)s
+  AND (n.is_deleted, n.person_ref, n.project_ref, n.task_ref, n.labor_category, n.work_date, n.seconds, n.is_billable,
+       n.approval, n.narrative_length, n.narrative_hash)
+  IS NOT DISTINCT FROM (l.is_deleted, l.person_ref, l.project_ref, l.task_ref, l.labor_category, l.work_date, l.seconds,
+       l.is_billable, l.approval, coalesce(length(l.narrative), 0), l.narrative_hash)
+-- then
+-- Change is judged against the newest version only: A, B, A are three versions.
+DELETE FROM landing_time l USING time_entry_version n
+WHERE n.entry_id = l.entry_id AND n.is_newest AND n.material_hash = l.material_hash
+  AND n.material_version = %(material_version)s
+-- then
+-- An older state of a record is kept once and never becomes the newest.
+DELETE FROM landing_time l USING time_entry_version o
+WHERE NOT l.is_newer AND o.entry_id = l.entry_id AND o.material_hash = l.material_hash
+-- then
+UPDATE landing_time SET narrative_id = nextval('narrative_narrative_id_seq')
+WHERE narrative IS NOT NULL AND narrative_id IS NULL
+-- then
+UPDATE time_entry_version v SET is_newest = false
+FROM landing_time l WHERE v.entry_id = l.entry_id AND v.is_newest AND l.is_newer
+-- then
+UPDATE time_entry t SET newest_version = l.next_version
+FROM landing_time l WHERE t.entry_id = l.entry_id AND l.is_newer AND l.next_version > 1
