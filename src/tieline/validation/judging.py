@@ -28,6 +28,8 @@ _ROLES = ("tieline_worker", "tieline_judge", "tieline_owner")
 
 _SUBJECTS = load("tieline.validation", "subjects")
 _BUCKETS = load("tieline.validation", "buckets")
+# What the statement builds on its way stays in memory: a page of 5,000 hours needs about half of it.
+_MEMORY = "SET LOCAL work_mem = '64MB'"
 _SERVED = "DELETE FROM rejudge WHERE neighbor_key = ANY (%(keys)s::text[]) AND recorded_at <= %(known_at)s"
 _WEIGH = load("tieline.validation", "weigh")
 _STORE = load("tieline.validation", "store")
@@ -77,6 +79,7 @@ def judge(
             subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release.release_id)
         )
         cursor.execute("DROP TABLE IF EXISTS judged")
+        cursor.execute(_MEMORY)
         cursor.execute(
             sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement), values
         )

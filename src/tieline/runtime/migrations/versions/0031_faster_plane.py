@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0030_faster_plane"
-down_revision = "0029_lines_compared"
+revision = "0031_faster_plane"
+down_revision = "0030_reference_files"
 branch_labels = None
 depends_on = None
 
