@@ -90,4 +90,157 @@ FX_RATES = Noun(
     moves_money=True,
 )
 
-NOUNS: Mapping[str, Noun] = {noun.name: noun for noun in (FX_RATES,)}
+_RATE = (
+    FileColumn(
+        name="labor_category", kind=Kind.TEXT, says="Of whom; empty: everybody.", empty=Empty.EVERY
+    ),
+    FileColumn(name="currency", kind=Kind.CURRENCY, says="The currency of the rate."),
+    FileColumn(name="rate_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0),
+)
+_CARD = FileColumn(name="card_code", kind=Kind.TEXT, says="The name of the card, such as 2026-EU.")
+
+PERSON_RATES = Noun(
+    name="person-rates",
+    says="What one person costs on one project; it goes before every other rate.",
+    table="person_rate",
+    own_id="person_rate_id",
+    key=("project_id", "person_id"),
+    columns=(
+        FileColumn(
+            name="project", kind=Kind.PROJECT, says="The project's code.", stored_as="project_id"
+        ),
+        FileColumn(
+            name="person", kind=Kind.PERSON, says="E-mail or employee code.", stored_as="person_id"
+        ),
+        *_RATE[1:],
+    ),
+    moves_money=True,
+)
+CLIENT_RATES = Noun(
+    name="client-rates",
+    says="A client's card: it counts where neither the person nor the contract has a rate.",
+    table="client_rate",
+    own_id="client_rate_id",
+    key=("client_id", "card_code", "labor_category", "currency"),
+    columns=(
+        FileColumn(
+            name="client", kind=Kind.CLIENT, says="Name or tax number.", stored_as="client_id"
+        ),
+        _CARD,
+        *_RATE,
+    ),
+    moves_money=True,
+)
+PRACTICE_RATES = Noun(
+    name="practice-rates",
+    says="A practice's card: it counts where the client has none.",
+    table="practice_rate",
+    own_id="practice_rate_id",
+    key=("practice", "card_code", "labor_category", "currency"),
+    columns=(
+        FileColumn(name="practice", kind=Kind.TEXT, says="As the contract calls it."),
+        _CARD,
+        *_RATE,
+    ),
+    moves_money=True,
+)
+LIST_RATES = Noun(
+    name="list-rates",
+    says="The price list: it counts where nothing else does.",
+    table="list_rate",
+    own_id="list_rate_id",
+    key=("entity_code", "card_code", "labor_category", "currency"),
+    columns=(
+        FileColumn(
+            name="entity",
+            kind=Kind.ENTITY,
+            says="Whose list it is; empty: of every legal entity.",
+            stored_as="entity_code",
+            empty=Empty.EVERY,
+        ),
+        _CARD,
+        *_RATE,
+    ),
+    moves_money=True,
+)
+RATE_BOUNDS = Noun(
+    name="rate-bounds",
+    says="Between which rates a client agreed to pay for a labor category.",
+    table="rate_bound",
+    own_id="rate_bound_id",
+    key=("client_id", "labor_category", "currency"),
+    columns=(
+        FileColumn(
+            name="client", kind=Kind.CLIENT, says="Name or tax number.", stored_as="client_id"
+        ),
+        *_RATE[:2],
+        FileColumn(
+            name="rate_min",
+            kind=Kind.NUMBER,
+            says="Not below this.",
+            empty=Empty.UNKNOWN,
+            minimum=0,
+        ),
+        FileColumn(
+            name="rate_max",
+            kind=Kind.NUMBER,
+            says="Not above this.",
+            empty=Empty.UNKNOWN,
+            minimum=0,
+        ),
+    ),
+    moves_money=True,
+)
+BILLING_TERMS = Noun(
+    name="billing-terms",
+    says="How a contract bills worked time: in which steps, rounded how, and at least how much.",
+    table="billing_terms",
+    own_id="billing_terms_id",
+    key=("contract_id",),
+    columns=(
+        FileColumn(
+            name="contract",
+            kind=Kind.CONTRACT,
+            says="The contract's code.",
+            stored_as="contract_id",
+        ),
+        FileColumn(
+            name="increment_seconds",
+            kind=Kind.WHOLE,
+            says="Billed in steps of so many seconds, such as 900.",
+            minimum=1,
+        ),
+        FileColumn(
+            name="rounding",
+            kind=Kind.TEXT,
+            says="up, nearest (half up) or down.",
+            words=("up", "nearest", "down"),
+        ),
+        FileColumn(
+            name="rounds_per",
+            kind=Kind.TEXT,
+            says="entry, or day: the sum of a person's time on one task of a day.",
+            words=("entry", "day"),
+        ),
+        FileColumn(
+            name="minimum_seconds",
+            kind=Kind.WHOLE,
+            says="What is worked at all is billed as at least this; 0 where there is no minimum.",
+            minimum=0,
+        ),
+    ),
+    moves_money=True,
+)
+
+NOUNS: Mapping[str, Noun] = {
+    noun.name: noun
+    for noun in (
+        FX_RATES,
+        PERSON_RATES,
+        CLIENT_RATES,
+        PRACTICE_RATES,
+        LIST_RATES,
+        RATE_BOUNDS,
+        BILLING_TERMS,
+    )
+}

@@ -17,6 +17,7 @@ from tieline.runtime.database import Row
 from tieline.services import explain_chapters
 from tieline.services.explain_chapters import Chapter
 from tieline.services.links import Links
+from tieline.services.pricing_words import PRICED, priced_in_words
 from tieline.services.unconfirmed import OPEN, in_words
 
 KINDS = ("deal", "hour", "case", "invoice-line")
@@ -75,7 +76,9 @@ def explain(
 
 
 def _told(chapter: Chapter, row: Row, now: datetime) -> Row:
-    """Add to a write that is not confirmed how it stands, in words; drop what they are made of."""
+    """Add to an amount, and to a write that is not confirmed, why it is so in words."""
+    if chapter.what == PRICED:
+        return {**row, "in_words": priced_in_words(row)}
     if chapter.what != "written":
         return row
     kept = {name: value for name, value in row.items() if name not in _ONLY_FOR_WORDS}

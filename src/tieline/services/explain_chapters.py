@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import LiteralString
 
+from tieline.services.pricing_words import PRICED, PRICED_STATEMENT
+
 _SOURCE = ("connection_key", "object", "source_ref")
 _TARGET = ("target_connection", "noun", "target_code")
 
@@ -67,6 +69,7 @@ HOUR = (
             LEFT JOIN fiscal_period f ON f.period_id = v.period_id
             WHERE v.entry_id = %(entry_id)s ORDER BY v.verdict_id LIMIT %(limit)s""",
     ),
+    Chapter(what=PRICED, statement=PRICED_STATEMENT),
     Chapter(
         what="left out",
         statement="""

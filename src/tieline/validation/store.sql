@@ -23,6 +23,8 @@ SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d
        d.home_entity_code, CASE WHEN d.is_leaving THEN d.standing_period_id ELSE d.period_id END AS period_id,
        d.labor_category, d.work_date, CASE WHEN d.is_leaving THEN 0 ELSE d.seconds END AS seconds,
        d.is_billable, d.rate_amount, d.currency, CASE WHEN d.is_leaving THEN 0 ELSE d.amount END AS amount,
+       d.rate_level, d.rate_ref, d.fx_rate_id, d.billing_terms_id,
+       CASE WHEN d.billed_seconds <> d.seconds AND NOT d.is_leaving THEN d.billed_seconds END AS billed_seconds,
        CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END AS posting_hash, d.neighbor_keys,
        d.correlation_id,
        CASE WHEN d.outcome = 'parked' THEN greatest(d.recorded_at, d.project_recorded_at)
@@ -43,11 +45,12 @@ WITH stored AS (
     INSERT INTO verdict (entry_id, version, outcome, release_id, known_at, judged_at, person_id, project_id,
         task_id, contract_id, contract_line_id, client_id, entity_code, home_entity_code, period_id,
         labor_category, work_date, seconds, is_billable, rate_amount, currency, amount, posting_hash,
-        neighbor_keys, parked_until, correlation_id)
+        neighbor_keys, parked_until, correlation_id, rate_level, rate_ref, fx_rate_id, billing_terms_id,
+        billed_seconds)
     SELECT entry_id, version, outcome, %(release_id)s, %(known_at)s, %(now)s, person_id, project_id, task_id,
         contract_id, contract_line_id, client_id, entity_code, home_entity_code, period_id, labor_category,
         work_date, seconds, is_billable, rate_amount, currency, amount, posting_hash, neighbor_keys,
-        parked_until, correlation_id
+        parked_until, correlation_id, rate_level, rate_ref, fx_rate_id, billing_terms_id, billed_seconds
     FROM new_verdict ORDER BY entry_id
     RETURNING verdict_id, entry_id
 ), reasons AS (

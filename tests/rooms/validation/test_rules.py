@@ -108,6 +108,8 @@ MAY_BE_UNKNOWN = {
     "task_name": "a word for people",
     "amount": "computed from rate and seconds, which are asked for",
     "contract_line_id": "found with the rate, which is counted",
+    "billed_seconds": "computed from the seconds, which are asked for",
+    "line_rate_amount": "only compared in a warning",
     "contract_id": "every project has one, by a foreign key",
     "client_id": "every contract has one, by a foreign key",
     "entity_code": "every project has one, by a foreign key",

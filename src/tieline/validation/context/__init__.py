@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tieline.runtime.sql import load
 
-PARTS = ("links", "placed", "staff", "money", "neighbors", "caps", "targets")
+PARTS = ("links", "placed", "staff", "terms", "money", "neighbors", "billed", "caps", "targets")
 _ANSWER = "answer"
 
 

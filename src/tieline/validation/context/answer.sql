@@ -15,7 +15,10 @@ context AS (
         coalesce(a.agreement_id IS NOT NULL, false) AS is_intercompany_agreed,
         c.assignment_count, c.covering_count, c.labor_category, c.leave_count,
         c.has_line_for_every_task, c.has_line_for_every_category,
-        c.contract_line_id, c.rate_count, c.rate_amount, c.currency, c.is_billable, c.amount,
+        c.contract_line_id, c.rate_count, c.rate_amount, c.currency, c.is_billable,
+        coalesce(db.amount, c.amount) AS amount,
+        c.rate_level, c.rate_ref, c.fx_rate_id, c.is_fx_missing, c.billing_terms_id, c.rate_min, c.rate_max,
+        c.line_rate_amount, coalesce(db.billed_seconds, c.billed_seconds) AS billed_seconds,
         c.cap_amount,
         CASE WHEN c.cap_amount IS NOT NULL THEN coalesce(cs.amount, 0) - coalesce(c.standing_amount, 0)
              + coalesce(q.before_amount, 0) END AS cap_used_amount,
@@ -43,6 +46,7 @@ context AS (
         ], NULL) AS neighbor_keys
     FROM counted c
     LEFT JOIN member_fact m ON m.entry_id = c.entry_id
+    LEFT JOIN day_billed db ON db.entry_id = c.entry_id
     LEFT JOIN overlap_fact v ON v.entry_id = c.entry_id
     LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id
     LEFT JOIN cap_queue q ON q.entry_id = c.entry_id

@@ -11,10 +11,12 @@ cap_standing AS (
     GROUP BY v.contract_id
 ), cap_queue AS (
     -- What stands goes first, then by (work date, source identity).
-    SELECT entry_id, coalesce(sum(amount) OVER (
-        PARTITION BY contract_id
-        ORDER BY work_date, connection_key COLLATE "C", source_epoch, object COLLATE "C", source_ref COLLATE "C"
+    SELECT c.entry_id, coalesce(sum(coalesce(d.amount, c.amount)) OVER (
+        PARTITION BY c.contract_id
+        ORDER BY c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
+                 c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_amount
-    FROM counted
-    WHERE cap_amount IS NOT NULL AND is_counted AND standing_count = 0 AND amount IS NOT NULL
+    FROM counted c
+    LEFT JOIN day_billed d ON d.entry_id = c.entry_id
+    WHERE c.cap_amount IS NOT NULL AND c.is_counted AND c.standing_count = 0 AND c.amount IS NOT NULL
 )

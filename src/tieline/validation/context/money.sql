@@ -59,12 +59,15 @@ line_fact AS (
     LEFT JOIN fiscal_period_state s ON s.period_id = p.period_id
         AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)
 ), priced AS (
-    SELECT s.*, r.contract_line_id, coalesce(r.rate_count, 0) AS rate_count, r.rate_amount, r.currency,
+    SELECT s.*, r.contract_line_id, q.rate_count, q.rate_amount, q.currency, q.rate_level, q.rate_ref,
+           q.fx_rate_id, q.is_fx_missing, t.billing_terms_id, t.increment_seconds, t.rounding, t.rounds_per,
+           t.minimum_seconds, e.billed_seconds, u.rate_min, u.rate_max, r.rate_amount AS line_rate_amount,
            coalesce(f.has_line_for_every_task, false) AS has_line_for_every_task,
            coalesce(f.has_line_for_every_category, false) AS has_line_for_every_category,
            coalesce(s.entry_is_billable, s.task_is_billable) AS is_billable,
            CASE WHEN coalesce(s.entry_is_billable, s.task_is_billable)
-                THEN round(s.seconds * r.rate_amount / 3600, tieline.currency_digits(r.currency)) END AS amount,
+                THEN round(e.billed_seconds * q.rate_amount / 3600, tieline.currency_digits(q.currency))
+                END AS amount,
            w.period_id, w.state AS period_state,
            coalesce(st.standing_count, 0) AS standing_count, st.standing_hash, st.standing_period_id,
            st.standing_amount, st.standing_project_id, st.standing_entity_code,
@@ -76,11 +79,44 @@ line_fact AS (
            (s.created_at AT TIME ZONE coalesce(z.name, s.entity_zone, 'UTC'))::date AS created_on,
            coalesce(o.policy, o0.policy, '{}') AS policy,
            tieline.posting_hash(s.entity_code, s.person_id, s.project_id, s.task_id, s.labor_category,
-               r.contract_line_id, s.work_date, s.seconds,
+               e.priced_as, s.work_date, s.seconds,
                coalesce(s.entry_is_billable, s.task_is_billable)) AS posting_hash
     FROM staffed s
     LEFT JOIN rate_fact r ON r.contract_id = s.contract_id AND r.task_name = coalesce(s.task_name, '')
         AND r.labor_category = coalesce(s.labor_category, '') AND r.on_date = s.on_date
+    LEFT JOIN person_price pp ON pp.person_id = s.person_id AND pp.project_id = s.project_id AND pp.on_date = s.on_date
+    LEFT JOIN card_price cp ON cp.contract_id = s.contract_id AND cp.labor_category = coalesce(s.labor_category, '')
+        AND cp.on_date = s.on_date
+    LEFT JOIN billing_fact t ON t.contract_id = s.contract_id AND t.on_date = s.on_date
+    LEFT JOIN bound_fact u ON u.contract_id = s.contract_id AND u.labor_category = coalesce(s.labor_category, '')
+        AND u.on_date = s.on_date
+    CROSS JOIN LATERAL (
+        -- The first step that has any price decides, and two of one step hold: none is passed over.
+        SELECT CASE WHEN pp.rate_count > 0 THEN 'person' WHEN r.rate_count > 0 THEN NULL
+                    ELSE cp.rate_level END AS rate_level,
+               coalesce(pp.rate_count, r.rate_count, cp.rate_count, 0) AS rate_count,
+               CASE WHEN pp.rate_count > 0 THEN pp.rate_ref WHEN r.rate_count > 0 THEN NULL
+                    ELSE cp.rate_ref END AS rate_ref,
+               CASE WHEN pp.rate_count > 0 THEN pp.rate_amount WHEN r.rate_count > 0 THEN r.rate_amount
+                    ELSE cp.rate_amount END AS rate_amount,
+               CASE WHEN pp.rate_count > 0 THEN pp.currency WHEN r.rate_count > 0 THEN r.currency
+                    ELSE cp.currency END AS currency,
+               CASE WHEN pp.rate_count > 0 THEN pp.fx_rate_id WHEN r.rate_count > 0 THEN NULL
+                    ELSE cp.fx_rate_id END AS fx_rate_id,
+               CASE WHEN pp.rate_count > 0 THEN pp.told_currency <> pp.currency AND pp.fx_count = 0
+                    WHEN r.rate_count > 0 THEN false
+                    ELSE coalesce(cp.told_currency <> cp.currency AND cp.fx_count = 0, false) END AS is_fx_missing
+    ) q
+    CROSS JOIN LATERAL (
+        SELECT b.billed_seconds,
+               -- What a line is priced as, by what it comes to: the row that says so is another after each load.
+               CASE WHEN q.rate_level IS NULL AND b.billed_seconds = s.seconds THEN r.contract_line_id
+                    ELSE md5(concat_ws('|', r.contract_line_id, q.rate_amount, q.currency, b.billed_seconds))::uuid
+                    END AS priced_as
+        FROM (SELECT CASE WHEN t.rounds_per = 'entry' THEN tieline.billed_seconds(
+                              s.seconds, t.increment_seconds, t.rounding, t.minimum_seconds)
+                          ELSE s.seconds END AS billed_seconds) b
+    ) e
     LEFT JOIN line_fact f ON f.contract_id = s.contract_id AND f.on_date = s.on_date
     LEFT JOIN period_fact w ON w.entity_code = s.entity_code AND s.work_date >= w.starts_on AND s.work_date < w.ends_on
     LEFT JOIN standing st ON st.entry_id = s.entry_id

@@ -1,0 +1,199 @@
+"""What an hour is worth: which rate decides, how it is billed, and what a cap or a purchase order leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.flows.test_time_validation import World
+from tests.support.scene import DAY
+
+from tieline.app import InstalledSystems
+from tieline.governance import approve, get_proposal, open_web_transaction
+from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
+from tieline.runtime.work import AtOnce
+from tieline.services.explain import explain
+from tieline.services.links import read_links
+from tieline.services.reference_files import carry_out_load, load_file, read_file
+
+
+class Terms(World):
+    """A firm that loads its terms from files."""
+
+    def load(self, noun: str, *lines: str, is_whole: bool = False) -> None:
+        """Load a file as two people, and let what it concerns be judged again."""
+        file = read_file(
+            noun=noun, name=f"{noun}.csv", body="\n".join(lines).encode(), is_whole=is_whole
+        )
+        now = self.clock.now()
+        with self.worker.transaction() as connection:
+            loaded = load_file(connection, file=file, by="ann", reason="a test", now=now)
+        if loaded.proposal_id is not None:
+            with open_web_transaction(self.worker, entities=("HR-DE",)) as connection:
+                approve(connection, proposal_id=loaded.proposal_id, by="bob", now=now)
+                proposal = get_proposal(connection, proposal_id=loaded.proposal_id)
+                carry_out_load(connection, proposal, now)
+        self.flow.judge_waiting(AtOnce(), "all")
+
+    def hold_back(self) -> None:
+        """Let nothing be posted: the ERP is only watched."""
+        self.say("UPDATE connection SET mode = 'observe' WHERE connection_key = 'tryton'")
+
+    def verdict(self, source_ref: str) -> dict[str, Any]:
+        """Return the verdict that stands for an hour, with its reasons."""
+        (row,) = self.say(
+            "SELECT v.*, ARRAY(SELECT code FROM verdict_reason r WHERE r.verdict_id = v.verdict_id"
+            " AND r.severity = 'error' ORDER BY 1) AS reasons"
+            " FROM time_entry t JOIN verdict v USING (verdict_id) WHERE t.source_ref = %s",
+            source_ref,
+        )
+        return row
+
+    def priced(self, source_ref: str) -> tuple[str | None, Decimal | None, list[str]]:
+        """Return which step decided, what the hour comes to, and what holds it."""
+        row = self.verdict(source_ref)
+        return row["rate_level"], row["amount"], row["reasons"]
+
+    def why(self, source_ref: str) -> str:
+        """Return the last words about an hour's amount."""
+        with self.worker.transaction() as connection:
+            told = explain(
+                connection,
+                kind="hour",
+                ref=f"harvest:{source_ref}",
+                links=read_links(connection, systems=InstalledSystems()),
+                now=self.clock.now(),
+            )
+        return str([step for step in told.steps if step.what == "priced"][-1].facts["in_words"])
+
+
+@pytest.fixture
+def world(database: Dsns, worker_database: Database) -> Iterator[Terms]:
+    owner = Database(database.owner, pool_max=2, application_name="test-owner").open()
+    yield Terms(owner, worker_database)
+    owner.close()
+
+
+_HEAD = "card_code,labor_category,currency,rate_amount,starts_on"
+
+
+class TestARate:
+    def test_of_each_step_wins_over_the_next_and_two_of_one_step_hold(self, world: Terms) -> None:
+        world.say("UPDATE contract_version SET practice = 'Data'")
+        world.say("UPDATE contract_line SET superseded_at = %s", world.clock.now())
+        world.hold_back()
+        world.book("1", 7200)
+        assert world.priced("1")[:2] == (None, None)
+        assert "time.rate_missing" in world.priced("1")[2]
+
+        list_head = f"entity,{_HEAD}"
+        world.load("list-rates", list_head, ",L1,,EUR,100,2026-01-01")
+        assert world.priced("1")[:2] == ("list", Decimal("200.00"))
+        # The list of the entity itself, the category itself: each beats what holds for all.
+        world.load("list-rates", list_head, ",L1,Consultant,EUR,101,2026-01-01")
+        assert world.priced("1")[1] == Decimal("202.00")
+        world.load("list-rates", list_head, "HR-DE,L1,Consultant,EUR,102,2026-01-01")
+        assert world.priced("1")[1] == Decimal("204.00")
+
+        world.load("practice-rates", f"practice,{_HEAD}", "Data,P1,,EUR,110,2026-01-01")
+        assert world.priced("1")[:2] == ("practice", Decimal("220.00"))
+
+        # The client's card is in dollars: without a rate of exchange of that day nothing is guessed.
+        client_head = f"client,{_HEAD}"
+        world.load("client-rates", client_head, "Client,C1,Consultant,USD,150,2026-01-01")
+        assert world.priced("1")[:2] == ("client", None)
+        assert "time.fx_rate_missing" in world.priced("1")[2]
+        fx_head = "from_currency,to_currency,factor,source,starts_on,ends_on"
+        world.load("fx-rates", fx_head, "USD,EUR,0.8,ECB,2026-10-01,2026-10-05")
+        assert "time.fx_rate_missing" in world.priced("1")[2]
+        world.load("fx-rates", fx_head, "USD,EUR,0.9,ECB,2026-10-05,")
+        assert world.priced("1")[:2] == ("client", Decimal("270.00"))
+        assert world.why("1") == (
+            "2:00 h at 135 EUR is 270.00 EUR. The rate is the client's card C1 for Consultant from"
+            " 2026-01-01 (client-rates.csv line 2, loaded by ann, approved by bob). It is 150 USD,"
+            " at 0.9 by ECB from 2026-10-05."
+        )
+        # Two cards of one client are one too many, whatever they say; the contract may name one.
+        world.load("client-rates", client_head, "Client,C2,Consultant,USD,150,2026-01-01")
+        assert "time.rate_ambiguous" in world.priced("1")[2]
+        world.say("UPDATE contract_version SET rate_card = 'C2'")
+        world.flow.judge_waiting(AtOnce(), "all")
+        assert world.priced("1")[:2] == ("client", Decimal("270.00"))
+
+        world.say("UPDATE contract_line SET superseded_at = NULL")
+        world.flow.judge_waiting(AtOnce(), "all")
+        assert world.priced("1") == (None, Decimal("300.00"), [])
+
+        world.load("person-rates", "project,person,currency,rate_amount,starts_on",
+                   "P1,77,EUR,180,2026-10-05")  # fmt: skip
+        assert world.priced("1") == ("person", Decimal("360.00"), [])
+        assert "the rate of the person on the project from 2026-10-05" in world.why("1")
+        world.book("2", 3600, work_date=DAY - timedelta(days=1))
+        assert world.priced("2") == (None, Decimal("150.00"), [])
+
+        world.load("rate-bounds", "client,labor_category,currency,rate_max,starts_on",
+                   "client,,EUR,179.99,2026-01-01")  # fmt: skip
+        assert world.priced("1")[2] == ["time.rate_above_agreed"]
+        assert world.priced("2")[2] == []
+
+    def test_that_changes_after_posting_is_posted_anew_and_a_load_alone_changes_nothing(
+        self, world: Terms
+    ) -> None:
+        head = "project,person,currency,rate_amount,starts_on,ends_on"
+        world.load("person-rates", head, "P1,77,EUR,180,2026-01-01,")
+        world.book("1", 3600)
+        assert world.verdict("1")["amount"] == Decimal("180.00")
+        before = world.verdict("1")["posting_hash"]
+        # Another row now says the same of that day.
+        world.load("person-rates", head, "P1,77,EUR,190,2026-10-06,")
+        world.book("1", 3600, narrative="other words")
+        assert world.verdict("1")["posting_hash"] == before
+
+        world.load("person-rates", head, "P1,77,EUR,200,2026-01-01,2026-10-06")
+        world.book("1", 3600, narrative="again")
+        assert world.verdict("1")["amount"] == Decimal("200.00")
+        assert world.verdict("1")["posting_hash"] != before
+        (line,) = world.say("SELECT sum(amount) AS amount, count(*) AS lines FROM ledger_line")
+        assert (line["amount"], line["lines"]) == (Decimal("200.00"), 3)
+
+
+class TestBilledTime:
+    def test_is_rounded_as_the_contract_says_and_worked_time_stays(self, world: Terms) -> None:
+        head = "contract,increment_seconds,rounding,rounds_per,minimum_seconds,starts_on,ends_on"
+        world.load(
+            "billing-terms",
+            head,
+            "C1,900,up,entry,0,2026-10-01,2026-10-06",
+            "C1,900,nearest,entry,1800,2026-10-06,2026-10-07",
+            "C1,900,down,entry,0,2026-10-07,2026-10-08",
+            "C1,3600,up,day,0,2026-10-08,",
+        )
+        for source_ref, day, seconds in (
+            ("up", 5, 1801), ("least", 6, 1), ("half", 6, 2250), ("down", 7, 899),
+            ("day-2", 8, 1000), ("day-1", 8, 3000), ("alone", 9, 60),
+        ):  # fmt: skip
+            world.book(source_ref, seconds, work_date=date(2026, 10, day))
+        billed = {
+            row["source_ref"]: (row["billed"], row["amount"], row["seconds"])
+            for row in world.say(
+                "SELECT t.source_ref, coalesce(v.billed_seconds, v.seconds) AS billed, v.amount, v.seconds"
+                " FROM time_entry t JOIN verdict v USING (verdict_id)"
+            )
+        }
+        assert billed == {
+            "up": (2700, Decimal("112.50"), 1801),
+            "least": (1800, Decimal("75.00"), 1),
+            "half": (2700, Decimal("112.50"), 2250),
+            "down": (0, Decimal("0.00"), 899),
+            # What stands comes first: the second hour of the day adds what is left of two hours.
+            "day-2": (3600, Decimal("150.00"), 1000),
+            "day-1": (3600, Decimal("150.00"), 3000),
+            "alone": (3600, Decimal("150.00"), 60),
+        }
+        sent = world.say("SELECT sum(seconds) AS seconds FROM ledger_line")
+        assert sent == [{"seconds": 1801 + 1 + 2250 + 899 + 1000 + 3000 + 60}]
+        assert "Worked 0:30:01 h, billed in steps of 900 s, rounded up per entry" in world.why("up")
