@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from tieline.canonical import TimeEntry
@@ -31,6 +32,8 @@ _COMPARE_TIME = load("tieline.intake", "compare_time")
 _STORE_TIME = load("tieline.intake", "store_time")
 _STAGE_NOUN = load("tieline.intake", "stage_noun")
 _STORE_NOUN = load("tieline.intake", "store_noun")
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Row = dict[str, Any]
 Translate = Callable[[RawRecord], Translated | Untranslatable]
@@ -113,7 +116,7 @@ def _store_raw(
         with connection.cursor().copy(
             "COPY landing_raw (object, source_ref, raw_hash, body, source_at, line_number) FROM STDIN"
         ) as copy:
-            for record in page.records:
+            for record in _newest(page.records):
                 copy.write_row(
                     (
                         record.object,
@@ -124,16 +127,32 @@ def _store_raw(
                         record.line_number,
                     )
                 )
-        rows = connection.execute(
-            _STORE_RAW,
-            {
-                "connection_key": page.connection_key,
-                "source_epoch": page.source_epoch,
-                "batch_id": batch_id,
-                "received_on": now.date(),
-            },
-        ).fetchall()
-    return batch_id, {(row["object"], row["source_ref"]): row["raw_id"] for row in rows}
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(
+                _STORE_RAW,
+                {
+                    "connection_key": page.connection_key,
+                    "source_epoch": page.source_epoch,
+                    "batch_id": batch_id,
+                    "received_on": now.date(),
+                },
+            )
+            raw_ids = {(name, source_ref): raw_id for name, source_ref, raw_id in cursor}
+    return batch_id, raw_ids
+
+
+def _newest(records: Sequence[RawRecord]) -> Iterable[RawRecord]:
+    """Leave the newest of what a page says of one record; of two as new, the later one."""
+    newest: dict[tuple[str, str], RawRecord] = {}
+    for record in records:
+        other = newest.setdefault((record.object, record.source_ref), record)
+        if other is not record and _age(record) >= _age(other):
+            newest[(record.object, record.source_ref)] = record
+    return newest.values()
+
+
+def _age(record: RawRecord) -> tuple[datetime, int]:
+    return record.source_at or _LONG_AGO, record.line_number or 0
 
 
 def understand(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
@@ -79,9 +78,8 @@ def _word(value: Any) -> str:
 
 
 def _digest(words: list[str], *, key: bytes) -> bytes:
-    digest = hmac.new(key, digestmod=hashlib.sha256)
+    parts: list[bytes] = []
     for word in words:
         encoded = word.encode()
-        digest.update(len(encoded).to_bytes(4, "big"))
-        digest.update(encoded)
-    return digest.digest()
+        parts += (len(encoded).to_bytes(4, "big"), encoded)
+    return hmac.digest(key, b"".join(parts), "sha256")

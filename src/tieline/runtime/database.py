@@ -17,6 +17,7 @@ _IDLE_SECONDS = 15
 _POOL_WAIT_SECONDS = 30
 _RECONNECT_SECONDS = 8
 _CLIENT_CHECK_SECONDS = 2
+_RANDOM_PAGE_COST = "1.1"
 
 Row = dict[str, Any]
 
@@ -40,6 +41,9 @@ class Database:
             f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
             # What a killed process asked for is not computed to its end.
             f" -c client_connection_check_interval={_CLIENT_CHECK_SECONDS}s"
+            # What a page needs of a large table is looked up row by row and mostly in memory; by the price of a
+            # turning disk, a planner reads the whole table for each page instead.
+            f" -c random_page_cost={_RANDOM_PAGE_COST}"
             " -c timezone=UTC"
         )
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(
