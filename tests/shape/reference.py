@@ -20,7 +20,9 @@ from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.services.readiness_checks import NOT_CHECKED
 from tieline.services.system import System
-from tieline.validation import builtin_rules, builtin_values
+from tieline.validation import builtin_values
+from tieline.validation.books import ShippedRule, shipped_rules
+from tieline.validation.columns import ContextColumn, documented_columns
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 _WRITTEN = "<!-- Written by script/reference; change the code, or words.toml, and run it. -->"
@@ -111,21 +113,11 @@ def _reasons() -> Iterator[str]:
     yield ""
     yield "Each is a row of a release; severity, and the values below, may differ per release."
     yield ""
-    yield from _table(
-        ("Code", "Severity", "Queue", "What is wrong", "What to do", "Must be true", "Source"),
-        [
-            (
-                _anchored(rule.code),
-                rule.severity,
-                rule.owner_queue,
-                rule.message,
-                rule.fix_hint,
-                f"`{rule.predicate}`" + _unless_always(rule.applies_when),
-                rule.source,
-            )
-            for rule in builtin_rules()
-        ],
-    )
+    yield "`tieline rules --json` says the same without an installation. The columns are in"
+    yield "[the context](context.md); an example names those that matter."
+    for shipped in shipped_rules():
+        yield ""
+        yield from _rule(shipped)
     yield ""
     yield "### Values that rules compare with"
     yield ""
@@ -163,6 +155,55 @@ def _reasons() -> Iterator[str]:
     yield from _table(
         ("Code", "What it says"), [(_anchored(code), text) for code, text in sorted(others.items())]
     )
+
+
+def _rule(shipped: ShippedRule) -> Iterator[str]:
+    rule = shipped.rule
+    yield f"### {shipped.title}"
+    yield ""
+    asked = "by itself" if rule.scope == "row" else "together with others"
+    facts = (rule.severity, rule.owner_queue, f"judged {asked}", rule.source)
+    yield f"{_anchored(rule.code)} ({', '.join(facts)})"
+    yield ""
+    yield f"{rule.message} {rule.fix_hint}"
+    yield ""
+    if shipped.told:
+        yield f"- Decided where the firm has told {shipped.told}."
+    yield f"- Must be true: `{rule.predicate}`" + _unless_always(rule.applies_when)
+    yield f"- Holds: {_example(shipped.pass_example())}"
+    yield f"- Fails: {_example(shipped.fail_example())}"
+
+
+def _example(columns: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name} = {_literal(value)}`" for name, value in columns.items())
+
+
+def _literal(value: Any) -> str:
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
+
+
+def _context() -> Iterator[str]:
+    yield "# What a rule may look at"
+    yield ""
+    yield "One row per hour, as known at one instant. A predicate says what must be true of these columns;"
+    yield "false and unknown alike are a violation, so what may be unknown without harm is said in `applies_when`."
+    areas: dict[str, list[ContextColumn]] = {}
+    for column in documented_columns():
+        areas.setdefault(column.area, []).append(column)
+    for area, columns in areas.items():
+        yield ""
+        yield f"## {area}"
+        yield ""
+        yield from _table(
+            ("Column", "Type", "What it means"),
+            [(f"`{each.name}`", each.type, each.says) for each in columns],
+        )
 
 
 def _anchored(code: str) -> str:
@@ -296,6 +337,7 @@ def _paragraphs(text: str) -> str:
 _PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "commands.md": _commands,
     "connectors.md": _connectors,
+    "context.md": _context,
     "endpoints.md": _endpoints,
     "events.md": _events,
     "reasons.md": _reasons,

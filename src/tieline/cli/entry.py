@@ -30,6 +30,7 @@ from tieline.cli import (
     restored,
     revenue,
     rights,
+    rules,
 )
 from tieline.cli.tools import (
     CANNOT,
@@ -57,6 +58,7 @@ for _module in (
     provisioning,
     register,
     hours,
+    rules,
     cases,
     checking,
     replaying,

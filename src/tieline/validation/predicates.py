@@ -44,6 +44,13 @@ def check_predicate(text: str) -> str:
 
 
 @cache
+def read_columns(text: str) -> frozenset[str]:
+    """Return the columns of the context that a predicate reads."""
+    tree = sqlglot.parse_one(text, dialect="postgres")
+    return frozenset(column.name for column in tree.find_all(exp.Column))
+
+
+@cache
 def context_columns() -> frozenset[str]:
     """Return the names of the context's columns, read from the statement itself."""
     answer = context_answer()

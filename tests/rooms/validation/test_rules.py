@@ -20,7 +20,8 @@ from tieline.validation.books import (
     common_context,
     shipped_rules,
 )
-from tieline.validation.predicates import check_predicate
+from tieline.validation.columns import documented_columns
+from tieline.validation.predicates import check_predicate, context_columns, read_columns
 from tieline.validation.statement import STORED_SUBJECT, judging_statement
 
 NOW = datetime(2026, 11, 3, 14, tzinfo=UTC)
@@ -59,11 +60,18 @@ def typed_context(owner_database: Database, release_id: int) -> Database:
 
 
 def _violates(database: Database, shipped: ShippedRule, changed: dict[str, Any]) -> bool:
-    row = {**common_context(), **changed}
     rule = shipped.rule
+    return _holds(database, f"({rule.applies_when}) AND ({rule.predicate}) IS NOT TRUE", changed)
+
+
+def _applies(database: Database, shipped: ShippedRule, changed: dict[str, Any]) -> bool:
+    return _holds(database, shipped.rule.applies_when, changed)
+
+
+def _holds(database: Database, text: str, changed: dict[str, Any]) -> bool:
+    row = {**common_context(), **changed}
     statement = (
-        f"SELECT ({rule.applies_when}) AND ({rule.predicate}) IS NOT TRUE AS is_violated"
-        " FROM jsonb_populate_record(NULL::typed_context, %s)"
+        f"SELECT ({text}) IS TRUE AS holds FROM jsonb_populate_record(NULL::typed_context, %s)"
     )
     with database.transaction() as connection:
         found = connection.execute(
@@ -71,7 +79,7 @@ def _violates(database: Database, shipped: ShippedRule, changed: dict[str, Any])
             (Jsonb({name: None if value == "null" else value for name, value in row.items()}),),
         ).fetchone()
     assert found is not None
-    return bool(found["is_violated"])
+    return bool(found["holds"])
 
 
 class TestShippedRules:
@@ -92,6 +100,43 @@ class TestShippedRules:
         ]
 
         assert wrong == []
+
+    def test_hold_in_an_example_that_is_theirs(self, typed_context: Database) -> None:
+        wrong = [
+            shipped.rule.code
+            for shipped in RULES
+            if shipped.passes
+            and (
+                _violates(typed_context, shipped, dict(shipped.passes))
+                or not _applies(typed_context, shipped, dict(shipped.passes))
+            )
+        ]
+
+        assert wrong == []
+
+    def test_show_the_columns_that_decide(self) -> None:
+        for shipped in RULES:
+            held, failed = shipped.pass_example(), shipped.fail_example()
+
+            assert held.keys() >= read_columns(shipped.rule.predicate), shipped.rule.code
+            assert held != {name: failed.get(name) for name in held}, shipped.rule.code
+
+    def test_have_titles_of_their_own(self) -> None:
+        assert len({shipped.title for shipped in RULES}) == len(RULES)
+
+
+class TestColumns:
+    def test_are_documented_as_the_statement_types_them(self, typed_context: Database) -> None:
+        with typed_context.transaction() as connection:
+            rows = connection.execute(
+                "SELECT attname AS name, format_type(atttypid, NULL) AS type FROM pg_attribute"
+                " WHERE attrelid = 'typed_context'::regclass AND attnum > 0"
+                " AND attname <> 'violations'"
+            ).fetchall()
+        documented = {column.name: column.type for column in documented_columns()}
+
+        assert documented == {row["name"]: row["type"] for row in rows}
+        assert set(documented) == context_columns()
 
 
 # What may be unknown without harm: open ends, what only some entries have, and what only explains.

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from tieline.policy import PolicyValue, Rule
-from tieline.validation.predicates import check_predicate
+from tieline.validation.predicates import check_predicate, read_columns
 
 FILES = (
     "approval",
@@ -25,14 +25,41 @@ FILES = (
 """The files of the time book, in the order of its rules."""
 
 _SHIPPED = "shipped with Tieline"
+# What nobody knows is no value of TOML.
+_UNKNOWN = "null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShippedRule:
-    """A rule with the context in which it must fail; the common context is where all hold."""
+    """A rule with its examples: what of the common context must differ where it holds, and where it fails.
+
+    ``passes`` is empty where it holds in the common context itself. ``told`` says what the firm must have
+    told before the rule decides anything; '' for a rule that always does.
+    """
 
     rule: Rule
+    title: str
+    told: str
+    passes: Mapping[str, Any]
     fails: Mapping[str, Any]
+
+    def pass_example(self) -> dict[str, Any]:
+        """Return the columns that the rule reads, as they are where it holds."""
+        return self._example(self.passes)
+
+    def fail_example(self) -> dict[str, Any]:
+        """Return the columns that the rule reads, as they are where it fails."""
+        return self._example(self.fails)
+
+    def _example(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        row = {**common_context(), **changed}
+        names = {
+            *read_columns(self.rule.applies_when),
+            *read_columns(self.rule.predicate),
+            *changed,
+        }
+        values = ((name, row.get(name, _UNKNOWN)) for name in sorted(names))
+        return {name: None if value == _UNKNOWN else value for name, value in values}
 
 
 def builtin_rules() -> tuple[Rule, ...]:
@@ -79,7 +106,13 @@ def _shipped(position: int, table: Mapping[str, Any]) -> ShippedRule:
         source=table["source"],
         neighbors=tuple(table.get("neighbors", ())),
     )
-    return ShippedRule(rule=rule, fails=table["fails"])
+    return ShippedRule(
+        rule=rule,
+        title=table.get("title", rule.message.rstrip(".")),
+        told=table.get("told", ""),
+        passes=table.get("passes", {}),
+        fails=table["fails"],
+    )
 
 
 def _book(name: str) -> dict[str, Any]:
