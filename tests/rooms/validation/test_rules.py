@@ -135,7 +135,9 @@ class TestColumns:
             ).fetchall()
         documented = {column.name: column.type for column in documented_columns()}
 
-        assert documented == {row["name"]: row["type"] for row in rows}
+        assert documented == {row["name"]: row["type"] for row in rows}, (
+            "write a line for each in validation/context/columns.toml, and run script/reference"
+        )
         assert set(documented) == context_columns()
 
 
