@@ -12,6 +12,7 @@ from psycopg_pool import PoolTimeout
 from tieline import __version__
 from tieline.cli import (
     cases,
+    changes,
     checking,
     closing,
     connections,
@@ -62,6 +63,7 @@ for _module in (
     cases,
     checking,
     replaying,
+    changes,
     closing,
     fallback,
     explaining,

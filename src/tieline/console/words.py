@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 
+from tieline.services.changes import ADJUST, CREDITED
 from tieline.services.deciding import LEAVE_OUT
 from tieline.services.fallback import MAKE as MAKE_FILE
 from tieline.services.period_close import CLOSE, REOPEN
@@ -87,6 +88,8 @@ PROPOSALS: Mapping[str, str] = {
     LEAVE_OUT: "Leave hours out",
     CLOSE: "Close the period",
     REOPEN: "Open the period again",
+    ADJUST: "Correct what was posted",
+    CREDITED: "Take hours off a credited invoice",
     SAME_CLIENT_KIND: "Say which client it is",
     REPLAY_SLICE: "Send again",
     MAKE_FILE: "Give lines to finance as a file",

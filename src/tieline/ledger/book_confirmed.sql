@@ -1,4 +1,4 @@
--- A ledger line for each booking that the target confirmed.
+-- A ledger line for each booking that the target confirmed, under the day under which the target has it.
 INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version, target_connection,
     target_code, entity_code, period_id, client_id, contract_id, contract_line_id, project_id, task_id,
     person_id, labor_category, work_date, is_billable, seconds, target_seconds, rate_amount, amount, currency,
@@ -6,7 +6,7 @@ INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_
 SELECT date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date, %(now)s, e.business_key, e.entry_id,
        e.entry_version, e.target_connection, e.target_code, e.entity_code, e.period_id, v.client_id,
        v.contract_id, v.contract_line_id, v.project_id, v.task_id, v.person_id, coalesce(v.labor_category, ''),
-       v.work_date, coalesce(v.is_billable, true), e.seconds, k.target_seconds, v.rate_amount, e.amount,
+       coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true), e.seconds, k.target_seconds, v.rate_amount, e.amount,
        e.currency, e.correlation_id, %(via_file_id)s::uuid
 FROM unnest(%(keys)s::uuid[], %(target_seconds)s::int[]) AS k (business_key, target_seconds)
 JOIN effect e USING (business_key)

@@ -17,6 +17,9 @@ _PLAN_BOOKINGS = load("tieline.ledger", "plan_bookings")
 _PLAN_VOIDS = load("tieline.ledger", "plan_voids")
 _REFRESH = load("tieline.ledger", "refresh_plans")
 _WITHDRAW = load("tieline.ledger", "withdraw_stale")
+_NOTE_CHANGES = load("tieline.ledger", "note_changes")
+_PROPOSE_CREDITS = load("tieline.ledger", "propose_credits")
+_WITHDRAW_CREDITS = load("tieline.ledger", "withdraw_credits")
 # A known set is looked up by its ids; only the safety net reads every entry.
 _OF_EVERY_ENTRY = "true"
 _OF_THESE_ENTRIES = "t.entry_id = ANY (%(entry_ids)s::uuid[])"
@@ -75,6 +78,9 @@ def plan(
         of_entries, values["entry_ids"] = _OF_THESE_ENTRIES, list(entry_ids)
     run(_REFRESH)
     withdrawn = run(_WITHDRAW).rowcount
+    run(_NOTE_CHANGES)
+    run(_WITHDRAW_CREDITS)
+    run(_PROPOSE_CREDITS)
     voids = run(_PLAN_VOIDS).fetchall()
     bookings = run(_PLAN_BOOKINGS).fetchall()
     scopes: dict[tuple[str, str, UUID], ScopeWeight] = {}

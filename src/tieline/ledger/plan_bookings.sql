@@ -2,13 +2,16 @@
 -- The key is computed from the source alone, as kernel.keys.business_key does.
 WITH asked AS (
     SELECT t.entry_id, t.connection_key, t.source_epoch, t.object, t.source_ref, v.verdict_id, v.version,
-           v.outcome, v.entity_code, v.period_id, v.project_id, v.seconds, v.amount, v.currency,
+           v.outcome, v.entity_code, p.period_id, v.project_id, v.seconds, v.amount, v.currency,
            v.posting_hash, v.release_id, v.correlation_id, l.erp_connection_key AS target_connection,
-           tieline.cut_off_class(p, %(now)s) AS work_class, tieline.cut_off_deadline(p, %(now)s) AS deadline_at
+           tieline.cut_off_class(p, %(now)s) AS work_class, tieline.cut_off_deadline(p, %(now)s) AS deadline_at,
+           -- What was agreed for a closed period goes into the next one, under its first day.
+           CASE WHEN p.period_id <> v.period_id THEN p.starts_on END AS books_on
     FROM time_entry t
     JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
     JOIN legal_entity l ON l.entity_code = v.entity_code
-    JOIN fiscal_period p ON p.period_id = v.period_id
+    LEFT JOIN adjustment x ON x.entry_id = t.entry_id AND x.version = v.version AND x.superseded_at IS NULL
+    JOIN fiscal_period p ON p.period_id = coalesce(x.booking_period_id, v.period_id)
     WHERE v.outcome IN ('cleared', 'correct') AND v.seconds > 0
       AND {of_entries}
       AND NOT EXISTS (
@@ -27,12 +30,12 @@ WITH asked AS (
 INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
     part, effect_no, kind, verdict_id, entry_id, entry_version, verdict_outcome, entity_code, period_id,
     project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id, correlation_id,
-    planned_at)
+    planned_at, books_on)
 SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, 'time_line',
                             'main', effect_no),
        connection_key, source_epoch, object, source_ref, target_connection, 'time_line', 'main', effect_no,
        'book', verdict_id, entry_id, version, outcome, entity_code, period_id, project_id, seconds, amount,
-       currency, posting_hash, work_class, deadline_at, release_id, correlation_id, %(now)s
+       currency, posting_hash, work_class, deadline_at, release_id, correlation_id, %(now)s, books_on
 FROM numbered
 ON CONFLICT DO NOTHING
 RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk

@@ -13,24 +13,31 @@ WITH corrected AS MATERIALIZED (
       AND (c.seconds = 0 OR c.posting_hash IS DISTINCT FROM e.posting_hash)
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                       AND u.state <> 'WITHDRAWN')
+), placed AS (
+    -- What stands in a closed period is taken back in the one that was agreed on, under its first day.
+    SELECT s.*, coalesce(a.reversal_period_id, s.period_id) AS into_period_id,
+           CASE WHEN a.reversal_period_id <> s.period_id THEN n.starts_on END AS into_day
+    FROM standing s
+    LEFT JOIN adjustment a ON a.entry_id = s.entry_id AND a.version = s.new_version AND a.superseded_at IS NULL
+    LEFT JOIN fiscal_period n ON n.period_id = a.reversal_period_id
 ), numbered AS (
     SELECT s.*, 1 + (
         SELECT max(e.effect_no) FROM effect e
         WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref, e.target_connection, e.noun, e.part)
             = (s.connection_key, s.source_epoch, s.object, s.source_ref, s.target_connection, s.noun, s.part)
         ) AS next_no, tieline.cut_off_class(p, %(now)s) AS urgency, tieline.cut_off_deadline(p, %(now)s) AS due_by
-    FROM standing s JOIN fiscal_period p USING (period_id)
+    FROM placed s JOIN fiscal_period p ON p.period_id = s.into_period_id
 )
 INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
     part, effect_no, kind, undoes_key, verdict_id, entry_id, entry_version, verdict_outcome, entity_code,
     period_id, project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id,
-    correlation_id, planned_at)
+    correlation_id, planned_at, books_on)
 SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, noun, part,
                             next_no),
        connection_key, source_epoch, object, source_ref, target_connection, noun, part, next_no, 'void',
-       business_key, new_verdict_id, entry_id, new_version, 'correct', entity_code, period_id, project_id,
+       business_key, new_verdict_id, entry_id, new_version, 'correct', entity_code, into_period_id, project_id,
        -seconds, -amount, currency, posting_hash, urgency, due_by, release_id, new_correlation_id,
-       %(now)s
+       %(now)s, into_day
 FROM numbered
 ON CONFLICT DO NOTHING
 RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk

@@ -4,8 +4,9 @@ INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_
     person_id, labor_category, work_date, is_billable, seconds, target_seconds, rate_amount, amount, currency,
     reverses_line_id, correlation_id)
 SELECT date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date, %(now)s, e.business_key, e.entry_id,
-       e.entry_version, e.target_connection, o.target_code, o.entity_code, o.period_id, o.client_id,
-       o.contract_id, o.contract_line_id, o.project_id, o.task_id, o.person_id, o.labor_category, o.work_date,
+       e.entry_version, e.target_connection, o.target_code, o.entity_code, e.period_id, o.client_id,
+       o.contract_id, o.contract_line_id, o.project_id, o.task_id, o.person_id, o.labor_category,
+       coalesce(e.books_on, o.work_date),
        o.is_billable, -o.seconds, -o.target_seconds, o.rate_amount, -o.amount, o.currency, o.line_id,
        e.correlation_id
 FROM unnest(%(keys)s::uuid[]) AS k (business_key)

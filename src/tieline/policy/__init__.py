@@ -15,6 +15,7 @@ from tieline.policy.releases import (
     draft_release,
     reject_release,
 )
+from tieline.policy.values import find_value
 
 __all__ = [
     "Override",
@@ -25,5 +26,6 @@ __all__ = [
     "current_release",
     "diff_releases",
     "draft_release",
+    "find_value",
     "reject_release",
 ]

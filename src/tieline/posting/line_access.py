@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, cast
 from uuid import UUID
 
@@ -69,22 +70,21 @@ class LineAccess:
         writer = cast(WritesTimeLines, self.connector)
         writer.void_lines(entity_code=self.entity_code, keys=keys)
 
-    def counter(self, undone: Mapping[UUID, StoredLine]) -> None:
+    def undo_of(self, *, books_on: date | None) -> Undo:
+        """Say how a line is taken back: in a closed period only by what may carry another day."""
+        return self.write.undo if books_on is None else self.write.undo_in_closed_period
+
+    def counter(self, documents: Sequence[CounterDocument], *, undo: Undo) -> None:
         """Take lines back by lines or documents of their own, each under its own key."""
-        if self.write.undo is Undo.COUNTER_LINE:
-            self.send([_counter_line(key, line) for key, line in undone.items()])
+        if undo is Undo.COUNTER_LINE:
+            self.send([_counter_line(each) for each in documents])
             return
         writer = cast(CountersLines, self.connector)
-        writer.write_counters(
-            entity_code=self.entity_code,
-            counters=[
-                CounterDocument(business_key=key, undoes=line) for key, line in undone.items()
-            ],
-        )
+        writer.write_counters(entity_code=self.entity_code, counters=documents)
 
-    def read_counters(self, keys: Sequence[UUID]) -> Sequence[StoredCounter]:
+    def read_counters(self, keys: Sequence[UUID], *, undo: Undo) -> Sequence[StoredCounter]:
         """Return what stands under the keys of what takes back."""
-        if self.write.undo is not Undo.COUNTER_LINE:
+        if undo is not Undo.COUNTER_LINE:
             writer = cast(CountersLines, self.connector)
             return writer.read_counters(entity_code=self.entity_code, keys=keys)
         return [
@@ -140,13 +140,14 @@ def document_number(commands: Sequence[TimeLineCommand]) -> UUID:
     return UUID(bytes=digest.digest()[:16])
 
 
-def _counter_line(key: UUID, line: StoredLine) -> TimeLineCommand:
+def _counter_line(document: CounterDocument) -> TimeLineCommand:
+    line = document.undoes
     return TimeLineCommand(
-        business_key=key,
+        business_key=document.business_key,
         entity_code=line.entity_code,
         person_code=line.person_code,
         task_code=line.task_code,
-        work_date=line.work_date,
+        work_date=document.books_on or line.work_date,
         seconds=-line.seconds,
         narrative=None,
     )

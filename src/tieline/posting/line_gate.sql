@@ -1,6 +1,6 @@
 -- What holds back a line before it goes out, over the wire or in a file.
       AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = ANY (v.neighbor_keys || ARRAY['release', 'period:' || e.period_id]))
-      AND NOT tieline.contract_is_locked(v.contract_id, v.work_date)
+      AND NOT tieline.contract_is_locked(v.contract_id, coalesce(e.books_on, v.work_date))
       AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
                                                      e.project_id, e.noun))
       -- After a restore what goes out was asked about first, and nothing of the hour stands unsettled.

@@ -5,8 +5,9 @@ Reserve and commit; call with nothing held; record, read back and book, and comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from tieline.kernel.errors import (
 from tieline.kernel.failpoints import failpoint
 from tieline.ledger import book
 from tieline.posting import states
+from tieline.posting.accounts import find_accounts
 from tieline.posting.line_access import LineAccess, open_lines
 from tieline.posting.outgoing import command_of, load_gated
 from tieline.posting.pace import note_pace
@@ -37,6 +39,8 @@ from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.runtime.work import BILLING
 from tieline.sdk import (
+    Accounts,
+    CounterDocument,
     LineAnswer,
     NounWrite,
     Receipt,
@@ -114,10 +118,16 @@ class _Terms:
     can_be_asked: bool
     work_class: int
     undo: Undo
+    undo_closed: Undo
 
-    @property
-    def is_undone_by_documents(self) -> bool:
-        return self.can_be_asked and self.undo not in (Undo.VOID_BY_KEY, Undo.NONE)
+    def undo_of(self, row: Row) -> Undo:
+        """Say how a row takes back: in a closed period only by what may carry another day."""
+        undo = self.undo if row["books_on"] is None else self.undo_closed
+        # What could not be found again is not made.
+        return undo if undo is Undo.VOID_BY_KEY or self.can_be_asked else Undo.NONE
+
+    def is_undone_by_document(self, row: Row) -> bool:
+        return self.undo_of(row) not in (Undo.VOID_BY_KEY, Undo.NONE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -405,13 +415,17 @@ class LinePoster:
         failpoint("lines.before_probe")
         if not terms.can_be_asked:
             return self._leave_to_a_person(rows)
-        counters = [r for r in rows if r["kind"] == "void" and terms.is_undone_by_documents]
+        counters = [r for r in rows if r["kind"] == "void" and terms.is_undone_by_document(r)]
         others = [row for row in rows if row not in counters]
         access = self._lines(scope)
         try:
             with repeated_calls(is_repeat=any(row["was_tried"] for row in rows)):
                 found = access.read([row["asked_key"] for row in others]) if others else []
-                countered = access.read_counters(_keys(counters)) if counters else []
+                countered = [
+                    each
+                    for undo, some in _by_undo(terms, counters)
+                    for each in access.read_counters(_keys(some), undo=undo)
+                ]
         except TielineError:
             with self.database.transaction() as connection:
                 _hold(connection, _attempts(rows), state=states.PROBING)
@@ -477,17 +491,38 @@ class LinePoster:
         if not rows:
             return Sent()
         failpoint("voids.after_intent")
-        if not terms.is_undone_by_documents and terms.undo is not Undo.VOID_BY_KEY:
-            return self._leave_standing(rows)
-        take_back = self._counter if terms.is_undone_by_documents else self._void
         with repeated_calls(is_repeat=any(row["was_tried"] for row in rows)):
-            return take_back(scope, rows)
+            return _in_all(
+                self._take_back(scope, some, undo) for undo, some in _by_undo(terms, rows)
+            )
 
-    def _leave_standing(self, rows: list[Row]) -> Sent:
-        # The target offers no way back, or cannot be asked whether it took one.
+    def _take_back(self, scope: Scope, rows: list[Row], undo: Undo) -> Sent:
+        if undo is Undo.NONE:
+            # The target offers no way back, or cannot be asked whether it took one.
+            return self._leave_standing(rows, "posting.cannot_undo")
+        if undo is Undo.VOID_BY_KEY:
+            return self._void(scope, rows)
+        accounts = self._accounts(scope) if undo is Undo.JOURNAL else None
+        # A journal without accounts would be a guess, where money moves between periods.
+        unnamed = [
+            row for row in rows if undo is Undo.JOURNAL and accounts is None and row["books_on"]
+        ]
+        others = [row for row in rows if row not in unnamed]
+        return _in_all(
+            [
+                *([self._leave_standing(unnamed, "posting.accounts_unnamed")] if unnamed else []),
+                *([self._counter(scope, others, undo, accounts)] if others else []),
+            ]
+        )
+
+    def _accounts(self, scope: Scope) -> Accounts | None:
+        with self.database.transaction() as connection:
+            return find_accounts(connection, entity_code=scope.entity_code)
+
+    def _leave_standing(self, rows: list[Row], reason: str) -> Sent:
         with self.database.transaction() as connection:
             _hold(connection, _attempts(rows), state=states.INTENT)
-            _move(connection, _keys(rows), states.REJECTED, "posting.cannot_undo", 0)
+            _move(connection, _keys(rows), states.REJECTED, reason, 0)
         return Sent(rejected=len(rows))
 
     def _void(self, scope: Scope, rows: list[Row]) -> Sent:
@@ -498,7 +533,7 @@ class LinePoster:
             failpoint("voids.after_answer")
             still = access.read(undone)
         except Refused as refusal:
-            return self._void_refused(scope, rows, refusal)
+            return self._void_refused(rows, refusal, partial(self._void, scope))
         except NotExecuted as error:
             return self._void_later(rows, error)
         except LeaseLost:
@@ -514,7 +549,9 @@ class LinePoster:
             _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", 1)
         return Sent(voided=len(done), unknown=len(left))
 
-    def _counter(self, scope: Scope, rows: list[Row]) -> Sent:
+    def _counter(
+        self, scope: Scope, rows: list[Row], undo: Undo, accounts: Accounts | None
+    ) -> Sent:
         """Take lines back by what stands against them: made once, and believed when it is shown."""
         access = self._lines(scope)
         try:
@@ -530,13 +567,17 @@ class LinePoster:
         asked = [row for row in rows if row["business_key"] in undone]
         try:
             if undone:
-                access.counter(undone)
+                access.counter(
+                    [_document(row, undone[row["business_key"]], accounts) for row in asked],
+                    undo=undo,
+                )
             failpoint("voids.after_answer")
-            found = access.read_counters(list(undone)) if undone else ()
+            found = access.read_counters(list(undone), undo=undo) if undone else ()
         except AlreadyExists:
             return self._void_unanswered(scope, rows)
         except Refused as refusal:
-            return self._void_refused(scope, rows, refusal)
+            again = partial(self._counter, scope, undo=undo, accounts=accounts)
+            return self._void_refused(rows, refusal, again)
         except NotExecuted as error:
             return self._void_later(rows, error)
         except LeaseLost:
@@ -598,16 +639,12 @@ class LinePoster:
             _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
         return Sent(unknown=len(rows))
 
-    def _void_refused(self, scope: Scope, rows: list[Row], refusal: Refused) -> Sent:
+    def _void_refused(
+        self, rows: list[Row], refusal: Refused, again: Callable[[list[Row]], Sent]
+    ) -> Sent:
         if len(rows) > 1:
             half = len(rows) // 2
-            again = self._counter if self._terms(scope).is_undone_by_documents else self._void
-            first, second = again(scope, rows[:half]), again(scope, rows[half:])
-            return Sent(
-                voided=first.voided + second.voided,
-                rejected=first.rejected + second.rejected,
-                unknown=first.unknown + second.unknown,
-            )
+            return _in_all([again(rows[:half]), again(rows[half:])])
         with self.database.transaction() as connection:
             _hold(connection, _attempts(rows), state=states.INTENT)
             _move(connection, _keys(rows), states.REJECTED, refusal.reason, 0)
@@ -649,6 +686,7 @@ class LinePoster:
             can_be_asked=write.strategy is not Strategy.ONCE_THEN_CASE,
             work_class=row["work_class"] if row else BILLING,
             undo=write.undo,
+            undo_closed=write.undo_in_closed_period,
         )
 
     def _lines(self, scope: Scope) -> LineAccess:
@@ -663,6 +701,33 @@ class LinePoster:
 def lines_per_call(write: NounWrite, *, config: Mapping[str, Any]) -> int:
     """Return how many lines a target takes at once: fewer where its connection says so."""
     return min(write.batch_lines_max, int(config.get("batch_lines_max", write.batch_lines_max)))
+
+
+def _by_undo(terms: _Terms, rows: Sequence[Row]) -> list[tuple[Undo, list[Row]]]:
+    """Return the rows by how they take back."""
+    forms = sorted({terms.undo_of(row) for row in rows})
+    return [(form, [row for row in rows if terms.undo_of(row) is form]) for form in forms]
+
+
+def _in_all(sent: Iterable[Sent]) -> Sent:
+    """Add up what was taken back in several ways."""
+    done = list(sent)
+    return Sent(
+        voided=sum(each.voided for each in done),
+        rejected=sum(each.rejected for each in done),
+        unknown=sum(each.unknown for each in done),
+    )
+
+
+def _document(row: Row, line: StoredLine, accounts: Accounts | None) -> CounterDocument:
+    return CounterDocument(
+        business_key=row["business_key"],
+        undoes=line,
+        books_on=row["books_on"],
+        amount=None if row["amount"] is None else -row["amount"],
+        currency=row["currency"],
+        accounts=accounts,
+    )
 
 
 def _scope_values(scope: Scope) -> Row:

@@ -20,7 +20,7 @@ WITH candidate AS MATERIALIZED (
     LIMIT %(limit)s
 ), due AS (
     SELECT e.business_key, e.entity_code, e.seconds, e.amount, e.currency, e.deadline_at, e.period_id, e.entry_id,
-           e.entry_version, v.person_id, v.contract_line_id, v.project_id, v.work_date
+           e.entry_version, v.person_id, v.contract_line_id, v.project_id, v.work_date, e.books_on
     FROM candidate c
     JOIN effect e ON e.business_key = c.business_key
     JOIN time_entry t ON t.entry_id = e.entry_id
@@ -37,7 +37,7 @@ WITH candidate AS MATERIALIZED (
     JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
     WHERE s.connection_key = %(target)s AND s.noun = 'Person' AND s.is_newest AND NOT s.is_deleted
 )
-SELECT d.business_key, d.entity_code, d.seconds, d.amount, d.currency, d.deadline_at, d.work_date,
+SELECT d.business_key, d.entity_code, d.seconds, d.amount, d.currency, d.deadline_at, coalesce(d.books_on, d.work_date) AS work_date,
        p.period_code, j.project_code, n.text AS narrative, person.source_ref AS person_code,
        task.source_ref AS task_code, known.employee_code, known.work_code, known.task_key
 FROM due d

@@ -23,7 +23,7 @@ WITH period AS (
     ORDER BY {order}
     LIMIT %(limit)s
 ), due AS (
-    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date,
+    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date, e.books_on,
            e.entry_id, e.entry_version, e.state = 'ABSENT' OR e.reason = 'write.not_executed' AS was_tried
     FROM candidate c
     JOIN effect e ON e.business_key = c.business_key
@@ -32,7 +32,7 @@ WITH period AS (
     WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
     FOR UPDATE OF e, t SKIP LOCKED
 )
-SELECT d.business_key, d.entity_code, d.seconds, d.work_date, coalesce(d.was_tried, false) AS was_tried,
+SELECT d.business_key, d.entity_code, d.seconds, coalesce(d.books_on, d.work_date) AS work_date, coalesce(d.was_tried, false) AS was_tried,
        n.text AS narrative,
        person.source_ref AS person_code, task.source_ref AS task_code
 FROM due d

@@ -11,7 +11,7 @@ WITH period AS (
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
       AND e.noun = 'time_line' AND e.kind = 'void' AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
-      AND NOT tieline.contract_is_locked(l.contract_id, l.work_date)
+      AND NOT tieline.contract_is_locked(l.contract_id, coalesce(e.books_on, l.work_date))
       AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
                                                      e.project_id, e.noun))
       AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.undoes_key)
@@ -22,4 +22,4 @@ WITH period AS (
 UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, work_class = %(work_class)s, payload_hash = 'void:' || e.undoes_key,
     sent_at = clock_timestamp(), due_at = NULL, reason = NULL
 FROM due WHERE e.business_key = due.business_key
-RETURNING e.business_key, e.attempt, e.undoes_key, due.was_tried
+RETURNING e.business_key, e.attempt, e.undoes_key, due.was_tried, e.books_on, e.entity_code, e.amount, e.currency

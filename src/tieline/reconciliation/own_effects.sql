@@ -6,8 +6,10 @@ SELECT NULL AS source_connection, e.target_connection, v.entity_code, v.period_i
        e.currency, e.business_key::text AS thing, e.seconds - v.seconds AS seconds,
        coalesce(e.amount, 0) - coalesce(v.amount, 0) AS amount
 FROM (
-    SELECT e.*, (e.seconds, e.amount, e.currency, e.entity_code, e.period_id, e.project_id)
-                IS NOT DISTINCT FROM (v.seconds, v.amount, v.currency, v.entity_code, v.period_id, v.project_id) AS is_as_judged
+    SELECT e.*, (e.seconds, e.amount, e.currency, e.entity_code, e.project_id,
+                 CASE WHEN e.books_on IS NULL THEN e.period_id END)
+                IS NOT DISTINCT FROM (v.seconds, v.amount, v.currency, v.entity_code, v.project_id,
+                                      CASE WHEN e.books_on IS NULL THEN v.period_id END) AS is_as_judged
     FROM effect e JOIN verdict v USING (verdict_id)
     WHERE e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
 ) e
@@ -21,5 +23,5 @@ GROUP BY e.business_key, e.target_connection, v.entity_code, v.period_id, v.proj
 HAVING NOT bool_and(e.is_as_judged) OR NOT bool_or(coalesce(e.payload_hash = encode(sha256(
     key_part('person_code') || key_part(person.source_ref) || key_part('seconds') || key_part(e.seconds::text)
     || key_part('task_code') || key_part(task.source_ref)
-    || key_part('work_date') || key_part(to_char(v.work_date, 'YYYY-MM-DD'))), 'hex'),
+    || key_part('work_date') || key_part(to_char(coalesce(e.books_on, v.work_date), 'YYYY-MM-DD'))), 'hex'),
     person.source_ref IS NULL OR task.source_ref IS NULL))

@@ -25,4 +25,4 @@ WHERE (e.state = 'CONFIRMED') IS DISTINCT FROM (l.business_key IS NOT NULL)
                 l.target_code IS DISTINCT FROM e.target_code
                 OR (l.target_seconds <> e.seconds AND e.reason IS DISTINCT FROM 'posted.altered_by_target')
                 OR (l.person_id, l.contract_id, l.client_id, l.work_date, l.rate_amount)
-                   IS DISTINCT FROM (v.person_id, v.contract_id, v.client_id, v.work_date, v.rate_amount)))))
+                   IS DISTINCT FROM (v.person_id, v.contract_id, v.client_id, coalesce(e.books_on, v.work_date), v.rate_amount)))))

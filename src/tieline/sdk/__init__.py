@@ -21,6 +21,7 @@ from tieline.sdk.importing import (
     LoadsFiles,
 )
 from tieline.sdk.protocols import (
+    Accounts,
     CheckItem,
     CheckReport,
     Checks,
@@ -65,6 +66,7 @@ from tieline.sdk.protocols import (
 )
 
 __all__ = [
+    "Accounts",
     "Capabilities",
     "CheckItem",
     "CheckReport",

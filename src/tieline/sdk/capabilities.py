@@ -47,6 +47,7 @@ class NounWrite:
 
     ``shared_field`` names the field by which several of ours share one record of the target, such
     as a task's name in a tool that knows no keys: only one write of a value is open at a time.
+    ``undo_closed`` is how what stands in a closed period is taken back in an open one.
     """
 
     noun: str
@@ -55,6 +56,14 @@ class NounWrite:
     batch_lines_max: int
     quantum_seconds: int
     shared_field: str | None = None
+    undo_closed: Undo | None = None
+
+    @property
+    def undo_in_closed_period(self) -> Undo:
+        """Return how a line of a closed period is taken back: by what may carry another day, or not at all."""
+        if self.undo_closed is not None:
+            return self.undo_closed
+        return Undo.NONE if self.undo is Undo.VOID_BY_KEY else self.undo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,4 +181,5 @@ def _write(noun: str, table: Mapping[str, Any]) -> NounWrite:
         batch_lines_max=table.get("batch_lines_max", 1),
         quantum_seconds=table.get("quantum_seconds", 1),
         shared_field=table.get("shared_field"),
+        undo_closed=Undo(table["undo_closed"]) if "undo_closed" in table else None,
     )

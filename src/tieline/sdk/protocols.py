@@ -395,11 +395,28 @@ class ImportsLines(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """Name where an adjusting journal goes, in the words of the target."""
+
+    journal: str
+    debit: str
+    credit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CounterDocument:
-    """Take back one line by a document of its own, a credit or a journal, under its own key."""
+    """Take back one line by a document of its own, a credit or a journal, under its own key.
+
+    ``books_on`` is its day where the line's own is in a closed period. ``amount`` is what the line
+    was worth; a journal is only made where the firm has named its accounts.
+    """
 
     business_key: UUID
     undoes: StoredLine
+    books_on: date | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    accounts: Accounts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import approve_release, reject_release
 from tieline.runtime.database import Database
 from tieline.sdk.directory import Connectors
-from tieline.services import fallback, period_close
+from tieline.services import changes, fallback, period_close
 from tieline.services.installation import entity_codes
 from tieline.services.reference_files import LOAD, carry_out_load
 from tieline.services.replaying import REPLAY_SLICE, carry_out_replay
@@ -179,6 +179,8 @@ def approve_and_carry_out(
     )
     if proposal.kind == fallback.MAKE:
         things = fallback.carry_out_make(connection, proposal, now, connectors)
+    elif proposal.kind == changes.ADJUST:
+        things = changes.carry_out_adjust(connection, proposal, now, connectors)
     elif proposal.kind in _CARRIED_OUT:
         things = _CARRIED_OUT[proposal.kind](connection, proposal, now)
     else:
@@ -219,6 +221,7 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     LEAVE_OUT: _leave_out,
     period_close.CLOSE: period_close.carry_out_close,
     period_close.REOPEN: period_close.carry_out_reopen,
+    changes.CREDITED: changes.carry_out_credited,
     SAME_CLIENT: carry_out_same_client,
     LIFT_STOP: carry_out_lift,
     REPLAY_SLICE: carry_out_replay,

@@ -11,7 +11,7 @@ from tieline.runtime.database import Row
 from tieline.validation.context import context_steps
 
 # What leaves the population is only asked whether it may still be taken back.
-ASKED_WHEN_LEAVING = ("time.already_invoiced", "time.period_closed")
+ASKED_WHEN_LEAVING = ("time.already_invoiced", "time.period_closed", "time.change_not_agreed")
 _NEWEST = "v.is_newest"
 _NEWEST_THEN = (
     "v.version = (SELECT max(x.version) FROM time_entry_version x"

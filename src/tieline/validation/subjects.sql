@@ -15,11 +15,18 @@ WHERE k LIKE 'entry:%%' AND EXISTS (SELECT FROM time_entry t WHERE t.entry_id = 
 UNION
 SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
 -- Key by key through the index, and hour by hour: the cost is that of the neighbors, not of the table.
-CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version FROM verdict v
+CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version, v.contract_line_id, v.work_date FROM verdict v
                     WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
 CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
                     WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
 LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
 WHERE v.version <> t.newest_version OR s.stands IS NULL
+   -- What was posted under a rate that is another one by now has changed, though its source has not.
+   OR k.neighbor_key LIKE 'contract:%%' AND EXISTS (
+          SELECT FROM contract_line o
+          JOIN contract_line l ON (l.contract_id, l.task_name, l.labor_category) = (o.contract_id, o.task_name, o.labor_category)
+              AND l.superseded_at IS NULL AND daterange(l.starts_on, l.ends_on) @> v.work_date
+              AND (l.rate_amount, l.currency) IS DISTINCT FROM (o.rate_amount, o.currency)
+          WHERE o.contract_line_id = v.contract_line_id AND o.superseded_at IS NOT NULL)
 -- then
 ANALYZE judge_subject

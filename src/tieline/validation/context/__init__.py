@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from tieline.runtime.sql import load
 
-PARTS = ("links", "placed", "staff", "terms", "money", "neighbors", "billed", "caps", "targets")
+PARTS = (
+    "links",
+    "placed",
+    "staff",
+    "terms",
+    "money",
+    "neighbors",
+    "billed",
+    "caps",
+    "targets",
+    "changes",
+)
 _ANSWER = "answer"
 
 

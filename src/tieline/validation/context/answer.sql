@@ -25,6 +25,8 @@ context AS (
         c.period_id, c.period_state, sp.state AS standing_period_state, c.standing_period_id,
         c.standing_project_id, c.standing_entity_code, c.standing_count, c.is_posted_unchanged, c.standing_hash,
         c.is_standing_invoiced,
+        g.entry_id IS NOT NULL AS is_change_agreed, g.booking_period_state, g.reversal_period_state,
+        c.policy ->> 'change_in_open_period' AS policy_change_in_open_period,
         c.work_date, c.today_on, c.created_on, c.seconds, c.started_at, c.ended_at, c.narrative_length,
         m.day_seconds, m.day_count, m.duplicate_count, m.duplicate_rank,
         coalesce(v.overlap_count, 0) AS overlap_count,
@@ -50,6 +52,7 @@ context AS (
     LEFT JOIN overlap_fact v ON v.entry_id = c.entry_id
     LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id
     LEFT JOIN cap_queue q ON q.entry_id = c.entry_id
+    LEFT JOIN agreed g ON g.entry_id = c.entry_id
     LEFT JOIN period_fact sp ON sp.period_id = c.standing_period_id
     LEFT JOIN intercompany_agreement a ON a.home_entity_code = c.home_entity_code
         AND a.project_entity_code = c.entity_code AND daterange(a.starts_on, a.ends_on) @> c.on_date
