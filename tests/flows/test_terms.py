@@ -33,7 +33,7 @@ class Terms(World):
         with self.worker.transaction() as connection:
             loaded = load_file(connection, file=file, by="ann", reason="a test", now=now)
         if loaded.proposal_id is not None:
-            with open_web_transaction(self.worker, entities=("HR-DE",)) as connection:
+            with open_web_transaction(self.worker, entities=("HR-DE", "HR-UK")) as connection:
                 approve(connection, proposal_id=loaded.proposal_id, by="bob", now=now)
                 proposal = get_proposal(connection, proposal_id=loaded.proposal_id)
                 carry_out_load(connection, proposal, now)
@@ -197,3 +197,116 @@ class TestBilledTime:
         sent = world.say("SELECT sum(seconds) AS seconds FROM ledger_line")
         assert sent == [{"seconds": 1801 + 1 + 2250 + 899 + 1000 + 3000 + 60}]
         assert "Worked 0:30:01 h, billed in steps of 900 s, rounded up per entry" in world.why("up")
+
+
+class TestALimit:
+    def test_at_each_of_four_levels_holds_by_work_date_whatever_came_first(
+        self, world: Terms
+    ) -> None:
+        world.hold_back()
+        head = "kind,contract,client,task,amount,currency,seconds,starts_on"
+        for scope in ("C1,,Build", "C1,,", ",Client,Build", ",Client,"):
+            world.load("spending-limits", head, f"cap,{scope},450,EUR,,2026-01-01", is_whole=True)
+            # The latest comes first: the room goes to the earliest days all the same.
+            for day in (9, 8, 7, 6, 5):
+                world.book(f"{scope}-{day}", 3600, work_date=date(2026, 10, day))
+            held = {day: world.priced(f"{scope}-{day}")[2] for day in (5, 6, 7, 8, 9)}
+            reached = ["time.cap_reached"]
+            assert held == {5: [], 6: [], 7: [], 8: reached, 9: reached}, scope
+            world.load("spending-limits", head, f"cap,{scope},600,EUR,,2026-01-01", is_whole=True)
+            assert world.priced(f"{scope}-8")[2] == []
+            assert world.priced(f"{scope}-9")[2] == reached
+            self._forget(world)
+
+    def test_counts_what_is_posted_first_and_hours_and_other_contracts_of_the_client(
+        self, world: Terms
+    ) -> None:
+        head = "kind,contract,client,task,amount,currency,seconds,starts_on,ends_on"
+        world.load("spending-limits", head, "cap,,Client,,300,EUR,,2026-10-01,",
+                   "budget,C1,,,,,3600,2026-10-01,")  # fmt: skip
+        world.book("posted", 3600, work_date=date(2026, 10, 9))
+        world.book("early", 7200, work_date=date(2026, 10, 5))
+        assert world.priced("posted")[2] == []
+        assert world.priced("early")[2] == ["time.cap_reached"]
+        warned = world.say(
+            "SELECT t.source_ref FROM verdict_reason r JOIN time_entry t USING (verdict_id)"
+            " WHERE r.code = 'time.budget_hours_exceeded' AND r.severity = 'warn'"
+        )
+        assert warned == [{"source_ref": "early"}]
+        # An hour of a day on which the limit does not hold is not counted, and a foreign one holds.
+        world.load("spending-limits", head, "cap,,Client,,300,EUR,,2026-10-01,2026-10-05",
+                   "cap,C1,,,300,USD,,2026-10-05,", is_whole=True)  # fmt: skip
+        assert world.priced("early")[2] == ["time.limit_currency_differs"]
+
+    def _forget(self, world: Terms) -> None:
+        world.say(
+            "INSERT INTO exclusion SELECT entry_id, 'over', 'ann', 'bob', %s FROM time_entry"
+            " ON CONFLICT DO NOTHING",
+            world.clock.now(),
+        )
+
+
+class TestAPurchaseOrder:
+    def test_must_hold_on_the_day_cover_the_task_alone_and_have_something_left(
+        self, world: Terms
+    ) -> None:
+        world.hold_back()
+        head = "contract,order_number,task,amount,currency,starts_on,ends_on"
+        world.load("purchase-orders", head, "C1,PO-1,,300,EUR,2026-10-01,2026-10-07",
+                   "C1,PO-2,,300,EUR,2026-10-08,")  # fmt: skip
+        for day in (5, 6, 7, 8, 9):
+            world.book(str(day), 5400, work_date=date(2026, 10, day))
+        held = {day: world.priced(str(day))[2] for day in (5, 6, 7, 8, 9)}
+        assert held == {
+            5: [],
+            6: ["time.purchase_order_exhausted"],
+            7: ["time.purchase_order_not_valid"],
+            8: [],
+            9: ["time.purchase_order_exhausted"],
+        }
+        # One of the task beats one of the contract, and two of the contract are one too many.
+        world.load("purchase-orders", head, "C1,PO-3,Build,,EUR,2026-10-01,2026-10-09",
+                   "C1,PO-4,,,EUR,2026-10-09,")  # fmt: skip
+        assert [world.priced(str(day))[2] for day in (5, 6, 7, 8)] == [[]] * 4
+        # What the order of the task took is left in that of the contract.
+        assert world.priced("9")[2] == ["time.purchase_order_ambiguous"]
+
+
+class TestTermsBetweenCompanies:
+    def test_ask_for_a_price_in_the_home_currency_once_one_is_told(self, world: Terms) -> None:
+        world.hold_back()
+        now = world.clock.now()
+        with world.owner.transaction() as connection:
+            connection.execute(
+                "INSERT INTO legal_entity VALUES ('HR-UK', 'UK', 'GBP', 'Europe/London', 'tryton', %s)",
+                (now,),
+            )
+            connection.execute(
+                "INSERT INTO intercompany_agreement (home_entity_code, project_entity_code, starts_on,"
+                " recorded_at) VALUES ('HR-UK', 'HR-DE', '2026-01-01', %s)",
+                (now,),
+            )
+            connection.execute("UPDATE employment SET is_home = false")
+            connection.execute(
+                "INSERT INTO employment (person_id, entity_code, employee_code, is_home, cost_rate,"
+                " starts_on, recorded_at) VALUES (%s, 'HR-UK', 'U7', true, 60, '2026-01-01', %s)",
+                (world.scene.person_id, now),
+            )
+        world.book("1", 3600)
+        assert world.priced("1")[2] == []
+        head = "home_entity,project_entity,labor_category,currency,price_amount,starts_on"
+        world.load("transfer-prices", head, "HR-UK,HR-DE,Manager,GBP,70,2026-01-01")
+        assert world.priced("1")[2] == ["time.transfer_price_missing"]
+        world.load("transfer-prices", head, "HR-UK,HR-DE,,EUR,70,2026-01-01")
+        assert world.priced("1")[2] == ["time.transfer_currency_differs"]
+        world.load("transfer-prices", head, "HR-UK,HR-DE,Consultant,GBP,70,2026-01-01")
+        assert world.priced("1")[2] == []
+
+        world.load("tax-treatments", "entity,treatment,country,starts_on",
+                   "HR-DE,reverse,,2026-01-01")  # fmt: skip
+        world.load("revenue-accounts", "entity,practice,account_code,is_enabled,starts_on",
+                   "HR-DE,,4400,no,2026-01-01")  # fmt: skip
+        assert world.priced("1")[2] == [
+            "time.revenue_account_missing",
+            "time.tax_treatment_not_active",
+        ]

@@ -140,16 +140,31 @@ def understand(
                 values[column.column] = _value(column, row.cells.get(column.name, ""), known)
             except _Unclear as error:
                 faults.append(Mistake(line=row.line, column=column.name, sentence=str(error)))
-        starts_on, ends_on = values.get("starts_on"), values.get("ends_on")
-        if starts_on is not None and ends_on is not None and ends_on <= starts_on:
-            faults.append(
-                Mistake(line=row.line, column="ends_on", sentence="it ends before it starts")
-            )
+        faults += _row_faults(noun, row, values)
         if faults:
             mistakes += faults
         else:
             meant.append(Meant(line=row.line, values=values))
     return meant, mistakes
+
+
+def _row_faults(noun: Noun, row: Cells, values: Mapping[str, Any]) -> list[Mistake]:
+    """Return what is wrong between cells that each mean something."""
+    faults = []
+    starts_on, ends_on = values.get("starts_on"), values.get("ends_on")
+    if starts_on is not None and ends_on is not None and ends_on <= starts_on:
+        faults.append(("ends_on", "it ends before it starts"))
+    faults += [
+        ("", f"exactly one of {', '.join(names)} must be filled")
+        for names in noun.one_of
+        if sum(bool(row.cells.get(name)) for name in names) != 1
+    ]
+    faults += [
+        ("", f"{one} and {other} go together")
+        for one, other in noun.together
+        if bool(row.cells.get(one)) != bool(row.cells.get(other))
+    ]
+    return [Mistake(line=row.line, column=column, sentence=said) for column, said in faults]
 
 
 class _Unclear(ValueError):

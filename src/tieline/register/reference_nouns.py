@@ -58,7 +58,8 @@ class Noun:
     """One kind of reference data; ``key`` names the table's columns that say which thing it is.
 
     A row without an end holds until the next one of its key begins. What ``moves_money`` is loaded
-    by two people.
+    by two people. Of each group in ``one_of`` a row fills exactly one column; of each pair in
+    ``together`` both or none.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Noun:
     key: tuple[str, ...]
     columns: tuple[FileColumn, ...]
     moves_money: bool
+    one_of: tuple[tuple[str, ...], ...] = ()
+    together: tuple[tuple[str, str], ...] = ()
 
     def values(self) -> tuple[str, ...]:
         """Return the table's columns that are not of the key."""
@@ -232,6 +235,140 @@ BILLING_TERMS = Noun(
     moves_money=True,
 )
 
+_TASK = FileColumn(
+    name="task", kind=Kind.TEXT, says="Of which task; empty: every task.", stored_as="task_name",
+    empty=Empty.EVERY,
+)  # fmt: skip
+SPENDING_LIMITS = Noun(
+    name="spending-limits",
+    says="What may be spent on a task of a contract, a contract, a task of a client, or a client.",
+    table="spending_limit",
+    own_id="limit_id",
+    key=("kind", "contract_id", "client_id", "task_name", "code"),
+    columns=(
+        FileColumn(
+            name="kind",
+            kind=Kind.TEXT,
+            says="cap or funding, which hold what goes over; budget or retainer, which warn.",
+            words=("cap", "funding", "budget", "retainer"),
+        ),
+        FileColumn(
+            name="contract",
+            kind=Kind.CONTRACT,
+            says="The contract's code.",
+            stored_as="contract_id",
+            empty=Empty.UNKNOWN,
+        ),
+        FileColumn(
+            name="client",
+            kind=Kind.CLIENT,
+            says="Name or tax number, for all of its contracts.",
+            stored_as="client_id",
+            empty=Empty.UNKNOWN,
+        ),
+        _TASK,
+        FileColumn(
+            name="code", kind=Kind.TEXT, says="Tells limits of one thing apart.", empty=Empty.EVERY
+        ),
+        FileColumn(
+            name="amount", kind=Kind.NUMBER, says="In money.", empty=Empty.UNKNOWN, minimum=0
+        ),
+        FileColumn(name="currency", kind=Kind.CURRENCY, says="Of the amount.", empty=Empty.UNKNOWN),
+        FileColumn(
+            name="seconds", kind=Kind.WHOLE, says="In time.", empty=Empty.UNKNOWN, minimum=0
+        ),
+    ),
+    moves_money=True,
+    one_of=(("contract", "client"), ("amount", "seconds")),
+    together=(("amount", "currency"),),
+)
+PURCHASE_ORDERS = Noun(
+    name="purchase-orders",
+    says="A client's orders for a contract, in sequence or side by side for different tasks.",
+    table="purchase_order",
+    own_id="purchase_order_id",
+    key=("contract_id", "order_number", "task_name"),
+    columns=(
+        FileColumn(
+            name="contract",
+            kind=Kind.CONTRACT,
+            says="The contract's code.",
+            stored_as="contract_id",
+        ),
+        FileColumn(name="order_number", kind=Kind.TEXT, says="As the client writes it."),
+        _TASK,
+        FileColumn(
+            name="amount",
+            kind=Kind.NUMBER,
+            says="What it is worth; empty: no end is told.",
+            empty=Empty.UNKNOWN,
+            minimum=0,
+        ),
+        FileColumn(name="currency", kind=Kind.CURRENCY, says="Of the amount."),
+    ),
+    moves_money=True,
+)
+TRANSFER_PRICES = Noun(
+    name="transfer-prices",
+    says="What one company of the firm asks of another for an hour of its people.",
+    table="transfer_price",
+    own_id="transfer_price_id",
+    key=("home_entity_code", "project_entity_code", "labor_category"),
+    columns=(
+        FileColumn(
+            name="home_entity",
+            kind=Kind.ENTITY,
+            says="Whose people.",
+            stored_as="home_entity_code",
+        ),
+        FileColumn(
+            name="project_entity",
+            kind=Kind.ENTITY,
+            says="For whose project.",
+            stored_as="project_entity_code",
+        ),
+        _RATE[0],
+        _RATE[1],
+        FileColumn(name="price_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0),
+    ),
+    moves_money=True,
+)
+TAX_TREATMENTS = Noun(
+    name="tax-treatments",
+    says="Which tax treatments a legal entity may use, and for clients of which country.",
+    table="tax_treatment",
+    own_id="tax_treatment_id",
+    key=("entity_code", "treatment", "country_code"),
+    columns=(
+        FileColumn(name="entity", kind=Kind.ENTITY, says="Who uses it.", stored_as="entity_code"),
+        FileColumn(name="treatment", kind=Kind.TEXT, says="As the contract calls it."),
+        FileColumn(
+            name="country",
+            kind=Kind.TEXT,
+            says="Of the client, such as DE; empty: every country.",
+            stored_as="country_code",
+            empty=Empty.EVERY,
+        ),
+    ),
+    moves_money=True,
+)
+REVENUE_ACCOUNTS = Noun(
+    name="revenue-accounts",
+    says="Where a legal entity books revenue, by practice.",
+    table="revenue_account",
+    own_id="revenue_account_id",
+    key=("entity_code", "practice"),
+    columns=(
+        FileColumn(name="entity", kind=Kind.ENTITY, says="Whose books.", stored_as="entity_code"),
+        FileColumn(
+            name="practice", kind=Kind.TEXT, says="As the contract calls it.", empty=Empty.EVERY
+        ),
+        FileColumn(name="account_code", kind=Kind.TEXT, says="The account."),
+        FileColumn(name="is_enabled", kind=Kind.YES_NO, says="Whether it may be booked on."),
+    ),
+    moves_money=True,
+)
+
 NOUNS: Mapping[str, Noun] = {
     noun.name: noun
     for noun in (
@@ -242,5 +379,10 @@ NOUNS: Mapping[str, Noun] = {
         LIST_RATES,
         RATE_BOUNDS,
         BILLING_TERMS,
+        SPENDING_LIMITS,
+        PURCHASE_ORDERS,
+        TRANSFER_PRICES,
+        TAX_TREATMENTS,
+        REVENUE_ACCOUNTS,
     )
 }

@@ -18,7 +18,7 @@ WITH changed AS (
     UNION
     SELECT k FROM changed c JOIN verdict v ON v.verdict_id = c.verdict_id
     CROSS JOIN LATERAL unnest(v.neighbor_keys) k
-    WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%'
+    WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%' OR k LIKE 'client-cap:%%'
     UNION
     SELECT 'cap:' || p.contract_id FROM changed c
     JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
@@ -26,6 +26,16 @@ WITH changed AS (
     JOIN project p ON p.project_id = x.our_id
     JOIN contract_version k ON k.contract_id = p.contract_id AND k.superseded_at IS NULL
     WHERE k.cap_amount IS NOT NULL
+       OR EXISTS (SELECT FROM spending_limit l WHERE l.contract_id = p.contract_id AND l.superseded_at IS NULL)
+       OR EXISTS (SELECT FROM purchase_order o WHERE o.contract_id = p.contract_id AND o.superseded_at IS NULL)
+    UNION
+    SELECT 'client-cap:' || coalesce(n.redirect_to, n.client_id) FROM changed c
+    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
+        AND x.source_ref = c.project_ref AND x.superseded_at IS NULL
+    JOIN project p ON p.project_id = x.our_id
+    JOIN contract k ON k.contract_id = p.contract_id
+    JOIN client n ON n.client_id = k.client_id
+    JOIN spending_limit l ON l.client_id = coalesce(n.redirect_to, n.client_id) AND l.superseded_at IS NULL
 )
 INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at, batch_id)
 SELECT neighbor_key, 'entry.changed', %(correlation_id)s, %(now)s, %(batch_id)s

@@ -29,4 +29,30 @@ WHERE v.version <> t.newest_version OR s.stands IS NULL
               AND (l.rate_amount, l.currency) IS DISTINCT FROM (o.rate_amount, o.currency)
           WHERE o.contract_line_id = v.contract_line_id AND o.superseded_at IS NOT NULL)
 -- then
+-- Whoever shares a scarce amount with one of them is judged with it, whatever asked for the look: what is left for
+-- one hour depends on every hour before it. Nothing is looked up where nothing is scarce.
+INSERT INTO judge_subject
+WITH limited AS (
+    SELECT contract_id FROM contract_version WHERE cap_amount IS NOT NULL
+    UNION SELECT contract_id FROM spending_limit WHERE contract_id IS NOT NULL
+    UNION SELECT contract_id FROM purchase_order
+), shared AS (
+    SELECT DISTINCT 'cap:' || v.contract_id AS neighbor_key
+    FROM judge_subject s JOIN time_entry t ON t.entry_id = s.entry_id JOIN verdict v ON v.verdict_id = t.verdict_id
+    WHERE EXISTS (SELECT FROM limited) AND v.contract_id IN (SELECT contract_id FROM limited)
+    UNION
+    SELECT DISTINCT 'client-cap:' || v.client_id
+    FROM judge_subject s JOIN time_entry t ON t.entry_id = s.entry_id JOIN verdict v ON v.verdict_id = t.verdict_id
+    WHERE EXISTS (SELECT FROM spending_limit WHERE client_id IS NOT NULL)
+      AND v.client_id IN (SELECT client_id FROM spending_limit WHERE client_id IS NOT NULL)
+)
+SELECT DISTINCT t.entry_id FROM shared k
+CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version FROM verdict v
+                    WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
+CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
+                    WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
+LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
+WHERE v.version <> t.newest_version OR s.stands IS NULL
+ON CONFLICT DO NOTHING
+-- then
 ANALYZE judge_subject

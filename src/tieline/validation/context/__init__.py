@@ -18,6 +18,7 @@ PARTS = (
     "neighbors",
     "billed",
     "caps",
+    "limits",
     "targets",
     "changes",
 )

@@ -8,7 +8,9 @@ context AS (
         c.task_ref, c.task_id, c.task_name, c.task_count, c.linked_task_count,
         c.task_project_id <> c.project_id AS is_task_elsewhere, c.is_leaf, c.task_starts_on, c.task_ends_on,
         c.contract_id, c.contract_is_active, c.contract_starts_on, c.contract_ends_on, c.billing_method,
-        c.contract_currency, c.purchase_order, c.is_purchase_order_required, c.allows_unassigned_time,
+        c.contract_currency,
+        CASE WHEN po.order_count IS NULL THEN c.purchase_order ELSE po.order_number END AS purchase_order,
+        po.order_count AS purchase_order_count, ll.purchase_order_left_amount, c.is_purchase_order_required, c.allows_unassigned_time,
         c.client_id, c.client_is_active, c.entity_code, c.erp_connection_key,
         coalesce(ee.link_count, 0) AS erp_employee_count, coalesce(et.link_count, 0) AS erp_task_count,
         c.home_entity_code, c.home_count, c.employment_count, c.has_employee_record, c.cost_rate,
@@ -22,6 +24,12 @@ context AS (
         c.cap_amount,
         CASE WHEN c.cap_amount IS NOT NULL THEN coalesce(cs.amount, 0) - coalesce(c.standing_amount, 0)
              + coalesce(q.before_amount, 0) END AS cap_used_amount,
+        ll.cap_left_amount, ll.cap_left_seconds, ll.funding_left_amount, ll.funding_left_seconds,
+        ll.budget_left_amount, ll.budget_left_seconds, ll.retainer_left_amount, ll.retainer_left_seconds,
+        ll.limit_foreign_count, ar.assigned_rate_amount, tt.treatment_count, ac.has_revenue_account,
+        tp.home_entity_code IS NOT NULL AS has_transfer_prices, tr.transfer_price_id,
+        tr.price_amount AS transfer_price_amount, tr.currency AS transfer_currency,
+        he.currency AS home_currency, pe.currency AS entity_currency, hp.state AS home_period_state,
         c.period_id, c.period_state, sp.state AS standing_period_state, c.standing_period_id,
         c.standing_project_id, c.standing_entity_code, c.standing_count, c.is_posted_unchanged, c.standing_hash,
         c.is_standing_invoiced,
@@ -44,7 +52,8 @@ context AS (
             'person:' || c.connection_key || ':' || c.person_ref,
             'project:' || c.connection_key || ':' || c.project_ref,
             'contract:' || c.contract_id,
-            CASE WHEN c.cap_amount IS NOT NULL THEN 'cap:' || c.contract_id END
+            CASE WHEN c.cap_amount IS NOT NULL OR lk.is_of_contract THEN 'cap:' || c.contract_id END,
+            CASE WHEN lk.is_of_client THEN 'client-cap:' || c.client_id END
         ], NULL) AS neighbor_keys
     FROM counted c
     LEFT JOIN member_fact m ON m.entry_id = c.entry_id
@@ -53,6 +62,24 @@ context AS (
     LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id
     LEFT JOIN cap_queue q ON q.entry_id = c.entry_id
     LEFT JOIN agreed g ON g.entry_id = c.entry_id
+    LEFT JOIN limit_left ll ON ll.entry_id = c.entry_id
+    LEFT JOIN limit_key lk ON lk.contract_id = c.contract_id
+    LEFT JOIN order_fact po ON po.contract_id = c.contract_id AND po.task_name = coalesce(c.task_name, '')
+        AND po.on_date = c.on_date
+    LEFT JOIN assigned_rate ar ON ar.contract_id = c.contract_id AND ar.task_name = coalesce(c.task_name, '')
+        AND ar.assigned_category = c.assigned_category AND ar.on_date = c.on_date
+        AND c.entry_labor_category <> c.assigned_category
+    LEFT JOIN treatment_fact tt ON tt.entity_code = c.entity_code AND tt.client_id = c.client_id
+        AND tt.tax_treatment IS NOT DISTINCT FROM c.tax_treatment AND tt.on_date = c.on_date
+    LEFT JOIN account_fact ac ON ac.entity_code = c.entity_code AND ac.practice = coalesce(c.practice, '')
+        AND ac.on_date = c.on_date
+    LEFT JOIN (SELECT DISTINCT home_entity_code FROM transfer_price WHERE recorded_at <= %(known_at)s) tp
+        ON tp.home_entity_code = c.home_entity_code
+    LEFT JOIN transfer_fact tr ON tr.home_entity_code = c.home_entity_code AND tr.entity_code = c.entity_code
+        AND tr.labor_category = coalesce(c.labor_category, '') AND tr.on_date = c.on_date
+    LEFT JOIN legal_entity he ON he.entity_code = c.home_entity_code
+    LEFT JOIN legal_entity pe ON pe.entity_code = c.entity_code
+    LEFT JOIN home_period hp ON hp.home_entity_code = c.home_entity_code AND hp.work_date = c.work_date
     LEFT JOIN period_fact sp ON sp.period_id = c.standing_period_id
     LEFT JOIN intercompany_agreement a ON a.home_entity_code = c.home_entity_code
         AND a.project_entity_code = c.entity_code AND daterange(a.starts_on, a.ends_on) @> c.on_date

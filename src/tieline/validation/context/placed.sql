@@ -4,7 +4,8 @@ project_fact AS (
            v.ends_on AS project_ends_on, v.recorded_at AS project_recorded_at,
            coalesce(l.redirect_to, l.client_id) AS client_id, lv.is_active AS client_is_active,
            kv.billing_method, kv.currency AS contract_currency, kv.cap_amount, kv.purchase_order,
-           kv.is_purchase_order_required, kv.practice, kv.rate_card, kv.allows_unassigned_time, kv.is_active AS contract_is_active,
+           kv.is_purchase_order_required, kv.practice, kv.rate_card, kv.tax_treatment,
+           lv.country_code AS client_country_code, kv.allows_unassigned_time, kv.is_active AS contract_is_active,
            kv.starts_on AS contract_starts_on, kv.ends_on AS contract_ends_on
     FROM project p
     JOIN contract k ON k.contract_id = p.contract_id
@@ -36,7 +37,7 @@ project_fact AS (
            f.contract_id, f.entity_code, f.entity_zone, f.erp_connection_key, f.project_status, f.accepts_time,
            f.project_starts_on, f.project_ends_on, f.project_recorded_at, f.client_id, f.client_is_active,
            f.billing_method, f.contract_currency, f.cap_amount, f.purchase_order,
-           f.is_purchase_order_required, f.practice, f.rate_card, f.allows_unassigned_time, f.contract_is_active,
+           f.is_purchase_order_required, f.practice, f.rate_card, f.tax_treatment, f.client_country_code, f.allows_unassigned_time, f.contract_is_active,
            f.contract_starts_on, f.contract_ends_on,
            tf.task_id AS any_task_id, tf.task_project_id,
            CASE WHEN tf.task_project_id = jl.project_id THEN tf.task_id END AS task_id,

@@ -34,7 +34,7 @@ employment_fact AS (
     SELECT p.*, coalesce(m.employment_count, 0) AS employment_count, coalesce(m.home_count, 0) AS home_count,
            m.home_entity_code, m.cost_rate, coalesce(m.has_employee_record, false) AS has_employee_record,
            coalesce(a.assignment_count, 0) AS assignment_count, coalesce(a.covering_count, 0) AS covering_count,
-           coalesce(p.entry_labor_category, a.labor_category) AS labor_category,
+           coalesce(p.entry_labor_category, a.labor_category) AS labor_category, a.labor_category AS assigned_category,
            coalesce(y.leave_count, 0) AS leave_count
     FROM placed p
     LEFT JOIN employment_fact m ON m.person_id = p.person_id AND m.entity_code = coalesce(p.entity_code, '')
