@@ -18,7 +18,7 @@ from tieline.runtime.migrate import Dsns
 from tieline.runtime.work import AtOnce
 from tieline.services.explain import explain
 from tieline.services.links import read_links
-from tieline.services.reference_files import carry_out_load, load_file, read_file
+from tieline.services.reference_files import carry_out_load, effect_of_file, load_file, read_file
 
 
 class Terms(World):
@@ -38,6 +38,22 @@ class Terms(World):
                 proposal = get_proposal(connection, proposal_id=loaded.proposal_id)
                 carry_out_load(connection, proposal, now)
         self.flow.judge_waiting(AtOnce(), "all")
+
+    def effect(self, noun: str, *lines: str) -> list[tuple[Any, ...]]:
+        """Return what loading a file would do, and that trying it left nothing behind."""
+        file = read_file(noun=noun, name="x.csv", body="\n".join(lines).encode(), is_whole=False)
+        with self.worker.transaction() as connection:
+            found = effect_of_file(connection, file=file, now=self.clock.now())
+            left = connection.execute(
+                "SELECT count(*) AS marks FROM rejudge"
+                " UNION ALL SELECT count(*) FROM reference_load WHERE loaded_by = 'trial'"
+            ).fetchall()
+        assert [row["marks"] for row in left] == [0, 0]
+        return [
+            (each.place, each.hours, each.before_amount, each.after_amount, each.newly_held,
+             each.repriced, each.other_order)
+            for each in found
+        ]  # fmt: skip
 
     def hold_back(self) -> None:
         """Let nothing be posted: the ERP is only watched."""
@@ -197,6 +213,32 @@ class TestBilledTime:
         sent = world.say("SELECT sum(seconds) AS seconds FROM ledger_line")
         assert sent == [{"seconds": 1801 + 1 + 2250 + 899 + 1000 + 3000 + 60}]
         assert "Worked 0:30:01 h, billed in steps of 900 s, rounded up per entry" in world.why("up")
+
+
+class TestAChangeOfTerms:
+    def test_shows_what_it_does_to_unposted_and_posted_hours_before_anybody_agrees(
+        self, world: Terms
+    ) -> None:
+        world.book("posted", 3600)
+        world.hold_back()
+        world.book("waiting", 7200, work_date=date(2026, 10, 20))
+        head = "project,person,currency,rate_amount,starts_on"
+        assert world.effect("person-rates", head, "P1,77,EUR,180,2026-01-01") == [
+            ("posted", 1, Decimal("150.00"), Decimal("180.00"), 0, 1, 0),
+            ("unposted", 1, Decimal("300.00"), Decimal("360.00"), 0, 1, 0),
+        ]
+        assert world.effect("person-rates", head, "P1,77,EUR,180,2026-11-01") == []
+        # A client's new order from the middle of the month, with too little on it.
+        order = "contract,order_number,amount,currency,starts_on,ends_on"
+        assert world.effect(
+            "purchase-orders",
+            order,
+            "C1,A,1000,EUR,2026-10-01,2026-10-16",
+            "C1,B,100,EUR,2026-10-16,",
+        ) == [
+            ("posted", 1, Decimal("150.00"), Decimal("150.00"), 0, 0, 1),
+            ("unposted", 1, Decimal("300.00"), Decimal("300.00"), 1, 0, 1),
+        ]
 
 
 class TestALimit:

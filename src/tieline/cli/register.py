@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from uuid import UUID
 
 import click
 
-from tieline.cli.showing import plain, show_facts, show_json, show_table, tell
+from tieline.cli.showing import hours, plain, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
     GOAL_MISSED,
     Tools,
@@ -24,6 +24,7 @@ from tieline.kernel.errors import UserMistake
 if TYPE_CHECKING:
     from tieline.services.reference_files import File, Preview
     from tieline.services.register_lists import LinkState, Standing, ToldBy
+    from tieline.validation import Effect
 
 CONTROLLER = "controller"
 _SHOWN_MAX = 500
@@ -181,6 +182,12 @@ def nouns(tools: Tools, name: str | None, as_json: bool) -> int:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--whole", "is_whole", is_flag=True, help="What the file does not name is ended.")
 @click.option(
+    "--effect",
+    "is_tried",
+    is_flag=True,
+    help="Also what it would do to hours and money, unposted, posted, drafted and invoiced.",
+)
+@click.option(
     "--apply", "is_applied", is_flag=True, help="Load it, or propose it where money moves."
 )
 @click.option("--by", "login", metavar="LOGIN", help="Who loads it; needed with --apply.")
@@ -192,6 +199,7 @@ def load(
     noun: str,
     file: Path,
     is_whole: bool,
+    is_tried: bool,
     is_applied: bool,
     login: str | None,
     reason: str | None,
@@ -201,19 +209,25 @@ def load(
 
     Exit 1 when a line cannot be loaded. What moves money waits for a second person then.
     """
-    from tieline.services.reference_files import preview_file, read_file
+    from tieline.services.reference_files import effect_of_file, preview_file, read_file
 
     read = read_file(noun=noun, name=file.name, body=_bytes(file), is_whole=is_whole)
     if is_applied:
         if login is None or reason is None:
             raise UserMistake("--apply needs --by LOGIN and --reason TEXT")
         return _load(tools, read, login, reason, as_json=as_json)
-    with tools.system().database.transaction() as connection:
+    system = tools.system()
+    effects: tuple[Effect, ...] = ()
+    with system.database.transaction() as connection:
         preview = preview_file(connection, file=read)
+        if is_tried and not preview.mistakes:
+            effects = effect_of_file(connection, file=read, now=system.clock.now())
     if as_json:
-        show_json(plain(preview))
+        show_json({**plain(preview), "effect": effects})
     else:
         _show_preview(preview)
+        if is_tried:
+            _show_effect(effects)
     return GOAL_MISSED if preview.mistakes else 0
 
 
@@ -255,6 +269,26 @@ def _show_preview(preview: Preview) -> None:
     )
     if preview.takes_two:
         tell("it moves money: with --apply it waits for a second person")
+
+
+def _show_effect(effects: Sequence[Effect]) -> None:
+    show_table(
+        title="What it would do",
+        columns=("Contract", "Place", "Hours", "Before", "After", "Held", "Free", "Other order"),
+        rows=[
+            (
+                each.contract_code,
+                each.place,
+                hours(each.seconds),
+                f"{each.before_amount} {each.currency or ''}",
+                f"{each.after_amount} {each.currency or ''}",
+                str(each.newly_held),
+                str(each.newly_free),
+                str(each.other_order),
+            )
+            for each in effects
+        ],
+    )
 
 
 def _told(values: Mapping[str, str]) -> str:

@@ -7,8 +7,9 @@ one saw: where the table moved meanwhile, it is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from tieline.register import (
     value_in_words,
     write_plan,
 )
+from tieline.validation import Effect, try_change
 
 LOAD = "register.load"
 PROPOSED_ROWS_MAX = 20_000
@@ -117,6 +119,16 @@ def preview_file(connection: Connection[Row], *, file: File) -> Preview:
     )
 
 
+def effect_of_file(connection: Connection[Row], *, file: File, now: datetime) -> tuple[Effect, ...]:
+    """Return what loading would do to hours and money, by contract and place; it changes nothing.
+
+    :raises UserMistake: a line cannot be loaded, or it concerns too many hours.
+    """
+    plan = _plan(connection, file)
+    _refuse_mistakes(plan)
+    return _effect(connection, file, plan, now)
+
+
 def load_file(
     connection: Connection[Row],
     *,
@@ -154,6 +166,7 @@ def load_file(
             "is_whole": file.is_whole,
             "rows": [[row.line, dict(row.cells)] for row in file.rows],
             "content": plan.digest(),
+            "effect": [_told(each) for each in _effect(connection, file, plan, now)],
         },
         by=by,
         reason=reason,
@@ -205,6 +218,22 @@ def _plan(connection: Connection[Row], file: File) -> Plan:
     plan = plan_rows(connection, noun=file.noun, rows=meant, is_whole=file.is_whole)
     found = sorted((*mistakes, *plan.mistakes), key=lambda each: (each.line, each.column))
     return Plan(noun=plan.noun, changes=plan.changes, same=plan.same, mistakes=tuple(found))
+
+
+def _effect(
+    connection: Connection[Row], file: File, plan: Plan, now: datetime
+) -> tuple[Effect, ...]:
+    def change() -> None:
+        _write(connection, file, plan, by="trial", approved_by=None, reason="trial", now=now)
+
+    return try_change(connection, change=change, now=now)
+
+
+def _told(effect: Effect) -> dict[str, str | int | None]:
+    return {
+        name: str(value) if isinstance(value, Decimal) else value
+        for name, value in asdict(effect).items()
+    }
 
 
 def _refuse_what_is_not_seen(connection: Connection[Row]) -> None:

@@ -8,9 +8,11 @@ from tieline.validation.books import builtin_rules, builtin_values
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
 from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
+from tieline.validation.trial import Effect, try_change
 
 __all__ = [
     "Candidate",
+    "Effect",
     "Judged",
     "PreviewVerdict",
     "builtin_rules",
@@ -21,4 +23,5 @@ __all__ = [
     "mark_rejudge",
     "next_marked",
     "preview",
+    "try_change",
 ]
