@@ -166,6 +166,7 @@ class TestExplaining:
         assert [step.what for step in way.steps] == [
             "received",
             "judged",
+            "priced",
             "written",
             "booked",
             "invoiced",

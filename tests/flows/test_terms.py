@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from tests.flows.test_readiness import Scene
 from tests.flows.test_time_validation import World
+from tests.rooms.casework.hand_made_firm import NOW as READY_NOW
+from tests.rooms.casework.hand_made_firm import Firm
 from tests.support.scene import DAY
 
 from tieline.app import InstalledSystems
@@ -17,8 +21,10 @@ from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.runtime.work import AtOnce
 from tieline.services.explain import explain
+from tieline.services.invoice_readiness import Drafted, NotDrafted
 from tieline.services.links import read_links
 from tieline.services.reference_files import carry_out_load, effect_of_file, load_file, read_file
+from tieline.services.terms_lists import list_legs, list_orders
 
 
 class Terms(World):
@@ -313,6 +319,68 @@ class TestAPurchaseOrder:
         # What the order of the task took is left in that of the contract.
         assert world.priced("9")[2] == ["time.purchase_order_ambiguous"]
 
+    def test_that_follows_another_in_mid_month_splits_the_draft(
+        self, worker_database: Database
+    ) -> None:
+        scene = self._two_orders(worker_database, "C-P1,A,,500,EUR,2026-10-01,2026-10-16")
+
+        outcome = scene.draft()
+
+        assert isinstance(outcome, Drafted)
+        assert outcome.mismatch_amount == 0
+        with worker_database.transaction() as connection:
+            made = connection.execute(
+                "SELECT order_number, untaxed_amount, count(b.business_key) AS lines FROM invoice_record i"
+                " JOIN invoice_ledger_line b USING (invoice_id) GROUP BY 1, 2 ORDER BY 1"
+            ).fetchall()
+            first, second = list_orders(connection, contract_code="C-P1")
+        assert [tuple(row.values()) for row in made] == [
+            ("A", Decimal("300.00"), 2),
+            ("B", Decimal("300.00"), 2),
+        ]
+        assert (first.drafted_amount, first.left_amount) == (Decimal(300), Decimal(200))
+        assert (second.drafted_amount, second.left_amount) == (Decimal(300), Decimal(-100))
+        again = scene.draft()
+        assert isinstance(again, Drafted)
+        assert not again.is_new
+
+    def test_beside_another_is_not_mixed_into_one_draft(self, worker_database: Database) -> None:
+        scene = self._two_orders(worker_database, "C-P1,A,Support,500,EUR,2026-10-16,")
+
+        outcome = scene.draft()
+
+        assert isinstance(outcome, NotDrafted)
+        assert outcome.reason == "invoice.orders_side_by_side"
+
+    def _two_orders(self, database: Database, first: str) -> Scene:
+        scene = Scene(database)
+
+        def build(firm: Firm) -> None:
+            for ref, day in (("e1", 7), ("e2", 15), ("e3", 31)):
+                firm.hour(ref, project=firm.last, work_date=date(2026, 10, day))
+            support = uuid4()
+            firm.connection.execute(
+                "INSERT INTO task (task_id, project_id, task_name, is_billable, starts_on, recorded_at)"
+                " SELECT %s, project_id, 'Support', true, starts_on, recorded_at FROM task",
+                (support,),
+            )
+            other = {**firm.last, "task_id": support}
+            firm.hour("e4", project=other, work_date=date(2026, 10, 30))
+
+        scene.arrange(build)
+        head = "contract,order_number,task,amount,currency,starts_on,ends_on"
+        body = "\n".join((head, first, "C-P1,B,,200,EUR,2026-10-16,")).encode()
+        with open_web_transaction(database, entities=("DE", "UK")) as connection:
+            file = read_file(noun="purchase-orders", name="x.csv", body=body, is_whole=False)
+            loaded = load_file(connection, file=file, by="ann", reason="a test", now=READY_NOW)
+            assert loaded.proposal_id is not None
+            approve(connection, proposal_id=loaded.proposal_id, by="bob", now=READY_NOW)
+            proposal = get_proposal(connection, proposal_id=loaded.proposal_id)
+            carry_out_load(connection, proposal, READY_NOW)
+        scene.compute()
+        scene.release("the rest comes later")
+        return scene
+
 
 class TestTermsBetweenCompanies:
     def test_ask_for_a_price_in_the_home_currency_once_one_is_told(self, world: Terms) -> None:
@@ -344,11 +412,23 @@ class TestTermsBetweenCompanies:
         world.load("transfer-prices", head, "HR-UK,HR-DE,Consultant,GBP,70,2026-01-01")
         assert world.priced("1")[2] == []
 
+        # The leg of what is posted is expected by the price of the day; the home company has no period.
+        world.say("UPDATE connection SET mode = 'act' WHERE connection_key = 'tryton'")
+        world.book("2", 5400)
+        with world.worker.transaction() as connection:
+            (leg,) = list_legs(connection, period_code="2026-10")
+        assert (leg.part, leg.seconds, leg.amount, leg.currency, leg.unpriced) == (
+            "leg:HR-UK", 9000, Decimal("175.00"), "GBP", 0,
+        )  # fmt: skip
+        assert (leg.home_period_state, leg.project_period_state) == (None, "open")
+
+        world.hold_back()
+        world.book("3", 60)
         world.load("tax-treatments", "entity,treatment,country,starts_on",
                    "HR-DE,reverse,,2026-01-01")  # fmt: skip
         world.load("revenue-accounts", "entity,practice,account_code,is_enabled,starts_on",
                    "HR-DE,,4400,no,2026-01-01")  # fmt: skip
-        assert world.priced("1")[2] == [
+        assert world.priced("3")[2] == [
             "time.revenue_account_missing",
             "time.tax_treatment_not_active",
         ]

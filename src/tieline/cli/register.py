@@ -231,6 +231,89 @@ def load(
     return GOAL_MISSED if preview.mistakes else 0
 
 
+@register.command("orders")
+@click.argument("contract", required=False)
+@json_option
+@pass_tools
+def orders(tools: Tools, contract: str | None, as_json: bool) -> int:
+    """Clients' purchase orders, of one CONTRACT or all, and what stands on each by place."""
+    from tieline.services.terms_lists import list_orders
+
+    with tools.system().database.transaction() as connection:
+        found = list_orders(connection, contract_code=contract)
+    if as_json:
+        show_json({"orders": [{**plain(each), "left_amount": each.left_amount} for each in found]})
+        return 0
+    show_table(
+        title="Purchase orders",
+        columns=(
+            "Contract",
+            "Order",
+            "From",
+            "Until",
+            "Tasks",
+            "Worth",
+            "Not posted",
+            "Posted",
+            "Drafted",
+            "Invoiced",
+            "Left",
+        ),
+        rows=[
+            (
+                each.contract_code,
+                each.order_number,
+                each.starts_on.isoformat(),
+                "" if each.ends_on is None else each.ends_on.isoformat(),
+                each.tasks or "",
+                "" if each.amount is None else f"{each.amount} {each.currency}",
+                str(each.unposted_amount),
+                str(each.posted_amount),
+                str(each.drafted_amount),
+                str(each.invoiced_amount),
+                "" if each.left_amount is None else str(each.left_amount),
+            )
+            for each in found
+        ],
+    )
+    return 0
+
+
+@register.command("legs")
+@click.option("--period", help="Only this period of either company, such as 2026-10.")
+@json_option
+@pass_tools
+def legs(tools: Tools, period: str | None, as_json: bool) -> int:
+    """What one company owes another for its people, and the state of each one's period.
+
+    It is expected by transfer price: no second leg is written.
+    """
+    from tieline.services.terms_lists import list_legs
+
+    with tools.system().database.transaction() as connection:
+        found = list_legs(connection, period_code=period)
+    if as_json:
+        show_json({"legs": found})
+        return 0
+    show_table(
+        title="Between companies",
+        columns=("Home", "Period", "Project", "Period", "Hours", "Amount", "Without a price"),
+        rows=[
+            (
+                each.home_entity_code,
+                f"{each.home_period_code or ''} {each.home_period_state or 'none'}",
+                each.project_entity_code,
+                f"{each.project_period_code} {each.project_period_state}",
+                hours(each.seconds),
+                "" if each.amount is None else f"{each.amount} {each.currency}",
+                str(each.unpriced),
+            )
+            for each in found
+        ],
+    )
+    return 0
+
+
 def _bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()

@@ -93,6 +93,7 @@ class _Bill:
     billing_method: str
     currency: str
     up_to_on: date
+    is_cut: bool
     deadline_at: datetime
     target: str
     project_id: UUID | None
@@ -193,6 +194,14 @@ class _Drafting:
                     reason="readiness.writes_unconfirmed",
                     message="the ERP is still being asked about hours of the contract",
                     due_in_seconds=5,
+                )
+            orders = _orders(connection, bill=bill)
+            if len(orders) > 1:
+                return NotDrafted(
+                    reason="invoice.orders_side_by_side",
+                    message=f"the hours of {bill.project_code} belong to the orders"
+                    f" {', '.join(orders)}, and {bill.target} makes one invoice of them",
+                    due_in_seconds=0,
                 )
             content = _content(bill, expected=self._expected(connection, bill))
             attempt = states.to_intent(
@@ -298,6 +307,7 @@ class _Drafting:
             invoice_id = _insert_invoice(
                 connection,
                 bill=bill,
+                order_number=next(iter(_orders(connection, bill=bill)), None),
                 key=key,
                 found=found,
                 expected=expected,
@@ -555,7 +565,7 @@ def _find_or_plan(
         ),
         target_connection=bill.target,
         noun="invoice",
-        part="" if bill.billing_method == FIXED_FEE else bill.project_code,
+        part=_part(bill),
         entity_code=bill.entity_code,
         work_class=BILLING,
         deadline_at=bill.deadline_at,
@@ -568,6 +578,12 @@ def _find_or_plan(
         return standing
     effect_no = states.next_effect_no(connection, request=request)
     return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
+
+
+def _part(bill: _Bill) -> str:
+    if bill.billing_method == FIXED_FEE:
+        return ""
+    return f"{bill.project_code}|{bill.up_to_on}" if bill.is_cut else bill.project_code
 
 
 def _content(bill: _Bill, *, expected: Decimal) -> dict[str, str]:
@@ -597,12 +613,35 @@ def _has_open_lines(connection: Connection[Row], *, bill: _Bill) -> bool:
 
 
 def _sums(connection: Connection[Row], *, bill: _Bill) -> list[TaskSum]:
-    found = load_sums(connection, contract_ids=[bill.contract_id], period_id=bill.period_id)
+    found = load_sums(
+        connection,
+        contract_ids=[bill.contract_id],
+        period_id=bill.period_id,
+        up_to_on=None if bill.billing_method == FIXED_FEE else bill.up_to_on,
+    )
     return [
         each
         for each in found.get((bill.contract_id, bill.period_id), ())
         if each.project_id == bill.project_id
     ]
+
+
+def _orders(connection: Connection[Row], *, bill: _Bill) -> list[str]:
+    """Return the client's orders that pay for what the bill would hold, where any were told."""
+    if bill.billing_method == FIXED_FEE:
+        return []
+    rows = connection.execute(
+        """
+        SELECT DISTINCT order_of(l.contract_id, coalesce(t.task_name, ''), l.work_date) AS order_number
+        FROM ledger_line l LEFT JOIN task t ON t.task_id = l.task_id
+        WHERE l.project_id = %s AND l.work_date <= %s AND l.is_billable
+          AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
+          AND EXISTS (SELECT FROM purchase_order o WHERE o.contract_id = l.contract_id)
+        ORDER BY 1
+        """,
+        (bill.project_id, bill.up_to_on),
+    ).fetchall()
+    return [row["order_number"] for row in rows if row["order_number"]]
 
 
 def _not_recorded(
@@ -621,6 +660,7 @@ def _insert_invoice(
     connection: Connection[Row],
     *,
     bill: _Bill,
+    order_number: str | None,
     key: UUID,
     found: InvoiceDraft,
     expected: Decimal,
@@ -632,8 +672,8 @@ def _insert_invoice(
         """
         INSERT INTO invoice_record (contract_id, period_id, project_id, entity_code, business_key,
             target_connection, target_code, number, state, currency, untaxed_amount, total_amount,
-            expected_amount, ledger_amount, recorded_at, correlation_id)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            expected_amount, ledger_amount, recorded_at, correlation_id, order_number)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         RETURNING invoice_id
         """,
         (
@@ -653,6 +693,7 @@ def _insert_invoice(
             expected if bill.billing_method == FIXED_FEE else ledger,
             now,
             correlation_id,
+            order_number,
         ),
     ).fetchone()
     assert row is not None

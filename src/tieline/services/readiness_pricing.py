@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
@@ -49,7 +50,11 @@ ByScope = Mapping[tuple[UUID, UUID], Sequence[TaskSum]]
 
 
 def load_sums(
-    connection: Connection[Row], *, contract_ids: Sequence[UUID] | None, period_id: UUID | None
+    connection: Connection[Row],
+    *,
+    contract_ids: Sequence[UUID] | None,
+    period_id: UUID | None,
+    up_to_on: date | None = None,
 ) -> ByScope:
     """Return the uninvoiced sums per contract and period, in the order of the tasks' codes."""
     rows = connection.execute(
@@ -57,6 +62,7 @@ def load_sums(
         {
             "contract_ids": None if contract_ids is None else list(contract_ids),
             "period_id": period_id,
+            "up_to_on": up_to_on,
         },
     ).fetchall()
     found: dict[tuple[UUID, UUID], list[TaskSum]] = defaultdict(list)

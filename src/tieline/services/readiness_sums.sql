@@ -9,7 +9,7 @@ WITH worked AS (
          AND w.ends_on > l.work_date
     LEFT JOIN crosswalk x ON x.noun = 'erp_task' AND x.our_id = l.contract_line_id AND x.superseded_at IS NULL
          AND x.connection_key = l.target_connection AND daterange(x.starts_on, x.ends_on) @> l.work_date
-    WHERE l.is_billable
+    WHERE l.is_billable AND (%(up_to_on)s::date IS NULL OR l.work_date <= %(up_to_on)s::date)
       AND (%(contract_ids)s::uuid[] IS NULL OR l.contract_id = ANY (%(contract_ids)s::uuid[]))
       AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
     GROUP BY l.contract_id, l.entity_code, l.project_id, l.contract_line_id, l.rate_amount, x.source_ref, w.starts_on
