@@ -44,19 +44,21 @@ class _Clusters:
 
     def get(self, major: int) -> PreparedCluster:
         if major not in self._prepared:
-            home = self._home / str(major)
-            cluster = EmbeddedCluster(home / "pg", major)
-            cluster.ensure_running()
-            template = prepare_database(
-                cluster, secrets_directory=home / "secrets", database=_TEMPLATE
-            )
-            self._prepared[major] = PreparedCluster(cluster=cluster, template=template, home=home)
+            self._prepared[major] = prepare_cluster(self._home / str(major), major=major)
         return self._prepared[major]
 
     def stop(self) -> None:
         for prepared in self._prepared.values():
             prepared.cluster.stop()
             shutil.rmtree(prepared.cluster.socket_directory, ignore_errors=True)
+
+
+def prepare_cluster(home: Path, *, major: int) -> PreparedCluster:
+    """Start a cluster in a folder, and migrate the database that others are copied from."""
+    cluster = EmbeddedCluster(home / "pg", major)
+    cluster.ensure_running()
+    template = prepare_database(cluster, secrets_directory=home / "secrets", database=_TEMPLATE)
+    return PreparedCluster(cluster=cluster, template=template, home=home)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ employment_fact AS (
     SELECT d.person_id, d.project_id, d.on_date, count(*) AS assignment_count,
            count(*) FILTER (WHERE daterange(a.starts_on, a.ends_on) @> d.on_date) AS covering_count,
            (array_agg(a.labor_category ORDER BY daterange(a.starts_on, a.ends_on) @> d.on_date DESC,
-                      a.starts_on <= d.on_date DESC, a.starts_on DESC, a.assignment_id))[1] AS labor_category
+                      a.starts_on <= d.on_date DESC, abs(a.starts_on - d.on_date), a.assignment_id))[1] AS labor_category
     FROM (SELECT DISTINCT person_id, project_id, on_date FROM placed
           WHERE person_id IS NOT NULL AND project_id IS NOT NULL) d
     JOIN one_person o ON o.person_id = d.person_id
