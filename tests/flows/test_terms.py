@@ -90,7 +90,7 @@ class Terms(World):
                 links=read_links(connection, systems=InstalledSystems()),
                 now=self.clock.now(),
             )
-        return str([step for step in told.steps if step.what == "priced"][-1].facts["in_words"])
+        return str([step for step in told.steps if step.what == "priced"][-1].facts["why"])
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ _TITLES: Mapping[str, str] = {
     "received": "Received",
     "belongs to the deal": "Sold with a deal",
     "judged": "Checked",
+    "priced": "Priced",
     "in a case": "Needed attention",
     "written": "Sent",
     "booked": "In our books",
@@ -45,6 +46,7 @@ _TITLES: Mapping[str, str] = {
 _LABELS: Mapping[str, str] = {
     "seconds": "Hours",
     "in_words": "How it stands",
+    "why": "Why",
     "release_id": "Rules, release",
     "approval_word": "Approval as the time tool says it",
     "effect_no": "Number of the entry",
@@ -117,6 +119,17 @@ _HIDDEN = frozenset(
         "plan_id",
     }
     | {"entry_id", "invoice_id", "lock_id", "case_id", "event_uuid", "data", "residue", "warnings"}
+    # What a price is made of: its sentence says it, in the right currency.
+    | {"rate_ref", "fx_rate_id", "billing_terms_id", "told_amount", "told_currency", "card_code"}
+    | {"rate_from", "file_name", "loaded_by", "fx_factor", "fx_source", "fx_from"}
+    | {
+        "increment_seconds",
+        "rounding",
+        "rounds_per",
+        "minimum_seconds",
+        "billed_seconds",
+        "rate_level",
+    }
     | {"failure", "known_at", "planned_at", "narrative_length", "message", "fix_hint", "severity"}
 )
 

@@ -78,7 +78,7 @@ def explain(
 def _told(chapter: Chapter, row: Row, now: datetime) -> Row:
     """Add to an amount, and to a write that is not confirmed, why it is so in words."""
     if chapter.what == PRICED:
-        return {**row, "in_words": priced_in_words(row)}
+        return {**row, "why": priced_in_words(row)}
     if chapter.what != "written":
         return row
     kept = {name: value for name, value in row.items() if name not in _ONLY_FOR_WORDS}
