@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from tieline.canonical import TimeEntry
+from tieline.intake.fitting import unstorable
 from tieline.intake.material import (
     MATERIAL_VERSION,
     as_json,
@@ -171,6 +172,8 @@ def understand(
     unclear: list[tuple[RawRecord, Untranslatable]] = []
     for record in page.records:
         result = translate(record)
+        if isinstance(result, Translated) and (why := unstorable(result.noun)) is not None:
+            result = why
         match result:
             case Untranslatable():
                 unclear.append((record, result))

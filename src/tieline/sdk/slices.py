@@ -9,20 +9,22 @@ from typing import Any, NoReturn
 
 import msgspec
 
+_DIGITS_MAX = 4_000
+
 
 class NotJson(ValueError):
     """The bytes are not the JSON they claim to be; says nothing of their content."""
 
 
 def decode_exact(body: bytes) -> Any:
-    """Read JSON with fractions as Decimal; NaN and Infinity are refused.
+    """Read JSON with fractions, and whole numbers too long to be meant, as Decimal; NaN is refused.
 
     :raises NotJson: the bytes are not JSON.
     """
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise NotJson("the body is not JSON") from error
+    except (ValueError, RecursionError):
+        return _decode_long(body)
 
 
 def encode_exact(value: Any) -> bytes:
@@ -77,6 +79,18 @@ def envelope(members: Mapping[str, bytes | list[bytes]]) -> bytes:
         joined = value if isinstance(value, bytes) else b"[" + b",".join(value) + b"]"
         parts.append(json.dumps(name).encode() + b":" + joined)
     return b"{" + b",".join(parts) + b"}"
+
+
+def _decode_long(body: bytes) -> Any:
+    """Read once more: one number of thousands of digits is no reason to lose its whole page."""
+    try:
+        return json.loads(body, parse_float=Decimal, parse_int=_whole, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise NotJson("the body is not JSON") from error
+
+
+def _whole(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _DIGITS_MAX else Decimal(digits)
 
 
 def _refuse(word: str) -> NoReturn:

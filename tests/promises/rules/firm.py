@@ -614,6 +614,9 @@ def _oddities(maker: Maker, row: Row) -> list[tuple[float, Mapping[str, Any]]]:
 def _near_midnight(maker: Maker, work_date: date) -> Row:
     """Enter the hour at the edge of a day, or of a change of clocks, in some zone of the world."""
     zone = maker.random.choice(maker.zones)
+    if maker.often(0.1):
+        # Names of zones that are abbreviations of a time without summer, too.
+        zone = maker.random.choice(["CET", "EET", "MET", "WET"])
     late = work_date + timedelta(days=maker.random.choice([0, 1, 14, 15]))
     if maker.often(0.5):
         at = datetime.combine(late, time(0), tzinfo=ZoneInfo(zone)).astimezone(UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -203,3 +204,89 @@ class TestDeletes:
         land_page([_record("1", 3600, minute=9)])
 
         assert _versions(worker_database)[-1] == ("1", 3, True, 3600, False)
+
+
+class TestWhatNoTableCanHold:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("narrative", "half a character \ud800"),
+            ("narrative", "a NUL \0 inside"),
+            ("person_ref", "p\0"),
+            ("seconds", 3600 * 10**12),
+            ("seconds", -(2**31) - 1),
+            ("billable", "perhaps"),
+        ],
+    )
+    def test_is_a_case_with_its_bytes_and_the_rest_of_the_page_lands(
+        self, field: str, value: Any, worker_database: Database, land_page: Land
+    ) -> None:
+        land_page([])
+
+        def translate(record: RawRecord) -> Translated | Untranslatable:
+            result = _translate(record)
+            if record.source_ref != "bad":
+                return result
+            assert isinstance(result, Translated)
+            return Translated(noun=replace(result.noun, **{field: value}))
+
+        landed = land(
+            worker_database,
+            page=LandingPage(
+                connection_key="harvest",
+                source_epoch=0,
+                stream="time_entries",
+                kind="poll",
+                records=[_record("1", 3600), _record("bad", 60), _record("2", 7200)],
+                cursor="c",
+                correlation_id="x",
+            ),
+            translate=translate,
+            material_key=b"key",
+            now=NOW,
+        )
+
+        assert (landed.versions, landed.untranslated) == (2, 1)
+        assert _count(worker_database, "raw_record") == 3
+        with worker_database.transaction() as connection:
+            row = connection.execute(
+                "SELECT u.field, convert_from(r.body, 'UTF8') AS body FROM untranslated u"
+                " JOIN raw_record r USING (raw_id)"
+            ).fetchone()
+        assert row == {"field": field, "body": "bad|60|0"}
+
+    def test_is_not_a_long_text_nor_a_far_day(
+        self, worker_database: Database, land_page: Land
+    ) -> None:
+        land_page([])
+        texts = {"1": "x" * 1_000_000, "2": "a" + "\u0301" * 50_000}
+
+        def translate(record: RawRecord) -> Translated | Untranslatable:
+            result = _translate(record)
+            assert isinstance(result, Translated)
+            assert isinstance(result.noun, TimeEntry)
+            return Translated(
+                noun=replace(
+                    result.noun,
+                    narrative=texts[record.source_ref],
+                    work_date=date(9999, 12, 31),
+                )
+            )
+
+        landed = land(
+            worker_database,
+            page=LandingPage(
+                connection_key="harvest",
+                source_epoch=0,
+                stream="time_entries",
+                kind="poll",
+                records=[_record("1", 3600), _record("2", 7200)],
+                cursor="c",
+                correlation_id="x",
+            ),
+            translate=translate,
+            material_key=b"key",
+            now=NOW,
+        )
+
+        assert (landed.versions, landed.untranslated) == (2, 0)

@@ -46,7 +46,10 @@ line_fact AS (
     SELECT connection_key, min(go_live_on) AS go_live_on FROM connection_go_live GROUP BY connection_key
 ), real_zone AS MATERIALIZED (
     -- Zone by zone: reading the names of all takes longer than anything else of one hour, and few sources name one.
-    SELECT z.zone AS name FROM (SELECT DISTINCT zone FROM considered WHERE zone IS NOT NULL) z
+    -- Four names are abbreviations, too, and would be read as such: without summer time.
+    SELECT z.zone, CASE z.zone WHEN 'CET' THEN 'Europe/Brussels' WHEN 'MET' THEN 'Europe/Brussels'
+                   WHEN 'EET' THEN 'Europe/Athens' WHEN 'WET' THEN 'Europe/Lisbon' ELSE z.zone END AS name
+    FROM (SELECT DISTINCT zone FROM considered WHERE zone IS NOT NULL) z
     CROSS JOIN LATERAL (SELECT FROM pg_timezone_names n WHERE n.name = z.zone OFFSET 0) known
 ), setting AS (
     SELECT n.entity_code, jsonb_object_agg(v.name, v.value ORDER BY v.entity_code) AS policy
@@ -123,7 +126,7 @@ line_fact AS (
     LEFT JOIN exclusion x ON x.entry_id = s.entry_id AND x.recorded_at <= %(known_at)s
     LEFT JOIN connection_go_live g ON g.connection_key = s.connection_key AND g.entity_code = s.entity_code
     LEFT JOIN first_go_live g1 ON g1.connection_key = s.connection_key
-    LEFT JOIN real_zone z ON z.name = s.zone
+    LEFT JOIN real_zone z ON z.zone = s.zone
     LEFT JOIN setting o ON o.entity_code = s.entity_code
     LEFT JOIN setting o0 ON o0.entity_code = ''
 ), counted AS (
