@@ -35,8 +35,11 @@ OLD_SUBJECT = f"""
     JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.version = %(version)s
     WHERE t.entry_id = %(entry_id)s
 """
+# An hour that the source has already is the same hour: it is no neighbor of itself.
 CANDIDATE_SUBJECT = """
-    SELECT c.subject_no, c.entry_id, 1 AS version, c.connection_key, c.source_epoch, c.object, c.source_ref,
+    SELECT c.subject_no,
+        CASE WHEN count(*) OVER (PARTITION BY c.connection_key, c.source_ref) = 1
+             THEN coalesce(h.entry_id, c.entry_id) ELSE c.entry_id END AS entry_id, 1 AS version, c.connection_key, c.source_epoch, c.object, c.source_ref,
         'preview'::text AS correlation_id, %(known_at)s::timestamptz AS recorded_at, false AS is_deleted,
         c.approval, c.approver_ref, c.person_ref, c.project_ref, c.task_ref, c.entry_labor_category,
         c.work_date, c.zone, c.seconds, c.started_at, c.ended_at, c.created_at, c.narrative_length,
@@ -47,6 +50,9 @@ CANDIDATE_SUBJECT = """
         entry_labor_category text, work_date date, zone text, seconds integer, started_at timestamptz,
         ended_at timestamptz, created_at timestamptz, narrative_length integer, narrative_hash bytea,
         entry_is_billable boolean)
+    LEFT JOIN connection k ON k.connection_key = c.connection_key
+    LEFT JOIN time_entry h ON h.connection_key = c.connection_key AND h.source_epoch = k.source_epoch
+        AND h.object = 'time_entries' AND h.source_ref = c.source_ref
 """
 
 

@@ -6,12 +6,13 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
 
-from tests.promises.rules.firm import BEFORE, NOW, Firm, Maker, Row
+from tests.promises.rules.firm import ABBREVIATIONS, BEFORE, NOW, Firm, Maker, Row, all_zones
 from tests.promises.rules.hour import Books
 from tests.promises.rules.reference import RULES
 from tests.promises.rules.reference import judge as judge_one
@@ -64,6 +65,26 @@ def load_firm(owner: Database, firm: Firm) -> None:
         )
         approve_release(connection, release_id=release_id, approved_by="bob", now=BEFORE)
         connection.execute("DELETE FROM rejudge")
+
+
+def agreed_zones(owner: Database) -> tuple[str, ...]:
+    """Return the zones whose clocks both tables of zones tell alike: one may be newer than the other."""
+    weeks = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(weeks=week) for week in range(60)]
+    with owner.transaction() as connection:
+        rows = connection.execute(
+            "SELECT n.name, array_agg(w.at AT TIME ZONE n.name ORDER BY w.at) AS told"
+            " FROM unnest(%s::text[]) AS n (name) CROSS JOIN unnest(%s::timestamptz[]) AS w (at)"
+            " WHERE n.name IN (SELECT name FROM pg_timezone_names) GROUP BY n.name ORDER BY n.name",
+            (list(all_zones()), weeks),
+        ).fetchall()
+    # What is an abbreviation, too, is told differently on purpose: the product must not fall for it.
+    return tuple(
+        row["name"]
+        for row in rows
+        if row["name"] in ABBREVIATIONS
+        or row["told"]
+        == [at.astimezone(ZoneInfo(row["name"])).replace(tzinfo=None) for at in weeks]
+    )
 
 
 def _allow_doubles(connection: Owner) -> None:

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 NOW = datetime(2026, 11, 3, 21, 40, tzinfo=UTC)
 BEFORE = NOW - timedelta(hours=6)
 FIRST_DAY = date(2026, 6, 1)
+ABBREVIATIONS = ("CET", "EET", "MET", "WET")
 TOOLS = ("harvest", "sheets")
 CATEGORIES = ("Partner", "Consultant", "Analyst")
 TASKS = ("Analysis", "Build", "Travel")
@@ -76,9 +77,11 @@ class Maker:
         )
 
 
-def make_firm(seed: int, *, people: int = 40, projects: int = 36) -> Maker:
-    """Make the reference data of a firm."""
-    maker = Maker(seed, zones=all_zones())
+def make_firm(
+    seed: int, *, people: int = 40, projects: int = 36, zones: Sequence[str] = ()
+) -> Maker:
+    """Make the reference data of a firm; its hours are told in any of these zones."""
+    maker = Maker(seed, zones=zones or all_zones())
     _systems(maker)
     _entities(maker)
     _staff(maker, people)
@@ -616,7 +619,7 @@ def _near_midnight(maker: Maker, work_date: date) -> Row:
     zone = maker.random.choice(maker.zones)
     if maker.often(0.1):
         # Names of zones that are abbreviations of a time without summer, too.
-        zone = maker.random.choice(["CET", "EET", "MET", "WET"])
+        zone = maker.random.choice(ABBREVIATIONS)
     late = work_date + timedelta(days=maker.random.choice([0, 1, 14, 15]))
     if maker.often(0.5):
         at = datetime.combine(late, time(0), tzinfo=ZoneInfo(zone)).astimezone(UTC)
@@ -627,7 +630,7 @@ def _near_midnight(maker: Maker, work_date: date) -> Row:
 
 @functools.cache
 def all_zones() -> tuple[str, ...]:
-    """Return the names of all zones that both sides of the comparison have."""
+    """Return the names of all zones."""
     return tuple(
         sorted(name for name in available_timezones() if name not in ("localtime", "Factory"))
     )

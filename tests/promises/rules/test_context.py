@@ -1,0 +1,185 @@
+"""What no source tells and what two sources tell: the statement answers once per hour, and nothing errors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from psycopg import sql
+
+from tests.promises.rules.comparing import (
+    judge_batch,
+    load_firm,
+    load_hours,
+    reference_values,
+    verdicts,
+)
+from tests.promises.rules.firm import NOW, Maker, Row, make_firm, make_hours
+from tests.promises.rules.hour import Books
+from tieline.runtime.database import Database
+from tieline.validation import Candidate, preview
+
+# What a source need not tell of an hour.
+OPTIONAL = (
+    "project_ref", "task_ref", "labor_category", "work_date", "zone", "started_at", "ended_at",
+    "is_billable", "approver_ref", "created_at", "narrative",
+)  # fmt: skip
+# What is looked up, and the reason that answers where it is there twice.
+DOUBLED = {
+    "person": "time.person_ambiguous",
+    "project": "time.project_ambiguous",
+    "task": "time.task_ambiguous",
+    "employee": "time.erp_link_ambiguous",
+    "erp_task": "time.erp_link_ambiguous",
+}
+# What a candidate cannot tell, and what depends on the hours that wait beside it.
+NOT_ASKED_OF_CANDIDATES = {
+    "time.late_entry": "a candidate is entered now",
+    "time.approved_by_self": "a candidate names no approver",
+    "time.overlap": "a candidate has no times",
+    "time.ends_before_start": "a candidate has no times",
+    "time.duplicate_content": "a candidate brings the length of its text, not the text",
+    "time.cap_exceeded": "what waits is not counted before it stands",
+}
+
+
+class TestAnHourOfWhichNothingIsTold:
+    def test_is_judged_and_never_cleared(
+        self, owner_database: Database, worker_database: Database
+    ) -> None:
+        maker = make_firm(3, people=5, projects=5)
+        (bare,) = make_hours(maker, 1)
+        bare |= dict.fromkeys(OPTIONAL) | {"approval": "unknown", "is_deleted": False}
+        bare |= {"is_excluded": False}
+        load_firm(owner_database, maker.firm)
+
+        judge_batch(worker_database, load_hours(owner_database, [bare]))
+
+        ((outcome, reasons),) = verdicts(worker_database).values()
+        assert outcome == "held"
+        assert {"time.work_date_missing=error", "time.project_unknown=error"} <= reasons
+
+
+class TestALookUpThatIsThereTwice:
+    @pytest.mark.parametrize("nouns", [tuple(DOUBLED)])
+    def test_is_an_error_and_every_hour_is_answered_once(
+        self, nouns: tuple[str, ...], owner_database: Database, worker_database: Database
+    ) -> None:
+        maker = make_firm(4, people=8, projects=8)
+        make_hours(maker, 150)
+        load_firm(owner_database, maker.firm)
+        batch_id = load_hours(owner_database, maker.firm.hours.values())
+        judge_batch(worker_database, batch_id)
+        before = verdicts(worker_database)
+
+        for noun in nouns:
+            doubled = _double(owner_database, noun)
+            judge_batch(worker_database, batch_id)
+            after = verdicts(worker_database)
+            _undo(owner_database, doubled)
+
+            codes = Counter(
+                reason.partition("=")[0] for _, reasons in after.values() for reason in reasons
+            )
+            assert len(after) == len(before)
+            assert codes[DOUBLED[noun]] > len(after) / 10, noun
+            judge_batch(worker_database, batch_id)
+            assert verdicts(worker_database) == before
+
+
+def _double(owner: Database, noun: str) -> list[int]:
+    """Let every word of a sort mean one more thing, or every thing have one more record."""
+    with owner.transaction() as connection:
+        if noun in ("employee", "erp_task"):
+            return [
+                row["crosswalk_id"]
+                for row in connection.execute(
+                    sql.SQL(
+                        "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because,"
+                        " starts_on, recorded_at) SELECT x.connection_key, x.noun, x.source_ref || '-again',"
+                        " x.our_id, x.scope, 'a test', x.starts_on, x.recorded_at FROM crosswalk x"
+                        " WHERE x.noun = %s RETURNING crosswalk_id"
+                    ),
+                    (noun,),
+                ).fetchall()
+            ]
+        return [
+            row["crosswalk_id"]
+            for row in connection.execute(
+                "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, starts_on,"
+                " recorded_at) SELECT x.connection_key, x.noun, x.source_ref, o.our_id, x.scope, 'a test',"
+                " x.starts_on, x.recorded_at FROM crosswalk x CROSS JOIN LATERAL (SELECT y.our_id"
+                " FROM crosswalk y WHERE y.noun = x.noun AND y.our_id <> x.our_id ORDER BY 1 LIMIT 1) o"
+                " WHERE x.noun = %s RETURNING crosswalk_id",
+                (noun,),
+            ).fetchall()
+        ]
+
+
+def _undo(owner: Database, doubled: list[int]) -> None:
+    with owner.transaction() as connection:
+        connection.execute("DELETE FROM crosswalk WHERE crosswalk_id = ANY (%s)", (doubled,))
+
+
+class TestTheSynchronousDoor:
+    def test_tells_of_an_hour_what_the_sets_told(
+        self, owner_database: Database, worker_database: Database
+    ) -> None:
+        maker = make_firm(6, people=8, projects=8)
+        hours = make_hours(maker, 150)
+        for row in hours:
+            row |= {"zone": None, "started_at": None, "ended_at": None, "approver_ref": None}
+            row |= {"recorded_at": NOW, "created_at": NOW - timedelta(seconds=1)}
+        load_firm(owner_database, maker.firm)
+        judge_batch(worker_database, load_hours(owner_database, hours))
+        found = verdicts(worker_database)
+        asked = _approved_and_alone(maker)
+
+        with worker_database.transaction() as connection:
+            told = preview(
+                connection,
+                entries=[_candidate(row) for row in asked],
+                now=NOW + timedelta(seconds=1),
+            )
+
+        assert len(asked) > 30
+        for row, verdict in zip(asked, told, strict=True):
+            expected = {r for r in found[row["entry_id"]][1] if _is_asked(r)}
+            answer = {f"{code}={severity}" for code, severity, *_ in verdict.reasons}
+            assert {r for r in answer if _is_asked(r)} == expected, row
+
+
+def _approved_and_alone(maker: Maker) -> list[Row]:
+    """Return hours that count and are their person's only ones of the day."""
+    books = Books(maker.firm, values=reference_values())
+    return [
+        hour.row
+        for hour in books.hours.values()
+        if hour.counts
+        and hour.row["approval"] == "approved"
+        and hour.work_date
+        and len(hour.day) == 1
+    ][:100]
+
+
+def _is_asked(reason: str) -> bool:
+    # What was parked too long is an error: how long is no question to a candidate.
+    code = reason.partition("=")[0]
+    return code not in NOT_ASKED_OF_CANDIDATES
+
+
+def _candidate(row: Row) -> Candidate:
+    return Candidate(
+        connection_key=str(row["connection_key"]),
+        source_ref=str(row["source_ref"]),
+        person_ref=str(row["person_ref"]),
+        project_ref=row["project_ref"],
+        task_ref=row["task_ref"],
+        labor_category=row["labor_category"],
+        work_date=row["work_date"],
+        seconds=int(str(row["seconds"])),
+        is_billable=row["is_billable"],
+        is_approved=True,
+        narrative_length=len(str(row["narrative"] or "")),
+    )
