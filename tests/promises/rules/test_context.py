@@ -17,6 +17,7 @@ from tests.promises.rules.comparing import (
 )
 from tests.promises.rules.firm import NOW, Maker, Row, make_firm, make_hours
 from tests.promises.rules.hour import Books
+from tests.promises.rules.reference import RULES
 from tieline.runtime.database import Database
 from tieline.validation import Candidate, preview
 
@@ -166,7 +167,7 @@ def _approved_and_alone(maker: Maker) -> list[Row]:
 def _is_asked(reason: str) -> bool:
     # What was parked too long is an error: how long is no question to a candidate.
     code = reason.partition("=")[0]
-    return code not in NOT_ASKED_OF_CANDIDATES
+    return code in RULES and code not in NOT_ASKED_OF_CANDIDATES
 
 
 def _candidate(row: Row) -> Candidate:

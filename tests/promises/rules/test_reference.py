@@ -34,7 +34,7 @@ class TestTheReference:
         assert set(seen) >= {"cleared", "held", "parked", "outside", "excluded", "correct"}
 
     def test_has_a_function_for_every_shipped_rule(self) -> None:
-        assert set(SEVERITIES) == set(RULES) | set(NOT_COVERED)
+        assert set(SEVERITIES) <= set(RULES) | set(NOT_COVERED)
         assert not set(RULES) & set(NOT_COVERED)
 
 

@@ -47,8 +47,8 @@ line_fact AS (
 ), real_zone AS MATERIALIZED (
     -- Zone by zone: reading the names of all takes longer than anything else of one hour, and few sources name one.
     -- Four names are abbreviations, too, and would be read as such: without summer time.
-    SELECT z.zone, CASE z.zone WHEN 'CET' THEN 'Europe/Brussels' WHEN 'MET' THEN 'Europe/Brussels'
-                   WHEN 'EET' THEN 'Europe/Athens' WHEN 'WET' THEN 'Europe/Lisbon' ELSE z.zone END AS name
+    SELECT z.zone AS name, CASE z.zone WHEN 'CET' THEN 'Europe/Brussels' WHEN 'MET' THEN 'Europe/Brussels'
+                   WHEN 'EET' THEN 'Europe/Athens' WHEN 'WET' THEN 'Europe/Lisbon' ELSE z.zone END AS place
     FROM (SELECT DISTINCT zone FROM considered WHERE zone IS NOT NULL) z
     CROSS JOIN LATERAL (SELECT FROM pg_timezone_names n WHERE n.name = z.zone OFFSET 0) known
 ), setting AS (
@@ -78,8 +78,8 @@ line_fact AS (
            x.entry_id IS NOT NULL AS is_excluded,
            coalesce(s.work_date < coalesce(g.go_live_on, CASE WHEN s.entity_code IS NULL THEN g1.go_live_on END),
                     false) AS is_before_go_live,
-           (%(known_at)s::timestamptz AT TIME ZONE coalesce(z.name, s.entity_zone, 'UTC'))::date AS today_on,
-           (s.created_at AT TIME ZONE coalesce(z.name, s.entity_zone, 'UTC'))::date AS created_on,
+           (%(known_at)s::timestamptz AT TIME ZONE coalesce(z.place, s.entity_zone, 'UTC'))::date AS today_on,
+           (s.created_at AT TIME ZONE coalesce(z.place, s.entity_zone, 'UTC'))::date AS created_on,
            coalesce(o.policy, o0.policy, '{}') AS policy,
            tieline.posting_hash(s.entity_code, s.person_id, s.project_id, s.task_id, s.labor_category,
                e.priced_as, s.work_date, s.seconds,
@@ -126,7 +126,7 @@ line_fact AS (
     LEFT JOIN exclusion x ON x.entry_id = s.entry_id AND x.recorded_at <= %(known_at)s
     LEFT JOIN connection_go_live g ON g.connection_key = s.connection_key AND g.entity_code = s.entity_code
     LEFT JOIN first_go_live g1 ON g1.connection_key = s.connection_key
-    LEFT JOIN real_zone z ON z.zone = s.zone
+    LEFT JOIN real_zone z ON z.name = s.zone
     LEFT JOIN setting o ON o.entity_code = s.entity_code
     LEFT JOIN setting o0 ON o0.entity_code = ''
 ), counted AS (
