@@ -39,6 +39,21 @@ ASSIGNMENT = VersionedTable(
     name="assignment", key=("person_id", "project_id", "starts_on"), own_id="assignment_id"
 )
 LEAVE = VersionedTable(name="leave", key=("person_id", "starts_on"), own_id="leave_id")
+WORK_PATTERN = VersionedTable(
+    name="work_pattern", key=("person_id", "starts_on"), own_id="work_pattern_id"
+)
+EMPLOYMENT_SHARE = VersionedTable(
+    name="employment_share", key=("person_id", "starts_on"), own_id="employment_share_id"
+)
+WORK_PLACE = VersionedTable(
+    name="work_place", key=("person_id", "starts_on"), own_id="work_place_id"
+)
+WORK_PERMISSION = VersionedTable(
+    name="work_permission", key=("person_id", "kind", "starts_on"), own_id="work_permission_id"
+)
+COMPANY_HOLIDAY = VersionedTable(
+    name="company_holiday", key=("entity_code", "starts_on"), own_id="company_holiday_id"
+)
 AGREEMENT = VersionedTable(
     name="intercompany_agreement",
     key=("home_entity_code", "project_entity_code"),

@@ -1,17 +1,17 @@
 """Everybody who delivers, in every system that knows them, with dated employment and assignments.
 
 Pattern: scheduled after every read of people or staffing; set-wise, one transaction; no vendor
-calls. People are matched by e-mail and employee code, never by name. HR tells employment,
-assignments, leave and which companies lend people to each other; the ERP tells what an hour costs.
+calls. People are matched by e-mail and employee code, never by name. HR tells employment, when people
+work, assignments, leave and which companies lend people to each other; the ERP tells what an hour costs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg import Connection
@@ -21,8 +21,13 @@ from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.register import (
     AGREEMENT,
     ASSIGNMENT,
+    COMPANY_HOLIDAY,
     EMPLOYMENT,
+    EMPLOYMENT_SHARE,
     LEAVE,
+    WORK_PATTERN,
+    WORK_PERMISSION,
+    WORK_PLACE,
     Link,
     LinkTaken,
     Roster,
@@ -42,6 +47,27 @@ from tieline.register import (
     upsert,
 )
 from tieline.runtime.database import Database, Row
+from tieline.services.working_time import (
+    COMPANY_HOLIDAY as COMPANY_HOLIDAY_FACT,
+)
+from tieline.services.working_time import (
+    NOT_OF_A_PERSON,
+    PATTERN,
+    PERMISSIONS,
+    PLACE,
+    SHARE,
+    Away,
+    NotUnderstood,
+    away_of,
+    company_holiday_of,
+    keep_holidays,
+    leave_rows,
+    pattern_of,
+    pattern_of_week,
+    permission_of,
+    place_of,
+    share_of,
+)
 
 PERSON_AMBIGUOUS = "person.match_ambiguous"
 PERSON_DUPLICATE = "person.duplicate_in_source"
@@ -64,6 +90,7 @@ _FOREVER = date.max
 
 Facts = Sequence[tuple[Source, StaffingFact]]
 Entity = tuple[UUID, str]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +148,9 @@ def sync_people(database: Database, *, now: datetime) -> PeopleSyncResult:
         _identify_owners(run, newest(connection, noun=Person, kinds=("crm",)))
         _store_employment(run, facts, home, employers)
         _store_leave(run, facts, home)
+        _store_working_time(run, facts, home)
+        _store_company_holidays(run, facts)
+        keep_holidays(connection, now=now)
         _store_agreements(run, facts, home)
         _store_assignments(run, facts, home)
         row = connection.execute(
@@ -161,6 +191,8 @@ def _identify_facts(run: _Run, facts: Facts) -> dict[str, UUID]:
             )
     found: dict[str, UUID] = {}
     for source, fact in facts:
+        if fact.fact in NOT_OF_A_PERSON:
+            continue
         address = email_key(fact.person_email)
         people = run.roster.by_email.get(address or "", frozenset())
         if address is None or not people:
@@ -367,24 +399,84 @@ def _employment_of_record(person: Person, *, is_home: bool) -> dict[str, Any]:
 
 
 def _store_leave(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
-    spans: dict[UUID, list[tuple[date, date]]] = {}
+    spans: dict[UUID, list[Away]] = {}
     for source, fact in facts:
         person_id = home.get(email_key(fact.person_email) or "")
         if fact.fact != "leave" or person_id is None:
             continue
         spans.setdefault(person_id, [])
-        if source.is_deleted:
-            continue
-        if fact.starts_on is None or fact.ends_on is None or fact.ends_on <= fact.starts_on:
-            _incomplete(run, source)
-            continue
-        spans[person_id].append((fact.starts_on, fact.ends_on))
+        if not source.is_deleted and (away := _understood(run, source, fact, away_of)):
+            spans[person_id].append(away)
     for person_id, found in spans.items():
-        rows = [
-            {"kind": "leave", "starts_on": starts_on, "ends_on": ends_on}
-            for starts_on, ends_on in merged(found)
-        ]
-        _replace(run, LEAVE, {"person_id": person_id}, rows, distinct_by=())
+        _replace(run, LEAVE, {"person_id": person_id}, leave_rows(found), distinct_by=())
+
+
+def _store_working_time(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
+    """Store pattern, share, place and permissions of everybody of whom a fact tells one."""
+    _store_of_person(run, facts, home, table=EMPLOYMENT_SHARE, kinds=(SHARE,), read=share_of)
+    _store_of_person(run, facts, home, table=WORK_PLACE, kinds=(PLACE,), read=place_of)
+    _store_of_person(
+        run, facts, home, table=WORK_PERMISSION, kinds=tuple(PERMISSIONS), read=permission_of
+    )
+    _store_of_person(run, facts, home, table=WORK_PATTERN, kinds=(PATTERN,), read=pattern_of)
+    told = {
+        email_key(fact.person_email)
+        for source, fact in facts
+        if fact.fact == PATTERN and not source.is_deleted
+    }
+    by_week = [
+        (source, fact)
+        for source, fact in facts
+        if fact.extras.get("week_seconds") and email_key(fact.person_email) not in told
+    ]
+    _store_of_person(
+        run, by_week, home, table=WORK_PATTERN, kinds=("employment",), read=pattern_of_week
+    )
+
+
+def _store_of_person(
+    run: _Run,
+    facts: Facts,
+    home: Mapping[str, UUID],
+    *,
+    table: VersionedTable,
+    kinds: tuple[str, ...],
+    read: Callable[[StaffingFact], dict[str, Any] | None],
+) -> None:
+    wanted: dict[UUID, list[dict[str, Any]]] = {}
+    for source, fact in facts:
+        person_id = home.get(email_key(fact.person_email) or "")
+        if fact.fact not in kinds or person_id is None:
+            continue
+        rows = wanted.setdefault(person_id, [])
+        if not source.is_deleted and (row := _understood(run, source, fact, read)):
+            rows.append(row)
+    by = ("kind",) if "kind" in table.key else ()
+    for person_id, rows in wanted.items():
+        _replace(run, table, {"person_id": person_id}, rows, distinct_by=by)
+
+
+def _store_company_holidays(run: _Run, facts: Facts) -> None:
+    wanted: dict[str, list[dict[str, Any]]] = {}
+    for source, fact in facts:
+        if fact.fact != COMPANY_HOLIDAY_FACT:
+            continue
+        rows = wanted.setdefault(fact.entity_code or "", [])
+        if not source.is_deleted and (row := _understood(run, source, fact, company_holiday_of)):
+            rows.append(row)
+    for entity_code, rows in wanted.items():
+        if entity_code:
+            _replace(run, COMPANY_HOLIDAY, {"entity_code": entity_code}, rows, distinct_by=())
+
+
+def _understood(
+    run: _Run, source: Source, fact: StaffingFact, read: Callable[[StaffingFact], _T]
+) -> _T | None:
+    try:
+        return read(fact)
+    except NotUnderstood as error:
+        _incomplete(run, source, fix=str(error))
+        return None
 
 
 def _store_agreements(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
@@ -544,11 +636,10 @@ def _home_entities(connection: Connection[Row]) -> dict[UUID, str]:
     return {row["person_id"]: row["entity_code"] for row in rows}
 
 
-def _incomplete(run: _Run, source: Source) -> None:
-    run.complain(
-        FACT_INCOMPLETE, kind="staffing_fact", key=_thing(source), entity=None,
-        fix="Fill in company, employee code and dates.",
-    )  # fmt: skip
+def _incomplete(
+    run: _Run, source: Source, *, fix: str = "Fill in company, employee code and dates."
+) -> None:
+    run.complain(FACT_INCOMPLETE, kind="staffing_fact", key=_thing(source), entity=None, fix=fix)
 
 
 def _thing(source: Source) -> str:

@@ -1,24 +1,39 @@
--- Old and new keys of what a batch changed: the entry, its person's day, and the cap it counts to. An hour that was
+-- Old and new keys of what a batch changed: the entry, its person's day and week, the
+-- rest before the next day, and the cap it counts to. An hour that was
 -- never judged needs no mark of its own: nothing of it can be sent, and the judge of its batch takes it up.
 WITH changed AS (
-    SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, t.verdict_id
+    SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, w.started_at, t.verdict_id
     FROM time_entry_version w JOIN time_entry t ON t.entry_id = w.entry_id
     WHERE w.batch_id = %(batch_id)s AND w.is_newest
-), keys AS (
-    SELECT 'entry:' || entry_id AS neighbor_key FROM changed WHERE verdict_id IS NOT NULL
-    UNION
-    SELECT 'person-day:' || coalesce(coalesce(p.redirect_to, p.person_id)::text,
-                                     c.connection_key || ':' || c.person_ref) || ':' || c.work_date
+), known AS (
+    SELECT c.work_date, c.started_at, coalesce(p.redirect_to, p.person_id) AS person_id,
+           coalesce(coalesce(p.redirect_to, p.person_id)::text, c.connection_key || ':' || c.person_ref) AS person_key
     FROM changed c
     LEFT JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
         AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
         AND daterange(x.starts_on, x.ends_on) @> c.work_date
     LEFT JOIN person p ON p.person_id = x.our_id
     WHERE c.work_date IS NOT NULL
+), keys AS (
+    SELECT 'entry:' || entry_id AS neighbor_key FROM changed WHERE verdict_id IS NOT NULL
+    UNION
+    SELECT 'person-day:' || person_key || ':' || work_date FROM known
+    UNION
+    -- Only of whom a pattern is told is the week looked at, and only what has a clock has a rest before it.
+    SELECT 'person-week:' || person_key || ':' || date_trunc('week', work_date)::date FROM known
+    WHERE person_id IN (SELECT w.person_id FROM work_pattern w)
+    UNION
+    SELECT 'person-rest:' || person_key || ':' || (work_date + n) FROM known CROSS JOIN generate_series(0, 1) n
+    WHERE started_at IS NOT NULL
+    UNION
+    SELECT left(k, -10) || (right(k, 10)::date + 1) FROM changed c JOIN verdict v ON v.verdict_id = c.verdict_id
+    CROSS JOIN LATERAL unnest(v.neighbor_keys) k
+    WHERE k LIKE 'person-rest:%%'
     UNION
     SELECT k FROM changed c JOIN verdict v ON v.verdict_id = c.verdict_id
     CROSS JOIN LATERAL unnest(v.neighbor_keys) k
-    WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%' OR k LIKE 'client-cap:%%'
+    WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%' OR k LIKE 'client-cap:%%' OR k LIKE 'person-week:%%'
+       OR k LIKE 'person-rest:%%'
     UNION
     SELECT 'cap:' || p.contract_id FROM changed c
     JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'

@@ -161,7 +161,8 @@ class FileDropConnector:
         known = {name for header in headers for name in header.names}
         return [CheckItem(name="directory", is_good=True)] + [
             CheckItem(name="column", is_good=False, fix=f"{paths[-1].name} has no column {column}")
-            for column in sorted(mapping.columns() - known)
+            # An extra is a column that a file may have.
+            for column in sorted(mapping.columns() - set(mapping.extras.values()) - known)
         ]
 
     def _complete_files(self, mapping: FileMapping) -> list[_File]:

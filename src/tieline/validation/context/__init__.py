@@ -16,6 +16,7 @@ PARTS = (
     "terms",
     "money",
     "neighbors",
+    "calendar",
     "billed",
     "caps",
     "limits",

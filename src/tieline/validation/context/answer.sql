@@ -45,10 +45,38 @@ context AS (
         (c.policy ->> 'narrative_length_min')::bigint AS policy_narrative_length_min,
         (c.policy ->> 'target_quantum_seconds')::bigint AS policy_target_quantum_seconds,
         (c.policy ->> 'park_seconds')::bigint AS policy_park_seconds,
+        -- When the person works, and when the time tool heard of it.
+        ex.expected_seconds, ex.scheduled_seconds, ex.leave_seconds AS leave_day_seconds, ex.is_free_day,
+        date_trunc('week', c.work_date)::date AS week_starts_on, date_trunc('week', c.work_date)::date + 7 AS week_ends_on,
+        wx.week_expected_seconds, wk.week_seconds, wk.week_count, wk.week_days, wk.week_lengths,
+        coalesce(pm.may_work_over, false) AS may_work_over, coalesce(pm.may_work_free_day, false) AS may_work_free_day,
+        lower(c.task_name) = lower(c.policy ->> 'overtime_task_name') AS is_overtime,
+        lower(c.task_name) = lower(c.policy ->> 'travel_task_name') AS is_travel,
+        rs.rest_seconds, iv.started_on, iv.elapsed_seconds, iv.wall_seconds,
+        pd.starts_on AS period_starts_on, pd.ends_on AS period_ends_on, c.recorded_at > pd.cut_off_at AS is_after_cut_off,
+        CASE WHEN (c.policy ->> 'week_lock_days')::integer > 0
+             THEN c.created_at > (date_trunc('week', c.work_date)::date + 7 + (c.policy ->> 'week_lock_days')::integer)
+                  ::timestamp AT TIME ZONE coalesce(c.entity_zone, 'UTC')
+                  + make_interval(secs => coalesce((c.policy ->> 'week_lock_grace_seconds')::integer, 0))
+             END AS is_after_lock,
+        (c.policy ->> 'back_dating_days')::integer AS policy_back_dating_days,
+        (c.policy ->> 'contemporaneous_days')::integer AS policy_contemporaneous_days,
+        (c.policy ->> 'entry_increment_seconds')::bigint AS policy_entry_increment_seconds,
+        (c.policy ->> 'day_over_scheduled_percent')::bigint AS policy_day_over_scheduled_percent,
+        (c.policy ->> 'day_minimum_percent')::bigint AS policy_day_minimum_percent,
+        (c.policy ->> 'week_over_scheduled_percent')::bigint AS policy_week_over_scheduled_percent,
+        (c.policy ->> 'week_minimum_percent')::bigint AS policy_week_minimum_percent,
+        (c.policy ->> 'week_seconds_max')::bigint AS policy_week_seconds_max,
+        (c.policy ->> 'rest_seconds_min')::bigint AS policy_rest_seconds_min,
+        (c.policy ->> 'travel_entry_seconds_max')::bigint AS policy_travel_entry_seconds_max,
+        (c.policy ->> 'day_lines_max')::bigint AS policy_day_lines_max,
+        (c.policy ->> 'unusual_times')::bigint AS policy_unusual_times,
         c.posting_hash,
         array_remove(ARRAY[
             'entry:' || c.entry_id,
             'person-day:' || c.person_key || ':' || c.work_date,
+            'person-week:' || c.person_key || ':' || wx.week_on,
+            CASE WHEN c.started_at IS NOT NULL THEN 'person-rest:' || c.person_key || ':' || c.work_date END,
             'person:' || c.connection_key || ':' || c.person_ref,
             'project:' || c.connection_key || ':' || c.project_ref,
             'contract:' || c.contract_id,
@@ -57,6 +85,13 @@ context AS (
         ], NULL) AS neighbor_keys
     FROM counted c
     LEFT JOIN member_fact m ON m.entry_id = c.entry_id
+    LEFT JOIN expected ex ON ex.person_key = c.person_key AND ex.work_date = c.work_date
+    LEFT JOIN week_expected wx ON wx.person_key = c.person_key AND wx.week_on = date_trunc('week', c.work_date)::date
+    LEFT JOIN week_fact wk ON wk.person_key = c.person_key AND wk.week_on = date_trunc('week', c.work_date)::date
+    LEFT JOIN permission_fact pm ON pm.person_key = c.person_key AND pm.on_date = c.work_date
+    LEFT JOIN rest_fact rs ON rs.person_key = c.person_key AND rs.work_date = c.work_date
+    LEFT JOIN interval_fact iv ON iv.entry_id = c.entry_id
+    LEFT JOIN period_fact pd ON pd.period_id = c.period_id
     LEFT JOIN day_billed db ON db.entry_id = c.entry_id
     LEFT JOIN overlap_fact v ON v.entry_id = c.entry_id
     LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id

@@ -57,7 +57,7 @@ line_fact AS (
     JOIN policy_value v ON v.release_id = %(release_id)s AND v.entity_code IN ('', n.entity_code)
     GROUP BY n.entity_code
 ), period_fact AS (
-    SELECT p.period_id, p.entity_code, p.starts_on, p.ends_on, coalesce(s.state, p.state) AS state
+    SELECT p.period_id, p.entity_code, p.starts_on, p.ends_on, p.cut_off_at, coalesce(s.state, p.state) AS state
     FROM fiscal_period p
     LEFT JOIN fiscal_period_state s ON s.period_id = p.period_id
         AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)

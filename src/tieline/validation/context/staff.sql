@@ -28,6 +28,8 @@ employment_fact AS (
     FROM (SELECT DISTINCT person_id, on_date FROM placed WHERE person_id IS NOT NULL) d
     JOIN one_person o ON o.person_id = d.person_id
     JOIN leave y ON y.person_id = o.alias_id AND daterange(y.starts_on, y.ends_on) @> d.on_date
+        -- Of a leave for a part of the day only the hours count: see what is expected.
+        AND y.day_seconds IS NULL AND y.day_share IS NULL
         AND y.recorded_at <= %(known_at)s AND (y.superseded_at IS NULL OR y.superseded_at > %(known_at)s)
     GROUP BY d.person_id, d.on_date
 ), staffed AS (
