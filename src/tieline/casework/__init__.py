@@ -20,6 +20,7 @@ from tieline.casework.cases import (
     leave_out,
     list_cases,
     list_causes,
+    list_held,
     open_case,
     value_at_risk,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "leave_out",
     "list_cases",
     "list_causes",
+    "list_held",
     "list_owed",
     "open_case",
     "sum_owed",

@@ -311,6 +311,18 @@ def get_case(connection: Connection[Row], *, case_id: UUID) -> CaseDetail:
     return CaseDetail(case=_summary(row), members=tuple(_member(each) for each in members))
 
 
+def list_held(
+    connection: Connection[Row], *, case_id: UUID, limit: int
+) -> tuple[tuple[UUID, ...], int]:
+    """Return the hours that wait for a case, and how many members wait that are no hours."""
+    rows = connection.execute(
+        "SELECT entry_id FROM case_member WHERE case_id = %s AND left_at IS NULL ORDER BY entry_id LIMIT %s",
+        (case_id, limit),
+    ).fetchall()
+    hours = tuple(row["entry_id"] for row in rows if row["entry_id"] is not None)
+    return hours, len(rows) - len(hours)
+
+
 def assign(connection: Connection[Row], *, case_id: UUID, to: str | None) -> None:
     """Give an open case to a person, or to nobody.
 

@@ -41,6 +41,7 @@ from tieline.services.deciding import (
     replay_case,
 )
 from tieline.services.links import Links, read_links
+from tieline.services.replaying import preview_case
 from tieline.services.same_client import (
     DECIDED_REASONS,
     Question,
@@ -70,6 +71,7 @@ Row = dict[str, Any]
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the list, the single case and what a person may do with it."""
     _add_reading(pages, system=system, door=door, renderer=renderer)
+    _add_preview(pages, system=system, door=door, renderer=renderer)
     _add_doing(pages, door=door, renderer=renderer)
 
 
@@ -151,6 +153,26 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             may_approve=visitor.may(ROLES_THAT_APPROVE),
             hours_waiting=sum(1 for each in detail.members if each.entry_id and not each.left_at),
             **found,
+        )
+
+
+def _add_preview(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    @pages.get("/exceptions/{case_id}/again")
+    def what_would_happen(
+        request: Request, visitor: Annotated[Visitor, Depends(door.visitor)], case_id: UUID
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "send hours again")
+        with door.sight_of(visitor) as connection:
+            detail = _get(connection, case_id)
+        if detail.case.state != "open":
+            raise UserMistake("the case is closed: nothing waits for it")
+        return renderer.page(
+            request,
+            visitor,
+            "again.html",
+            case=detail.case,
+            # Judging is only right when it sees every row; what it found is summed up, and rolled back.
+            preview=preview_case(system.database, case_id=case_id, clock=system.clock),
         )
 
 

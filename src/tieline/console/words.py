@@ -114,6 +114,11 @@ THINGS: Mapping[str, str] = {
     "owner": "Person or team",
 }
 MOVING = PERIOD_MOVING
+MOVED: Mapping[str, str] = {
+    "sent": "sent",
+    "taken_back": "taken back",
+    "not_sent": "not sent any more",
+}
 SAME_CLIENT = SAME_CLIENT_KIND
 # What a field of master data is called, and what kind of system owns it.
 FIELDS: Mapping[str, str] = {

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.casework import close_absent, keep_cases
+from tieline.casework import close_absent, keep_cases, list_held
 from tieline.governance import Proposal, get_proposal, list_proposals, propose, record_audit
 from tieline.intake import Replayed, Slice, Understood, land_again, read_slice, translate_again
 from tieline.kernel.cases import CaseRequest
@@ -83,6 +83,20 @@ class ReplayPlan:
     def digest(self) -> str:
         """Tell two plans apart: what a second person agrees to is what the first one saw."""
         return hashlib.sha256(_as_json(asdict(self)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasePreview:
+    """What sending the members of a case again would do to them now.
+
+    ``others`` are members that are no hours: they are read or sent again, and what comes of that only
+    their system can say.
+    """
+
+    hours: int
+    still_held: int
+    others: int
+    moved: tuple[Moved, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +279,32 @@ class Replaying:
         ]
 
 
+def preview_case(database: Database, *, case_id: UUID, clock: Clock) -> CasePreview:
+    """Say what would become of the members of a case, by judging them and rolling it back.
+
+    :raises UserMistake: too many wait for it.
+    """
+    with database.transaction() as connection, connection.transaction(force_rollback=True):
+        hours, others = list_held(connection, case_id=case_id, limit=RECORDS_MAX + 1)
+        if len(hours) > RECORDS_MAX:
+            raise UserMistake(f"more than {RECORDS_MAX} records wait for this case")
+        judge(
+            connection,
+            neighbor_keys=[f"entry:{each}" for each in hours],
+            clock=clock,
+            correlation_id=f"case:{case_id}",
+        )
+        # Their neighbors may be out of the sight of whoever asks: only the members are told of.
+        waiting = _waiting(connection, hours)
+        plan(connection, entry_ids=hours, now=clock.now())
+        return CasePreview(
+            hours=len(hours),
+            still_held=_held(connection, hours),
+            others=others,
+            moved=_moved(connection, hours, waiting),
+        )
+
+
 # -- people ----------------------------------------------------------------------------------------
 
 
@@ -374,6 +414,16 @@ def _waiting(connection: Connection[Row], entry_ids: Sequence[UUID]) -> list[UUI
         (list(entry_ids),),
     ).fetchall()
     return [row["business_key"] for row in rows]
+
+
+def _held(connection: Connection[Row], entry_ids: Sequence[UUID]) -> int:
+    row = connection.execute(
+        "SELECT count(*)::int AS held FROM time_entry t JOIN verdict v USING (verdict_id)"
+        " WHERE t.entry_id = ANY (%s) AND v.outcome = 'held'",
+        (list(entry_ids),),
+    ).fetchone()
+    assert row is not None
+    return int(row["held"])
 
 
 def _moved(

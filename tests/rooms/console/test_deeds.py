@@ -163,6 +163,26 @@ class TestCases:
         )
         assert [row["actor"] for row in told] == ["ann", "ann"]
 
+    def test_are_previewed_before_they_are_sent_again(self, firm: House) -> None:
+        browser = firm.browser("ann")
+        page = f"/exceptions/{firm.case_id}/again"
+
+        free = browser.get(page)
+        firm.rows(
+            "INSERT INTO rule (release_id, book, code, position, scope, applies_when, predicate, severity,"
+            " owner_queue, thing, message, fix_hint, source) SELECT release_id, 'time', 'time.overlap', 2,"
+            " 'row', 'true', 'false', 'error', 'delivery', 'entry', 'x', 'x', 'test' FROM release"
+            " RETURNING 1 AS one"
+        )
+        held = browser.get(page)
+
+        assert "1 of 1" in free.text
+        assert "0 of 1" in held.text
+        assert "Put it right where it comes from first" in held.text
+        assert firm.rows("SELECT 1 AS one FROM rejudge WHERE because LIKE 'case.replay:%%'") == []
+        assert browser.get(f"/exceptions/{firm.other_case_id}/again").status_code == 404
+        assert firm.browser("eve").get(page).status_code == 403
+
     def test_that_hold_hours_are_not_dismissed(self, firm: House) -> None:
         answer = firm.browser("ann").send(f"/exceptions/{firm.case_id}/dismiss", reason="fine")
 
