@@ -9,7 +9,8 @@ SELECT date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date, %(now)s, e.busines
        coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true), e.seconds, k.target_seconds, v.rate_amount, e.amount,
        e.currency, e.correlation_id, %(via_file_id)s::uuid
 FROM unnest(%(keys)s::uuid[], %(target_seconds)s::int[]) AS k (business_key, target_seconds)
-JOIN effect e USING (business_key)
-JOIN verdict v USING (verdict_id)
+-- Looked up one by one whatever the planner expects: without statistics it reads all that there ever was.
+CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.business_key = k.business_key OFFSET 0) e
+CROSS JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = e.verdict_id OFFSET 0) v
 WHERE e.state = 'CONFIRMED' AND e.kind = 'book' AND e.noun = 'time_line'
   AND NOT EXISTS (SELECT FROM ledger_line l WHERE l.business_key = e.business_key)

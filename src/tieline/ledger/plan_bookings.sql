@@ -1,17 +1,21 @@
 -- One booking effect per cleared entry that has nothing standing and nothing under way.
 -- The key is computed from the source alone, as kernel.keys.business_key does.
-WITH asked AS (
+WITH calendar AS MATERIALIZED (
+    SELECT p.period_id, p.starts_on, tieline.cut_off_class(p, %(now)s) AS work_class,
+           tieline.cut_off_deadline(p, %(now)s) AS deadline_at
+    FROM fiscal_period p
+), asked AS (
     SELECT t.entry_id, t.connection_key, t.source_epoch, t.object, t.source_ref, v.verdict_id, v.version,
            v.outcome, v.entity_code, p.period_id, v.project_id, v.seconds, v.amount, v.currency,
            v.posting_hash, v.release_id, v.correlation_id, l.erp_connection_key AS target_connection,
-           tieline.cut_off_class(p, %(now)s) AS work_class, tieline.cut_off_deadline(p, %(now)s) AS deadline_at,
+           p.work_class, p.deadline_at,
            -- What was agreed for a closed period goes into the next one, under its first day.
            CASE WHEN p.period_id <> v.period_id THEN p.starts_on END AS books_on
     FROM time_entry t
     JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
     JOIN legal_entity l ON l.entity_code = v.entity_code
     LEFT JOIN adjustment x ON x.entry_id = t.entry_id AND x.version = v.version AND x.superseded_at IS NULL
-    JOIN fiscal_period p ON p.period_id = coalesce(x.booking_period_id, v.period_id)
+    JOIN calendar p ON p.period_id = coalesce(x.booking_period_id, v.period_id)
     WHERE v.outcome IN ('cleared', 'correct') AND v.seconds > 0
       AND {of_entries}
       AND NOT EXISTS (
@@ -19,12 +23,12 @@ WITH asked AS (
           WHERE e.entry_id = t.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state <> 'WITHDRAWN'
             AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key
                             AND u.kind = 'void' AND u.state = 'CONFIRMED'))
-), numbered AS (
+), numbered AS MATERIALIZED (
+    -- Looked up by the entry, whose identity it is: by the identity itself, a server without statistics reads
+    -- every effect that there is, for each of them.
     SELECT a.*, 1 + coalesce((
-        SELECT max(e.effect_no) FROM effect e
-        WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
-            = (a.connection_key, a.source_epoch, a.object, a.source_ref)
-          AND (e.target_connection, e.noun, e.part) = (a.target_connection, 'time_line', 'main')), 0) AS effect_no
+        SELECT max(e.effect_no) FROM (SELECT * FROM effect e WHERE e.entry_id = a.entry_id OFFSET 0) e
+        WHERE (e.target_connection, e.noun, e.part) = (a.target_connection, 'time_line', 'main')), 0) AS effect_no
     FROM asked a
 )
 INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
