@@ -23,7 +23,9 @@ from tieline.reconciliation import OWN_CHECKS, look_at_own_books
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services import changes
+from tieline.services.accruals import read_accruals
 from tieline.services.deciding import Decider, approve_and_carry_out
+from tieline.services.period_close import PeriodClosed, list_reopened, reopen_period
 from tieline.services.time_validation import TimeValidation
 
 OCTOBER, NOVEMBER = date(2026, 10, 5), date(2026, 11, 1)
@@ -207,6 +209,14 @@ class TestAPostedHour:
         closed = firm.change("2")
         assert (closed.kind, closed.way, closed.state) == ("edited", "adjust", "to_approve")
         assert [line[3] for line in firm.lines("2")] == [3600]
+        # What is held of it is offered as an accrual, less what stands in the books already.
+        with world.worker.transaction() as connection:
+            accruals = read_accruals(connection, period_id=world.scene.period_id)
+        (line,) = accruals.lines
+        assert (line.place, line.approved_seconds, line.standing_seconds) == ("held", 7200, 3600)
+        assert (line.amount, line.reversal_amount) == (Decimal(150), Decimal(-150))
+        assert (line.books_on, line.reverses_on) == (date(2026, 10, 31), NOVEMBER)
+        assert accruals.adds_up
         (proposal,) = firm.agree("2").proposals
         assert proposal.payload["told"] == "1 hours changed, net +150.00 EUR"
         assert firm.change("2").state == "proposed"
@@ -317,6 +327,59 @@ class TestAPostedHour:
                 (new_line, later),
             )
         firm.world.post()
+
+    def test_of_a_week_that_spans_month_end_goes_in_part(self, firm: Firm) -> None:
+        world = firm.world
+        world.clock.instant = NOW + timedelta(days=4)
+        last, first = date(2026, 10, 30), date(2026, 11, 2)
+        monday = {"work_date": first, "created_at": NOW}
+        world.book("fri", 3600, work_date=last)
+        world.book("mon", 7200, approval=Approval.NOT_APPROVED, **monday)
+        assert sorted(firm.books.standing()) == [3600]
+
+        # October closes with its days of that week; Monday is approved afterwards and goes to November.
+        assert isinstance(world.close(), PeriodClosed)
+        world.book("mon", 7200, **monday)
+        assert firm.lines("mon")[0][1:4] == ("2026-11", first, 7200)
+
+        # One more hour for the closed part waits for an agreement, and may be in the next period.
+        world.book("late", 1800, work_date=last)
+        late = firm.change("late")
+        assert (late.kind, late.state, late.old_seconds) == ("late", "to_approve", 0)
+        firm.approve(*firm.agree("late").proposals)
+        assert [line[1:4] for line in firm.lines("late")] == [("2026-11", NOVEMBER, 1800)]
+        firm.must_add_up()
+
+    def test_comes_into_an_opened_period_as_a_difference_and_nothing_moves_back(
+        self, firm: Firm
+    ) -> None:
+        world = firm.world
+        world.book("1", 3600)
+        world.close()
+        world.book("1", 5400)
+        firm.approve(*firm.agree("1").proposals)
+        world.clock.instant = NOW + timedelta(hours=1)
+        with world.worker.transaction() as connection:
+            assert list_reopened(connection) == ()
+            reopen_period(
+                connection,
+                period_id=world.scene.period_id,
+                proposed_by="ann",
+                approved_by="bob",
+                reason="the auditors asked",
+                until_on=date(2026, 11, 10),
+                now=world.clock.now(),
+            )
+        world.post()
+        assert [line[1] for line in firm.lines("1")] == ["2026-10", "2026-11", "2026-11"]
+        world.book("2", 1800)
+        with world.worker.transaction() as connection:
+            (opened,) = list_reopened(connection)
+        assert (opened.opened_by, opened.because) == ("bob", "the auditors asked")
+        assert opened.until_on == date(2026, 11, 10)
+        assert (opened.lines, opened.seconds, opened.amount) == (1, 1800, Decimal(75))
+        (event,) = world.say("SELECT data FROM event WHERE type = 'period.reopened'")
+        assert event["data"]["until_on"] == "2026-11-10"
 
     def test_waits_for_a_controller_where_the_firm_wants_to_be_asked(self, firm: Firm) -> None:
         world = firm.world

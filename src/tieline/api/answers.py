@@ -12,10 +12,12 @@ from tieline.posting import StandingStop
 from tieline.posting.handing_over import ImportFile
 from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
+from tieline.services.accruals import AccrualLine
+from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
 from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
-from tieline.services.period_close import InFlight, Period
+from tieline.services.period_close import InFlight, Period, Reopened
 from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.replaying import ReplayPlan
 from tieline.services.revenue_status import RevenueStatus
@@ -109,7 +111,50 @@ class ReplayPlanned(BaseModel):
 
 
 class Periods(BaseModel):
+    """Fiscal periods, and those that are open again with what came in since."""
+
     periods: tuple[Period, ...]
+    reopened: tuple[Reopened, ...] = ()
+
+
+class Accrual(BaseModel):
+    """An amount to accrue at the end of a period, and what takes it back in the next."""
+
+    line: AccrualLine
+    reversal_amount: str | None
+
+
+class PeriodAccruals(BaseModel):
+    """What of a period is not in the ERP; ``adds_up`` says that the tie-out says so too."""
+
+    period: Period
+    lines: list[Accrual]
+    amounts: dict[str, str]
+    approved_seconds: int
+    tie_out_seconds: int
+    adds_up: bool
+
+
+class Changes(BaseModel):
+    """Hours that were posted and are otherwise now, with the net per period and currency."""
+
+    sums: tuple[ChangeSum, ...]
+    changes: tuple[PostedChange, ...]
+    total: int
+    credits: tuple[Credit, ...]
+
+
+class Corrections(BaseModel):
+    """What agreeing to changes would do."""
+
+    corrections: tuple[Correction, ...]
+
+
+class ChangesAgreed(BaseModel):
+    """How many needed no second person, and the proposals that wait for one."""
+
+    agreed: int
+    proposal_ids: list[UUID]
 
 
 class PeriodInFlight(BaseModel):

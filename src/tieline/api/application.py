@@ -11,6 +11,7 @@ from tieline.api.gate import BodyGate
 from tieline.api.problems import answer_in_problems
 from tieline.api.routes.assignments import assignment_routes
 from tieline.api.routes.cases import case_routes
+from tieline.api.routes.changes import change_routes
 from tieline.api.routes.checks import check_routes
 from tieline.api.routes.clients import client_routes
 from tieline.api.routes.close import close_routes
@@ -34,6 +35,7 @@ _ROUTES = (
     proposal_routes,
     close_routes,
     period_routes,
+    change_routes,
     check_routes,
     replay_routes,
     explaining_routes,

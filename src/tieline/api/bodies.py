@@ -55,6 +55,32 @@ class Because(StrictModel):
     reason: Reason
 
 
+class Reopening(StrictModel):
+    """Why a period is opened again, and the last day it should be open."""
+
+    reason: Reason
+    until_on: Annotated[date | None, Field(strict=False)] = None
+
+
+class ChangesChosen(StrictModel):
+    """Which changes, and why they are agreed to."""
+
+    change_ids: Annotated[
+        list[Annotated[UUID, Field(strict=False)]], Field(min_length=1, max_length=500)
+    ]
+    reason: Reason
+
+
+class ChangesCredited(StrictModel):
+    """Which changes a credit note of the ERP stands for."""
+
+    change_ids: Annotated[
+        list[Annotated[UUID, Field(strict=False)]], Field(min_length=1, max_length=500)
+    ]
+    credit_number: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Reason
+
+
 class Release(StrictModel):
     """Release a contract's period; an incomplete one says what is carried to the next and why."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -230,12 +232,23 @@ def close_one(
 @close.command("reopen")
 @click.argument("entity")
 @click.argument("period_code", metavar="PERIOD")
+@click.option(
+    "--until",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    help="The last day it should be open; nothing closes it by itself.",
+)
 @reason_option
 @by_option
 @json_option
 @pass_tools
 def reopen(
-    tools: Tools, entity: str, period_code: str, reason: str, login: str, as_json: bool
+    tools: Tools,
+    entity: str,
+    period_code: str,
+    until: datetime | None,
+    reason: str,
+    login: str,
+    as_json: bool,
 ) -> int:
     """Propose to open a closed period again; a second person approves it."""
     from tieline.services.period_close import propose_reopen
@@ -249,11 +262,62 @@ def reopen(
             connection,
             period_id=period.period_id,
             reason=reason,
+            until_on=until.date() if until else None,
             by=by.login,
             now=system.clock.now(),
         )
     _show_proposed(period, proposal, as_json=as_json)
     return 0
+
+
+@close.command("accruals")
+@click.argument("entity")
+@click.argument("period_code", metavar="PERIOD")
+@json_option
+@pass_tools
+def accruals(tools: Tools, entity: str, period_code: str, as_json: bool) -> int:
+    """Offer what of a period is not in the ERP as accrual lines, with their reversal.
+
+    Exit 0 when they are as many hours as the line that adds up has outside the ERP.
+    """
+    from tieline.services.accruals import read_accruals
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        period = _find_period(connection, entity, period_code)
+        found = read_accruals(connection, period_id=period.period_id)
+    if as_json:
+        show_json(
+            {
+                "period": found.period,
+                "lines": [
+                    {**asdict(line), "reversal_amount": line.reversal_amount}
+                    for line in found.lines
+                ],
+                "amounts": found.amounts,
+                "approved_seconds": found.approved_seconds,
+                "tie_out_seconds": found.tie_out_seconds,
+                "adds_up": found.adds_up,
+            }
+        )
+        return 0 if found.adds_up else GOAL_MISSED
+    show_table(
+        title=f"Not in the ERP of {period.period_code} of {period.entity_code}",
+        columns=("Project", "Contract", "Category", "Where", "Hours", "Amount", "Reversed on"),
+        rows=[
+            (
+                line.project_code or "not known yet",
+                line.contract_code or "",
+                line.labor_category,
+                line.place,
+                hours(line.approved_seconds),
+                f"{line.amount} {line.currency}" if line.amount is not None else "unpriced",
+                f"{line.reverses_on}",
+            )
+            for line in found.lines
+        ],
+    )
+    return 0 if found.adds_up else GOAL_MISSED
 
 
 def _show_close(tools: Tools, period: str | None, entity: str | None, *, as_json: bool) -> int:

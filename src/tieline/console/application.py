@@ -18,6 +18,7 @@ from tieline.api import create_api
 from tieline.api.gate import Refused
 from tieline.console import (
     approvals,
+    changes,
     close,
     connections,
     entrance,
@@ -73,6 +74,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
     periods.add_routes(pages, door=door, renderer=renderer)
     close.add_routes(pages, system=system, door=door, renderer=renderer)
+    changes.add_routes(pages, system=system, door=door, renderer=renderer)
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
     connections.add_routes(pages, system=system, door=door, renderer=renderer)
     seen.add_routes(pages, system=system, renderer=renderer)

@@ -37,7 +37,7 @@ from tieline.services.invoice_readiness import (
 )
 from tieline.services.invoicing import ask_for_invoice
 from tieline.services.links import Links, read_links
-from tieline.services.period_close import list_periods
+from tieline.services.period_close import list_periods, list_reopened
 from tieline.services.preflight import list_preflights
 from tieline.services.system import System
 from tieline.services.unconfirmed import list_unconfirmed
@@ -94,6 +94,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 limit=ROWS_PER_PAGE,
                 offset=paging.offset,
             )
+            reopened = list_reopened(connection)
             fiscal_periods = list_periods(
                 connection,
                 entity_code=entity or None,
@@ -119,6 +120,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             preflights=[each for each in preflights if entity in ("", each.entity_code)],
             contracts=contracts,
             fiscal_periods=fiscal_periods,
+            reopened={each.period_id: each for each in reopened},
             counts=_counts(shown),
             amounts=_amounts(shown),
             paging=paging,

@@ -30,6 +30,7 @@ _NAVIGATION = (
     ("/", "Overview"),
     ("/exceptions", "Exceptions"),
     ("/close", "Close"),
+    ("/changes", "Changes"),
     ("/trace", "Trace"),
     ("/connections", "Connections"),
     ("/approvals", "Approvals"),

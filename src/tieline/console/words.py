@@ -88,12 +88,43 @@ PROPOSALS: Mapping[str, str] = {
     LEAVE_OUT: "Leave hours out",
     CLOSE: "Close the period",
     REOPEN: "Open the period again",
-    ADJUST: "Correct what was posted",
+    ADJUST: "Correct what is in the ERP",
     CREDITED: "Take hours off a credited invoice",
     SAME_CLIENT_KIND: "Say which client it is",
     REPLAY_SLICE: "Send again",
     MAKE_FILE: "Give lines to finance as a file",
     LIFT_STOP: "Let posting go on although a check is red",
+}
+CHANGE_KINDS: Mapping[str, str] = {
+    "edited": "Edited",
+    "moved": "Moved",
+    "re_rated": "Another rate",
+    "revoked": "Approval withdrawn",
+    "deleted": "Deleted",
+    "left_out": "Left out",
+    "late": "Came after the close",
+}
+CHANGE_STATES: Mapping[str, str] = {
+    "to_approve": "To agree to",
+    "proposed": "Waiting for a second person",
+    "credit_proposed": "Credit proposed",
+    "held": "Needs attention",
+    "under_way": "Being corrected",
+    "corrected": "Corrected",
+    "overtaken": "Taken back or changed again",
+}
+CHANGE_WAYS: Mapping[str, str] = {
+    "rebook": "booked anew in its period",
+    "ask": "booked anew once agreed to",
+    "adjust": "into the next open period",
+    "reopen": "only once its period is open",
+    "credit_and_rebill": "credit and bill anew",
+    "hold": "left as it is",
+}
+CREDIT_STATES: Mapping[str, str] = {
+    "proposed": "Not credited yet",
+    "credited": "Credited",
+    "withdrawn": "Not needed any more",
 }
 PROPOSAL_STATES: Mapping[str, str] = {
     "proposed": "Waiting for a second person",

@@ -65,6 +65,23 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reopened:
+    """A period that is open again, and what was booked into it since, in one currency."""
+
+    period_id: UUID
+    entity_code: str
+    period_code: str
+    opened_at: datetime
+    opened_by: str
+    because: str | None
+    until_on: date | None
+    currency: str | None
+    lines: int
+    seconds: int
+    amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodClosed:
     """The period takes no more hours; ``left_behind`` is what was said to stay out of it."""
 
@@ -198,20 +215,27 @@ def propose_reopen(
     by: str,
     now: datetime,
     through: str = "",
+    until_on: date | None = None,
 ) -> Proposal:
-    """Ask that a closed period be opened again.
+    """Ask that a closed period be opened again; ``until_on`` is the last day it should be open.
 
     :raises LookupError: there is no such period in sight.
-    :raises UserMistake: it is open, was proposed already, or no reason is given.
+    :raises UserMistake: it is open, was proposed already, no reason is given, or the day is over.
     """
     period = get_period(connection, period_id=period_id)
     _must_be(connection, period, state=_CLOSED, kind=REOPEN)
+    if until_on is not None and until_on < now.date():
+        raise UserMistake(f"{until_on} is over: until when should {_named(period)} be open?")
     return propose(
         connection,
         kind=REOPEN,
         object=f"period:{period_id}",
         entity_code=period.entity_code,
-        payload={"period_id": str(period_id), "period_code": period.period_code},
+        payload={
+            "period_id": str(period_id),
+            "period_code": period.period_code,
+            "until_on": until_on.isoformat() if until_on else None,
+        },
         by=by,
         reason=reason,
         now=now,
@@ -256,9 +280,11 @@ def carry_out_close(connection: Connection[Row], proposal: Proposal, now: dateti
 def carry_out_reopen(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:
     """Open the period of an approved proposal again; return that it is one."""
     assert proposal.approved_by is not None
+    until = proposal.payload.get("until_on")
     reopen_period(
         connection,
         period_id=UUID(proposal.payload["period_id"]),
+        until_on=date.fromisoformat(until) if until else None,
         proposed_by=proposal.proposed_by,
         approved_by=proposal.approved_by,
         reason=proposal.reason,
@@ -308,8 +334,11 @@ def reopen_period(
     approved_by: str,
     reason: str,
     now: datetime,
+    until_on: date | None = None,
 ) -> None:
     """Open a closed period again after a second person agreed; what it held is judged again.
+
+    Nothing closes it by itself; whoever looks sees until when it was to be open, and what came in.
 
     :raises UserMistake: one person did both, no reason is given, or the period is open.
     """
@@ -325,7 +354,15 @@ def reopen_period(
         reason=reason,
         left_behind={},
         now=now,
+        until_on=until_on,
     )
+    connection.execute("SELECT note_reopening(%s, %s, %s)", (period_id, reason, until_on))
+
+
+def list_reopened(connection: Connection[Row]) -> tuple[Reopened, ...]:
+    """List the periods that are open again, with what came in since, one row per currency."""
+    rows = connection.execute("SELECT * FROM page_reopened()").fetchall()
+    return tuple(Reopened(**row) for row in rows)
 
 
 def _moving(
@@ -364,6 +401,7 @@ def _move(
     reason: str,
     left_behind: Mapping[str, int],
     now: datetime,
+    until_on: date | None = None,
 ) -> None:
     row = connection.execute(
         "SELECT move_period(%s, %s, %s, %s) AS has_moved", (period_id, to, approved_by, now)
@@ -391,5 +429,9 @@ def _move(
         occurred_at=now,
         recorded_at=now,
         correlation_id=f"period:{period_id}",
-        data={"period_code": period.period_code, **left_behind},
+        data={
+            "period_code": period.period_code,
+            **left_behind,
+            **({"until_on": until_on.isoformat()} if until_on else {}),
+        },
     )

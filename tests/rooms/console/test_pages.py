@@ -15,7 +15,7 @@ from tieline.runtime.outbox import publish
 
 from .conftest import ANOTHER_NAME, House
 
-ADDRESSES = ("/", "/exceptions", "/close", "/trace", "/connections", "/approvals")
+ADDRESSES = ("/", "/exceptions", "/close", "/changes", "/trace", "/connections", "/approvals")
 _TAGS = re.compile(r"<script.*?</script>|<style.*?</style>|<[^>]+>", re.DOTALL)
 _ENGINE = re.compile(
     r"\b(landed|cleared|held|posted|reversed|excluded|parked|pending|probing|UNKNOWN|CONFLICT|INTENT"
