@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -347,3 +350,28 @@ def _wait_until_found(connector: harvest.HarvestConnector, command: Command) -> 
         if connector.probe(command=command):
             return
     raise AssertionError("the commit never came")
+
+
+class TestARecordThatCannotBeNamed:
+    def test_is_kept_and_not_understood_while_the_rest_is_read(
+        self, connector: harvest.HarvestConnector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert [
+            page.total for page in connector.pages(stream="time_entries", cursor=None, is_full=True)
+        ] == [0]
+        fixture = resources.files(harvest).joinpath("fixtures/time_entries.approved.json")
+        good = json.loads(fixture.read_bytes())
+        nameless = {name: value for name, value in good.items() if name != "id"}
+        odd = [{**good, "id": word} for word in (None, True, "7", {"id": 1})]
+        timeless = {**good, "id": good["id"] + 1, "updated_at": "yesterday"}
+        told = [good, nameless, *odd, timeless]
+        page = {"time_entries": told, "page": 1, "next_page": None, "total_entries": len(told)}
+        reply = SimpleNamespace(body=json.dumps(page).encode())
+        monkeypatch.setattr(type(connector.http), "read", lambda *_, **__: reply)
+
+        (read,) = connector.pages(stream="time_entries", cursor=None, is_full=True)
+
+        understood = [connector.translate(record=record) for record in read.records]
+        assert [isinstance(each, Translated) for each in understood] == [True] + [False] * 6
+        assert len({record.source_ref for record in read.records}) == len(told)
+        assert [json.loads(record.body) for record in read.records] == told

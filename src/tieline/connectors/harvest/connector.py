@@ -186,16 +186,8 @@ class HarvestConnector:
         return page, records
 
     def _raw(self, object_name: str, body: bytes) -> RawRecord:
-        try:
-            raw = decode_exact(body)
-            return RawRecord(
-                object=object_name,
-                source_ref=words.source_ref(object_name, raw),
-                body=body,
-                source_at=words.source_instant(raw),
-            )
-        except (NotJson, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StreamBroken(f"{object_name} sent a record without its id") from error
+        source_ref, source_at = words.naming(object_name, body)
+        return RawRecord(object=object_name, source_ref=source_ref, body=body, source_at=source_at)
 
     def _every(
         self, path: str, field: str, query: Sequence[tuple[str, str]] = ()

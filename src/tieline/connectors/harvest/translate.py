@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -25,6 +26,8 @@ from tieline.kernel.money import seconds_from_hours
 from tieline.sdk import RawRecord, Translated, Untranslatable
 from tieline.sdk.slices import NotJson, decode_exact
 
+_UNNAMED = "unnamed-"
+_UNNAMED_DIGITS = 16
 QUANTUM_SECONDS = 36  # Harvest keeps hundredths of an hour.
 KEY_LABEL = "Tieline key"
 VAT_LABEL = "VAT"
@@ -128,6 +131,9 @@ def translate(*, record: RawRecord, mapping: Mapped) -> Translated | Untranslata
         )
     try:
         raw = decode_exact(record.body)
+        # Whoever has no readable id or last change is nobody yet: its hours could come again under another.
+        source_ref(record.object, raw)
+        source_instant(raw)
         return Translated(noun=reader(raw, mapping))
     except KeyError as error:
         return Untranslatable(
@@ -415,9 +421,34 @@ def source_instant(raw: Mapping[str, Any]) -> datetime | None:
 
 
 def source_ref(object_name: str, raw: Mapping[str, Any]) -> str:
-    """Return the reference of a record; an assignment needs its project to be asked for."""
+    """Return the reference of a record; an assignment needs its project to be asked for.
+
+    :raises KeyError, TypeError: it has none.
+    """
     if object_name in ("task_assignments", "user_assignments"):
-        return f"{raw['project']['id']}/{raw['id']}"
+        return f"{_number_of(raw['project'])}/{_number_of(raw)}"
+    return _number_of(raw)
+
+
+def naming(object_name: str, body: bytes) -> tuple[str, datetime | None]:
+    """Return the reference and last change of a record; one that lacks either is not understood later.
+
+    What has no id is named after its bytes, so that it is kept and told of, and the rest is read.
+    """
+    try:
+        raw = decode_exact(body)
+        reference = source_ref(object_name, raw)
+    except (NotJson, KeyError, TypeError, AttributeError):
+        return _UNNAMED + hashlib.sha256(body).hexdigest()[:_UNNAMED_DIGITS], None
+    try:
+        return reference, source_instant(raw)
+    except (ValueError, TypeError, AttributeError):
+        return reference, None
+
+
+def _number_of(raw: Mapping[str, Any]) -> str:
+    if isinstance(raw["id"], bool) or not isinstance(raw["id"], int):
+        raise TypeError("the id is not a number")
     return str(raw["id"])
 
 
