@@ -22,6 +22,7 @@ from tieline.register.matching import (
     exact_matches,
 )
 from tieline.register.names import email_key, name_key, vat_key
+from tieline.register.nouns import NOUNS
 from tieline.register.owners import (
     CLIENT_OWNERS,
     EMPLOYMENT_OWNERS,
@@ -48,7 +49,7 @@ from tieline.register.reference_cells import (
     understand,
     value_in_words,
 )
-from tieline.register.reference_nouns import NOUNS, Empty, FileColumn, Kind, Noun
+from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 from tieline.register.reference_plan import Change, Plan, plan_rows, write_plan
 from tieline.register.sources import (
     Source,

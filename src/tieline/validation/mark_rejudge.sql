@@ -2,7 +2,8 @@
 -- rest before the next day, and the cap it counts to. An hour that was
 -- never judged needs no mark of its own: nothing of it can be sent, and the judge of its batch takes it up.
 WITH changed AS (
-    SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, w.started_at, t.verdict_id
+    SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, w.started_at, w.narrative_hash,
+           t.verdict_id
     FROM time_entry_version w JOIN time_entry t ON t.entry_id = w.entry_id
     WHERE w.batch_id = %(batch_id)s AND w.is_newest
 ), known AS (
@@ -33,7 +34,7 @@ WITH changed AS (
     SELECT k FROM changed c JOIN verdict v ON v.verdict_id = c.verdict_id
     CROSS JOIN LATERAL unnest(v.neighbor_keys) k
     WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%' OR k LIKE 'client-cap:%%' OR k LIKE 'person-week:%%'
-       OR k LIKE 'person-rest:%%'
+       OR k LIKE 'person-rest:%%' OR k LIKE 'matter-day:%%' OR k LIKE 'text:%%' OR k LIKE 'planned:%%'
     UNION
     SELECT 'cap:' || p.contract_id FROM changed c
     JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
@@ -51,6 +52,29 @@ WITH changed AS (
     JOIN contract k ON k.contract_id = p.contract_id
     JOIN client n ON n.client_id = k.client_id
     JOIN spending_limit l ON l.client_id = coalesce(n.redirect_to, n.client_id) AND l.superseded_at IS NULL
+    UNION
+    SELECT 'matter-day:' || p.contract_id || ':' || c.work_date FROM changed c
+    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
+        AND x.source_ref = c.project_ref AND x.superseded_at IS NULL
+    JOIN project p ON p.project_id = x.our_id
+    WHERE EXISTS (SELECT FROM client_guideline g WHERE g.people_day_max IS NOT NULL)
+    UNION
+    SELECT 'text:' || coalesce(coalesce(p.redirect_to, p.person_id)::text, c.connection_key || ':' || c.person_ref)
+           || ':' || encode(c.narrative_hash, 'hex')
+    FROM changed c
+    LEFT JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
+        AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
+        AND daterange(x.starts_on, x.ends_on) @> c.work_date
+    LEFT JOIN person p ON p.person_id = x.our_id
+    WHERE EXISTS (SELECT FROM client_guideline g WHERE g.same_text_days_max IS NOT NULL)
+    UNION
+    SELECT 'planned:' || coalesce(p.redirect_to, p.person_id) || ':' || j.our_id FROM changed c
+    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
+        AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
+    JOIN person p ON p.person_id = x.our_id
+    JOIN crosswalk j ON j.connection_key = c.connection_key AND j.noun = 'project'
+        AND j.source_ref = c.project_ref AND j.superseded_at IS NULL
+    WHERE EXISTS (SELECT FROM assignment a WHERE a.planned_seconds IS NOT NULL)
 )
 INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at, batch_id)
 SELECT neighbor_key, 'entry.changed', %(correlation_id)s, %(now)s, %(batch_id)s

@@ -21,7 +21,8 @@ _VERSION_COLUMNS = """
     t.entry_id, w.version, t.connection_key, t.source_epoch, t.object, t.source_ref, w.correlation_id,
     w.recorded_at, w.is_deleted, w.approval, w.approver_ref, w.person_ref, w.project_ref, w.task_ref,
     w.labor_category AS entry_labor_category, w.work_date, w.zone, w.seconds, w.started_at, w.ended_at,
-    w.created_at, w.narrative_length, w.narrative_hash, w.is_billable AS entry_is_billable
+    w.created_at, w.approved_at, w.narrative_id, w.narrative_length, w.narrative_hash,
+    w.is_billable AS entry_is_billable
 """
 STORED_SUBJECT = f"""
     SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {_VERSION_COLUMNS}, true AS is_subject
@@ -42,8 +43,9 @@ CANDIDATE_SUBJECT = """
              THEN coalesce(h.entry_id, c.entry_id) ELSE c.entry_id END AS entry_id, 1 AS version, c.connection_key, c.source_epoch, c.object, c.source_ref,
         'preview'::text AS correlation_id, %(known_at)s::timestamptz AS recorded_at, false AS is_deleted,
         c.approval, c.approver_ref, c.person_ref, c.project_ref, c.task_ref, c.entry_labor_category,
-        c.work_date, c.zone, c.seconds, c.started_at, c.ended_at, c.created_at, c.narrative_length,
-        c.narrative_hash, c.entry_is_billable, true AS is_subject
+        c.work_date, c.zone, c.seconds, c.started_at, c.ended_at, c.created_at,
+        NULL::timestamptz AS approved_at, NULL::bigint AS narrative_id, c.narrative_length, c.narrative_hash,
+        c.entry_is_billable, true AS is_subject
     FROM jsonb_to_recordset(%(candidates)s::jsonb) AS c (
         subject_no bigint, entry_id uuid, connection_key text, source_epoch integer, object text,
         source_ref text, approval text, approver_ref text, person_ref text, project_ref text, task_ref text,

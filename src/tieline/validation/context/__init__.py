@@ -22,6 +22,7 @@ PARTS = (
     "limits",
     "targets",
     "changes",
+    "content",
 )
 _ANSWER = "answer"
 

@@ -71,6 +71,36 @@ context AS (
         (c.policy ->> 'travel_entry_seconds_max')::bigint AS policy_travel_entry_seconds_max,
         (c.policy ->> 'day_lines_max')::bigint AS policy_day_lines_max,
         (c.policy ->> 'unusual_times')::bigint AS policy_unusual_times,
+        -- What content.sql found.
+        coalesce(g.guideline_count, 0) AS guideline_count, g.narrative_length_min AS guideline_length_min,
+        g.narrative_length_max AS guideline_length_max, g.narrative_words_min AS guideline_words_min,
+        g.narrative_tasks_max AS guideline_tasks_max, g.wanted_language AS guideline_language,
+        g.same_text_days_max AS guideline_same_text_days_max,
+        coalesce(g.forbids_contact_data, false) AS forbids_contact_data,
+        g.person_day_minutes_max * 60 AS guideline_person_day_seconds_max,
+        g.people_day_max AS guideline_people_day_max, g.bills_travel, g.bills_administration, g.bills_training,
+        coalesce(g.has_codes, false) AS has_client_codes, coalesce(g.has_timekeepers, false) AS has_timekeepers,
+        g.word_pattern IS NOT NULL AS has_forbidden_words,
+        coalesce(tk.timekeeper_count, 0) AS timekeeper_count, tk.timekeeper_category,
+        tt.activity_code, tt.activity_kind, tt.is_allowable, coalesce(tt.has_task_codes, false) AS has_task_codes,
+        coalesce(tt.is_closed_for_time, false) AS is_closed_for_time,
+        coalesce(tt.has_charge_controls, false) AS has_charge_controls, tt.may_charge,
+        coalesce(ca.is_code_allowed, false) AS is_code_allowed,
+        coalesce(pt.has_qualifications, false) AS has_qualifications, pt.is_qualified,
+        coalesce(pt.is_subcontractor, false) AS is_subcontractor, pt.has_subcontract,
+        coalesce(wf.wall_count, 0) AS wall_count,
+        coalesce(cf.missing_clearance_count, 0) AS missing_clearance_count,
+        coalesce(af.is_authority_told, false) AS is_authority_told, coalesce(af.approver_count, 0) AS approver_count,
+        af.is_approver_authorized, (c.approved_at AT TIME ZONE coalesce(c.entity_zone, 'UTC'))::date AS approved_on,
+        coalesce(ef.changed_since_approval_count, 0) AS changed_since_approval_count,
+        coalesce(ep.earlier_epoch_count, 0) AS earlier_epoch_count,
+        coalesce(rf.reversed_count, 0) AS reversed_count, coalesce(rf.reversing_count, 0) AS reversing_count,
+        ad.attended_seconds, cd.client_day_seconds, coalesce(mp.people_day_count, 0) AS people_day_count,
+        coalesce(sx.same_text_days, 0) AS same_text_days, pf.planned_seconds, pf.planned_before_seconds,
+        coalesce(tf.is_narrative_read, false) AS is_narrative_read, tf.narrative_words, tf.narrative_tasks,
+        tf.narrative_language, tf.forbidden_word_count, tf.contact_data_count,
+        c.entry_labor_category, c.assigned_category AS assigned_labor_category, c.zone, c.entity_zone, c.practice,
+        (c.policy ->> 'practice_required')::integer AS policy_practice_required,
         c.posting_hash,
         array_remove(ARRAY[
             'entry:' || c.entry_id,
@@ -81,7 +111,11 @@ context AS (
             'project:' || c.connection_key || ':' || c.project_ref,
             'contract:' || c.contract_id,
             CASE WHEN c.cap_amount IS NOT NULL OR lk.is_of_contract THEN 'cap:' || c.contract_id END,
-            CASE WHEN lk.is_of_client THEN 'client-cap:' || c.client_id END
+            CASE WHEN lk.is_of_client THEN 'client-cap:' || c.client_id END,
+            CASE WHEN g.people_day_max IS NOT NULL THEN 'matter-day:' || c.contract_id || ':' || c.work_date END,
+            CASE WHEN g.same_text_days_max IS NOT NULL
+                 THEN 'text:' || c.person_key || ':' || encode(c.narrative_hash, 'hex') END,
+            CASE WHEN pf.planned_seconds IS NOT NULL THEN 'planned:' || c.person_id || ':' || c.project_id END
         ], NULL) AS neighbor_keys
     FROM counted c
     LEFT JOIN member_fact m ON m.entry_id = c.entry_id
@@ -123,5 +157,29 @@ context AS (
         AND ee.erp_connection_key = c.erp_connection_key AND ee.on_date = c.on_date
     LEFT JOIN erp_task et ON et.contract_line_id = c.contract_line_id AND et.project_id = c.project_id
         AND et.erp_connection_key = c.erp_connection_key AND et.on_date = c.on_date
+    LEFT JOIN client_told g ON g.client_id = c.client_id AND g.on_date = c.on_date
+    LEFT JOIN timekeeper_fact tk ON tk.client_id = c.client_id AND tk.person_id = c.person_id AND tk.on_date = c.on_date
+    LEFT JOIN task_told tt ON tt.project_id = c.project_id AND tt.task_name = coalesce(c.task_name, '')
+        AND tt.labor_category = coalesce(c.labor_category, '') AND tt.on_date = c.on_date
+    LEFT JOIN code_fact ca ON ca.client_id = c.client_id AND ca.activity_code = tt.activity_code
+        AND ca.on_date = c.on_date
+    LEFT JOIN person_told pt ON pt.person_id = c.person_id AND pt.on_date = c.on_date
+        AND pt.labor_category = coalesce(c.labor_category, '')
+    LEFT JOIN wall_fact wf ON wf.client_id = c.client_id AND wf.person_id = c.person_id AND wf.on_date = c.on_date
+    LEFT JOIN clearance_fact cf ON cf.project_id = c.project_id AND cf.person_id = c.person_id
+        AND cf.on_date = c.on_date
+    LEFT JOIN approval_fact af ON af.connection_key = c.connection_key AND af.approver_ref = c.approver_ref
+        AND af.person_id = c.person_id AND af.project_id = c.project_id AND af.on_date = c.on_date
+        AND af.approved_on = coalesce((c.approved_at AT TIME ZONE coalesce(c.entity_zone, 'UTC'))::date, c.on_date)
+    LEFT JOIN edit_fact ef ON ef.entry_id = c.entry_id
+    LEFT JOIN earlier_epoch ep ON ep.entry_id = c.entry_id
+    LEFT JOIN reversal_fact rf ON rf.entry_id = c.entry_id
+    LEFT JOIN attendance_fact ad ON ad.person_id = c.person_id AND ad.work_date = c.work_date
+    LEFT JOIN client_day cd ON cd.person_key = c.person_key AND cd.work_date = c.work_date
+        AND cd.client_id = c.client_id
+    LEFT JOIN matter_people mp ON mp.contract_id = c.contract_id AND mp.work_date = c.work_date
+    LEFT JOIN same_text sx ON sx.person_key = c.person_key AND sx.narrative_hash = c.narrative_hash
+    LEFT JOIN planned_fact pf ON pf.entry_id = c.entry_id
+    LEFT JOIN text_fact tf ON tf.entry_id = c.entry_id
     WHERE c.is_subject
 )
