@@ -72,19 +72,19 @@ context AS (
         (c.policy ->> 'day_lines_max')::bigint AS policy_day_lines_max,
         (c.policy ->> 'unusual_times')::bigint AS policy_unusual_times,
         -- What content.sql found.
-        coalesce(g.guideline_count, 0) AS guideline_count, g.narrative_length_min AS guideline_length_min,
-        g.narrative_length_max AS guideline_length_max, g.narrative_words_min AS guideline_words_min,
-        g.narrative_tasks_max AS guideline_tasks_max, g.wanted_language AS guideline_language,
-        g.same_text_days_max AS guideline_same_text_days_max,
-        coalesce(g.forbids_contact_data, false) AS forbids_contact_data,
-        g.person_day_minutes_max * 60 AS guideline_person_day_seconds_max,
-        g.people_day_max AS guideline_people_day_max, g.bills_travel, g.bills_administration, g.bills_training,
-        coalesce(g.has_codes, false) AS has_client_codes, coalesce(g.has_timekeepers, false) AS has_timekeepers,
-        g.word_pattern IS NOT NULL AS has_forbidden_words,
+        coalesce(gl.guideline_count, 0) AS guideline_count, gl.narrative_length_min AS guideline_length_min,
+        gl.narrative_length_max AS guideline_length_max, gl.narrative_words_min AS guideline_words_min,
+        gl.narrative_tasks_max AS guideline_tasks_max, gl.wanted_language AS guideline_language,
+        gl.same_text_days_max AS guideline_same_text_days_max,
+        coalesce(gl.forbids_contact_data, false) AS forbids_contact_data,
+        gl.person_day_minutes_max * 60 AS guideline_person_day_seconds_max,
+        gl.people_day_max AS guideline_people_day_max, gl.bills_travel, gl.bills_administration, gl.bills_training,
+        coalesce(gl.has_codes, false) AS has_client_codes, coalesce(gl.has_timekeepers, false) AS has_timekeepers,
+        gl.word_pattern IS NOT NULL AS has_forbidden_words,
         coalesce(tk.timekeeper_count, 0) AS timekeeper_count, tk.timekeeper_category,
-        tt.activity_code, tt.activity_kind, tt.is_allowable, coalesce(tt.has_task_codes, false) AS has_task_codes,
-        coalesce(tt.is_closed_for_time, false) AS is_closed_for_time,
-        coalesce(tt.has_charge_controls, false) AS has_charge_controls, tt.may_charge,
+        kt.activity_code, kt.activity_kind, kt.is_allowable, coalesce(kt.has_task_codes, false) AS has_task_codes,
+        coalesce(kt.is_closed_for_time, false) AS is_closed_for_time,
+        coalesce(kt.has_charge_controls, false) AS has_charge_controls, kt.may_charge,
         coalesce(ca.is_code_allowed, false) AS is_code_allowed,
         coalesce(pt.has_qualifications, false) AS has_qualifications, pt.is_qualified,
         coalesce(pt.is_subcontractor, false) AS is_subcontractor, pt.has_subcontract,
@@ -112,8 +112,8 @@ context AS (
             'contract:' || c.contract_id,
             CASE WHEN c.cap_amount IS NOT NULL OR lk.is_of_contract THEN 'cap:' || c.contract_id END,
             CASE WHEN lk.is_of_client THEN 'client-cap:' || c.client_id END,
-            CASE WHEN g.people_day_max IS NOT NULL THEN 'matter-day:' || c.contract_id || ':' || c.work_date END,
-            CASE WHEN g.same_text_days_max IS NOT NULL
+            CASE WHEN gl.people_day_max IS NOT NULL THEN 'matter-day:' || c.contract_id || ':' || c.work_date END,
+            CASE WHEN gl.same_text_days_max IS NOT NULL
                  THEN 'text:' || c.person_key || ':' || encode(c.narrative_hash, 'hex') END,
             CASE WHEN pf.planned_seconds IS NOT NULL THEN 'planned:' || c.person_id || ':' || c.project_id END
         ], NULL) AS neighbor_keys
@@ -157,11 +157,11 @@ context AS (
         AND ee.erp_connection_key = c.erp_connection_key AND ee.on_date = c.on_date
     LEFT JOIN erp_task et ON et.contract_line_id = c.contract_line_id AND et.project_id = c.project_id
         AND et.erp_connection_key = c.erp_connection_key AND et.on_date = c.on_date
-    LEFT JOIN client_told g ON g.client_id = c.client_id AND g.on_date = c.on_date
+    LEFT JOIN client_told gl ON gl.client_id = c.client_id AND gl.on_date = c.on_date
     LEFT JOIN timekeeper_fact tk ON tk.client_id = c.client_id AND tk.person_id = c.person_id AND tk.on_date = c.on_date
-    LEFT JOIN task_told tt ON tt.project_id = c.project_id AND tt.task_name = coalesce(c.task_name, '')
-        AND tt.labor_category = coalesce(c.labor_category, '') AND tt.on_date = c.on_date
-    LEFT JOIN code_fact ca ON ca.client_id = c.client_id AND ca.activity_code = tt.activity_code
+    LEFT JOIN task_told kt ON kt.project_id = c.project_id AND kt.task_name = coalesce(c.task_name, '')
+        AND kt.labor_category = coalesce(c.labor_category, '') AND kt.on_date = c.on_date
+    LEFT JOIN code_fact ca ON ca.client_id = c.client_id AND ca.activity_code = kt.activity_code
         AND ca.on_date = c.on_date
     LEFT JOIN person_told pt ON pt.person_id = c.person_id AND pt.on_date = c.on_date
         AND pt.labor_category = coalesce(c.labor_category, '')
