@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0037_guidelines"
-down_revision = "0036_working_time"
+revision = "0038_guidelines"
+down_revision = "0037_accruals"
 branch_labels = None
 depends_on = None
 
