@@ -160,8 +160,8 @@ import signal, sys, time
 from tieline.proof.processes import interrupted_by_signals
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 with interrupted_by_signals():
-    print("running", flush=True)
     try:
+        print("running", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print("cleaning up", flush=True)
