@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sys
 import threading
 import time
 import tomllib
@@ -316,8 +317,13 @@ def demo_environment(settings: Settings, firm: Firm) -> Iterator[None]:
 
 
 def write_report(figures: Mapping[str, Any], path: Path) -> None:
-    """Write the figures as one JSON object."""
-    path.write_text(json.dumps(figures, indent=2, default=_plain) + "\n", encoding="utf-8")
+    """Write the figures as one JSON object, to standard output where the path is a dash."""
+    text = json.dumps(figures, indent=2, default=_plain) + "\n"
+    if path == Path("-"):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    path.write_text(text, encoding="utf-8")
 
 
 def _plain(value: object) -> object:
