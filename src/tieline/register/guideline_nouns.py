@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
+from tieline.register.reference_nouns import (
+    CLIENT,
+    PERSON,
+    PROJECT,
+    Empty,
+    FileColumn,
+    Kind,
+    Noun,
+)
 
-_CLIENT = FileColumn(
-    name="client", kind=Kind.CLIENT, says="Name or tax number.", stored_as="client_id"
-)
-_PROJECT = FileColumn(
-    name="project", kind=Kind.PROJECT, says="The project's code.", stored_as="project_id"
-)
-_PERSON = FileColumn(
-    name="person", kind=Kind.PERSON, says="E-mail or employee code.", stored_as="person_id"
-)
 _TASK = FileColumn(name="task_name", kind=Kind.TEXT, says="The name of the task.")
 _ANY_TASK = FileColumn(
     name="task_name", kind=Kind.TEXT, says="The task; empty: every task.", empty=Empty.EVERY
 )
+_ACTIVITY_CODE = FileColumn(name="activity_code", kind=Kind.TEXT, says="Such as L110 or A103.")
+_CLEARANCE = FileColumn(name="clearance", kind=Kind.TEXT, says="Its name.")
 _REASON = FileColumn(name="reason", kind=Kind.TEXT, says="Why.")
 
 
@@ -38,7 +39,6 @@ def _noun(
         name=name,
         says=says,
         table=table,
-        own_id=f"{table}_id",
         key=tuple(key),
         columns=tuple(columns),
         moves_money=True,
@@ -52,7 +52,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="client_guideline",
         key=("client_id",),
         columns=(
-            _CLIENT,
+            CLIENT,
             _at_most("narrative_length_min", "The fewest characters of a text."),
             _at_most("narrative_length_max", "The most characters of a text."),
             _at_most("narrative_words_min", "The fewest words of a text."),
@@ -79,8 +79,8 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="client_code",
         key=("client_id", "activity_code"),
         columns=(
-            _CLIENT,
-            FileColumn(name="activity_code", kind=Kind.TEXT, says="Such as L110 or A103."),
+            CLIENT,
+            _ACTIVITY_CODE,
         ),
     ),
     _noun(
@@ -88,7 +88,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         "Words that a client does not accept in a text.",
         table="client_word",
         key=("client_id", "word"),
-        columns=(_CLIENT, FileColumn(name="word", kind=Kind.TEXT, says="A word, or several.")),
+        columns=(CLIENT, FileColumn(name="word", kind=Kind.TEXT, says="A word, or several.")),
     ),
     _noun(
         "timekeepers",
@@ -96,8 +96,8 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="timekeeper",
         key=("client_id", "person_id"),
         columns=(
-            _CLIENT,
-            _PERSON,
+            CLIENT,
+            PERSON,
             FileColumn(
                 name="labor_category",
                 kind=Kind.TEXT,
@@ -112,9 +112,9 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="task_code",
         key=("project_id", "task_name"),
         columns=(
-            _PROJECT,
+            PROJECT,
             _TASK,
-            FileColumn(name="activity_code", kind=Kind.TEXT, says="Such as L110 or A103."),
+            _ACTIVITY_CODE,
             FileColumn(
                 name="activity_kind",
                 kind=Kind.TEXT,
@@ -129,7 +129,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         "Projects and tasks on which nobody books while everything else goes on.",
         table="closed_for_time",
         key=("project_id", "task_name"),
-        columns=(_PROJECT, _ANY_TASK, _REASON),
+        columns=(PROJECT, _ANY_TASK, _REASON),
     ),
     _noun(
         "charge-controls",
@@ -137,7 +137,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="charge_control",
         key=("project_id", "task_name", "labor_category"),
         columns=(
-            _PROJECT,
+            PROJECT,
             _ANY_TASK,
             FileColumn(
                 name="labor_category",
@@ -154,7 +154,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="approval_authority",
         key=("person_id", "entity_code"),
         columns=(
-            _PERSON,
+            PERSON,
             FileColumn(
                 name="entity", kind=Kind.ENTITY, says="The legal entity.", stored_as="entity_code"
             ),
@@ -182,28 +182,28 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         "What a person must hold to work on a project.",
         table="required_clearance",
         key=("project_id", "clearance"),
-        columns=(_PROJECT, FileColumn(name="clearance", kind=Kind.TEXT, says="Its name.")),
+        columns=(PROJECT, _CLEARANCE),
     ),
     _noun(
         "held-clearances",
         "What a person holds.",
         table="held_clearance",
         key=("person_id", "clearance"),
-        columns=(_PERSON, FileColumn(name="clearance", kind=Kind.TEXT, says="Its name.")),
+        columns=(PERSON, _CLEARANCE),
     ),
     _noun(
         "ethical-walls",
         "Who must not work for a client.",
         table="ethical_wall",
         key=("client_id", "person_id"),
-        columns=(_CLIENT, _PERSON, _REASON),
+        columns=(CLIENT, PERSON, _REASON),
     ),
     _noun(
         "qualifications",
         "As what a person may work; who has no row may work as anything.",
         table="qualification",
         key=("person_id", "labor_category"),
-        columns=(_PERSON, FileColumn(name="labor_category", kind=Kind.TEXT, says="As what.")),
+        columns=(PERSON, FileColumn(name="labor_category", kind=Kind.TEXT, says="As what.")),
     ),
     _noun(
         "subcontracts",
@@ -211,7 +211,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="subcontract",
         key=("person_id",),
         columns=(
-            _PERSON,
+            PERSON,
             FileColumn(name="subcontract_code", kind=Kind.TEXT, says="The number of the order."),
         ),
     ),
@@ -221,7 +221,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
         table="attendance",
         key=("person_id",),
         columns=(
-            _PERSON,
+            PERSON,
             FileColumn(
                 name="attended_minutes", kind=Kind.WHOLE, says="How many minutes.", minimum=0
             ),

@@ -7,7 +7,7 @@ starts_on, ends_on, recorded_at, superseded_at, load_id and line_number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -65,12 +65,16 @@ class Noun:
     name: str
     says: str
     table: str
-    own_id: str
     key: tuple[str, ...]
     columns: tuple[FileColumn, ...]
     moves_money: bool
     one_of: tuple[tuple[str, ...], ...] = ()
     together: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def own_id(self) -> str:
+        """Return the column that is a row's own id."""
+        return f"{self.table}_id"
 
     def values(self) -> tuple[str, ...]:
         """Return the table's columns that are not of the key."""
@@ -78,11 +82,26 @@ class Noun:
         return (*(name for name in named if name not in self.key), "ends_on")
 
 
+# Columns that name a thing, and how a file may name it.
+CLIENT = FileColumn(
+    name="client", kind=Kind.CLIENT, says="Name or tax number.", stored_as="client_id"
+)
+PROJECT = FileColumn(
+    name="project", kind=Kind.PROJECT, says="The project's code.", stored_as="project_id"
+)
+PERSON = FileColumn(
+    name="person", kind=Kind.PERSON, says="E-mail or employee code.", stored_as="person_id"
+)
+_CONTRACT = FileColumn(
+    name="contract", kind=Kind.CONTRACT, says="The contract's code.", stored_as="contract_id"
+)
+_PRACTICE = FileColumn(name="practice", kind=Kind.TEXT, says="As the contract calls it.")
+
+
 FX_RATES = Noun(
     name="fx-rates",
     says="What one currency was worth in another, from a day on, and who says so.",
     table="fx_rate",
-    own_id="fx_rate_id",
     key=("from_currency", "to_currency"),
     columns=(
         FileColumn(name="from_currency", kind=Kind.CURRENCY, says="One unit of this ..."),
@@ -106,15 +125,10 @@ PERSON_RATES = Noun(
     name="person-rates",
     says="What one person costs on one project; it goes before every other rate.",
     table="person_rate",
-    own_id="person_rate_id",
     key=("project_id", "person_id"),
     columns=(
-        FileColumn(
-            name="project", kind=Kind.PROJECT, says="The project's code.", stored_as="project_id"
-        ),
-        FileColumn(
-            name="person", kind=Kind.PERSON, says="E-mail or employee code.", stored_as="person_id"
-        ),
+        PROJECT,
+        PERSON,
         *_RATE[1:],
     ),
     moves_money=True,
@@ -123,12 +137,9 @@ CLIENT_RATES = Noun(
     name="client-rates",
     says="A client's card: it counts where neither the person nor the contract has a rate.",
     table="client_rate",
-    own_id="client_rate_id",
     key=("client_id", "card_code", "labor_category", "currency"),
     columns=(
-        FileColumn(
-            name="client", kind=Kind.CLIENT, says="Name or tax number.", stored_as="client_id"
-        ),
+        CLIENT,
         _CARD,
         *_RATE,
     ),
@@ -138,10 +149,9 @@ PRACTICE_RATES = Noun(
     name="practice-rates",
     says="A practice's card: it counts where the client has none.",
     table="practice_rate",
-    own_id="practice_rate_id",
     key=("practice", "card_code", "labor_category", "currency"),
     columns=(
-        FileColumn(name="practice", kind=Kind.TEXT, says="As the contract calls it."),
+        _PRACTICE,
         _CARD,
         *_RATE,
     ),
@@ -151,7 +161,6 @@ LIST_RATES = Noun(
     name="list-rates",
     says="The price list: it counts where nothing else does.",
     table="list_rate",
-    own_id="list_rate_id",
     key=("entity_code", "card_code", "labor_category", "currency"),
     columns=(
         FileColumn(
@@ -170,12 +179,9 @@ RATE_BOUNDS = Noun(
     name="rate-bounds",
     says="Between which rates a client agreed to pay for a labor category.",
     table="rate_bound",
-    own_id="rate_bound_id",
     key=("client_id", "labor_category", "currency"),
     columns=(
-        FileColumn(
-            name="client", kind=Kind.CLIENT, says="Name or tax number.", stored_as="client_id"
-        ),
+        CLIENT,
         *_RATE[:2],
         FileColumn(
             name="rate_min",
@@ -198,15 +204,9 @@ BILLING_TERMS = Noun(
     name="billing-terms",
     says="How a contract bills worked time: in which steps, rounded how, and at least how much.",
     table="billing_terms",
-    own_id="billing_terms_id",
     key=("contract_id",),
     columns=(
-        FileColumn(
-            name="contract",
-            kind=Kind.CONTRACT,
-            says="The contract's code.",
-            stored_as="contract_id",
-        ),
+        _CONTRACT,
         FileColumn(
             name="increment_seconds",
             kind=Kind.WHOLE,
@@ -243,7 +243,6 @@ SPENDING_LIMITS = Noun(
     name="spending-limits",
     says="What may be spent on a task of a contract, a contract, a task of a client, or a client.",
     table="spending_limit",
-    own_id="limit_id",
     key=("kind", "contract_id", "client_id", "task_name", "code"),
     columns=(
         FileColumn(
@@ -252,20 +251,8 @@ SPENDING_LIMITS = Noun(
             says="cap or funding, which hold what goes over; budget or retainer, which warn.",
             words=("cap", "funding", "budget", "retainer"),
         ),
-        FileColumn(
-            name="contract",
-            kind=Kind.CONTRACT,
-            says="The contract's code.",
-            stored_as="contract_id",
-            empty=Empty.UNKNOWN,
-        ),
-        FileColumn(
-            name="client",
-            kind=Kind.CLIENT,
-            says="Name or tax number, for all of its contracts.",
-            stored_as="client_id",
-            empty=Empty.UNKNOWN,
-        ),
+        replace(_CONTRACT, empty=Empty.UNKNOWN),
+        replace(CLIENT, says="Name or tax number, for all of its contracts.", empty=Empty.UNKNOWN),
         _TASK,
         FileColumn(
             name="code", kind=Kind.TEXT, says="Tells limits of one thing apart.", empty=Empty.EVERY
@@ -286,15 +273,9 @@ PURCHASE_ORDERS = Noun(
     name="purchase-orders",
     says="A client's orders for a contract, in sequence or side by side for different tasks.",
     table="purchase_order",
-    own_id="purchase_order_id",
     key=("contract_id", "order_number", "task_name"),
     columns=(
-        FileColumn(
-            name="contract",
-            kind=Kind.CONTRACT,
-            says="The contract's code.",
-            stored_as="contract_id",
-        ),
+        _CONTRACT,
         FileColumn(name="order_number", kind=Kind.TEXT, says="As the client writes it."),
         _TASK,
         FileColumn(
@@ -312,7 +293,6 @@ TRANSFER_PRICES = Noun(
     name="transfer-prices",
     says="What one company of the firm asks of another for an hour of its people.",
     table="transfer_price",
-    own_id="transfer_price_id",
     key=("home_entity_code", "project_entity_code", "labor_category"),
     columns=(
         FileColumn(
@@ -337,7 +317,6 @@ TAX_TREATMENTS = Noun(
     name="tax-treatments",
     says="Which tax treatments a legal entity may use, and for clients of which country.",
     table="tax_treatment",
-    own_id="tax_treatment_id",
     key=("entity_code", "treatment", "country_code"),
     columns=(
         FileColumn(name="entity", kind=Kind.ENTITY, says="Who uses it.", stored_as="entity_code"),
@@ -356,13 +335,10 @@ REVENUE_ACCOUNTS = Noun(
     name="revenue-accounts",
     says="Where a legal entity books revenue, by practice.",
     table="revenue_account",
-    own_id="revenue_account_id",
     key=("entity_code", "practice"),
     columns=(
         FileColumn(name="entity", kind=Kind.ENTITY, says="Whose books.", stored_as="entity_code"),
-        FileColumn(
-            name="practice", kind=Kind.TEXT, says="As the contract calls it.", empty=Empty.EVERY
-        ),
+        replace(_PRACTICE, empty=Empty.EVERY),
         FileColumn(name="account_code", kind=Kind.TEXT, says="The account."),
         FileColumn(name="is_enabled", kind=Kind.YES_NO, says="Whether it may be booked on."),
     ),

@@ -1,5 +1,5 @@
 limit_row AS (
-    SELECT l.limit_id, l.kind, l.contract_id, l.client_id, l.task_name, l.amount, l.currency, l.seconds,
+    SELECT l.spending_limit_id AS limit_id, l.kind, l.contract_id, l.client_id, l.task_name, l.amount, l.currency, l.seconds,
            daterange(l.starts_on, l.ends_on) AS valid
     FROM spending_limit l
     WHERE l.recorded_at <= %(known_at)s AND (l.superseded_at IS NULL OR l.superseded_at > %(known_at)s)

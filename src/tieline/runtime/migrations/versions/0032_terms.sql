@@ -165,21 +165,3 @@ BEGIN
         'rates.changed', (SELECT max(coalesce(c.superseded_at, c.recorded_at)) FROM changed c));
     RETURN NULL;
 END $$;
-DO $$
-DECLARE
-    watched record;
-    event text;
-BEGIN
-    FOR watched IN
-        SELECT * FROM (VALUES ('person_rate', 'person_rates_changed'), ('client_rate', 'client_terms_changed'),
-            ('practice_rate', 'practice_rates_changed'), ('list_rate', 'list_rates_changed'),
-            ('rate_bound', 'client_terms_changed'), ('billing_terms', 'contracts_changed'),
-            ('fx_rate', 'fx_rates_changed')) AS w (name, calls)
-    LOOP
-        FOREACH event IN ARRAY ARRAY['INSERT', 'UPDATE'] LOOP
-            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %I REFERENCING NEW TABLE AS changed'
-                           ' FOR EACH STATEMENT EXECUTE FUNCTION %I()',
-                           watched.name || '_asks_again_' || lower(event), event, watched.name, watched.calls);
-        END LOOP;
-    END LOOP;
-END $$;

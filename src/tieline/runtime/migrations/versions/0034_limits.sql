@@ -1,6 +1,6 @@
 -- What may be spent, in money or in time: of a contract or of all contracts of a client, of one task or of all.
 CREATE TABLE spending_limit (
-    limit_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    spending_limit_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     kind          text NOT NULL CHECK (kind IN ('cap', 'funding', 'budget', 'retainer')),
     contract_id   uuid REFERENCES contract,
     client_id     uuid REFERENCES client,
@@ -116,21 +116,4 @@ BEGIN
             SELECT DISTINCT k.contract_id FROM changed c JOIN contract k ON k.entity_code = c.entity_code)),
         'terms.changed', (SELECT max(coalesce(c.superseded_at, c.recorded_at)) FROM changed c));
     RETURN NULL;
-END $$;
-DO $$
-DECLARE
-    watched record;
-    event text;
-BEGIN
-    FOR watched IN
-        SELECT * FROM (VALUES ('spending_limit', 'limits_changed'), ('purchase_order', 'contracts_changed'),
-            ('transfer_price', 'home_terms_changed'), ('tax_treatment', 'entity_terms_changed'),
-            ('revenue_account', 'entity_terms_changed')) AS w (name, calls)
-    LOOP
-        FOREACH event IN ARRAY ARRAY['INSERT', 'UPDATE'] LOOP
-            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %I REFERENCING NEW TABLE AS changed'
-                           ' FOR EACH STATEMENT EXECUTE FUNCTION %I()',
-                           watched.name || '_asks_again_' || lower(event), event, watched.name, watched.calls);
-        END LOOP;
-    END LOOP;
 END $$;

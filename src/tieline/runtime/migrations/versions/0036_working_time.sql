@@ -161,24 +161,6 @@ BEGIN
         'holidays.changed', (SELECT max(coalesce(c.superseded_at, c.recorded_at)) FROM changed c));
     RETURN NULL;
 END $$;
-DO $$
-DECLARE
-    watched record;
-    event text;
-BEGIN
-    FOR watched IN
-        SELECT * FROM (VALUES ('work_pattern', 'people_changed'), ('employment_share', 'people_changed'),
-            ('work_place', 'people_changed'), ('work_permission', 'people_changed'),
-            ('public_holiday', 'places_changed'), ('holiday_year', 'years_changed'),
-            ('company_holiday', 'company_days_changed')) AS w (name, calls)
-    LOOP
-        FOREACH event IN ARRAY ARRAY['INSERT', 'UPDATE'] LOOP
-            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %I REFERENCING NEW TABLE AS changed'
-                           ' FOR EACH STATEMENT EXECUTE FUNCTION %I()',
-                           watched.name || '_asks_again_' || lower(event), event, watched.name, watched.calls);
-        END LOOP;
-    END LOOP;
-END $$;
 
 -- Per person and week: what was expected, entered and approved, and what an hour of theirs came to lately. Days that
 -- nothing is known of are counted and add nothing. A week holds only the days that were asked for.

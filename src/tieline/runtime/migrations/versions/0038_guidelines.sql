@@ -252,26 +252,3 @@ BEGIN
                       (SELECT max(coalesce(c.superseded_at, c.recorded_at)) FROM changed c));
     RETURN NULL;
 END $$;
-DO $$
-DECLARE
-    watched record;
-    event text;
-BEGIN
-    FOR watched IN
-        SELECT * FROM (VALUES
-            ('client_guideline', 'clients_changed'), ('client_code', 'clients_changed'),
-            ('client_word', 'clients_changed'), ('timekeeper', 'clients_changed'),
-            ('task_code', 'projects_changed'), ('closed_for_time', 'projects_changed'),
-            ('charge_control', 'projects_changed'), ('approval_authority', 'everything_changed'),
-            ('approval_delegation', 'everything_changed'), ('required_clearance', 'projects_changed'),
-            ('held_clearance', 'people_changed'), ('ethical_wall', 'people_changed'),
-            ('qualification', 'people_changed'), ('subcontract', 'people_changed'),
-            ('attendance', 'people_changed')) AS w (name, calls)
-    LOOP
-        FOREACH event IN ARRAY ARRAY['INSERT', 'UPDATE'] LOOP
-            EXECUTE format('CREATE TRIGGER %I AFTER %s ON %I REFERENCING NEW TABLE AS changed'
-                           ' FOR EACH STATEMENT EXECUTE FUNCTION %I()',
-                           watched.name || '_asks_again_' || lower(event), event, watched.name, watched.calls);
-        END LOOP;
-    END LOOP;
-END $$;
