@@ -99,6 +99,26 @@ class Firm:
         )
         return [tuple(row.values()) for row in rows]
 
+    def period(self, entity_code: str, day: date) -> UUID:
+        (found,) = self.world.say(
+            "SELECT period_id FROM fiscal_period WHERE entity_code = %s"
+            " AND daterange(starts_on, ends_on) @> %s",
+            entity_code,
+            day,
+        )
+        period_id: UUID = found["period_id"]
+        return period_id
+
+    def accrued(self, period_id: UUID) -> list[tuple[int, int, Decimal | None, str | None]]:
+        """Return a period's accruals: approved and standing seconds, amount, currency."""
+        with self.world.worker.transaction() as connection:
+            accruals = read_accruals(connection, period_id=period_id)
+        assert accruals.adds_up
+        return [
+            (line.approved_seconds, line.standing_seconds, line.amount, line.currency)
+            for line in accruals.lines
+        ]
+
     def must_add_up(self) -> None:
         """Hold every check of our own books and the books' own sum against what we know."""
         with self.world.worker.transaction() as connection:
@@ -241,6 +261,13 @@ class TestAPostedHour:
         world.book("4", 3600, project_ref="p2", task_ref="t1")
         moved = firm.change("4")
         assert (moved.kind, moved.state, moved.new_entity_code) == ("moved", "to_approve", "HR-AT")
+        # What stands is accrued away where it was booked, what the hour is worth now where it will be.
+        assert (moved.period_id, moved.new_period_id) == (
+            world.scene.period_id,
+            firm.period("HR-AT", OCTOBER),
+        )
+        assert firm.accrued(world.scene.period_id) == [(0, 3600, Decimal(-150), "EUR")]
+        assert firm.accrued(firm.period("HR-AT", OCTOBER)) == [(3600, 0, Decimal(160), "EUR")]
         firm.approve(*firm.agree("4").proposals)
         assert firm.lines("4") == [
             ("HR-DE", "2026-10", OCTOBER, 3600, Decimal(150)),

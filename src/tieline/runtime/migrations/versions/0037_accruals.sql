@@ -27,33 +27,48 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tieline, pg_temp AS $$
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY p.period_code DESC, p.entity_code, l.currency
 $$;
 
--- The approved hours of a period by where they are, less what stands of them in the ERP: what an accrual has to bring.
--- approved_seconds adds up with the tie-out; an hour that leaves has none of it, and still stands there.
+-- The approved hours of a period that are not in the ERP as they are now, less what stands of them there: what an
+-- accrual has to bring. What stands counts where it was booked, in its own period and currency: an hour that moved
+-- away is taken back there. approved_seconds adds up with the tie-out. While nobody knows what an hour is worth
+-- now, what stands of it in its own period says nothing either.
 CREATE FUNCTION page_accruals(asked uuid)
 RETURNS TABLE (entity_code text, period_code text, currency text, project_code text, contract_code text,
     labor_category text, place text, entries bigint, approved_seconds bigint, standing_seconds bigint, amount numeric,
     unpriced_seconds bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = tieline, pg_temp AS $$
-    SELECT p.entity_code, f.period_code, x.currency, j.project_code, k.contract_code, coalesce(v.labor_category, ''),
-           p.place, count(*), sum(x.approved)::bigint, sum(x.standing)::bigint,
-           sum(x.value - x.standing_value), coalesce(sum(x.approved) FILTER (WHERE x.value IS NULL), 0)::bigint
-    FROM entry_place p
-    JOIN fiscal_period f ON f.period_id = p.period_id
-    LEFT JOIN verdict v ON v.verdict_id = p.verdict_id
-    LEFT JOIN project j ON j.project_id = p.project_id
-    LEFT JOIN contract k ON k.contract_id = p.contract_id
-    LEFT JOIN LATERAL (
-        SELECT sum(l.seconds) AS seconds, sum(l.amount) AS amount, min(l.currency) AS currency
-        FROM ledger_line l WHERE l.entry_id = p.entry_id
-    ) s ON true
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN p.place = 'leaving' THEN 0 ELSE p.seconds END AS approved, coalesce(s.seconds, 0) AS standing,
-               CASE WHEN p.place = 'leaving' OR v.is_billable IS FALSE THEN 0 ELSE v.amount END AS value,
-               coalesce(s.amount, 0) AS standing_value, coalesce(v.currency, s.currency) AS currency
-    ) x
-    WHERE p.period_id = asked AND p.place IN ('pending', 'held', 'handed_over', 'leaving')
-      AND (session_user <> 'tieline_web' OR visible_entity(p.entity_code))
-    GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY x.currency, j.project_code, k.contract_code, 6, p.place
+    WITH outside AS (
+        SELECT p.entry_id, p.place, p.seconds, p.entity_code, p.period_id, p.project_id, v.contract_id, v.currency,
+               coalesce(v.labor_category, '') AS labor_category,
+               CASE WHEN v.is_billable IS FALSE THEN 0 ELSE v.amount END AS value
+        FROM entry_place p LEFT JOIN verdict v ON v.verdict_id = p.verdict_id
+        WHERE p.place IN ('pending', 'held', 'handed_over', 'leaving') AND p.entry_id IN (
+            SELECT t.entry_id FROM time_entry t JOIN verdict n USING (verdict_id) WHERE n.period_id = asked
+            UNION SELECT l.entry_id FROM ledger_line l WHERE l.period_id = asked)
+    ), standing AS (
+        SELECT o.entry_id, o.place, l.entity_code, l.project_id, l.contract_id, l.currency, l.labor_category,
+               o.place <> 'leaving' AND o.period_id = l.period_id AND o.value IS NULL AS is_unknown,
+               sum(l.seconds) AS seconds, sum(l.amount) AS amount
+        FROM outside o JOIN ledger_line l ON l.entry_id = o.entry_id
+        WHERE l.period_id = asked
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 HAVING sum(l.seconds) <> 0 OR sum(l.amount) <> 0
+    ), part AS (
+        SELECT entry_id, place, entity_code, project_id, contract_id, currency, labor_category, seconds AS approved,
+               0 AS standing, value AS amount, CASE WHEN value IS NULL THEN seconds ELSE 0 END AS unpriced
+        FROM outside WHERE period_id = asked AND place <> 'leaving'
+        UNION ALL
+        SELECT entry_id, place, entity_code, project_id, contract_id, currency, labor_category, 0, seconds,
+               CASE WHEN NOT is_unknown THEN -amount END, 0
+        FROM standing
+    )
+    SELECT x.entity_code, f.period_code, x.currency, j.project_code, k.contract_code, x.labor_category, x.place,
+           count(DISTINCT x.entry_id), sum(x.approved)::bigint, sum(x.standing)::bigint, sum(x.amount),
+           sum(x.unpriced)::bigint
+    FROM part x
+    JOIN fiscal_period f ON f.period_id = asked
+    LEFT JOIN project j ON j.project_id = x.project_id
+    LEFT JOIN contract k ON k.contract_id = x.contract_id
+    WHERE session_user <> 'tieline_web' OR visible_entity(x.entity_code)
+    GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY x.currency, j.project_code, k.contract_code, 6, x.place
 $$;
 -- The same from the other side: what the source's approved hours are, less what is in the ERP and what was left out.
 CREATE FUNCTION page_outside_erp(asked uuid) RETURNS bigint
