@@ -23,6 +23,7 @@ from tieline.services.changes import (
     agree_to_changes,
     list_changes,
     list_credits,
+    net_of,
     preview_corrections,
     propose_credited,
     sum_changes,
@@ -129,7 +130,7 @@ def _add_agreeing(pages: FastAPI, *, system: System, door: Door, renderer: Rende
             visitor,
             "changes_preview.html",
             corrections=corrections,
-            nets=_nets_of([each.change for each in corrections]),
+            nets=net_of(each.change for each in corrections),
             entities=entities,
             may_agree=visitor.may(ROLES_THAT_APPROVE),
         )
@@ -199,18 +200,6 @@ def _nets(sums: list[ChangeSum]) -> dict[tuple[str, str], Decimal]:
         if each.currency and each.amount is not None:
             key = (each.period_code or "no period yet", each.currency)
             nets[key] = nets.get(key, Decimal(0)) + each.amount
-    return nets
-
-
-def _nets_of(changes: list[PostedChange]) -> dict[str, Decimal]:
-    nets: dict[str, Decimal] = {}
-    for change in changes:
-        for currency, amount in (
-            (change.old_currency, -(change.old_amount or Decimal(0))),
-            (change.new_currency, change.new_amount or Decimal(0)),
-        ):
-            if currency:
-                nets[currency] = nets.get(currency, Decimal(0)) + amount
     return nets
 
 

@@ -7,10 +7,11 @@ sent: people make it in the ERP and say so here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -172,6 +173,19 @@ def sum_changes(connection: Connection[Row]) -> tuple[ChangeSum, ...]:
     return tuple(ChangeSum(**row) for row in rows)
 
 
+def net_of(changes: Iterable[PostedChange]) -> dict[str, Decimal]:
+    """Return what changes give less what they take, by currency."""
+    sums: dict[str, Decimal] = {}
+    for change in changes:
+        for currency, amount in (
+            (change.old_currency, -(change.old_amount or Decimal(0))),
+            (change.new_currency, change.new_amount or Decimal(0)),
+        ):
+            if currency:
+                sums[currency] = sums.get(currency, Decimal(0)) + amount
+    return sums
+
+
 def list_credits(connection: Connection[Row]) -> tuple[Credit, ...]:
     """Return what invoices should give back and bill anew, the open ones first."""
     rows = connection.execute("SELECT * FROM page_credits()").fetchall()
@@ -188,8 +202,7 @@ def preview_corrections(
 
     :raises UserMistake: one of them cannot be agreed to now.
     """
-    changes = _these(connection, change_ids)
-    return tuple(_correction(connection, change, connectors) for change in changes)
+    return _corrections(connection, _these(connection, change_ids), connectors)
 
 
 def agree_to_changes(
@@ -212,7 +225,10 @@ def agree_to_changes(
     for each in corrections:
         if not each.moves_money:
             _agree(connection, each, asked_by=by, agreed_by=by, reason=reason, now=now)
-    moving = [each for each in corrections if each.moves_money]
+    moving: dict[str, list[Correction]] = {}
+    for each in corrections:
+        if each.moves_money:
+            moving.setdefault(each.change.whose, []).append(each)
     proposals = tuple(
         propose(
             connection,
@@ -220,22 +236,19 @@ def agree_to_changes(
             object=f"changes:{entity_code}",
             entity_code=entity_code or None,
             payload={
-                "change_ids": [
-                    str(each.change.change_id)
-                    for each in moving
-                    if each.change.whose == entity_code
-                ],
-                "content": [_content(each) for each in moving if each.change.whose == entity_code],
-                "told": _told([each for each in moving if each.change.whose == entity_code]),
+                "change_ids": [str(each.change.change_id) for each in theirs],
+                "content": [_content(each) for each in theirs],
+                "told": _told(theirs),
             },
             by=by,
             reason=reason,
             now=now,
             through=through,
         )
-        for entity_code in sorted({each.change.whose for each in moving})
+        for entity_code, theirs in sorted(moving.items())
     )
-    return Agreed(proposals=proposals, agreed=len(corrections) - len(moving))
+    agreed = len(corrections) - sum(len(theirs) for theirs in moving.values())
+    return Agreed(proposals=proposals, agreed=agreed)
 
 
 def carry_out_adjust(
@@ -248,7 +261,7 @@ def carry_out_adjust(
     assert proposal.approved_by is not None
     change_ids = [UUID(each) for each in proposal.payload["change_ids"]]
     changes = _these(connection, change_ids, states=("proposed", "to_approve"))
-    corrections = [_correction(connection, change, connectors) for change in changes]
+    corrections = _corrections(connection, changes, connectors)
     if [_content(each) for each in corrections] != proposal.payload["content"]:
         raise UserMistake(
             "the changes are not what they were when it was proposed:"
@@ -389,16 +402,32 @@ def _these(
     return [by_id[change_id] for change_id in sorted(set(change_ids))]
 
 
-def _correction(
-    connection: Connection[Row], change: PostedChange, connectors: Connectors
-) -> Correction:
-    reversal = booking = None
-    if change.entity_code and change.period_id:
-        reversal = _next_open(connection, change.entity_code, change.period_id)
-    if change.new_seconds and change.new_entity_code and change.new_period_id:
-        booking = _next_open(connection, change.new_entity_code, change.new_period_id)
-    if reversal and change.target_connection:
-        _must_be_able(connection, change, connectors)
+def _corrections(
+    connection: Connection[Row], changes: Sequence[PostedChange], connectors: Connectors
+) -> tuple[Correction, ...]:
+    # Many changes are of few periods and targets: each is asked about once.
+    @cache
+    def next_open(entity_code: str, period_id: UUID) -> Row | None:
+        return _next_open(connection, entity_code, period_id)
+
+    @cache
+    def must_be_able(target: str, entity_code: str) -> None:
+        _must_be_able(connection, target, entity_code, connectors)
+
+    def correct(change: PostedChange) -> Correction:
+        reversal = booking = None
+        if change.entity_code and change.period_id:
+            reversal = next_open(change.entity_code, change.period_id)
+        if change.new_seconds and change.new_entity_code and change.new_period_id:
+            booking = next_open(change.new_entity_code, change.new_period_id)
+        if reversal and change.target_connection:
+            must_be_able(change.target_connection, change.whose)
+        return _correction(change, reversal=reversal, booking=booking)
+
+    return tuple(correct(change) for change in changes)
+
+
+def _correction(change: PostedChange, *, reversal: Row | None, booking: Row | None) -> Correction:
     is_shifted = bool(reversal or booking)
     return Correction(
         change=change,
@@ -432,10 +461,8 @@ def _next_open(connection: Connection[Row], entity_code: str, period_id: UUID) -
 
 
 def _must_be_able(
-    connection: Connection[Row], change: PostedChange, connectors: Connectors
+    connection: Connection[Row], target: str, entity_code: str, connectors: Connectors
 ) -> None:
-    target = change.target_connection
-    assert target is not None
     write = connectors.capabilities(connection_key=target).write_of(TimeLineCommand.noun)
     undo = write.undo_in_closed_period
     if undo is Undo.NONE:
@@ -443,9 +470,9 @@ def _must_be_able(
             f"{target} takes nothing back from a closed period: open the period again,"
             " or have the change taken back in the time tool"
         )
-    if undo is Undo.JOURNAL and find_accounts(connection, entity_code=change.whose) is None:
+    if undo is Undo.JOURNAL and find_accounts(connection, entity_code=entity_code) is None:
         raise UserMistake(
-            f"{target} takes back by a journal, and no accounts are named for {change.whose}"
+            f"{target} takes back by a journal, and no accounts are named for {entity_code}"
         )
 
 
@@ -482,14 +509,6 @@ def _content(correction: Correction) -> str:
 
 
 def _told(corrections: Sequence[Correction]) -> str:
-    sums: dict[str, Decimal] = {}
-    for each in corrections:
-        change = each.change
-        for currency, amount in (
-            (change.old_currency, -(change.old_amount or Decimal(0))),
-            (change.new_currency, change.new_amount or Decimal(0)),
-        ):
-            if currency:
-                sums[currency] = sums.get(currency, Decimal(0)) + amount
+    sums = net_of(each.change for each in corrections)
     money = ", ".join(f"{amount:+} {currency}" for currency, amount in sorted(sums.items()))
     return f"{len(corrections)} hours changed, net {money or 'unpriced'}"
