@@ -8,6 +8,7 @@ import click
 
 from tieline.cli.showing import hours, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     Tools,
     as_id,
     by_option,
@@ -26,8 +27,6 @@ from tieline.services.changes import (
     Correction,
     PostedChange,
 )
-
-CONTROLLER = "controller"
 
 
 @click.group(invoke_without_command=True)

@@ -8,6 +8,7 @@ import click
 
 from tieline.cli.showing import hours, show_facts, show_json, show_table
 from tieline.cli.tools import (
+    CONTROLLER,
     GOAL_MISSED,
     Tools,
     as_id,
@@ -23,7 +24,6 @@ from tieline.kernel.errors import UserMistake
 from tieline.posting import StandingStop
 from tieline.reconciliation import GREEN, NOT_CHECKED, CheckResult, CurrencySum
 
-CONTROLLER = "controller"
 _OWN_BOOKS = "our own books"
 
 

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from tieline.cli.showing import hours, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     GOAL_MISSED,
     Tools,
     by_option,
@@ -31,7 +32,6 @@ from tieline.services.invoice_readiness import Readiness
 from tieline.services.period_close import InFlight, Period
 from tieline.services.system import System
 
-CONTROLLER = "controller"
 _PLACES = (
     "posted_seconds",
     "pending_seconds",

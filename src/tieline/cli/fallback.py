@@ -10,6 +10,7 @@ import click
 
 from tieline.cli.showing import hours, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     Tools,
     by_option,
     decider,
@@ -24,7 +25,6 @@ from tieline.posting.handing_over import FileDraft, ImportFile
 from tieline.services.fallback import VALID_HOURS, VALID_HOURS_MAX
 from tieline.services.system import System
 
-CONTROLLER = "controller"
 _NAMED_MAX = 20
 _PRIVATE = 0o600
 

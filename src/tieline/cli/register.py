@@ -12,6 +12,7 @@ import click
 
 from tieline.cli.showing import hours, plain, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     GOAL_MISSED,
     Tools,
     decider,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tieline.services.register_lists import LinkState, Standing, ToldBy
     from tieline.validation import Effect
 
-CONTROLLER = "controller"
 _SHOWN_MAX = 500
 
 

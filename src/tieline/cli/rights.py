@@ -12,6 +12,7 @@ import click
 
 from tieline.cli.showing import show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     Tools,
     as_id,
     ask_secret,
@@ -28,7 +29,6 @@ from tieline.kernel.errors import UserMistake
 from tieline.services.system import System
 from tieline.settings import NEW_PASSWORD_VARIABLE
 
-CONTROLLER = "controller"
 ADMIN = "admin"
 _PASSWORD_BYTES = 12
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")

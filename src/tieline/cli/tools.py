@@ -29,6 +29,7 @@ OpenSystem = Callable[[Settings], System]
 RunWeb = Callable[[Settings], int]
 ConnectorPackages = Callable[[], Mapping[str, str]]
 GOAL_MISSED = 1
+CONTROLLER = "controller"
 CANNOT = 2
 _FILE_BYTES_MAX = 1024 * 1024
 _Understood = TypeVar("_Understood")

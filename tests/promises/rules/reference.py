@@ -14,7 +14,49 @@ RULES: dict[str, Violates] = {}
 # What an hour that is no longer to be posted is still asked, so that it may be taken back.
 # Rules that have no function here yet, or never will, each with the reason.
 _NOT_LOADED = "the firm here has loaded no such terms"
-NOT_COVERED: dict[str, str] = dict.fromkeys(("time.cap_reached", "time.cap_hours_reached", "time.funding_exhausted", "time.funding_hours_exhausted", "time.budget_exceeded", "time.budget_hours_exceeded", "time.retainer_used_up", "time.retainer_hours_used_up", "time.limit_currency_differs", "time.purchase_order_not_valid", "time.purchase_order_ambiguous", "time.purchase_order_exhausted", "time.tax_treatment_not_active", "time.revenue_account_missing", "time.transfer_price_missing", "time.transfer_currency_differs", "time.entity_currency_differs", "time.not_contemporaneous", "time.after_lock", "time.week_crosses_period", "time.instant_on_another_day", "time.clock_change", "time.after_cut_off", "time.day_over_scheduled", "time.day_under_minimum", "time.week_over_scheduled", "time.week_under_minimum", "time.over_part_leave", "time.not_in_increments", "time.billed_over_worked", "time.not_a_working_day", "time.rest_too_short", "time.week_over_limit", "time.overtime_not_agreed", "time.travel_over_maximum", "time.day_of_many_lines", "time.unusual_length", "time.every_day_alike"), _NOT_LOADED)  # fmt: skip
+NOT_COVERED: dict[str, str] = dict.fromkeys(
+    (
+        "time.cap_reached",
+        "time.cap_hours_reached",
+        "time.funding_exhausted",
+        "time.funding_hours_exhausted",
+        "time.budget_exceeded",
+        "time.budget_hours_exceeded",
+        "time.retainer_used_up",
+        "time.retainer_hours_used_up",
+        "time.limit_currency_differs",
+        "time.purchase_order_not_valid",
+        "time.purchase_order_ambiguous",
+        "time.purchase_order_exhausted",
+        "time.tax_treatment_not_active",
+        "time.revenue_account_missing",
+        "time.transfer_price_missing",
+        "time.transfer_currency_differs",
+        "time.entity_currency_differs",
+        "time.not_contemporaneous",
+        "time.after_lock",
+        "time.week_crosses_period",
+        "time.instant_on_another_day",
+        "time.clock_change",
+        "time.after_cut_off",
+        "time.day_over_scheduled",
+        "time.day_under_minimum",
+        "time.week_over_scheduled",
+        "time.week_under_minimum",
+        "time.over_part_leave",
+        "time.not_in_increments",
+        "time.billed_over_worked",
+        "time.not_a_working_day",
+        "time.rest_too_short",
+        "time.week_over_limit",
+        "time.overtime_not_agreed",
+        "time.travel_over_maximum",
+        "time.day_of_many_lines",
+        "time.unusual_length",
+        "time.every_day_alike",
+    ),
+    _NOT_LOADED,
+)
 # Held to real tables in tests/rooms/validation/test_guidelines.py.
 NOT_COVERED |= dict.fromkeys(
     (
