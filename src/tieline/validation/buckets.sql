@@ -9,7 +9,6 @@ FROM (
     JOIN time_entry t ON t.entry_id = s.entry_id
     JOIN verdict v ON v.verdict_id = t.verdict_id
     CROSS JOIN LATERAL unnest(v.neighbor_keys) k
-    WHERE k LIKE 'entry:%%' OR k LIKE 'person-day:%%' OR k LIKE 'cap:%%' OR k LIKE 'client-cap:%%' OR k LIKE 'person-week:%%'
-       OR k LIKE 'person-rest:%%'
+    WHERE split_part(k, ':', 1) <> ALL (%(apart)s::text[])
 ) x
 ORDER BY 1

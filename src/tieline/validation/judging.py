@@ -24,6 +24,8 @@ _LARGE_BATCH = 500
 _ENTRY_KEY = "entry:"
 # Judging a batch does not take the buckets of these: who serves one takes every bucket instead.
 REFERENCE_KINDS = ("person", "project", "contract")
+# Every other kind of key names hours that are judged together with the one that has it.
+ALONE_KINDS = ("entry", *REFERENCE_KINDS)
 _ROLES = ("tieline_worker", "tieline_judge", "tieline_owner")
 
 _SUBJECTS = load("tieline.validation", "subjects")
@@ -120,7 +122,9 @@ def _lock(cursor: ClientCursor[Row], values: Row) -> None:
     held: set[int] = set()
     while True:
         _run(cursor, _SUBJECTS, values)
-        rows = cursor.execute(_BUCKETS, values | {"mask": BUCKETS - 1}).fetchall()
+        rows = cursor.execute(
+            _BUCKETS, values | {"mask": BUCKETS - 1, "apart": list(ALONE_KINDS)}
+        ).fetchall()
         missing = sorted({row["bucket"] for row in rows} - held)
         if not missing:
             return

@@ -33,8 +33,7 @@ WITH changed AS (
     UNION
     SELECT k FROM changed c JOIN verdict v ON v.verdict_id = c.verdict_id
     CROSS JOIN LATERAL unnest(v.neighbor_keys) k
-    WHERE k LIKE 'person-day:%%' OR k LIKE 'cap:%%' OR k LIKE 'client-cap:%%' OR k LIKE 'person-week:%%'
-       OR k LIKE 'person-rest:%%' OR k LIKE 'matter-day:%%' OR k LIKE 'text:%%' OR k LIKE 'planned:%%'
+    WHERE split_part(k, ':', 1) <> ALL (%(apart)s::text[])
     UNION
     SELECT 'cap:' || p.contract_id FROM changed c
     JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'

@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.judging import REFERENCE_KINDS, lock_every_bucket
+from tieline.validation.judging import ALONE_KINDS, REFERENCE_KINDS, lock_every_bucket
 
 _MARK = load("tieline.validation", "mark_rejudge")
 _SPREAD = load("tieline.validation", "spread_marks")
@@ -20,9 +20,13 @@ def mark_rejudge(
     connection: Connection[Row], *, batch_id: int, correlation_id: str, now: datetime
 ) -> int:
     """Write the old and new neighbor keys of a batch's versions; return how many."""
-    return connection.execute(
-        _MARK, {"batch_id": batch_id, "correlation_id": correlation_id, "now": now}
-    ).rowcount
+    values = {
+        "batch_id": batch_id,
+        "correlation_id": correlation_id,
+        "now": now,
+        "apart": list(ALONE_KINDS),
+    }
+    return connection.execute(_MARK, values).rowcount
 
 
 def mark_reference_change(

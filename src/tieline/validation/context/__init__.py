@@ -7,6 +7,8 @@ its count, which an "_ambiguous" rule reads. The last file names the columns tha
 
 from __future__ import annotations
 
+from functools import cache
+
 from tieline.runtime.sql import load
 
 PARTS = (
@@ -27,11 +29,13 @@ PARTS = (
 _ANSWER = "answer"
 
 
+@cache
 def context_steps() -> str:
     """Return the steps after ``judging_subject``, ready to stand behind its comma."""
     return ",\n".join(load(__package__, part).strip() for part in (*PARTS, _ANSWER))
 
 
+@cache
 def context_answer() -> str:
     """Return the step that names the columns of the context."""
     return str(load(__package__, _ANSWER))
