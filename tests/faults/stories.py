@@ -34,13 +34,12 @@ from tests.support.deal import (
 from tests.support.mail_sink import MailSink, serving
 from tests.support.message_town import Town, words_at
 from tests.support.outliving import Outliving
-from tests.support.scene import DAY, NOW, build_scene, complete_scene
+from tests.support.scene import DAY, NOW, approve_shipped_rules, build_scene, complete_scene
 from tests.support.target import FixedClock, LineTarget, OneConnector, OpenBudgets
 from tieline.canonical import Approval, TimeEntry, TimeLineCommand
 from tieline.casework import list_cases, sync_time_cases
 from tieline.intake import LandingPage, abandon, land
 from tieline.kernel.failpoints import VARIABLE
-from tieline.policy import approve_release, draft_release
 from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
@@ -54,7 +53,6 @@ from tieline.services.time_validation import (
     POST_LINES,
     TimeValidation,
 )
-from tieline.validation.books import builtin_rules, builtin_values
 
 _ROUNDS_MAX = 40
 _OPEN = ("INTENT", "UNKNOWN", "PROBING")
@@ -200,11 +198,7 @@ def _set_hours(story: str, dsns: Dsns, folder: Path) -> Iterator[tuple[Stage, Se
             complete_scene(connection, build_scene(connection))
             connection.execute("UPDATE release SET state = 'superseded'")
         with owner.transaction() as connection:
-            release_id = draft_release(
-                connection, title="rules", rules=builtin_rules(), values=builtin_values(),
-                overrides=(), proposed_by="ann", reason="a test", now=NOW,
-            )  # fmt: skip
-            approve_release(connection, release_id=release_id, approved_by="bob", now=NOW)
+            approve_shipped_rules(connection)
     target = folder / "target"
     Outliving(target).put(CountingTarget())
     yield Stage(story=story, dsns=dsns, target=target), ()

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.scene import DAY, NOW, Scene, build_scene, complete_scene
+from tests.support.scene import DAY, NOW, Scene, approve_shipped_rules, build_scene, complete_scene
 from tests.support.target import (
     REFUSED_CONNECTION,
     FixedClock,
@@ -23,7 +23,7 @@ from tieline.canonical import Approval, TimeEntry
 from tieline.casework import CaseSummary, list_cases, sync_time_cases
 from tieline.intake import LandingPage, confirm_deletes, land
 from tieline.kernel.errors import UserMistake
-from tieline.policy import Override, approve_release, draft_release
+from tieline.policy import Override
 from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
@@ -33,7 +33,6 @@ from tieline.sdk import RawRecord, Translated
 from tieline.services.period_close import PeriodBusy, PeriodClosed, close_period, reopen_period
 from tieline.services.time_validation import TimeValidation
 from tieline.validation import judge, mark_rejudge
-from tieline.validation.books import builtin_rules, builtin_values
 
 
 class World:
@@ -67,17 +66,7 @@ class World:
 
     def _approve_rules(self, owner: Database, *overrides: Override) -> None:
         with owner.transaction() as connection:
-            release_id = draft_release(
-                connection,
-                title="rules",
-                rules=builtin_rules(),
-                values=builtin_values(),
-                overrides=overrides,
-                proposed_by="ann",
-                reason="a test",
-                now=NOW,
-            )
-            approve_release(connection, release_id=release_id, approved_by="bob", now=NOW)
+            approve_shipped_rules(connection, overrides=overrides)
 
     def book(self, source_ref: str, seconds: int, **changed: Any) -> None:
         """Land one hour and let everything follow."""

@@ -11,6 +11,9 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from tieline.policy import Override, approve_release, draft_release
+from tieline.validation import builtin_rules, builtin_values
+
 NOW = datetime(2026, 11, 3, 13, 56, tzinfo=UTC)
 DAY = date(2026, 10, 5)
 
@@ -210,3 +213,24 @@ def complete_scene(connection: Connection[dict[str, Any]], scene: Scene) -> None
         " VALUES (%s, 'Client', 'client', true, %s)",
         (scene.client_id, NOW),
     )
+
+
+def approve_shipped_rules(
+    connection: Connection[dict[str, Any]],
+    *,
+    overrides: Sequence[Override] = (),
+    now: datetime = NOW,
+) -> int:
+    """Make the rules as they ship the release that decides; return its number."""
+    release_id = draft_release(
+        connection,
+        title="rules",
+        rules=builtin_rules(),
+        values=builtin_values(),
+        overrides=overrides,
+        proposed_by="ann",
+        reason="a test",
+        now=now,
+    )
+    approve_release(connection, release_id=release_id, approved_by="bob", now=now)
+    return release_id

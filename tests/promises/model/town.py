@@ -13,12 +13,11 @@ import httpx
 import pytest
 
 from tests.support.books import FailingBooks
-from tests.support.scene import NOW, build_scene, complete_scene
+from tests.support.scene import NOW, approve_shipped_rules, build_scene, complete_scene
 from tests.support.target import FixedClock, OpenBudgets
 from tieline.canonical import Approval, TimeEntry
 from tieline.intake import LandingPage, abandon, land
 from tieline.kernel.errors import TielineError
-from tieline.policy import approve_release, draft_release
 from tieline.posting.lines import LinePoster
 from tieline.reconciliation.model import Hour, Judgment, Place, Standing
 from tieline.runtime.database import Database
@@ -30,7 +29,6 @@ from tieline.services.time_validation import (
     POST_LINES,
     TimeValidation,
 )
-from tieline.validation.books import builtin_rules, builtin_values
 
 RATE, CURRENCY = Decimal(150), "EUR"
 _ROUNDS_MAX = 40
@@ -69,11 +67,7 @@ class Town:
             complete_scene(connection, build_scene(connection))
             connection.execute("UPDATE release SET state = 'superseded'")
         with owner.transaction() as connection:
-            release_id = draft_release(
-                connection, title="rules", rules=builtin_rules(), values=builtin_values(),
-                overrides=(), proposed_by="ann", reason="a test", now=NOW,
-            )  # fmt: skip
-            approve_release(connection, release_id=release_id, approved_by="bob", now=NOW)
+            approve_shipped_rules(connection)
         poster = LinePoster(
             database=worker,
             connectors=books,

@@ -16,9 +16,9 @@ from tests.promises.rules.firm import ABBREVIATIONS, BEFORE, NOW, Firm, Maker, R
 from tests.promises.rules.hour import Books
 from tests.promises.rules.reference import RULES
 from tests.promises.rules.reference import judge as judge_one
+from tests.support.scene import approve_shipped_rules
 from tests.support.target import FixedClock
 from tieline.ledger import plan
-from tieline.policy import approve_release, draft_release
 from tieline.runtime.database import Database
 from tieline.validation import judge
 from tieline.validation.books import builtin_rules, builtin_values
@@ -53,17 +53,7 @@ def load_firm(owner: Database, firm: Firm) -> None:
         _allow_doubles(connection)
         for table in _ORDER:
             _copy(connection, table, firm.rows.get(table, []))
-        release_id = draft_release(
-            connection,
-            title="first",
-            rules=builtin_rules(),
-            values=builtin_values(),
-            overrides=(),
-            proposed_by="ann",
-            reason="a test",
-            now=BEFORE,
-        )
-        approve_release(connection, release_id=release_id, approved_by="bob", now=BEFORE)
+        approve_shipped_rules(connection, now=BEFORE)
         connection.execute("DELETE FROM rejudge")
 
 

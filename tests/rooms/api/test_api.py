@@ -8,16 +8,14 @@ from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
-from tests.support.scene import NOW, build_scene, complete_scene
+from tests.support.scene import NOW, approve_shipped_rules, build_scene, complete_scene
 from tests.support.target import FixedClock
 
 from tieline.api import create_api
 from tieline.governance import issue_api_key
-from tieline.policy import approve_release, draft_release
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.system import System
-from tieline.validation.books import builtin_rules, builtin_values
 
 _PEPPER = b"p" * 32
 _ENTRY = {
@@ -43,17 +41,7 @@ def opened(database: Dsns, worker_database: Database) -> Iterator[tuple[TestClie
         scene = build_scene(connection)
         complete_scene(connection, scene)
         connection.execute("UPDATE release SET state = 'superseded'")
-        release_id = draft_release(
-            connection,
-            title="rules",
-            rules=builtin_rules(),
-            values=builtin_values(),
-            overrides=(),
-            proposed_by="ann",
-            reason="a test",
-            now=NOW,
-        )
-        approve_release(connection, release_id=release_id, approved_by="bob", now=NOW)
+        approve_shipped_rules(connection)
     with worker_database.transaction() as connection:
         key = issue_api_key(
             connection,

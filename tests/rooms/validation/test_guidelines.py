@@ -9,15 +9,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.support.scene import DAY, NOW, Scene, build_scene, complete_scene
+from tests.support.scene import DAY, NOW, Scene, approve_shipped_rules, build_scene, complete_scene
 from tests.support.target import FixedClock
 
 from tieline.governance import approve, get_proposal, open_web_transaction
-from tieline.policy import approve_release, draft_release
 from tieline.register import NOUNS
 from tieline.runtime.database import Database
 from tieline.services.reference_files import carry_out_load, load_file, read_file
-from tieline.validation import builtin_rules, builtin_values, judge, next_marked
+from tieline.validation import judge, next_marked
 
 _LATER = NOW + timedelta(minutes=1)
 _APPROVED_AT = datetime(2026, 10, 30, 9, tzinfo=UTC)
@@ -31,11 +30,7 @@ class _Firm:
         with owner.transaction() as connection:
             self.scene: Scene = build_scene(connection)
             complete_scene(connection, self.scene)
-            release_id = draft_release(
-                connection, title="rules", rules=builtin_rules(), values=builtin_values(), overrides=(),
-                proposed_by="ann", reason="a test", now=NOW,
-            )  # fmt: skip
-            approve_release(connection, release_id=release_id, approved_by="bob", now=NOW)
+            approve_shipped_rules(connection)
             row = connection.execute(
                 "INSERT INTO reference_load (noun, file_name, loaded_by, reason, rows, recorded_at)"
                 " VALUES ('n', 'f', 'ann', 'a test', 1, %s) RETURNING load_id",

@@ -9,14 +9,13 @@ import pytest
 from psycopg import ClientCursor, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+from tests.support.scene import approve_shipped_rules
 
 from tieline.kernel.errors import UserMistake
-from tieline.policy import approve_release, draft_release
 from tieline.runtime.database import Database
 from tieline.validation.books import (
     ShippedRule,
     builtin_rules,
-    builtin_values,
     common_context,
     shipped_rules,
 )
@@ -31,18 +30,7 @@ RULES = shipped_rules()
 @pytest.fixture
 def release_id(owner_database: Database) -> int:
     with owner_database.transaction() as connection:
-        drafted = draft_release(
-            connection,
-            title="first",
-            rules=builtin_rules(),
-            values=builtin_values(),
-            overrides=(),
-            proposed_by="ann",
-            reason="a test",
-            now=NOW,
-        )
-        approve_release(connection, release_id=drafted, approved_by="bob", now=NOW)
-    return drafted
+        return approve_shipped_rules(connection, now=NOW)
 
 
 @pytest.fixture
