@@ -14,6 +14,7 @@ from tests.support.target import FixedClock, OneConnector
 
 from tieline.casework import CaseSummary, list_cases
 from tieline.kernel.errors import UserMistake
+from tieline.proof.figures import cases_without_mistake
 from tieline.runtime.database import Database
 from tieline.services.client_sync import find_unclear
 from tieline.services.deciding import Decider, approve_and_carry_out
@@ -154,6 +155,20 @@ class TestWhichClientItIs:
 
         assert town.rows("SELECT state FROM proposal") == [{"state": "proposed"}]
         assert town.rows("SELECT our_id FROM crosswalk WHERE source_ref = '9'") == []
+
+
+class TestWhatTheDemoPlanted:
+    def test_is_found_whichever_record_was_read_first(self, town: Town) -> None:
+        town.link("sales", "9")
+        town.say("books", "2", country_code="DE")
+        town.keep()
+
+        planted = ("client.same_client_unclear", "9")
+
+        assert cases_without_mistake(town.worker, {planted}) == []
+        assert cases_without_mistake(town.worker, ()) == [
+            "case client.same_client_unclear client books:2"
+        ]
 
 
 class TestAChangeByWhoDoesNotOwnTheField:

@@ -17,6 +17,7 @@ from tieline.reconciliation import (
     compare_target,
     read_places,
 )
+from tieline.runtime.database import Database
 from tieline.sandbox import erp
 from tieline.services.system import System
 
@@ -37,6 +38,7 @@ def collect_figures(
     hours = compare_hours(truth=truth, expected=story.truth())
     differences = conservation_differences(system)
     faults = story.faults_injected()
+    without_mistake = cases_without_mistake(system.database, planted_references(story))
     figures: dict[str, Any] = {
         "seconds_total": seconds_total,
         "deals_won": len(story.firm.deals),
@@ -51,7 +53,7 @@ def collect_figures(
         "erp_missing_lines": hours.missing_lines,
         "reversals_without_cause": _reversals_without_cause(system, story),
         "cases_open": _count(system, "SELECT count(*) FROM case_file WHERE state = 'open'"),
-        "cases_without_mistake": len(_cases_without_mistake(system, story)),
+        "cases_without_mistake": len(without_mistake),
         "contracts_ready": _count(
             system,
             "SELECT count(DISTINCT contract_id) FROM readiness"
@@ -68,7 +70,7 @@ def collect_figures(
             f"{each.kind} {each.key}: {each.ours_seconds} / {each.theirs_seconds}"
             for each in differences
         ),
-        *_cases_without_mistake(system, story),
+        *without_mistake,
     ]
     if examples:
         figures["examples"] = examples[:40]
@@ -166,10 +168,9 @@ def _reversals_without_cause(system: System, story: Story) -> int:
     return len({row["source_ref"] for row in rows} - changed)
 
 
-def _cases_without_mistake(system: System, story: Story) -> list[str]:
-    """Name open cases that hold nothing the generator planted."""
-    planted = planted_references(story)
-    with system.database.transaction() as connection:
+def cases_without_mistake(database: Database, planted: Collection[tuple[str, str]]) -> list[str]:
+    """Name open cases that hold nothing of what was planted, as (reason, source reference)."""
+    with database.transaction() as connection:
         rows = connection.execute(
             """
             SELECT c.reason, c.thing_kind, c.thing_key,
@@ -183,7 +184,6 @@ def _cases_without_mistake(system: System, story: Story) -> list[str]:
             WHERE c.state = 'open' GROUP BY c.case_id
             """
         ).fetchall()
-    # Of two records that may be one client, whichever was read later is the one that is asked about.
     return [
         f"case {row['reason']} {row['thing_kind']} {row['thing_key']}"
         for row in rows
@@ -197,7 +197,7 @@ def _cases_without_mistake(system: System, story: Story) -> list[str]:
 def planted_references(story: Story) -> set[tuple[str, str]]:
     """Return (reason, source reference) of everything that rightly needs a person."""
     references = story.references()
-    deals = {deal.key for deal in story.firm.deals}
+    deals = {deal.key: deal for deal in story.firm.deals}
     planted: set[tuple[str, str]] = set()
     for mistake in story.firm.remaining_mistakes(is_after_changes=bool(story.changes_made)):
         reference = references.get(mistake.ref)
@@ -206,6 +206,9 @@ def planted_references(story: Story) -> set[tuple[str, str]]:
         planted.update((reason, reference) for reason in (mistake.reason, *mistake.may_also))
         if mistake.ref in deals:
             planted.add(("*", reference))
+            # Of two records that may be one client, whichever was read later is asked about,
+            # and the deal is that of the company alone.
+            planted.add((mistake.reason, story.company_of(deals[mistake.ref])))
     return planted
 
 

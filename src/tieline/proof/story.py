@@ -11,6 +11,7 @@ from typing import Any
 from tieline.proof import faultplan
 from tieline.proof.town import Town
 from tieline.sandbox.firm import Firm
+from tieline.sandbox.firm_model import Deal
 from tieline.sandbox.truth import final_truth, harvest_ids, last_state
 
 
@@ -22,6 +23,7 @@ class Story:
     town: Town
     drop_directory: Path
     _deal_refs: dict[str, str] = field(default_factory=dict)
+    _company_refs: dict[str, str] = field(default_factory=dict)
     _won: set[str] = field(default_factory=set)
     _booked: set[str] = field(default_factory=set)
     changes_made: list[Mapping[str, Any]] = field(default_factory=list)
@@ -30,6 +32,7 @@ class Story:
         """Fill the CRM and the time tool with what they held before."""
         loaded = self.town.hubspot.act("load", self.firm.hubspot_load(with_written_back=False))
         self._deal_refs = {key: str(ref) for key, ref in loaded["ids"]["deals"].items()}
+        self._company_refs = {key: str(ref) for key, ref in loaded["ids"]["companies"].items()}
         self.town.harvest.act("load", self.firm.harvest_load())
 
     def drop_staffing(self) -> None:
@@ -133,6 +136,10 @@ class Story:
         """Return what the vendors call the story's hours and deals, by the story's own keys."""
         entry_ids = harvest_ids(self._journal()).entry_ids
         return {**{key: str(ref) for key, ref in entry_ids.items()}, **self._deal_refs}
+
+    def company_of(self, deal: Deal) -> str:
+        """Return what the CRM calls the company of a deal."""
+        return self._company_refs[deal.client_key]
 
     def _journal(self) -> list[Mapping[str, Any]]:
         journal: list[Mapping[str, Any]] = self.town.harvest.ask("journal")["journal"]

@@ -105,7 +105,7 @@ _LINE_PROPERTIES = (
 )
 _BLOCKED = {
     "purchase_order_missing": "provisioning.purchase_order_missing",
-    "client_near_duplicate": "client.match_ambiguous",
+    "client_near_duplicate": "client.same_client_unclear",
     "currency_not_billable": "provisioning.currency_not_billable",
 }
 
