@@ -262,7 +262,7 @@ def reason(code: str, details: Mapping[str, object] | None = None) -> str:
     if code in _CODES:
         return _CODES[code]
     told = (details or {}).get("message") or _messages().get(code)
-    if told and code.split(".", maxsplit=1)[0] in ("time", "deal"):
+    if told and code.split(".", maxsplit=1)[0] in ("time", "deal", "firm"):
         return said(told)
     return said(code.rpartition(".")[2].replace("_", " ").capitalize())
 

@@ -5,27 +5,37 @@ Law: one release is current; its approver is not its proposer; a release never c
 """
 
 from tieline.policy.releases import (
+    OWN,
     Override,
     PolicyValue,
     Release,
+    ReleaseLine,
+    ReleaseText,
     Rule,
     approve_release,
     current_release,
     diff_releases,
     draft_release,
+    list_releases,
+    read_release,
     reject_release,
 )
 from tieline.policy.values import find_value
 
 __all__ = [
+    "OWN",
     "Override",
     "PolicyValue",
     "Release",
+    "ReleaseLine",
+    "ReleaseText",
     "Rule",
     "approve_release",
     "current_release",
     "diff_releases",
     "draft_release",
     "find_value",
+    "list_releases",
+    "read_release",
     "reject_release",
 ]

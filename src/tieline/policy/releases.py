@@ -13,6 +13,13 @@ from psycopg import Connection
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 
+OWN = "firm."
+"""What the code of a rule begins with that a firm wrote itself."""
+
+_LINE = (
+    "release_id, title, state, proposed_by, proposed_at, approved_by, approved_at, reason, based_on"
+)
+
 Row = dict[str, Any]
 
 
@@ -60,6 +67,40 @@ class PolicyValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseText:
+    """Everything that one release says."""
+
+    release_id: int
+    title: str
+    state: str
+    proposed_by: str
+    proposed_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    reason: str
+    based_on: int | None
+    shipped_rules: tuple[Rule, ...]
+    own_rules: tuple[Rule, ...]
+    values: tuple[PolicyValue, ...]
+    overrides: tuple[Override, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLine:
+    """One release in the list of all."""
+
+    release_id: int
+    title: str
+    state: str
+    proposed_by: str
+    proposed_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    reason: str
+    based_on: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """The release that decides now."""
 
@@ -79,12 +120,16 @@ def draft_release(
     proposed_by: str,
     reason: str,
     now: datetime,
+    based_on: int | None = None,
 ) -> int:
-    """Propose a release; it decides nothing until somebody else approves it."""
+    """Propose a release; it decides nothing until somebody else approves it.
+
+    One that is ``based_on`` another is approved only while that one decides.
+    """
     row = connection.execute(
-        "INSERT INTO release (title, proposed_by, proposed_at, reason) VALUES (%s, %s, %s, %s)"
-        " RETURNING release_id",
-        (title, proposed_by, now, reason),
+        "INSERT INTO release (title, proposed_by, proposed_at, reason, based_on)"
+        " VALUES (%s, %s, %s, %s, %s) RETURNING release_id",
+        (title, proposed_by, now, reason, based_on),
     ).fetchone()
     assert row is not None
     release_id = int(row["release_id"])
@@ -133,13 +178,15 @@ def approve_release(
 
     ``through`` names a key they used.
 
-    :raises UserMistake: it is not a draft, or the approver proposed it.
+    :raises UserMistake: it is not a draft, the approver proposed it, or another release than that it was
+        based on decides by now.
     """
     proposed_by = _lock_draft(connection, release_id=release_id)
     if proposed_by.casefold() == approved_by.casefold():
         raise UserMistake(
             f"release {release_id} was proposed by {approved_by}: somebody else approves"
         )
+    _check_base(connection, release_id=release_id)
     connection.execute("UPDATE release SET state = 'superseded' WHERE state = 'current'")
     connection.execute(
         "UPDATE release SET state = 'current', approved_by = %s, approved_at = %s WHERE release_id = %s",
@@ -190,6 +237,50 @@ def current_release(connection: Connection[Row]) -> Release:
     return Release(**row)
 
 
+def read_release(connection: Connection[Row], *, release_id: int) -> ReleaseText:
+    """Return everything that a release says, draft or not.
+
+    :raises UserMistake: there is no such release.
+    """
+    head = connection.execute(
+        f"SELECT {_LINE} FROM release WHERE release_id = %s", (release_id,)
+    ).fetchone()
+    if head is None:
+        raise UserMistake(f"there is no release {release_id}")
+    rules = [
+        Rule(**{**row, "neighbors": tuple(row["neighbors"])})
+        for row in connection.execute(
+            "SELECT book, code, position, scope, applies_when, predicate, severity, owner_queue, thing,"
+            " message, fix_hint, source, neighbors FROM rule WHERE release_id = %s ORDER BY position, code",
+            (release_id,),
+        ).fetchall()
+    ]
+    values = connection.execute(
+        "SELECT name, entity_code, value, reason FROM policy_value WHERE release_id = %s ORDER BY 1, 2",
+        (release_id,),
+    ).fetchall()
+    overrides = connection.execute(
+        "SELECT code, entity_code, client_id, contract_id, starts_on, ends_on, severity, reason"
+        " FROM severity_override WHERE release_id = %s ORDER BY override_id",
+        (release_id,),
+    ).fetchall()
+    return ReleaseText(
+        **head,
+        shipped_rules=tuple(rule for rule in rules if not rule.code.startswith(OWN)),
+        own_rules=tuple(rule for rule in rules if rule.code.startswith(OWN)),
+        values=tuple(PolicyValue(**row) for row in values),
+        overrides=tuple(Override(**row) for row in overrides),
+    )
+
+
+def list_releases(connection: Connection[Row], *, limit: int = 100) -> tuple[ReleaseLine, ...]:
+    """List releases, the newest first."""
+    rows = connection.execute(
+        f"SELECT {_LINE} FROM release ORDER BY release_id DESC LIMIT %s", (limit,)
+    ).fetchall()
+    return tuple(ReleaseLine(**row) for row in rows)
+
+
 def diff_releases(
     connection: Connection[Row], *, old_release_id: int, new_release_id: int
 ) -> list[str]:
@@ -197,11 +288,17 @@ def diff_releases(
     rows = connection.execute(
         """
         WITH said AS (
-            SELECT release_id, 'rule ' || code AS name, concat_ws(' | ', severity, applies_when, predicate) AS text
+            SELECT release_id, 'rule ' || code AS name,
+                   concat_ws(' | ', severity, applies_when, predicate,
+                             CASE WHEN code LIKE 'firm.%%' THEN concat_ws(' | ', owner_queue, thing, message, fix_hint) END)
+                   AS text
             FROM rule
-            UNION ALL SELECT release_id, concat_ws(' ', 'value', name, entity_code), value FROM policy_value
-            UNION ALL SELECT release_id, concat_ws(' ', 'severity', code, entity_code, client_id, contract_id,
-                starts_on), severity FROM severity_override
+            UNION ALL SELECT release_id, concat_ws(' ', 'value', name, nullif(entity_code, '')), value FROM policy_value
+            UNION ALL SELECT o.release_id, concat_ws(' ', 'severity', o.code, o.entity_code, n.name, k.contract_code,
+                'from', o.starts_on, 'until ' || o.ends_on), o.severity
+            FROM severity_override o
+            LEFT JOIN client_version n ON n.client_id = o.client_id AND n.superseded_at IS NULL
+            LEFT JOIN contract k ON k.contract_id = o.contract_id
         )
         SELECT coalesce(o.name, n.name) AS name, o.text AS was, n.text AS becomes
         FROM (SELECT * FROM said WHERE release_id = %s) o
@@ -211,6 +308,20 @@ def diff_releases(
         (old_release_id, new_release_id),
     ).fetchall()
     return [f"{row['name']}: {row['was'] or 'none'} -> {row['becomes'] or 'none'}" for row in rows]
+
+
+def _check_base(connection: Connection[Row], *, release_id: int) -> None:
+    # Whoever approves the second of two drafts of one release would take the first one back unseen.
+    row = connection.execute(
+        "SELECT d.based_on, c.release_id AS current FROM release d"
+        " LEFT JOIN release c ON c.state = 'current' WHERE d.release_id = %s",
+        (release_id,),
+    ).fetchone()
+    if row and row["based_on"] is not None and row["based_on"] != row["current"]:
+        raise UserMistake(
+            f"release {release_id} was drafted when {row['based_on']} decided, and {row['current']} does"
+            " by now: draft it anew"
+        )
 
 
 def _lock_draft(connection: Connection[Row], *, release_id: int) -> str:

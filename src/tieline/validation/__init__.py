@@ -4,19 +4,27 @@ In: a landed batch, neighbor keys, or candidates of a caller. Out: verdicts with
 Law: what is not true is a violation; missing data holds and never clears.
 """
 
+from tieline.validation.answering import RULE_FAILED, check_own_rules
 from tieline.validation.books import builtin_rules, builtin_values
+from tieline.validation.comparing import CHUNK_HOURS, Difference, Step, compare
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
 from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
 from tieline.validation.trial import Effect, try_change
 
 __all__ = [
+    "CHUNK_HOURS",
+    "RULE_FAILED",
     "Candidate",
+    "Difference",
     "Effect",
     "Judged",
     "PreviewVerdict",
+    "Step",
     "builtin_rules",
     "builtin_values",
+    "check_own_rules",
+    "compare",
     "explain_verdict",
     "judge",
     "mark_reference_change",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg import ClientCursor, Connection, Cursor, sql
+from psycopg import ClientCursor, Connection, Cursor
 from psycopg.rows import dict_row
 
 from tieline.kernel.clock import Clock
@@ -14,7 +14,8 @@ from tieline.kernel.errors import MendTieline
 from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
+from tieline.validation.answering import make_judged
+from tieline.validation.statement import STORED_SUBJECT, load_rules
 
 # A power of two: the bucket of a key is the last bits of its hash.
 BUCKETS = 64
@@ -33,16 +34,20 @@ _BUCKETS = load("tieline.validation", "buckets")
 # What the statement builds on its way stays in memory: a page of 5,000 hours needs about half of it.
 _MEMORY = "SET LOCAL work_mem = '64MB'"
 _SERVED = "DELETE FROM rejudge WHERE neighbor_key = ANY (%(keys)s::text[]) AND recorded_at <= %(known_at)s"
-_WEIGH = load("tieline.validation", "weigh")
-_STORE = load("tieline.validation", "store")
+WEIGHED = "CREATE TEMP TABLE weighed ON COMMIT DROP AS\n"
+_WEIGH = WEIGHED + load("tieline.validation", "weigh")
+_STORE = load("tieline.validation", "store").replace(
+    "{decide}", load("tieline.validation", "decide")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What was judged: the entries, and how many verdicts are new per outcome."""
+    """What was judged: the entries, how many verdicts are new per outcome, and a firm's rules that failed."""
 
     entry_ids: tuple[UUID, ...]
     by_outcome: dict[str, int]
+    failed_rules: tuple[str, ...]
 
 
 def judge(
@@ -76,19 +81,20 @@ def judge(
         values |= {"known_at": now, "now": now, "release_id": release.release_id}
         cursor.execute(_SERVED, values)
         if cursor.execute("SELECT 1 FROM judge_subject LIMIT 1").fetchone() is None:
-            return Judged(entry_ids=(), by_outcome={})
-        statement = judging_statement(
-            subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release.release_id)
-        )
+            return Judged(entry_ids=(), by_outcome={}, failed_rules=())
         cursor.execute("DROP TABLE IF EXISTS judged")
         cursor.execute(_MEMORY)
-        cursor.execute(
-            sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement), values
+        failed = make_judged(
+            connection,
+            cursor,
+            subject=STORED_SUBJECT,
+            rules=load_rules(connection, release_id=release.release_id),
+            values=values,
         )
         _check_counts(connection)
         _run(cursor, _WEIGH, values)
         _run(cursor, _STORE, values)
-    return _result(connection)
+    return _result(connection, failed)
 
 
 def _check_role(connection: Connection[Row]) -> None:
@@ -160,7 +166,7 @@ def _run(cursor: ClientCursor[Row], script: str, values: Row) -> None:
         cursor.execute(statement, values)
 
 
-def _result(connection: Connection[Row]) -> Judged:
+def _result(connection: Connection[Row], failed: tuple[str, ...]) -> Judged:
     entries = connection.execute("SELECT entry_id FROM judge_subject ORDER BY 1").fetchall()
     outcomes = connection.execute(
         "SELECT outcome, count(*) AS verdicts FROM new_verdict GROUP BY 1"
@@ -168,4 +174,5 @@ def _result(connection: Connection[Row]) -> Judged:
     return Judged(
         entry_ids=tuple(row["entry_id"] for row in entries),
         by_outcome={row["outcome"]: int(row["verdicts"]) for row in outcomes},
+        failed_rules=failed,
     )

@@ -14,12 +14,8 @@ from psycopg.types.json import Jsonb
 
 from tieline.policy import current_release
 from tieline.runtime.database import Row
-from tieline.validation.statement import (
-    CANDIDATE_SUBJECT,
-    OLD_SUBJECT,
-    judging_statement,
-    load_rules,
-)
+from tieline.validation.answering import answer_rows
+from tieline.validation.statement import CANDIDATE_SUBJECT, OLD_SUBJECT, load_rules
 
 CANDIDATES_MAX = 100
 
@@ -59,14 +55,16 @@ def preview(
     """Judge candidates without storing anything; in the order they were given."""
     release = current_release(connection)
     rules = load_rules(connection, release_id=release.release_id)
-    rows = connection.execute(
-        judging_statement(subject=CANDIDATE_SUBJECT, rules=rules),
-        {
+    rows = answer_rows(
+        connection,
+        subject=CANDIDATE_SUBJECT,
+        rules=rules,
+        values={
             "candidates": Jsonb([_as_row(n, entry, now) for n, entry in enumerate(entries)]),
             "known_at": now,
             "release_id": release.release_id,
         },
-    ).fetchall()
+    )
     by_code = {rule.code: rule for rule in rules}
     verdicts = []
     for row in sorted(rows, key=lambda row: int(row["subject_no"])):
@@ -100,10 +98,8 @@ def explain_verdict(connection: Connection[Row], *, verdict_id: int) -> Mapping[
     if verdict is None:
         raise LookupError(f"no verdict has the number {verdict_id}")
     rules = load_rules(connection, release_id=verdict["release_id"])
-    row = connection.execute(
-        judging_statement(subject=OLD_SUBJECT, rules=rules, is_then=True), verdict
-    ).fetchone()
-    return {**verdict, "context": row}
+    rows = answer_rows(connection, subject=OLD_SUBJECT, rules=rules, values=verdict, is_then=True)
+    return {**verdict, "context": rows[0] if rows else None}
 
 
 def _as_row(number: int, entry: Candidate, now: datetime) -> Row:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from psycopg import Connection, sql
 
-from tieline.policy import Rule
+from tieline.policy import OWN, Rule
 from tieline.runtime.database import Row
 from tieline.validation.context import context_steps
+from tieline.validation.own_predicates import write_predicate
 
 # What leaves the population is only asked whether it may still be taken back.
 ASKED_WHEN_LEAVING = ("time.already_invoiced", "time.period_closed", "time.change_not_agreed")
@@ -17,7 +18,7 @@ _NEWEST_THEN = (
     "v.version = (SELECT max(x.version) FROM time_entry_version x"
     " WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)"
 )
-_VERSION_COLUMNS = """
+VERSION_COLUMNS = """
     t.entry_id, w.version, t.connection_key, t.source_epoch, t.object, t.source_ref, w.correlation_id,
     w.recorded_at, w.is_deleted, w.approval, w.approver_ref, w.person_ref, w.project_ref, w.task_ref,
     w.labor_category AS entry_labor_category, w.work_date, w.zone, w.seconds, w.started_at, w.ended_at,
@@ -25,16 +26,22 @@ _VERSION_COLUMNS = """
     w.is_billable AS entry_is_billable
 """
 STORED_SUBJECT = f"""
-    SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {_VERSION_COLUMNS}, true AS is_subject
+    SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {VERSION_COLUMNS}, true AS is_subject
     FROM judge_subject s
     JOIN time_entry t ON t.entry_id = s.entry_id
     JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
 """
 OLD_SUBJECT = f"""
-    SELECT 1::bigint AS subject_no, {_VERSION_COLUMNS}, true AS is_subject
+    SELECT 1::bigint AS subject_no, {VERSION_COLUMNS}, true AS is_subject
     FROM time_entry t
     JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.version = %(version)s
     WHERE t.entry_id = %(entry_id)s
+"""
+# Ids follow the clock: the newest hours are read from the end of the key.
+NEWEST_SUBJECT = f"""
+    SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {VERSION_COLUMNS}, true AS is_subject
+    FROM (SELECT * FROM time_entry ORDER BY entry_id DESC LIMIT 500) t
+    JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
 """
 # An hour that the source has already is the same hour: it is no neighbor of itself.
 CANDIDATE_SUBJECT = """
@@ -72,24 +79,43 @@ def load_rules(connection: Connection[Row], *, release_id: int) -> list[Rule]:
 
 
 def judging_statement(
-    *, subject: str, rules: Sequence[Rule], is_then: bool = False
+    *, subject: str, rules: Sequence[Rule], is_then: bool = False, is_history: bool = False
 ) -> sql.Composed:
     """Return the statement that answers one row per subject with every code it violates.
 
-    Predicates were held to the allow-list when their release was drafted.
+    Shipped predicates were held to the allow-list when their release was drafted; a firm's own are written
+    anew from what was understood of them. ``is_history`` asks what stands unchanged in a target, too, except
+    whether it may still be taken back.
+
+    :raises UserMistake: a firm's own rule cannot be read, or reads a column that there is no more.
     """
     context = context_steps().replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
     head = f"WITH judging_subject AS ({subject}), {context}"
-    checks = sql.SQL(", ").join(_check(rule) for rule in rules)
+    checks = sql.SQL(", ").join(check_of(rule, is_history=is_history) for rule in rules)
     return sql.SQL(
         "{} SELECT context.*, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context"
     ).format(sql.SQL(head), checks)
 
 
-def _check(rule: Rule) -> sql.Composed:
-    who = "is_counted OR is_leaving" if rule.code in ASKED_WHEN_LEAVING else "is_counted"
-    text = (
-        f"CASE WHEN ({who}) AND NOT is_posted_unchanged AND ({rule.applies_when})"
-        f" AND ({rule.predicate}) IS NOT TRUE THEN {{}} END"
-    )
-    return sql.SQL(text.replace("%", "%%")).format(sql.Literal(rule.code))
+def check_of(rule: Rule, *, is_history: bool = False) -> sql.Composed:
+    """Return what is the code of the rule where a row of the context violates it, else NULL.
+
+    :raises UserMistake: a firm's own rule cannot be read.
+    """
+    is_settled = rule.code in ASKED_WHEN_LEAVING
+    who = "is_counted OR is_leaving" if is_settled else "is_counted"
+    asked = f"({who})" if is_history and not is_settled else f"({who}) AND NOT is_posted_unchanged"
+    applies_when, predicate = rule.applies_when, rule.predicate
+    if is_own(rule):
+        applies_when, predicate = write_predicate(applies_when), write_predicate(predicate)
+    text = f"CASE WHEN {asked} AND ({applies_when}) AND ({predicate}) IS NOT TRUE THEN "
+    return sql.SQL("{}{} END").format(sql.SQL(_as_text(text)), sql.Literal(rule.code))
+
+
+def is_own(rule: Rule) -> bool:
+    """Say whether a firm wrote the rule itself."""
+    return rule.code.startswith(OWN)
+
+
+def _as_text(text: str) -> str:
+    return text.replace("%", "%%")

@@ -1,22 +1,6 @@
--- Outcomes, and a new verdict only where it differs from the one that stands.
+-- A new verdict only where it differs from the one that stands.
 CREATE TEMP TABLE new_verdict ON COMMIT DROP AS
-WITH summed AS (
-    SELECT entry_id, bool_or(severity = 'error') AS has_error, bool_or(severity = 'park') AS has_park,
-           array_agg(code || '=' || severity ORDER BY code) AS reasons
-    FROM weighed GROUP BY entry_id
-), decided AS (
-    SELECT j.*, coalesce(s.reasons, '{}') AS reasons,
-           CASE
-               WHEN j.is_leaving THEN CASE WHEN s.has_error THEN 'held' ELSE 'correct' END
-               WHEN j.is_excluded AND NOT j.is_deleted AND j.approval <> 'not_approved' THEN 'excluded'
-               WHEN NOT j.is_counted THEN 'outside'
-               WHEN s.has_error THEN 'held'
-               WHEN s.has_park THEN 'parked'
-               WHEN j.standing_count > 0 AND NOT j.is_posted_unchanged THEN 'correct'
-               ELSE 'cleared'
-           END AS outcome
-    FROM judged j LEFT JOIN summed s ON s.entry_id = j.entry_id
-)
+WITH {decide}
 SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d.task_id, d.contract_id,
        d.contract_line_id, d.client_id,
        CASE WHEN d.is_leaving THEN d.standing_entity_code ELSE d.entity_code END AS entity_code,

@@ -14,10 +14,11 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
+from tieline.validation.judging import WEIGHED
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
 
 HOURS_MAX = 500_000
-_WEIGH = load("tieline.validation", "weigh")
+_WEIGH = WEIGHED + load("tieline.validation", "weigh")
 _TRIAL = load("tieline.validation", "trial")
 
 

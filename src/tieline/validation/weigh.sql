@@ -1,6 +1,5 @@
 -- How much each violation weighs: the narrowest override that holds on the work date, else the rule.
 -- What was parked longer than it may be is held: nothing waits without an end.
-CREATE TEMP TABLE weighed ON COMMIT DROP AS
 SELECT j.entry_id, x.code,
        CASE WHEN coalesce(o.severity, r.severity) = 'park' AND %(now)s::timestamptz >=
                  greatest(j.recorded_at, j.project_recorded_at)

@@ -102,6 +102,8 @@ context AS (
         c.entry_labor_category, c.assigned_category AS assigned_labor_category, c.zone, c.entity_zone, c.practice,
         (c.policy ->> 'practice_required')::integer AS policy_practice_required,
         c.posting_hash,
+        -- Said by whoever asks, where a rule of the firm could not be answered.
+        false AS has_failed_rule,
         array_remove(ARRAY[
             'entry:' || c.entry_id,
             'person-day:' || c.person_key || ':' || c.work_date,

@@ -1,0 +1,420 @@
+"""A firm's policy as a file: values, severities and rules of its own; read, written, drafted as a release.
+
+Pattern: a file is the state of what the firm said, so what it leaves out is withdrawn; the difference is told
+before anybody approves. Vendor calls: none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg import Connection
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tieline.kernel.errors import UserMistake
+from tieline.policy import (
+    Override,
+    PolicyValue,
+    Rule,
+    current_release,
+    diff_releases,
+    draft_release,
+    read_release,
+)
+from tieline.runtime.database import Row
+from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
+from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
+from tieline.validation import RULE_FAILED, builtin_rules, builtin_values, check_own_rules
+
+OWN_RULES_MAX = 50
+_ITEMS_MAX = 2000
+_NUMBER_MAX = 10**9
+_FIRST_POSITION = 10_000
+_WEIGHT = "weight:"
+_WEIGHTS = ("block", "risk", "warn", "ignore")
+# What a value may say, where it is a word and not a number.
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "change_in_open_period": ("rebook", "ask"),
+    "change_in_closed_period": ("adjust", "reopen"),
+    "change_of_invoiced": ("credit_and_rebill", "hold"),
+}
+_LINE = r"^[^\x00-\x1f\x7f]*$"
+_Line = Field(min_length=1, max_length=300, pattern=_LINE)
+_Short = Field(min_length=1, max_length=100, pattern=_LINE)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileValue(_Strict):
+    """A value, for every legal entity or one."""
+
+    name: str = _Short
+    entity: str = Field(default="", max_length=100)
+    value: str | int
+    reason: str = _Line
+
+
+class FileSeverity(_Strict):
+    """Another severity of a rule, narrowed by legal entity, client and contract, between two dates."""
+
+    rule: str = _Short
+    severity: Literal["error", "warn", "ignore"]
+    entity: str | None = Field(default=None, max_length=100)
+    client: str | None = Field(default=None, max_length=300)
+    contract: str | None = Field(default=None, max_length=100)
+    starts_on: date
+    ends_on: date | None = None
+    reason: str = _Line
+
+
+class FileRule(_Strict):
+    """A rule that the firm wrote itself."""
+
+    code: str = Field(pattern=r"^firm\.[a-z][a-z0-9_]{0,58}$")
+    applies_when: str = Field(default="true", max_length=1000)
+    predicate: str = Field(max_length=1000)
+    severity: Literal["error", "warn", "ignore"]
+    owner: str = _Short
+    thing: Literal["entry", "person_week", "person", "project", "contract", "period"] = "entry"
+    message: str = _Line
+    fix: str = _Line
+
+
+class PolicyFile(_Strict):
+    """Everything that a firm said: what is not in it is not said any more."""
+
+    title: str = _Line
+    value: list[FileValue] = Field(default=[], max_length=_ITEMS_MAX)
+    severity: list[FileSeverity] = Field(default=[], max_length=_ITEMS_MAX)
+    rule: list[FileRule] = Field(default=[], max_length=OWN_RULES_MAX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafted:
+    """A release that waits for a second person, and in words what it changes."""
+
+    release_id: int
+    based_on: int
+    changes: tuple[str, ...]
+
+
+def read_policy_file(text: str, *, is_json: bool) -> PolicyFile:
+    """Understand a file, in TOML or JSON.
+
+    :raises UserMistake: it is neither, or says something that a policy does not have.
+    """
+    try:
+        told: Any = json.loads(text) if is_json else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserMistake(f"this is no {'JSON' if is_json else 'TOML'}: {error}") from error
+    return understand_policy(told)
+
+
+def understand_policy(told: object) -> PolicyFile:
+    """Understand what was read from a file or a form.
+
+    :raises UserMistake: it says something that a policy does not have.
+    """
+    try:
+        return PolicyFile.model_validate(told)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserMistake(f"{place or 'the file'}: {first['msg']}") from error
+
+
+def export_policy(connection: Connection[Row], *, release_id: int | None = None) -> PolicyFile:
+    """Return what the firm said in a release, the current one unless another is named.
+
+    :raises UserMistake: there is no such release.
+    """
+    number = current_release(connection).release_id if release_id is None else release_id
+    found = read_release(connection, release_id=number)
+    clients, contracts = _client_names(connection), _contract_codes(connection)
+    return PolicyFile(
+        title=found.title,
+        value=[
+            FileValue(name=v.name, entity=v.entity_code, value=v.value, reason=v.reason)
+            for v in found.values
+        ],
+        severity=[
+            FileSeverity.model_construct(
+                rule=o.code,
+                severity=o.severity,
+                entity=o.entity_code,
+                client=None if o.client_id is None else clients.get(o.client_id, str(o.client_id)),
+                contract=None if o.contract_id is None else contracts.get(o.contract_id),
+                starts_on=o.starts_on,
+                ends_on=o.ends_on,
+                reason=o.reason,
+            )
+            for o in found.overrides
+        ],
+        rule=[
+            FileRule.model_construct(
+                code=rule.code,
+                applies_when=rule.applies_when,
+                predicate=rule.predicate,
+                severity=rule.severity,
+                owner=rule.owner_queue,
+                thing=rule.thing,
+                message=rule.message,
+                fix=rule.fix_hint,
+            )
+            for rule in found.own_rules
+        ],
+    )
+
+
+def write_toml(file: PolicyFile) -> str:
+    """Return a policy as TOML, as `read_policy_file` understands it."""
+    told = file.model_dump(mode="json", exclude_none=True)
+    lines = [f"title = {_toml(told['title'])}"]
+    for table in ("value", "severity", "rule"):
+        for item in told[table]:
+            lines += ["", f"[[{table}]]"]
+            lines += [
+                f"{name} = {value if name in _DAYS else _toml(value)}"
+                for name, value in item.items()
+                if value != "" or name == "value"
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def draft_policy(
+    connection: Connection[Row],
+    *,
+    file: PolicyFile,
+    by: str,
+    reason: str,
+    now: datetime,
+    is_installed: bool = False,
+) -> Drafted:
+    """Propose a release that says what the file says; a second person decides.
+
+    The shipped rules stay those of the current release; with ``is_installed`` they are those of the version
+    that is installed.
+
+    :raises UserMistake: it names what there is not, says something twice, changes nothing, or a rule cannot be
+        answered.
+    """
+    current = current_release(connection)
+    found = read_release(connection, release_id=current.release_id)
+    own = [_own_rule(number, each) for number, each in enumerate(file.rule)]
+    _refuse_twice("rule", [rule.code for rule in own])
+    rules = [*_shipped(found.shipped_rules, is_installed=is_installed), *own]
+    codes = {rule.code for rule in rules} | {check.code for check in PROVISIONING_CHECKS}
+    entities = _entities(connection)
+    overrides = [
+        _override(connection, each, codes=codes, entities=entities) for each in file.severity
+    ]
+    _refuse_overlaps(overrides)
+    check_own_rules(connection, rules=own, release_id=current.release_id, known_at=now)
+    release_id = draft_release(
+        connection,
+        title=file.title,
+        rules=rules,
+        values=_values(file.value, entities=entities),
+        overrides=overrides,
+        proposed_by=by,
+        reason=reason,
+        now=now,
+        based_on=current.release_id,
+    )
+    changes = diff_releases(
+        connection, old_release_id=current.release_id, new_release_id=release_id
+    )
+    if not changes:
+        raise UserMistake(f"this is what release {current.release_id} says already")
+    return Drafted(release_id=release_id, based_on=current.release_id, changes=tuple(changes))
+
+
+# -- what a file may say ---------------------------------------------------------------------------
+
+
+def _shipped(current: Sequence[Rule], *, is_installed: bool) -> list[Rule]:
+    if is_installed:
+        return list(builtin_rules())
+    if any(rule.code == RULE_FAILED for rule in current):
+        return list(current)
+    # Made before there were rules of firms: what holds an hour when one fails is needed with the first.
+    return [*current, *(rule for rule in builtin_rules() if rule.code == RULE_FAILED)]
+
+
+def _own_rule(number: int, told: FileRule) -> Rule:
+    queues = {rule.owner_queue for rule in builtin_rules()}
+    if told.owner not in queues:
+        raise UserMistake(f"{told.code}: owner is one of {', '.join(sorted(queues))}")
+    return Rule(
+        book="time",
+        code=told.code,
+        position=_FIRST_POSITION + number,
+        scope="row",
+        applies_when=told.applies_when,
+        predicate=told.predicate,
+        severity=told.severity,
+        owner_queue=told.owner,
+        thing=told.thing,
+        message=told.message,
+        fix_hint=told.fix,
+        source="own",
+        neighbors=(),
+    )
+
+
+def _values(told: Sequence[FileValue], *, entities: frozenset[str]) -> list[PolicyValue]:
+    _refuse_twice("value", [" ".join((each.name, each.entity)).strip() for each in told])
+    shipped = {value.name: value for value in builtin_values()}
+    values = []
+    for each in told:
+        if each.entity and each.entity not in entities:
+            raise UserMistake(f"{each.name}: there is no legal entity {each.entity}")
+        values.append(
+            PolicyValue(
+                name=each.name,
+                entity_code=each.entity,
+                value=_checked_value(each, shipped),
+                reason=each.reason,
+            )
+        )
+    said = {value.name for value in values if not value.entity_code}
+    return [*values, *(value for name, value in shipped.items() if name not in said)]
+
+
+def _checked_value(told: FileValue, shipped: Mapping[str, PolicyValue]) -> str:
+    value = str(told.value)
+    if told.name.startswith(_WEIGHT):
+        if told.name.removeprefix(_WEIGHT) not in {check.code for check in READINESS_CHECKS}:
+            raise UserMistake(f"{told.name}: there is no such check of readiness")
+        return _one_of(told.name, value, _WEIGHTS)
+    if told.name not in shipped:
+        raise UserMistake(f"no value is called {told.name}")
+    if told.name in _WORDS:
+        return _one_of(told.name, value, _WORDS[told.name])
+    if shipped[told.name].value.isdecimal():
+        # Every hour is compared with it: a word here would stop the judging of all of them.
+        if not re.fullmatch(r"\d{1,10}", value) or int(value) > _NUMBER_MAX:
+            raise UserMistake(f"{told.name}: {value!r} is no whole number from 0 to {_NUMBER_MAX}")
+        return str(int(value))
+    if len(value) > 200 or not re.fullmatch(_LINE, value):
+        raise UserMistake(f"{told.name}: a text has at most 200 characters, on one line")
+    return value
+
+
+def _override(
+    connection: Connection[Row],
+    told: FileSeverity,
+    *,
+    codes: set[str],
+    entities: frozenset[str],
+) -> Override:
+    if told.rule not in codes:
+        raise UserMistake(f"there is no rule {told.rule}")
+    if told.rule == RULE_FAILED:
+        raise UserMistake(f"{RULE_FAILED} always holds: withdraw the rule that fails instead")
+    if told.entity is not None and told.entity not in entities:
+        raise UserMistake(f"{told.rule}: there is no legal entity {told.entity}")
+    if told.ends_on is not None and told.ends_on <= told.starts_on:
+        raise UserMistake(f"{told.rule}: it ends on {told.ends_on}, before it begins")
+    return Override(
+        code=told.rule,
+        entity_code=told.entity,
+        client_id=None if told.client is None else _client_id(connection, told.client),
+        contract_id=None if told.contract is None else _contract_id(connection, told.contract),
+        starts_on=told.starts_on,
+        ends_on=told.ends_on,
+        severity=told.severity,
+        reason=told.reason,
+    )
+
+
+def _refuse_overlaps(overrides: Sequence[Override]) -> None:
+    # Two that hold on one day for the same hours would be decided by their order.
+    until: dict[tuple[object, ...], date | None] = {}
+    for each in sorted(overrides, key=lambda each: each.starts_on):
+        whom = (each.code, each.entity_code, each.client_id, each.contract_id)
+        if whom in until and ((end := until[whom]) is None or end > each.starts_on):
+            raise UserMistake(
+                f"{each.code}: two severities hold for the same hours on {each.starts_on}"
+            )
+        until[whom] = each.ends_on
+
+
+def _refuse_twice(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UserMistake(f"the {what} {name} stands twice in the file")
+
+
+def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise UserMistake(f"{name}: {value!r} is none of {', '.join(allowed)}")
+    return value
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+def _entities(connection: Connection[Row]) -> frozenset[str]:
+    rows = connection.execute("SELECT entity_code FROM legal_entity").fetchall()
+    return frozenset(row["entity_code"] for row in rows)
+
+
+def _client_id(connection: Connection[Row], name: str) -> UUID:
+    rows = connection.execute(
+        "SELECT DISTINCT coalesce(n.redirect_to, n.client_id) AS client_id"
+        " FROM client n JOIN client_version v ON v.client_id = n.client_id AND v.superseded_at IS NULL"
+        " WHERE lower(v.name) = lower(%(name)s) OR n.client_id::text = lower(%(name)s)",
+        {"name": name},
+    ).fetchall()
+    if len(rows) != 1:
+        count = "no client" if not rows else f"{len(rows)} clients"
+        raise UserMistake(f"{count} of ours is called {name}: name it by its id")
+    client_id: UUID = rows[0]["client_id"]
+    return client_id
+
+
+def _contract_id(connection: Connection[Row], code: str) -> UUID:
+    row = connection.execute(
+        "SELECT contract_id FROM contract WHERE contract_code = %s", (code,)
+    ).fetchone()
+    if row is None:
+        raise UserMistake(f"there is no contract {code}")
+    contract_id: UUID = row["contract_id"]
+    return contract_id
+
+
+def _client_names(connection: Connection[Row]) -> dict[UUID, str]:
+    """Return clients by the name that is theirs alone."""
+    rows = connection.execute(
+        "SELECT (array_agg(client_id))[1] AS client_id, min(name) AS name FROM client_version"
+        " WHERE superseded_at IS NULL AND client_id IN (SELECT client_id FROM severity_override)"
+        " AND lower(name) IN (SELECT lower(name) FROM client_version WHERE superseded_at IS NULL"
+        " GROUP BY 1 HAVING count(*) = 1) GROUP BY lower(name)"
+    ).fetchall()
+    return {row["client_id"]: row["name"] for row in rows}
+
+
+def _contract_codes(connection: Connection[Row]) -> dict[UUID, str]:
+    rows = connection.execute(
+        "SELECT contract_id, contract_code FROM contract"
+        " WHERE contract_id IN (SELECT contract_id FROM severity_override)"
+    ).fetchall()
+    return {row["contract_id"]: row["contract_code"] for row in rows}
+
+
+_DAYS = frozenset({"starts_on", "ends_on"})
+
+
+def _toml(value: object) -> str:
+    # A basic string of TOML is one of JSON; DEL is the one mark that JSON leaves as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,149 @@
+"""Ask the one statement, whatever becomes of a firm's own rules: one that fails holds its hours, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import psycopg
+import structlog
+from psycopg import ClientCursor, Connection, sql
+
+from tieline.kernel.errors import UserMistake
+from tieline.policy import Rule
+from tieline.runtime.database import Row
+from tieline.validation.statement import NEWEST_SUBJECT, check_of, is_own, judging_statement
+
+RULE_FAILED = "time.rule_failed"
+_PROBES_MAX = 200
+# What only a rule can be the cause of; that the database is gone, busy or told to stop is another matter.
+_CANNOT_BE_ANSWERED = (psycopg.DataError, psycopg.ProgrammingError, UserMistake)
+_CREATE = "CREATE TEMP TABLE judged ON COMMIT DROP AS {}"
+_HOLD = f"""
+    UPDATE judged SET violations = array_append(violations, '{RULE_FAILED}')
+    WHERE subject_no >= %(first)s AND subject_no < %(beyond)s AND is_counted AND NOT is_posted_unchanged
+      AND NOT '{RULE_FAILED}' = ANY (violations)
+"""
+_log = structlog.get_logger("tieline.judge")
+
+
+def make_judged(
+    connection: Connection[Row],
+    cursor: ClientCursor[Row],
+    *,
+    subject: str,
+    rules: Sequence[Rule],
+    values: Row,
+) -> tuple[str, ...]:
+    """Make the table ``judged``; return the firm's rules that could not be answered for every hour.
+
+    An hour for which a rule of the firm fails is held with ``time.rule_failed``; every other hour and every
+    other rule is answered as if that one were not there.
+    """
+    own = [rule for rule in rules if is_own(rule)]
+    if own:
+        try:
+            with connection.transaction():
+                _create(cursor, subject=subject, rules=rules, values=values)
+        except _CANNOT_BE_ANSWERED:
+            pass
+        else:
+            return ()
+    shipped = [rule for rule in rules if not is_own(rule)]
+    _create(cursor, subject=subject, rules=shipped, values=values)
+    failed = tuple(rule.code for rule in own if not _ask(connection, cursor, rule))
+    for code in failed:
+        _log.error("judge.rule_failed", rule=code, release_id=values.get("release_id"))
+    return failed
+
+
+def answer_rows(
+    connection: Connection[Row],
+    *,
+    subject: str,
+    rules: Sequence[Rule],
+    values: Row,
+    is_then: bool = False,
+) -> list[Row]:
+    """Return the rows of the statement without a table; where a firm's rule fails, all of them are held."""
+    try:
+        with connection.transaction():
+            statement = judging_statement(subject=subject, rules=rules, is_then=is_then)
+            return connection.execute(statement, values).fetchall()
+    except _CANNOT_BE_ANSWERED:
+        shipped = [rule for rule in rules if not is_own(rule)]
+        if len(shipped) == len(rules):
+            raise
+    statement = judging_statement(subject=subject, rules=shipped, is_then=is_then)
+    rows = connection.execute(statement, values).fetchall()
+    for row in rows:
+        if row["is_counted"] and not row["is_posted_unchanged"]:
+            row["violations"].append(RULE_FAILED)
+    return rows
+
+
+def _create(cursor: ClientCursor[Row], *, subject: str, rules: Sequence[Rule], values: Row) -> None:
+    statement = judging_statement(subject=subject, rules=rules)
+    cursor.execute(sql.SQL(_CREATE).format(statement), values)
+
+
+def _ask(connection: Connection[Row], cursor: ClientCursor[Row], rule: Rule) -> bool:
+    """Ask one rule of every row, by halves where it fails; say whether it was answered for all of them."""
+    row = cursor.execute(
+        "SELECT coalesce(min(subject_no), 1) AS first, coalesce(max(subject_no), 0) + 1 AS beyond FROM judged"
+    ).fetchone()
+    assert row is not None
+    waiting = [(int(row["first"]), int(row["beyond"]))]
+    probes, is_answered = 0, True
+    while waiting:
+        first, beyond = waiting.pop()
+        probes += 1
+        if _add(connection, cursor, rule, first=first, beyond=beyond):
+            continue
+        is_answered = False
+        if beyond - first == 1 or probes + len(waiting) >= _PROBES_MAX:
+            cursor.execute(_HOLD, {"first": first, "beyond": beyond})
+            continue
+        middle = (first + beyond) // 2
+        waiting += [(first, middle), (middle, beyond)]
+    return is_answered
+
+
+def _add(
+    connection: Connection[Row], cursor: ClientCursor[Row], rule: Rule, *, first: int, beyond: int
+) -> bool:
+    try:
+        check = check_of(rule)
+        with connection.transaction():
+            cursor.execute(
+                sql.SQL(
+                    "UPDATE judged SET violations = array_append(violations, {check})"
+                    " WHERE subject_no >= %(first)s AND subject_no < %(beyond)s AND {check} IS NOT NULL"
+                ).format(check=check),
+                {"first": first, "beyond": beyond},
+            )
+    except _CANNOT_BE_ANSWERED:
+        return False
+    return True
+
+
+def check_own_rules(
+    connection: Connection[Row], *, rules: Sequence[Rule], release_id: int, known_at: datetime
+) -> None:
+    """Answer a firm's rules for no hour and for the newest ones, whatever became of them.
+
+    :raises UserMistake: one of them cannot be read, or the database cannot answer it.
+    """
+    values = {"known_at": known_at, "release_id": release_id}
+    for rule in rules:
+        try:
+            statement = judging_statement(subject=NEWEST_SUBJECT, rules=[rule], is_history=True)
+            with connection.transaction():
+                connection.execute(
+                    sql.SQL("SELECT count(violations) FROM ({}) asked").format(statement), values
+                )
+        except UserMistake as error:
+            raise UserMistake(f"{rule.code}: {error}") from error
+        except (psycopg.DataError, psycopg.ProgrammingError) as error:
+            told = str(error).splitlines()[0]
+            raise UserMistake(f"{rule.code} cannot be answered: {told}") from error

@@ -1,0 +1,176 @@
+"""What would another release say? The statement of the judge, asked twice over past days; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import psycopg
+from psycopg import ClientCursor, Connection, sql
+from psycopg.rows import dict_row
+
+from tieline.kernel.errors import UserMistake
+from tieline.policy import Rule
+from tieline.runtime.database import Row
+from tieline.runtime.sql import load
+from tieline.validation.statement import (
+    VERSION_COLUMNS,
+    is_own,
+    judging_statement,
+    load_rules,
+)
+
+# Whole days, so that a person's day is never torn apart; a firm's busiest day may be more.
+CHUNK_HOURS = 5_000
+_MEMORY = "SET LOCAL work_mem = '64MB'"
+_DAYS = load("tieline.validation", "days")
+_COMPARE = load("tieline.validation", "compare")
+_WEIGH = load("tieline.validation", "weigh")
+_DECIDE = load("tieline.validation", "decide")
+_SUBJECTS = load("tieline.validation", "compare_subjects")
+# By a list that is written out: how many there are is what the plan of the whole statement hangs on.
+_SUBJECT = f"""
+    SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {VERSION_COLUMNS}, true AS is_subject
+    FROM unnest(%(entry_ids)s::uuid[]) asked (entry_id)
+    JOIN time_entry t ON t.entry_id = asked.entry_id
+    JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Hours of one contract, period and place that another release answers otherwise, in the same way.
+
+    ``place`` is waiting (judged again once the release decides), posted or invoiced (what stands stays; it would
+    have been decided otherwise). ``gained`` and ``lost`` are reasons with their weight.
+    """
+
+    entity_code: str
+    contract_code: str | None
+    period_code: str | None
+    period_state: str
+    place: str
+    currency: str
+    was: str
+    becomes: str
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+    entries: int
+    seconds: int
+    unpriced: int
+    was_amount: Decimal
+    amount: Decimal
+    sample: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Some days were compared: how many hours until now, of how many, and what differs in these days."""
+
+    done: int
+    total: int
+    differences: tuple[Difference, ...]
+
+
+def compare(
+    connection: Connection[Row],
+    *,
+    old_release_id: int,
+    new_release_id: int,
+    starts_on: date,
+    ends_on: date,
+    known_at: datetime,
+    sample: int,
+    chunk_hours: int = CHUNK_HOURS,
+) -> Iterator[Step]:
+    """Answer every hour of some days by two releases, a few days at a time; only what differs comes back.
+
+    What stands in a target is asked as if it did not, except whether it may still be taken back.
+
+    :raises UserMistake: a firm's own rule fails for one of the hours.
+    """
+    rules = {
+        number: load_rules(connection, release_id=number)
+        for number in (old_release_id, new_release_id)
+    }
+    with ClientCursor(connection, row_factory=dict_row) as cursor:
+        cursor.execute(_MEMORY)
+        days = cursor.execute(_DAYS, {"starts_on": starts_on, "ends_on": ends_on}).fetchall()
+        total, done = sum(int(day["entries"]) for day in days), 0
+        for first_on, beyond_on, entries in _chunks(days, ends_on, chunk_hours):
+            window = {"first_on": first_on, "beyond_on": beyond_on}
+            subjects = cursor.execute(_SUBJECTS, window).fetchall()
+            common: Row = {
+                "known_at": known_at,
+                "now": known_at,
+                "entry_ids": [row["entry_id"] for row in subjects],
+            }
+            sides = [
+                cursor.mogrify(
+                    _side(rules[number], where=f"release {number}"),
+                    {**common, "release_id": number},
+                )
+                for number in (old_release_id, new_release_id)
+            ]
+            rows = _ask(connection, cursor, sides, {**window, "sample": sample}, rules)
+            done += entries
+            yield Step(done=done, total=total, differences=tuple(_difference(row) for row in rows))
+
+
+def _chunks(
+    days: Sequence[Row], ends_on: date, chunk_hours: int
+) -> Iterator[tuple[date, date, int]]:
+    first_on, entries = None, 0
+    for number, day in enumerate(days):
+        first_on = first_on or day["work_date"]
+        entries += int(day["entries"])
+        is_last = number == len(days) - 1
+        if entries >= chunk_hours or is_last:
+            yield first_on, ends_on if is_last else days[number + 1]["work_date"], entries
+            first_on, entries = None, 0
+
+
+def _side(rules: Sequence[Rule], *, where: str) -> sql.Composed:
+    try:
+        judged = judging_statement(subject=_SUBJECT, rules=rules, is_history=True)
+    except UserMistake as error:
+        raise UserMistake(f"{where}: {error}") from error
+    return sql.SQL(
+        "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ({}), {} SELECT entry_id, outcome, reasons,"
+        " entity_code, contract_id, period_id, period_state, currency, amount, seconds, work_date, posting_hash,"
+        " standing_count, is_standing_invoiced FROM decided"
+    ).format(judged, sql.SQL(_WEIGH), sql.SQL(_DECIDE))
+
+
+def _ask(
+    connection: Connection[Row],
+    cursor: ClientCursor[Row],
+    sides: Sequence[str],
+    values: Row,
+    rules: dict[int, list[Rule]],
+) -> list[Row]:
+    before, after = sides
+    # Bound first, and put together then: what was bound is text that nothing is looked for in any more.
+    head, _, rest = cursor.mogrify(_COMPARE, values).partition("{before}")
+    middle, _, tail = rest.partition("{after}")
+    text = head + before + middle + after + tail
+    try:
+        with connection.transaction():
+            return cursor.execute(sql.SQL(text)).fetchall()
+    except psycopg.DataError as error:
+        own = {rule.code for each in rules.values() for rule in each if is_own(rule)}
+        if not own:
+            raise
+        raise UserMistake(
+            f"a rule of the firm ({', '.join(sorted(own))}) fails between {values['first_on']} and"
+            f" {values['beyond_on']}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _difference(row: Row) -> Difference:
+    return Difference(
+        **{**row, **{name: tuple(row[name]) for name in ("gained", "lost", "sample")}}
+    )
