@@ -175,13 +175,7 @@ def status(tools: Tools, as_json: bool) -> int:
 @click.command()
 @click.option("--once", is_flag=True, help="Run the story once and end; no console.")
 @click.option(
-    "--json",
-    "json_file",
-    is_flag=False,
-    flag_value="-",
-    metavar="[FILE]",
-    type=click.Path(path_type=Path),
-    help="The figures as one JSON object, in a file or on standard output.",
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
 )
 @click.option("--seed", default=7, show_default=True, help="Which firm.")
 @click.option("--today", help="Fix the day, for tests: YYYY-MM-DD.")

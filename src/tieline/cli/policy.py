@@ -1,0 +1,395 @@
+"""What the firm decided: read it, draft another, see what it would do, and agree to it as the second person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tieline.cli.rights import CONTROLLER
+from tieline.cli.showing import hours, plain, show_facts, show_json, show_table, tell
+from tieline.cli.tools import (
+    Tools,
+    by_option,
+    decider,
+    json_option,
+    pass_tools,
+    read_text,
+    reason_option,
+    signed,
+)
+from tieline.kernel.errors import UserMistake
+
+if TYPE_CHECKING:
+    from tieline.policy import ReleaseLine
+    from tieline.services.policy_files import PolicyFile
+    from tieline.services.what_if import WhatIf
+
+_SAMPLE = 100
+_Command = Callable[..., int]
+
+
+@click.group()
+def policy() -> None:
+    """What the firm decided: values, severities and rules of its own, in numbered releases."""
+
+
+_file_option = click.option(
+    "--file",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The whole policy, TOML or JSON, as export writes it; what it leaves out is withdrawn.",
+)
+_installed_option = click.option(
+    "--installed-rules",
+    "is_installed",
+    is_flag=True,
+    help="Take the shipped rules of the installed version instead of those of the current release.",
+)
+_sample_option = click.option(
+    "--entries",
+    "sample",
+    type=click.IntRange(0, 100_000),
+    default=_SAMPLE,
+    show_default=True,
+    help="How many of the hours that differ are named, by id, in the JSON.",
+)
+
+
+def _window(command: _Command) -> _Command:
+    day = click.DateTime(formats=["%Y-%m-%d"])
+    until = click.option("--to", "ends_on", required=True, type=day, help="The first day after it.")
+    since = click.option("--from", "starts_on", required=True, type=day, help="The first day.")
+    return since(until(command))
+
+
+@policy.command("export")
+@click.argument("release", type=int, required=False)
+@json_option
+@pass_tools
+def export(tools: Tools, release: int | None, as_json: bool) -> int:
+    """Write the policy of a RELEASE, or of the current one, as a file that draft takes: TOML, or JSON."""
+    from tieline.services.policy_files import export_policy, write_toml
+
+    with tools.system().database.transaction() as connection:
+        found = export_policy(connection, release_id=release)
+    if as_json:
+        show_json(found.model_dump(mode="json"))
+    else:
+        click.echo(write_toml(found), nl=False)
+    return 0
+
+
+@policy.command("list")
+@json_option
+@pass_tools
+def list_all(tools: Tools, as_json: bool) -> int:
+    """List the releases, the newest first."""
+    from tieline.policy import list_releases
+
+    with tools.system().database.transaction() as connection:
+        found = list_releases(connection)
+    if as_json:
+        show_json({"releases": found})
+        return 0
+    show_table(
+        title="Releases",
+        columns=("Release", "State", "Title", "Proposed by", "Approved by", "Why"),
+        rows=[_line(each) for each in found],
+    )
+    return 0
+
+
+@policy.command("show")
+@click.argument("release", type=int)
+@json_option
+@pass_tools
+def show(tools: Tools, release: int, as_json: bool) -> int:
+    """Say what a RELEASE changes against the one it was drafted from, or the current one."""
+    from tieline.policy import current_release, diff_releases, read_release
+
+    with tools.system().database.transaction() as connection:
+        found = read_release(connection, release_id=release)
+        against = found.based_on or current_release(connection).release_id
+        changes = diff_releases(connection, old_release_id=against, new_release_id=release)
+    facts = {
+        "release": release,
+        "state": found.state,
+        "title": found.title,
+        "proposed_by": found.proposed_by,
+        "approved_by": found.approved_by,
+        "reason": found.reason,
+        "against": against,
+        "changes": changes,
+    }
+    if as_json:
+        show_json(facts)
+        return 0
+    show_facts({name: value for name, value in facts.items() if name != "changes"}, as_json=False)
+    for each in changes:
+        click.echo(f"  {each}")
+    return 0
+
+
+@policy.command("draft")
+@_file_option
+@_installed_option
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def draft(
+    tools: Tools, path: Path, is_installed: bool, reason: str, login: str, as_json: bool
+) -> int:
+    """Propose a policy from a file; it decides nothing until somebody else approves it."""
+    from tieline.services.policy_files import draft_policy
+
+    told = _read(path)
+    system = tools.system()
+    by = decider(signed(system, login), role=CONTROLLER)
+    with system.database.transaction() as connection:
+        done = draft_policy(
+            connection,
+            file=told,
+            by=by.login,
+            reason=reason,
+            now=system.clock.now(),
+            is_installed=is_installed,
+        )
+    if as_json:
+        show_json(
+            {
+                "release": done.release_id,
+                "state": "draft",
+                "against": done.based_on,
+                "changes": done.changes,
+            }
+        )
+        return 0
+    show_facts({"release": done.release_id, "state": "draft"}, as_json=False)
+    for each in done.changes:
+        click.echo(f"  {each}")
+    tell(f"see what it would do: tieline policy diff --draft {done.release_id} --from DAY --to DAY")
+    return 0
+
+
+@policy.command("try")
+@_file_option
+@_installed_option
+@_window
+@_sample_option
+@json_option
+@pass_tools
+def try_file(
+    tools: Tools,
+    path: Path,
+    is_installed: bool,
+    starts_on: date,
+    ends_on: date,
+    sample: int,
+    as_json: bool,
+) -> int:
+    """Say what a file would do to past days, before anybody proposes it: drafted, asked and taken back."""
+    from tieline.services.policy_files import draft_policy
+    from tieline.services.what_if import ask_what_if
+
+    told = _read(path)
+    system = tools.system()
+    now = system.clock.now()
+    with (
+        system.database.transaction() as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        done = draft_policy(
+            connection, file=told, by="try", reason="try", now=now, is_installed=is_installed
+        )
+        found = ask_what_if(
+            connection,
+            new_release_id=done.release_id,
+            old_release_id=None,
+            starts_on=_day(starts_on),
+            ends_on=_day(ends_on),
+            now=now,
+            sample=sample,
+            progress=_tell_progress,
+        )
+    return _show_what_if(found, as_json=as_json)
+
+
+@policy.command("diff")
+@click.option("--draft", "draft_id", type=int, help="The release that is looked at.")
+@click.option(
+    "--against", "against_id", type=int, help="Compared with this one; by default the current."
+)
+@_window
+@_sample_option
+@json_option
+@pass_tools
+def diff(
+    tools: Tools,
+    draft_id: int | None,
+    against_id: int | None,
+    starts_on: date,
+    ends_on: date,
+    sample: int,
+    as_json: bool,
+) -> int:
+    """Say what a release would do to hours worked on past days, by contract: time, money, closed periods.
+
+    Without --draft the current release is looked at, against another. Nothing is written; Ctrl-C ends it.
+    """
+    from tieline.policy import current_release
+    from tieline.services.what_if import ask_what_if, read_only
+
+    if draft_id is None and against_id is None:
+        raise UserMistake("name a release: --draft N, or --against N")
+    system = tools.system()
+    with system.judge_database.transaction() as connection:
+        read_only(connection)
+        found = ask_what_if(
+            connection,
+            new_release_id=draft_id or current_release(connection).release_id,
+            old_release_id=against_id,
+            starts_on=_day(starts_on),
+            ends_on=_day(ends_on),
+            now=system.clock.now(),
+            sample=sample,
+            progress=_tell_progress,
+        )
+    return _show_what_if(found, as_json=as_json)
+
+
+@policy.command("approve")
+@click.argument("release", type=int)
+@by_option
+@json_option
+@pass_tools
+def approve(tools: Tools, release: int, login: str, as_json: bool) -> int:
+    """Let a drafted RELEASE decide, as the second person."""
+    from tieline.services.deciding import approve_draft_release
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    try:
+        with system.database.transaction() as connection:
+            approve_draft_release(
+                connection,
+                release_id=release,
+                by=by,
+                entities=person.entities,
+                now=system.clock.now(),
+            )
+    except LookupError as error:
+        raise UserMistake(f"no release {release} is in {login}'s sight") from error
+    show_facts({"release": release, "state": "current"}, as_json=as_json)
+    return 0
+
+
+@policy.command("reject")
+@click.argument("release", type=int)
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def reject(tools: Tools, release: int, reason: str, login: str, as_json: bool) -> int:
+    """Turn a drafted RELEASE down, or take one's own back."""
+    from tieline.services.deciding import reject_draft_release
+
+    system = tools.system()
+    person = signed(system, login)
+    by = decider(person, role=CONTROLLER)
+    try:
+        with system.database.transaction() as connection:
+            reject_draft_release(
+                connection,
+                release_id=release,
+                reason=reason,
+                by=by,
+                entities=person.entities,
+                now=system.clock.now(),
+            )
+    except LookupError as error:
+        raise UserMistake(f"no release {release} is in {login}'s sight") from error
+    show_facts({"release": release, "state": "rejected"}, as_json=as_json)
+    return 0
+
+
+def _read(path: Path) -> PolicyFile:
+    from tieline.services.policy_files import read_policy_file
+
+    text = read_text(path)
+    try:
+        return read_policy_file(text, is_json=path.suffix.lower() == ".json")
+    except UserMistake as error:
+        raise UserMistake(f"{path}: {error}") from error
+
+
+def _day(given: date) -> date:
+    # click has no type of a day: it gives midnight.
+    return date(given.year, given.month, given.day)
+
+
+def _tell_progress(done: int, total: int) -> None:
+    tell(f"{done} of {total} hours")
+
+
+def _show_what_if(found: WhatIf, *, as_json: bool) -> int:
+    if as_json:
+        show_json(plain(found))
+        return 0
+    for each in found.policy:
+        click.echo(f"  {each}")
+    show_table(
+        title=f"Release {found.new_release_id} instead of {found.old_release_id}: {found.entries} of"
+        f" {found.hours_read} hours would be answered otherwise",
+        columns=("Entity", "Contract", "Where", "Was", "Becomes", "Entries", "Hours", "Amount"),
+        rows=[
+            (
+                each.entity_code,
+                each.contract_code or "",
+                each.place,
+                each.was,
+                each.becomes,
+                str(each.entries),
+                hours(each.seconds),
+                f"{each.amount} {each.currency}" if each.currency else "",
+            )
+            for each in found.contracts
+        ],
+    )
+    show_table(
+        title="By rule",
+        columns=("Rule", "Severity", "Gained", "Lost", "Hours"),
+        rows=[
+            (each.code, each.severity, str(each.gained), str(each.lost), hours(each.seconds))
+            for each in found.rules
+        ],
+    )
+    show_table(
+        title="Closed periods touched",
+        columns=("Entity", "Period", "Entries", "Hours"),
+        rows=[
+            (each.entity_code, each.period_code, str(each.entries), hours(each.seconds))
+            for each in found.closed_periods
+        ],
+    )
+    return 0
+
+
+def _line(each: ReleaseLine) -> tuple[str, ...]:
+    return (
+        str(each.release_id),
+        each.state,
+        each.title,
+        each.proposed_by,
+        each.approved_by or "",
+        each.reason,
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (policy,)
