@@ -27,7 +27,7 @@ from tieline.services.policy_files import (
     write_toml,
 )
 from tieline.services.what_if import WhatIf, ask_what_if, read_only
-from tieline.validation import judge
+from tieline.validation import always_held, judge
 
 SHORT_DAYS = {
     "code": "firm.short_days",
@@ -47,7 +47,6 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"value": [{"name": "change_of_invoiced", "entity": "HR-DE", "value": "x", "reason": "x"}]}, "none of"),
     ({"value": [{"name": "day_lines_max", "entity": "XX", "value": "1", "reason": "x"}]}, "no legal entity"),
     ({"severity": [{"rule": "time.nothing", "severity": "warn", "starts_on": "2026-01-01", "reason": "x"}]}, "no rule"),
-    ({"severity": [{"rule": "time.rule_failed", "severity": "ignore", "starts_on": "2026-01-01", "reason": "x"}]}, "always holds"),
     ({"severity": 2 * [{"rule": "time.overlap", "severity": "warn", "starts_on": "2026-01-01", "reason": "x"}]}, "two severities"),
     ({"severity": [{"rule": "time.overlap", "severity": "warn", "contract": "C9", "starts_on": "2026-01-01", "reason": "x"}]}, "no contract"),
     ({"severity": [{"rule": "time.overlap", "severity": "warn", "client": "Nobody", "starts_on": "2026-01-01", "reason": "x"}]}, "no client"),
@@ -245,10 +244,15 @@ class TestAPolicyOfTheFirm:
             )  # fmt: skip
 
     def test_is_refused_with_what_is_wrong(self, firm: Firm) -> None:
-        for changed, told in REFUSED:
+        weakened = [
+            ({"severity": [{"rule": code, "severity": "ignore", "starts_on": "2026-01-01", "reason": "x"}]}, f"{code} always holds")
+            for code in sorted(always_held())
+        ]  # fmt: skip
+        for changed, told in (*REFUSED, *weakened):
             with pytest.raises(UserMistake, match=told):
                 firm.draft(firm.policy(**changed))
         assert firm.say("SELECT 1 FROM release WHERE state = 'draft'") == []
+        assert len(weakened) > 30
 
 
 class TestARuleThatFails:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tieline.cli.rights import CONTROLLER
 from tieline.cli.showing import hours, plain, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     Tools,
     by_option,
     decider,

@@ -30,6 +30,7 @@ def rules(as_json: bool) -> int:
             "message": rule.message,
             "fix_hint": rule.fix_hint,
             "source": rule.source,
+            "always_holds": shipped.is_always,
             "decided_where": shipped.told or None,
             "examples": {"pass": [shipped.pass_example()], "fail": [shipped.fail_example()]},
         }

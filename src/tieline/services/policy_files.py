@@ -31,7 +31,13 @@ from tieline.policy import (
 from tieline.runtime.database import Row
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
-from tieline.validation import RULE_FAILED, builtin_rules, builtin_values, check_own_rules
+from tieline.validation import (
+    RULE_FAILED,
+    always_held,
+    builtin_rules,
+    builtin_values,
+    check_own_rules,
+)
 
 OWN_RULES_MAX = 50
 _ITEMS_MAX = 2000
@@ -319,8 +325,12 @@ def _override(
 ) -> Override:
     if told.rule not in codes:
         raise UserMistake(f"there is no rule {told.rule}")
-    if told.rule == RULE_FAILED:
-        raise UserMistake(f"{RULE_FAILED} always holds: withdraw the rule that fails instead")
+    if told.rule in always_held() and told.severity != "error":
+        # Planning would find no person, period or price, and say nothing; or it would post twice.
+        raise UserMistake(
+            f"{told.rule} always holds: no hour is posted safely without what it asks for, so it is mended, not"
+            f" made {told.severity}"
+        )
     if told.entity is not None and told.entity not in entities:
         raise UserMistake(f"{told.rule}: there is no legal entity {told.entity}")
     if told.ends_on is not None and told.ends_on <= told.starts_on:

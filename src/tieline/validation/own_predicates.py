@@ -6,7 +6,6 @@ that this file knows. Numbers are exact and cannot overflow, and a division by z
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,23 +13,20 @@ from enum import Enum
 from functools import cache
 from uuid import UUID
 
-import sqlglot
 from sqlglot import exp
 
 from tieline.kernel.errors import UserMistake
 from tieline.validation.columns import documented_columns
+from tieline.validation.predicates import DEPTH_MAX, NUMBER, parse_predicate, shorten
 
 TEXT_MAX = 1000
 _NODES_MAX = 120
-_DEPTH_MAX = 20
 _LIST_MAX = 50
 _WORD_MAX = 100
 _PATTERN_MAX = 60
 _WILDCARDS_MAX = 2
 _PLACES_MAX = 6
 _DAYS_MAX = 4000
-_NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
-_REFUSED_SIGNS = ("--", "/*", "*/", ";", "\\", "$", "`", '"', "{", "}", "@", "::")
 # What stands in a target is the answer of earlier verdicts: a rule about it would judge itself.
 _REFUSED_AREAS = frozenset({"What stands already"})
 _DATE_PARTS = frozenset(
@@ -96,42 +92,10 @@ def columns_of_firms() -> Mapping[str, Kind]:
 
 
 def _parse(text: str) -> exp.Expression:
-    _check_signs(text)
-    try:
-        trees = sqlglot.parse(text, dialect="postgres")
-    except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise UserMistake(f"the predicate {_short(text)} cannot be read") from error
-    if len(trees) != 1 or trees[0] is None:
-        raise UserMistake(f"the predicate {_short(text)} is not one expression")
-    tree = trees[0]
+    tree = parse_predicate(text, length_max=TEXT_MAX)
     if sum(1 for _ in tree.walk()) > _NODES_MAX:
-        raise UserMistake(f"the predicate {_short(text)} has more than {_NODES_MAX} parts")
-    assert isinstance(tree, exp.Expression)
+        raise UserMistake(f"the predicate {shorten(text)} has more than {_NODES_MAX} parts")
     return tree
-
-
-def _check_signs(text: str) -> None:
-    if not text.strip():
-        raise UserMistake("a predicate is missing")
-    if len(text) > TEXT_MAX:
-        raise UserMistake(f"a predicate has at most {TEXT_MAX} characters")
-    for sign in _REFUSED_SIGNS:
-        if sign in text:
-            raise UserMistake(f"the predicate {_short(text)} uses {sign}, which is not allowed")
-    if any(not mark.isprintable() and mark not in "\n\t" for mark in text):
-        raise UserMistake(f"the predicate {_short(text)} has a character that cannot be printed")
-    # A parser that calls itself for each bracket or NOT would run out of room on the deepest of them.
-    deepest = level = 0
-    for mark in text:
-        level += (mark == "(") - (mark == ")")
-        deepest = max(deepest, level)
-    if deepest > _DEPTH_MAX:
-        raise UserMistake(f"the predicate {_short(text)} is nested deeper than {_DEPTH_MAX}")
-
-
-def _short(text: str) -> str:
-    shown = text if len(text) <= _WORD_MAX else text[:_WORD_MAX] + "..."
-    return repr(shown)
 
 
 class _Writer:
@@ -141,15 +105,15 @@ class _Writer:
         self._text = text
 
     def mistake(self, what: str) -> UserMistake:
-        return UserMistake(f"the predicate {_short(self._text)} {what}")
+        return UserMistake(f"the predicate {shorten(self._text)} {what}")
 
     def say(self, node: exp.Expression, *, depth: int) -> _Said:
         known = _KNOWN.get(type(node))
         if known is None:
             name = getattr(node, "name", "") if isinstance(node, exp.Anonymous) else ""
             raise self.mistake(f"uses {name or type(node).key}, which is not allowed")
-        if depth > _DEPTH_MAX:
-            raise self.mistake(f"is nested deeper than {_DEPTH_MAX}")
+        if depth > DEPTH_MAX:
+            raise self.mistake(f"is nested deeper than {DEPTH_MAX}")
         given = {name for name, value in node.args.items() if value not in (None, False, [])}
         if given - known.parts:
             beyond = ", ".join(sorted(given - known.parts))
@@ -176,7 +140,7 @@ class _Writer:
             if len(value) > _WORD_MAX:
                 raise self.mistake(f"has a text of more than {_WORD_MAX} characters")
             return _Said(text=_quoted(value), kind=Kind.TEXT, word=value)
-        if not _NUMBER.fullmatch(value):
+        if not NUMBER.fullmatch(value):
             raise self.mistake("has a number that is no plain one of at most 15 digits")
         return _Said(text=value, kind=Kind.NUMBER)
 

@@ -191,8 +191,14 @@ def employer_ambiguous(hour: Hour) -> object:
 
 @_rule
 def labor_category_missing(hour: Hour) -> object:
-    is_staffed = hour.is_active and hour.assignments
-    return is_staffed and not hour.is_any_category_priced and hour.labor_category is None
+    if not hour.is_active or hour.person_id is None:
+        return False
+    is_free = hour.contract is None or hour.contract["allows_unassigned_time"]
+    return (
+        (hour.assignments or is_free)
+        and not hour.is_any_category_priced
+        and hour.labor_category is None
+    )
 
 
 @_rule

@@ -259,6 +259,15 @@ class TestPredicates:
             "verdict.seconds > 0",
             "seconds > 0; DROP TABLE verdict",
             "seconds >",
+            "",
+            "seconds > 0 -- and nothing else",
+            "seconds > 0 /* hidden */",
+            "seconds > " + "9" * 16,
+            "seconds > 1e400",
+            "(" * 200 + "seconds > 0" + ")" * 200,
+            "NOT " * 120 + "is_counted",
+            "- " * 200 + "seconds > 0",
+            " + ".join(["seconds"] * 50) + " > 0",
         ],
     )
     def test_refuse_what_is_not_allowed(self, text: str) -> None:

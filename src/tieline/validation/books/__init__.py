@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -34,12 +35,14 @@ class ShippedRule:
     """A rule with its examples: what of the common context must differ where it holds, and where it fails.
 
     ``passes`` is empty where it holds in the common context itself. ``told`` says what the firm must have
-    told before the rule decides anything; '' for a rule that always does.
+    told before the rule decides anything; '' for a rule that always does. ``is_always`` is a rule that no firm
+    may weaken: what it asks for is what an hour is posted by.
     """
 
     rule: Rule
     title: str
     told: str
+    is_always: bool
     passes: Mapping[str, Any]
     fails: Mapping[str, Any]
 
@@ -76,6 +79,12 @@ def shipped_rules() -> tuple[ShippedRule, ...]:
     return tuple(_shipped(position, table) for position, table in enumerate(tables, start=1))
 
 
+@cache
+def always_held() -> frozenset[str]:
+    """Return the codes of the rules that no firm may weaken: nothing is posted safely without what they ask for."""
+    return frozenset(shipped.rule.code for shipped in shipped_rules() if shipped.is_always)
+
+
 def common_context() -> Mapping[str, Any]:
     """Return the context in which every shipped rule holds."""
     context: Mapping[str, Any] = _book("time")["common"]
@@ -110,6 +119,7 @@ def _shipped(position: int, table: Mapping[str, Any]) -> ShippedRule:
         rule=rule,
         title=table.get("title", rule.message.rstrip(".")),
         told=table.get("told", ""),
+        is_always=table.get("always", False),
         passes=table.get("passes", {}),
         fails=table["fails"],
     )
