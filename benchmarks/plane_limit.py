@@ -14,7 +14,7 @@ import psycopg
 from plane_firm import Firm, Hour, as_record
 from psycopg import sql
 
-_TABLES = """
+TABLES = """
 CREATE TABLE raw (source_ref text NOT NULL, body bytea NOT NULL);
 CREATE TABLE entry (source_ref text NOT NULL, person integer, project integer, task integer,
     work_date date, seconds integer, is_billable boolean, is_approved boolean, created_at timestamptz,
@@ -37,7 +37,7 @@ CREATE TABLE period AS SELECT to_char(m, 'YYYY-MM') AS period_code, m::date AS s
 ANALYZE;
 """
 
-_JUDGE = """
+JUDGE = """
 CREATE TABLE judged AS
 SELECT *, array_remove(ARRAY[
     CASE WHEN is_approved IS NOT TRUE THEN 'approval' END,
@@ -70,7 +70,7 @@ FROM (
 ) c
 """
 
-_BOOK = """
+BOOK = """
 INSERT INTO ledger
 SELECT source_ref, person, project, task, work_date, seconds, rate_amount,
        round(seconds * rate_amount / 3600, 2), period_code
@@ -82,18 +82,18 @@ def measure_limit(dsn: str, *, firm: Firm, page_rows: int) -> dict[str, Any]:
     """Run the limit in a database of its own and return its figures."""
     with psycopg.connect(dsn) as connection:
         connection.execute(
-            sql.SQL(_TABLES).format(
+            sql.SQL(TABLES).format(
                 people=sql.Literal(firm.people), projects=sql.Literal(firm.projects)
             )
         )
         connection.commit()
         copy_seconds = sum(_copy(connection, page) for page in firm.pages(rows=page_rows))
         started = time.perf_counter()
-        connection.execute(_JUDGE)
+        connection.execute(JUDGE)
         connection.commit()
         judge_seconds = time.perf_counter() - started
         started = time.perf_counter()
-        lines = connection.execute(_BOOK).rowcount
+        lines = connection.execute(BOOK).rowcount
         connection.commit()
         ledger_seconds = time.perf_counter() - started
     total = copy_seconds + judge_seconds + ledger_seconds

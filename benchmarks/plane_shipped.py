@@ -95,7 +95,7 @@ def _post(dsns: Dsns, lines_max: int, begin: Any, entity: str, is_judged: Event,
     with opened_worker(dsns, name="benchmark-post") as worker:
         plane = Plane(worker, batch_lines_max=lines_max)
         begin.wait()
-        _until_done(lambda: _post_open(worker, plane, entity), is_over=is_judged)
+        until_done(lambda: _post_open(worker, plane, entity), is_over=is_judged)
     sums.put((plane.target.lines, plane.target.seconds))
 
 
@@ -107,7 +107,7 @@ def _post_open(worker: Database, plane: Plane, entity: str) -> bool:
     return bool(rows)
 
 
-def _until_done(step: Callable[[], bool], *, is_over: Event) -> None:
+def until_done(step: Callable[[], bool], *, is_over: Event) -> None:
     """Repeat a step; end when nothing was left after those before had ended."""
     while True:
         was_over = is_over.is_set()

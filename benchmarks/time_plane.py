@@ -44,7 +44,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with _cluster() as (folder, cluster, dsns):
         product = _measure_product(firm, dsns, arguments)
         with psycopg.connect(cluster.superuser_dsn, autocommit=True) as admin:
-            machine = _machine(admin)
+            machine = describe_machine(admin)
         limit = measure_limit(_database(cluster, "plane_limit"), firm=firm, page_rows=page_rows)
         rows = measure_rows(
             _database(cluster, "plane_rows"),
@@ -167,7 +167,8 @@ def _cluster() -> Iterator[tuple[Path, EmbeddedCluster, Dsns]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _machine(admin: psycopg.Connection[Any]) -> dict[str, Any]:
+def describe_machine(admin: psycopg.Connection[Any]) -> dict[str, Any]:
+    """Return what the machine and the server are, and that nothing is switched off."""
     settings = {}
     for name in (
         "fsync",

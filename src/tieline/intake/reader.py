@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -12,11 +12,13 @@ from tieline.kernel.errors import AskPerson, HeldBack, TielineError, TryAgain
 from tieline.runtime.budget import repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
-from tieline.sdk import RawRecord, Reads, ReadsOne, Translated, Translates, Untranslatable
+from tieline.sdk import Page, RawRecord, Reads, ReadsOne, Translated, Translates, Untranslatable
 from tieline.sdk.directory import Connectors
 
 _LEASE_SECONDS = 60
 _DIRTY_RECORDS_MAX = 100
+# So many records of small pages land together; a page that is as large lands alone.
+_TOGETHER_MIN = 2000
 _HINTS = "dirty"
 OnBatch = Callable[[Any, int, str], None]
 OnRecord = Callable[[RawRecord, Translated | Untranslatable], None]
@@ -123,7 +125,8 @@ class Reader:
         abandon(self.database, connection_key=connection_key, stream=stream)
         try:
             with repeated_calls(is_repeat=is_repeat):
-                for page in source.pages(stream=stream, cursor=cursor, is_full=is_full):
+                pages = source.pages(stream=stream, cursor=cursor, is_full=is_full)
+                for page in _gathered(pages):
                     landed = self._land(
                         connection_key,
                         stream,
@@ -211,6 +214,27 @@ class Reader:
                 "UPDATE stream_cursor SET last_error = %s WHERE connection_key = %s AND stream = %s",
                 (f"{error.code}: {error}", connection_key, stream),
             )
+
+
+def _gathered(pages: Iterable[Page]) -> Iterator[Page]:
+    """Put small pages together, for what follows works in sets; what came before a break is given first."""
+    held: Page | None = None
+    try:
+        for page in pages:
+            held = page if held is None else _joined(held, page)
+            if len(held.records) >= _TOGETHER_MIN:
+                yield held
+                held = None
+    except (TryAgain, AskPerson):
+        if held is not None:
+            yield held
+        raise
+    if held is not None:
+        yield held
+
+
+def _joined(one: Page, two: Page) -> Page:
+    return replace(two, records=(*one.records, *two.records))
 
 
 def _nothing(problem: str) -> ReadResult:
