@@ -11,6 +11,7 @@ from psycopg_pool import PoolTimeout
 
 from tieline import __version__
 from tieline.cli import (
+    auditing,
     cases,
     changes,
     checking,
@@ -73,6 +74,7 @@ for _module in (
     events,
     messages,
     rights,
+    auditing,
     reaching,
     proving,
     restored,

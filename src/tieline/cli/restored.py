@@ -37,7 +37,13 @@ def restored(
     system = tools.system()
     with system.database.transaction() as connection:
         if is_begun:
-            begin(connection, because=str(reason), by=shell_user(), now=system.clock.now())
+            begin(
+                connection,
+                because=str(reason),
+                by=shell_user(),
+                home=system.settings.home,
+                now=system.clock.now(),
+            )
         if is_ended:
             end(connection, by=shell_user(), reason=str(reason), now=system.clock.now())
         newest = get_newest(connection)

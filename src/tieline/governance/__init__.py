@@ -4,7 +4,20 @@ In: logins, keys, proposals, decisions. Out: callers with rights, approved paylo
 Law: nobody approves their own proposal; the audit only gains rows; secrets are kept as hashes.
 """
 
+from tieline.governance.anchors import find_noted_anchor, note_anchor, set_anchor_aside
 from tieline.governance.audit import AuditRow, list_audit, record_audit
+from tieline.governance.chain import (
+    BEGINNING,
+    SEALED_AT_ONCE_MAX,
+    Anchor,
+    AuditState,
+    export_audit,
+    find_anchor,
+    has_anchor,
+    seal_audit,
+    verify_audit,
+    verify_export,
+)
 from tieline.governance.keys import (
     SCOPES,
     ApiCaller,
@@ -36,9 +49,13 @@ from tieline.governance.proposals import (
 from tieline.governance.sight import open_web_transaction
 
 __all__ = [
+    "BEGINNING",
     "SCOPES",
+    "SEALED_AT_ONCE_MAX",
+    "Anchor",
     "ApiCaller",
     "AuditRow",
+    "AuditState",
     "IssuedKey",
     "OpenedSession",
     "Person",
@@ -47,19 +64,28 @@ __all__ = [
     "approve",
     "authenticate",
     "end_session",
+    "export_audit",
+    "find_anchor",
+    "find_noted_anchor",
     "find_session",
     "get_proposal",
+    "has_anchor",
     "issue_api_key",
     "list_api_keys",
     "list_audit",
     "list_people",
     "list_proposals",
+    "note_anchor",
     "open_session",
     "open_web_transaction",
     "propose",
     "record_audit",
     "reject",
     "revoke_api_key",
+    "seal_audit",
+    "set_anchor_aside",
     "set_password",
     "verify_api_key",
+    "verify_audit",
+    "verify_export",
 ]

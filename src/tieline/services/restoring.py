@@ -19,7 +19,7 @@ import structlog
 from psycopg import Connection
 
 from tieline.casework import keep_cases
-from tieline.governance import record_audit
+from tieline.governance import record_audit, set_anchor_aside
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import TielineError, UserMistake
@@ -107,7 +107,7 @@ def notice(database: Database, *, home: Path, now: datetime) -> str | None:
         with database.transaction() as connection:
             because = why_restored(connection, home=home)
             if because is not None:
-                begin(connection, because=because, by="tieline", now=now)
+                begin(connection, because=because, by="tieline", home=home, now=now)
             _note(connection, home=home)
     except psycopg.errors.InsufficientPrivilege:
         _log.warning("restore.not_noticed", why="the server does not tell its own identity")
@@ -123,7 +123,9 @@ def _note(connection: Connection[Row], *, home: Path) -> None:
         _log.warning("restore.place_not_noted", why=error.strerror)
 
 
-def begin(connection: Connection[Row], *, because: str, by: str, now: datetime) -> Restoration:
+def begin(
+    connection: Connection[Row], *, because: str, by: str, home: Path, now: datetime
+) -> Restoration:
     """Send nothing from now on until sources and targets were asked; again while that lasts, nothing new."""
     standing = find_restoration(connection)
     if standing is not None and standing.phase != WATCHING:
@@ -140,6 +142,8 @@ def begin(connection: Connection[Row], *, because: str, by: str, now: datetime) 
     )
     begun = find_restoration(connection)
     assert begun is not None
+    # The chain of the audit is shorter now for a known reason; the row says where it had come to.
+    noted = set_anchor_aside(home)
     record_audit(
         connection,
         actor=by,
@@ -148,6 +152,7 @@ def begin(connection: Connection[Row], *, because: str, by: str, now: datetime) 
         entity_code=None,
         reason=because,
         now=now,
+        data={} if noted is None else {"audit_anchor": str(noted)},
     )
     _log.warning("restore.begun", because=because)
     return begun

@@ -32,6 +32,7 @@ from tieline.services.replaying import REPLAY, Replaying
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.restoring import Restoring
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
+from tieline.services.sealing import Sealing
 from tieline.services.standing_checks import StandingChecks
 from tieline.services.system import System
 from tieline.services.telling import Telling
@@ -53,6 +54,8 @@ CLASSES: Mapping[str, int] = {
 
 _HOUSEKEEPING_SECONDS = 600
 _EVENTS_SECONDS = 2
+# How long a row of the audit may stand unlinked.
+_AUDIT_SECONDS = 2
 # What reads whole tables may take a fifth of its time.
 _REST_TIMES = 4
 _RESTORING_SECONDS = 2
@@ -144,6 +147,7 @@ class Workday:
                 interval_seconds=_PREFLIGHT_SECONDS,
                 function=self.preflights().run_due,
             ),
+            Job(name="audit", interval_seconds=_AUDIT_SECONDS, function=self._sealing().seal),
             Job(name="events", interval_seconds=_EVENTS_SECONDS, function=self.telling().tell),
             Job(
                 name="restoring",
@@ -265,6 +269,9 @@ class Workday:
         return RevenueReporting(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
         )
+
+    def _sealing(self) -> Sealing:
+        return Sealing(database=self.system.database, home=self.system.settings.home)
 
     def preflights(self) -> Preflights:
         """Return what tries before a cut-off what the close will need."""

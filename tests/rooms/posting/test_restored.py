@@ -26,6 +26,7 @@ from tieline.sdk import Strategy
 from tieline.services.restoring import RestoredWrite, Restoring, begin, list_writes
 
 pytestmark = pytest.mark.sql
+NOWHERE = Path("/nonexistent")
 _PATIENCE_SECONDS = 15
 
 
@@ -94,7 +95,7 @@ class Firm:
             database=self.worker,
             connectors=OneConnector(self.target, self.strategy),
             clock=FixedClock(NOW),
-            home=Path("/nonexistent"),
+            home=NOWHERE,
         )
         for _ in range(times):
             with self.worker.transaction() as connection:
@@ -166,7 +167,7 @@ class TestARestoredDatabase:
         calls = target.calls
         now = _open(backup, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
         with now.worker.transaction() as connection:
-            begin(connection, because="a test", by="tests", now=NOW)
+            begin(connection, because="a test", by="tests", home=NOWHERE, now=NOW)
         now.edit(edited, version=2, seconds=2100, outcome="correct")
         now.edit(corrected, version=2, seconds=4100, outcome="cleared")
         now.edit(stale, version=2, seconds=6100, outcome="cleared")
@@ -205,7 +206,7 @@ class TestARestoredDatabase:
         firm.add(1000)
         with firm.worker.transaction() as connection:
             plan(connection, entry_ids=None, now=NOW)
-            begin(connection, because="a test", by="tests", now=NOW)
+            begin(connection, because="a test", by="tests", home=NOWHERE, now=NOW)
 
         shut = firm.poster().round(scope=firm.scope())
         stood_before = dict(target.lines)
@@ -224,7 +225,7 @@ class TestARestoredDatabase:
         firm = _open(backup, target, None, strategy)
         firm.add(1000)
         with firm.worker.transaction() as connection:
-            begin(connection, because="a test", by="tests", now=NOW)
+            begin(connection, because="a test", by="tests", home=NOWHERE, now=NOW)
         firm.follow_up()
         firm.post()
 
@@ -278,7 +279,7 @@ class TestALineThatCountersAnother:
             (void,) = connection.execute(
                 "SELECT business_key FROM effect WHERE kind = 'void'"
             ).fetchall()
-            begin(connection, because="a test", by="tests", now=NOW)
+            begin(connection, because="a test", by="tests", home=NOWHERE, now=NOW)
         assert first.business_key is not None
         target.lines[first.business_key] = first
         target.lines[void["business_key"]] = replace(
