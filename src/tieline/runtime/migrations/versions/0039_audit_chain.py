@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0051_audit_chain"
+revision = "0039_audit_chain"
 down_revision = "0038_guidelines"
 branch_labels = None
 depends_on = None
