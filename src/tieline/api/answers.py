@@ -17,6 +17,7 @@ from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
 from tieline.services.deals import DealPlan
 from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
+from tieline.services.missing_time import Approver, MissingPerson
 from tieline.services.period_close import InFlight, Period, Reopened
 from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.replaying import ReplayPlan
@@ -186,6 +187,28 @@ class InvoiceAsked(BaseModel):
     contract_id: UUID
     period_code: str
     state: str
+
+
+class MissingHours(BaseModel):
+    """Who has not handed in or approved time; null seconds were not checked, null worth is not known."""
+
+    missing_seconds: int
+    unapproved_seconds: int
+    worths: dict[str, str]
+    unpriced_seconds: int
+    unknown_people: int
+    people: tuple[MissingPerson, ...]
+    approvers: tuple[Approver, ...]
+
+
+class PeopleReminded(BaseModel):
+    messages: int
+    told_today_already: int
+    without_an_address: list[UUID]
+
+
+class DeputyProposed(BaseModel):
+    proposal_id: UUID
 
 
 class Revenue(BaseModel):

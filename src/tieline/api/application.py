@@ -19,6 +19,7 @@ from tieline.api.routes.connections import connection_routes, webhook_routes
 from tieline.api.routes.deals import deal_routes
 from tieline.api.routes.explaining import explaining_routes
 from tieline.api.routes.hours import hours_routes
+from tieline.api.routes.missing import missing_routes
 from tieline.api.routes.open import open_routes
 from tieline.api.routes.periods import period_routes
 from tieline.api.routes.proposals import proposal_routes
@@ -28,6 +29,7 @@ from tieline.services.system import System
 _ROUTES = (
     open_routes,
     hours_routes,
+    missing_routes,
     deal_routes,
     case_routes,
     client_routes,

@@ -119,3 +119,21 @@ class Replay(ReplayFilter):
     """Which records, and why."""
 
     reason: Reason
+
+
+class MissingReminded(StrictModel):
+    """Remind who is missing time or is to approve, of a legal entity and period or of all that close next."""
+
+    entity_code: Text | None = None
+    period_code: Text | None = None
+    reason: Reason
+
+
+class Deputized(StrictModel):
+    """Who approves for an approver on the days of [starts_on, ends_on): an address, employee code or id."""
+
+    approver_id: Annotated[UUID, Field(strict=False)]
+    deputy: Text
+    starts_on: Day
+    ends_on: Day
+    reason: Reason

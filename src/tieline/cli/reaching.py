@@ -11,6 +11,7 @@ import click
 from tieline.cli.rights import people
 from tieline.cli.showing import show_facts, show_json, show_table
 from tieline.cli.tools import Tools, json_option, pass_tools, shell_user
+from tieline.notices import ALL_STAFF
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _QUEUE = "queue:"
@@ -33,7 +34,7 @@ def people_reach(
     remove: bool,
     as_json: bool,
 ) -> int:
-    """Say where WHO, a login or queue:NAME, is reached over a channel."""
+    """Say where WHO, a login, queue:NAME or staff:all, is reached over a channel."""
     from tieline.notices import Reached, set_reach, unset_reach
 
     system = tools.system()
@@ -172,7 +173,7 @@ def _stand_in(
 
 
 def _owner(who: str) -> str:
-    return who if who.startswith(_QUEUE) else f"person:{who.lower()}"
+    return who if who.startswith(_QUEUE) or who == ALL_STAFF else f"person:{who.lower()}"
 
 
 # They are found under the group that they join.

@@ -24,6 +24,7 @@ from tieline.console import (
     entrance,
     exceptions,
     guide,
+    missing,
     overview,
     periods,
     seen,
@@ -72,6 +73,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     entrance.add_routes(pages, system=system, door=door, renderer=renderer)
     overview.add_routes(pages, system=system, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
+    missing.add_routes(pages, system=system, door=door, renderer=renderer)
     periods.add_routes(pages, door=door, renderer=renderer)
     close.add_routes(pages, system=system, door=door, renderer=renderer)
     changes.add_routes(pages, system=system, door=door, renderer=renderer)

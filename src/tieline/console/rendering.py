@@ -28,6 +28,7 @@ from tieline.kernel.clock import Clock
 ROWS_PER_PAGE = 25
 _NAVIGATION = (
     ("/", "Overview"),
+    ("/missing", "Missing time"),
     ("/exceptions", "Exceptions"),
     ("/close", "Close"),
     ("/changes", "Changes"),

@@ -12,6 +12,7 @@ from tieline.services.fallback import MAKE as MAKE_FILE
 from tieline.services.period_close import CLOSE, REOPEN
 from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
+from tieline.services.reference_files import LOAD
 from tieline.services.replaying import REPLAY_SLICE
 from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
 from tieline.services.standing_checks import LIFT_STOP
@@ -93,6 +94,7 @@ PROPOSALS: Mapping[str, str] = {
     SAME_CLIENT_KIND: "Say which client it is",
     REPLAY_SLICE: "Send again",
     MAKE_FILE: "Give lines to finance as a file",
+    LOAD: "Change what holds from a day on",
     LIFT_STOP: "Let posting go on although a check is red",
 }
 CHANGE_KINDS: Mapping[str, str] = {
@@ -120,6 +122,19 @@ CHANGE_WAYS: Mapping[str, str] = {
     "reopen": "only once its period is open",
     "credit_and_rebill": "credit and bill anew",
     "hold": "left as it is",
+}
+MISSING_STATES: Mapping[str, str] = {
+    "missing": "Has not handed in",
+    "unapproved": "Waits for approval",
+    "unknown": "Not known what was expected",
+    "all": "Everybody",
+}
+# Why nobody knows what was expected of a person.
+NOT_EXPECTED: Mapping[str, str] = {
+    "employment": "two employers at once",
+    "pattern": "no working week told",
+    "place": "no place of work told",
+    "holidays": "holidays of the place not known",
 }
 CREDIT_STATES: Mapping[str, str] = {
     "proposed": "Not credited yet",
@@ -187,6 +202,8 @@ DONE: Mapping[str, str] = {
     "taken_back": "The release is taken back; hours move again.",
     "paused": "Paused. Nothing is read from it or sent to it until somebody resumes it; only unconfirmed writes are asked about.",
     "resumed": "Resumed.",
+    "reminded": "Reminded: one message each, once a day.",
+    "reminded_before": "Nobody was left to remind: whoever has an address was told today.",
 }
 _CODES: Mapping[str, str] = {
     "client.same_client_unclear": "Same client?",

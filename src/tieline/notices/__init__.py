@@ -13,6 +13,7 @@ from tieline.notices.acknowledging import (
     read_acknowledged,
 )
 from tieline.notices.recipients import (
+    ALL_STAFF,
     Directory,
     Reached,
     StandIn,
@@ -24,6 +25,7 @@ from tieline.notices.recipients import (
     set_deputy,
     set_on_call,
     set_reach,
+    staff_owner,
     unset_reach,
     unset_stand_in,
 )
@@ -48,6 +50,7 @@ from tieline.notices.writing import (
 )
 
 __all__ = [
+    "ALL_STAFF",
     "Acknowledged",
     "Attempt",
     "Directory",
@@ -79,6 +82,7 @@ __all__ = [
     "set_deputy",
     "set_on_call",
     "set_reach",
+    "staff_owner",
     "unset_reach",
     "unset_stand_in",
     "write_notices",

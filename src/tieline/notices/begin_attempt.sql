@@ -1,12 +1,15 @@
 -- Take a notice to send. Only where it can be sent an attempt begins; the address is that of this moment. An
 -- attempt whose end nobody knows is left alone until its channel has settled, and then it is the same attempt.
 WITH found AS (
-    SELECT n.*, r.address, c.mode = 'act' AND NOT c.paused AS can_send,
+    SELECT n.*, coalesce(r.address, f.email) AS address, c.mode = 'act' AND NOT c.paused AS can_send,
            CASE n.state WHEN 'sending' THEN
                greatest(0, ceil(extract(epoch FROM n.begun_at - clock_timestamp()) + c.settle_seconds))::integer
            ELSE 0 END AS settles_in_seconds
     FROM notice n JOIN connection c USING (connection_key)
     LEFT JOIN reach r USING (recipient, connection_key)
+    -- Who delivers is reached where all of them are, at the address in the staffing file.
+    LEFT JOIN reach a ON a.recipient = 'staff:all' AND a.connection_key = n.connection_key
+    LEFT JOIN subject f ON n.recipient = 'staff:' || f.subject_id AND a.recipient IS NOT NULL
     WHERE n.notice_key = %(notice_key)s AND n.state IN ('waiting', 'sending')
     FOR UPDATE OF n
 ), begun AS (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, LiteralString
+from uuid import UUID
 
 import psycopg
 from psycopg import Connection
@@ -13,7 +14,9 @@ from psycopg import Connection
 from tieline.governance import list_people, record_audit
 from tieline.kernel.errors import UserMistake
 
-PERSON, QUEUE = "person", "queue"
+PERSON, QUEUE, STAFF = "person", "queue", "staff"
+# Where everybody of the staffing file is reached, at the address that stands in it.
+ALL_STAFF = f"{STAFF}:all"
 ADDRESS_CHARACTERS_MAX = 254
 # Whoever stands in for somebody may be away too, but not without end.
 _STAND_INS_MAX = 5
@@ -57,6 +60,11 @@ def queue_owner(queue: str) -> str:
     return f"{QUEUE}:{queue}"
 
 
+def staff_owner(person_id: UUID) -> str:
+    """Return how somebody of the staffing file is written where an owner stands."""
+    return f"{STAFF}:{person_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """Who is reached where; ``channels`` are those that bring messages now.
@@ -76,7 +84,12 @@ class Directory:
 
     def of_owner(self, owner: str, *, day: date, is_urgent: bool) -> Sequence[Reached]:
         """Return where an owner is reached on a day: a deputy's place, a queue's own or who is on call."""
-        found = self._of_queue(owner, day) if owner.startswith(QUEUE) else self._of(owner, day)
+        if owner.startswith(STAFF):
+            found: Sequence[Reached] = [
+                replace(each, recipient=owner) for each in self.reached.get(ALL_STAFF, ())
+            ]
+        else:
+            found = self._of_queue(owner, day) if owner.startswith(QUEUE) else self._of(owner, day)
         return self._fitting(found, is_urgent=is_urgent)
 
     def sees(self, owner: str, entity_code: str | None) -> bool:
@@ -171,7 +184,12 @@ def set_reach(connection: Connection[Row], *, reached: Reached, by: str, now: da
     ).fetchone()
     if kind is None or kind["kind"] != "channel":
         raise UserMistake(f"{reached.connection_key} is no channel to people")
-    _must_log_in(connection, reached.recipient)
+    if reached.recipient != ALL_STAFF:
+        _must_log_in(connection, reached.recipient)
+    elif address:
+        raise UserMistake(
+            "people of the staffing file are reached at the address that stands there"
+        )
     connection.execute(
         """
         INSERT INTO reach (recipient, connection_key, address, urgent_only) VALUES (%s, %s, %s, %s)

@@ -39,6 +39,7 @@ _COMMON = frozenset(
         "poll_seconds",
         "full_read_seconds",
         "check_seconds",
+        "submitted",
         "check_lines_seconds",
         "batch_lines_max",
         "labor_categories",
@@ -245,7 +246,7 @@ def _check_values(table: Mapping[str, Any], manifest: Capabilities) -> None:
     address = table.get("base_url", begins[0])
     if not isinstance(address, str) or not address.startswith(begins):
         raise UserMistake(f"base_url is an address that begins with {begins[0]}")
-    for name in ("allowed_hosts", "streams"):
+    for name in ("allowed_hosts", "streams", "submitted"):
         if not _is_words(table.get(name, [])):
             raise UserMistake(f"{name} is a list of words")
 

@@ -64,18 +64,22 @@ class Desk:
         message: Message,
         reached: Sequence[Reached],
         correlation_id: str,
-    ) -> None:
-        """Keep a message for each place, and have it sent; who wants urgent ones only gets no others."""
+    ) -> bool:
+        """Keep a message for each place, and have it sent; who wants urgent ones only gets no others.
+
+        False where nothing is to be sent, such as what was said before.
+        """
         if not reached and self._is_reached(message.owner):
-            return
-        for notice_key in write_notices(
+            return False
+        written = write_notices(
             connection,
             message=message,
             reached=reached,
             link_key=self.link_key,
             pepper=self.pepper,
             now=self.now,
-        ):
+        )
+        for notice_key in written:
             schedule(
                 connection,
                 kind=SEND_NOTICE,
@@ -84,6 +88,7 @@ class Desk:
                 correlation_id=correlation_id,
                 deadline=message.due_at,
             )
+        return bool(written)
 
     def _is_reached(self, owner: str) -> bool:
         return bool(self.directory.of_owner(owner, day=self.now.date(), is_urgent=True))

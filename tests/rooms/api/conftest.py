@@ -22,6 +22,7 @@ from tieline.governance import issue_api_key
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.sdk import Hint
+from tieline.services.message_text import Speech
 from tieline.services.system import System
 
 PEPPER = b"p" * 32
@@ -94,6 +95,8 @@ def house(database: Dsns, worker_database: Database) -> Iterator[House]:
         clock=FixedClock(NOW),
         connectors=Portals(),
         systems=InstalledSystems(),
+        speech=Speech(say_reason=str, say_system=str, web_url=""),  # type: ignore[arg-type]
+        master_key=SimpleNamespace(derive=lambda purpose: purpose.encode().ljust(32)),
     )
     with TestClient(create_api(cast(System, system)), raise_server_exceptions=False) as client:
         made = House(client=client, worker=worker_database)

@@ -39,6 +39,7 @@ class TestMessages:
             ("reach", "queue:delivery", "--channel", "post", "--address", "team@example.com"),
             ("reach", "queue:hr", "--channel", "post", "--address", "hr@example.com"),
             ("reach", "queue:hr", "--channel", "post", "--remove"),
+            ("reach", "staff:all", "--channel", "post"),
             ("deputy", "finance", "controller", *days),
             ("on-call", "integration", "finance", *days),
             ("on-call", "hr", "finance", *days),
@@ -49,6 +50,7 @@ class TestMessages:
         assert [each["recipient"] for each in found["reached"]] == [
             "person:finance",
             "queue:delivery",
+            "staff:all",
         ]
         assert [(each["owner"], each["login"]) for each in found["stand_ins"]] == [
             ("person:finance", "controller"),

@@ -24,6 +24,7 @@ from tieline.casework import sync_time_cases
 from tieline.console import Assets, create_web
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.services.message_text import Speech
 from tieline.services.system import System
 
 PEPPER = b"p" * 32
@@ -110,6 +111,8 @@ def house(database: Dsns, worker_database: Database) -> Iterator[House]:
         clock=FixedClock(NOW),
         connectors=None,
         systems=InstalledSystems(),
+        speech=Speech(say_reason=str, say_system=str, web_url=""),  # type: ignore[arg-type]
+        master_key=SimpleNamespace(derive=lambda purpose: purpose.encode().ljust(32)),
     )
     assets = Assets(folder=None, digest="none", notice="The console uses its plain style sheet.")
     house = House(web=create_web(cast(System, system), assets=assets), worker=worker_database)

@@ -21,7 +21,7 @@ class TestAnotherEntity:
     def test_is_not_on_any_page(self, firm: House) -> None:
         browser = firm.browser("ann")
 
-        for address in ("/", "/exceptions", "/close", "/trace", "/approvals"):
+        for address in ("/", "/missing?state=all", "/exceptions", "/close", "/trace", "/approvals"):
             text = browser.get(address).text
 
             assert "Firm UK" not in text, address

@@ -1,11 +1,11 @@
-"""Estimate an hour of missing time only where a person's hours came to one currency."""
+"""Tell who has not handed in or approved time, and let people of the staffing file be reminded."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0039_missing_time"
-down_revision = "0038_guidelines"
+revision = "0040_missing_time"
+down_revision = "0039_drafts"
 branch_labels = None
 depends_on = None
 
