@@ -150,6 +150,11 @@ class MissingTime:
         return sum(each.unapproved_seconds for each in self.people)
 
     @property
+    def unassigned_seconds(self) -> int:
+        """Return what waits for an approval and the staffing file names no one approver for."""
+        return self.unapproved_seconds - sum(each.unapproved_seconds for each in self.approvers)
+
+    @property
     def worths(self) -> dict[str, Decimal]:
         """Return what the missing hours are worth, by currency; never added across."""
         sums: dict[str, Decimal] = {}
