@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import LiteralString
 
 import psycopg
 import structlog
@@ -64,22 +66,28 @@ def answer_rows(
     rules: Sequence[Rule],
     values: Row,
     is_then: bool = False,
+    around: LiteralString = "{}",
 ) -> list[Row]:
-    """Return the rows of the statement without a table; where a firm's rule fails, all of them are held."""
+    """Return the rows of the statement without a table; where a firm's rule fails, all of them are held.
+
+    ``around`` is a statement that goes on with what was judged.
+    """
     try:
         with connection.transaction():
             statement = judging_statement(subject=subject, rules=rules, is_then=is_then)
-            return connection.execute(statement, values).fetchall()
+            return connection.execute(sql.SQL(around).format(statement), values).fetchall()
     except _CANNOT_BE_ANSWERED:
-        shipped = [rule for rule in rules if not is_own(rule)]
-        if len(shipped) == len(rules):
+        if not any(is_own(rule) for rule in rules):
             raise
+    shipped = [_failing(rule) for rule in rules if not is_own(rule)]
     statement = judging_statement(subject=subject, rules=shipped, is_then=is_then)
-    rows = connection.execute(statement, values).fetchall()
-    for row in rows:
-        if row["is_counted"] and not row["is_posted_unchanged"]:
-            row["violations"].append(RULE_FAILED)
-    return rows
+    return connection.execute(sql.SQL(around).format(statement), values).fetchall()
+
+
+def _failing(rule: Rule) -> Rule:
+    if rule.code != RULE_FAILED:
+        return rule
+    return replace(rule, applies_when="true", predicate="false")
 
 
 def _create(cursor: ClientCursor[Row], *, subject: str, rules: Sequence[Rule], values: Row) -> None:

@@ -9,20 +9,38 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
-from tieline.policy import current_release
+from tieline.policy import Rule, current_release
 from tieline.runtime.database import Row
+from tieline.runtime.sql import load
 from tieline.validation.answering import answer_rows
-from tieline.validation.statement import CANDIDATE_SUBJECT, OLD_SUBJECT, load_rules
+from tieline.validation.statement import (
+    CANDIDATE_COLUMNS,
+    CANDIDATE_SUBJECT,
+    CANDIDATE_TABLE_SUBJECT,
+    OLD_SUBJECT,
+    load_rules,
+)
 
 CANDIDATES_MAX = 100
+# How much each violation weighs, and what comes of the hour, is said by the texts that decide of stored hours.
+_DECIDED = (
+    "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ("
+    + load("tieline.validation", "weigh")
+    + "), "
+    + load("tieline.validation", "decide").replace("{}", "{{}}")
+    + " SELECT * FROM decided"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An hour as a caller would book it, in the words of a connection."""
+    """An hour as a caller would book it, in the words of a connection.
+
+    What a caller cannot tell is None; ``narrative`` is looked at by rules about texts and kept nowhere.
+    """
 
     connection_key: str
     source_ref: str
@@ -35,18 +53,40 @@ class Candidate:
     is_billable: bool | None
     is_approved: bool
     narrative_length: int
+    narrative: str | None = None
+    narrative_hash: bytes | None = None
+    approver_ref: str | None = None
+    approved_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    created_at: datetime | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A rule that does not hold, and how much that weighs here."""
+
+    code: str
+    severity: str
+    owner_queue: str
+    message: str
+    fix_hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewVerdict:
-    """What would become of a candidate; ``reasons`` are (code, severity, message, fix)."""
+    """What would become of a candidate, and why."""
 
     source_ref: str
     outcome: str
     entity_code: str | None
+    labor_category: str | None
+    billed_seconds: int | None
+    rate_amount: Decimal | None
     amount: Decimal | None
     currency: str | None
-    reasons: tuple[tuple[str, str, str, str], ...]
+    reasons: tuple[Broken, ...]
 
 
 def preview(
@@ -55,35 +95,55 @@ def preview(
     """Judge candidates without storing anything; in the order they were given."""
     release = current_release(connection)
     rules = load_rules(connection, release_id=release.release_id)
-    rows = answer_rows(
-        connection,
-        subject=CANDIDATE_SUBJECT,
-        rules=rules,
-        values={
-            "candidates": Jsonb([_as_row(n, entry, now) for n, entry in enumerate(entries)]),
-            "known_at": now,
-            "release_id": release.release_id,
-        },
-    )
+    values: Row = {"known_at": now, "now": now, "release_id": release.release_id}
+    rows = [_as_row(number, entry, now) for number, entry in enumerate(entries)]
+    if len(rows) <= CANDIDATES_MAX:
+        subject = CANDIDATE_SUBJECT
+        values["candidates"] = Jsonb([_as_json(row) for row in rows])
+    else:
+        subject = CANDIDATE_TABLE_SUBJECT
+        _fill(connection, rows)
+    found = answer_rows(connection, subject=subject, rules=rules, values=values, around=_DECIDED)
     by_code = {rule.code: rule for rule in rules}
-    verdicts = []
-    for row in sorted(rows, key=lambda row: int(row["subject_no"])):
-        reasons = tuple(
-            (code, by_code[code].severity, by_code[code].message, by_code[code].fix_hint)
-            for code in row["violations"]
-            if by_code[code].severity != "ignore"
-        )
-        verdicts.append(
-            PreviewVerdict(
-                source_ref=row["source_ref"],
-                outcome=_outcome({severity for _, severity, _, _ in reasons}),
-                entity_code=row["entity_code"],
-                amount=row["amount"],
-                currency=row["currency"],
-                reasons=reasons,
+    return [_verdict(row, by_code) for row in sorted(found, key=lambda row: int(row["subject_no"]))]
+
+
+def _fill(connection: Connection[Row], rows: Sequence[Row]) -> None:
+    """Put many candidates into a table of this transaction."""
+    connection.execute("DROP TABLE IF EXISTS candidate")
+    connection.execute(f"CREATE TEMP TABLE candidate ({CANDIDATE_COLUMNS}) ON COMMIT DROP".encode())
+    names = tuple(rows[0])
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    with connection.cursor().copy(
+        sql.SQL("COPY candidate ({}) FROM STDIN").format(columns)
+    ) as copy:
+        for row in rows:
+            copy.write_row([row[name] for name in names])
+    connection.execute("ANALYZE candidate")
+
+
+def _verdict(row: Row, by_code: Mapping[str, Rule]) -> PreviewVerdict:
+    weighed = [reason.rpartition("=") for reason in row["reasons"]]
+    return PreviewVerdict(
+        source_ref=row["source_ref"],
+        outcome=row["outcome"],
+        entity_code=row["entity_code"],
+        labor_category=row["labor_category"],
+        billed_seconds=row["billed_seconds"],
+        rate_amount=row["rate_amount"],
+        amount=row["amount"],
+        currency=row["currency"],
+        reasons=tuple(
+            Broken(
+                code=code,
+                severity=severity,
+                owner_queue=by_code[code].owner_queue,
+                message=by_code[code].message,
+                fix_hint=by_code[code].fix_hint,
             )
-        )
-    return verdicts
+            for code, _, severity in weighed
+        ),
+    )
 
 
 def explain_verdict(connection: Connection[Row], *, verdict_id: int) -> Mapping[str, Any]:
@@ -111,19 +171,29 @@ def _as_row(number: int, entry: Candidate, now: datetime) -> Row:
         "object": "candidate",
         "source_ref": entry.source_ref,
         "approval": "approved" if entry.is_approved else "unknown",
+        "approver_ref": entry.approver_ref,
+        "approved_at": entry.approved_at,
         "person_ref": entry.person_ref,
         "project_ref": entry.project_ref,
         "task_ref": entry.task_ref,
         "entry_labor_category": entry.labor_category,
-        "work_date": entry.work_date.isoformat() if entry.work_date else None,
+        "work_date": entry.work_date,
+        "zone": entry.zone,
         "seconds": entry.seconds,
-        "created_at": now.isoformat(),
+        "started_at": entry.started_at,
+        "ended_at": entry.ended_at,
+        "created_at": entry.created_at or now,
         "narrative_length": entry.narrative_length,
+        "narrative_hash": entry.narrative_hash,
+        "told_text": entry.narrative,
         "entry_is_billable": entry.is_billable,
     }
 
 
-def _outcome(severities: set[str]) -> str:
-    if "error" in severities:
-        return "held"
-    return "parked" if "park" in severities else "cleared"
+def _as_json(row: Row) -> Row:
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return "\\x" + value.hex()
+        return value.isoformat() if isinstance(value, date) else value
+
+    return {name: plain(value) for name, value in row.items()}

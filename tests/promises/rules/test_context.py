@@ -147,7 +147,7 @@ class TestTheSynchronousDoor:
         assert len(asked) > 30
         for row, verdict in zip(asked, told, strict=True):
             expected = {r for r in found[row["entry_id"]][1] if _is_asked(r)}
-            answer = {f"{code}={severity}" for code, severity, *_ in verdict.reasons}
+            answer = {f"{each.code}={each.severity}" for each in verdict.reasons}
             assert {r for r in answer if _is_asked(r)} == expected, row
 
 

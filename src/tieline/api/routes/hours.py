@@ -39,7 +39,12 @@ def _shown(verdict: PreviewVerdict, caller: ApiCaller) -> VerdictOnEntry:
         amount=None if verdict.amount is None else str(verdict.amount),
         currency=verdict.currency,
         reasons=[
-            RuleBroken(code=code, severity=severity, message=message, fix=fix)
-            for code, severity, message, fix in verdict.reasons
+            RuleBroken(
+                code=broken.code,
+                severity=broken.severity,
+                message=broken.message,
+                fix=broken.fix_hint,
+            )
+            for broken in verdict.reasons
         ],
     )

@@ -326,6 +326,7 @@ guideline AS (
     JOIN client_told g ON g.client_id = c.client_id AND g.on_date = c.on_date
         AND (g.word_pattern IS NOT NULL OR g.narrative_words_min IS NOT NULL OR g.narrative_tasks_max IS NOT NULL
              OR g.wanted_language IS NOT NULL OR g.forbids_contact_data)
-    JOIN narrative w ON w.narrative_id = c.narrative_id
-    CROSS JOIN LATERAL (SELECT left(w.text, 10000) AS text) n
+    LEFT JOIN narrative w ON w.narrative_id = c.narrative_id
+    CROSS JOIN LATERAL (SELECT left(coalesce(c.told_text, w.text), 10000) AS text) n
+    WHERE n.text IS NOT NULL
 )
