@@ -14,8 +14,11 @@ from tieline.api import create_api
 from tieline.app import BUILT_IN
 from tieline.cli import main
 from tieline.kernel.limits import Limit, LimitKind
+from tieline.register import NOUNS, Empty, FileColumn
 from tieline.sdk import Capabilities, load_manifest
 from tieline.sdk.quality import RULES, read_answers
+from tieline.services.firm_file import FIRM_NOUNS, VALUES
+from tieline.services.hours_file import FIELDS, FILE_BYTES_MAX, FORMAT
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.services.readiness_checks import NOT_CHECKED
@@ -319,6 +322,79 @@ def _events() -> Iterator[str]:
     )
 
 
+def _hours_file() -> Iterator[str]:
+    yield "# A file of hours"
+    yield ""
+    yield "`tieline time validate --file entries.json --json` judges the hours of a file with the rules and the"
+    yield "statement that judge every other hour. No server needs to run, and nothing is stored. An example with its"
+    yield "own firm is [examples/hours.json](../../examples/hours.json)."
+    yield ""
+    yield "A JSON file is a list of entries, or an object with these members:"
+    yield ""
+    yield from _table(
+        ("Member", "What it holds"),
+        (
+            ("`entries`", "The list of entries."),
+            ("`context`", "The firm, as lists; see below."),
+            ("`as_of`", "The instant to judge as of, with a zone; empty: now."),
+            ("`format`", f"{FORMAT}, the only one there is."),
+        ),
+    )
+    yield ""
+    yield "A file whose name ends in `.csv` has one entry in each row, and the fields as its first line. A file has"
+    yield f"{FILE_BYTES_MAX // 1024**2} MiB at most. What the firm is can stand in a file of its own: `--context`."
+    yield ""
+    yield "Where a context is given, the hours are judged by it and by nothing else, in a database that is made for"
+    yield "this file and gone afterwards. Without one the installation in `TIELINE_HOME` says what the firm is, with"
+    yield "its own rules and with the hours it knows. Without both nothing is known: everybody is unknown, and held."
+    yield ""
+    yield "## Fields of an entry"
+    yield ""
+    yield from _table(
+        ("Field", "What it is", "Must", "What it says"),
+        [(f"`{f.name}`", f.kind, "yes" if f.is_required else "", f.says) for f in FIELDS],
+    )
+    yield ""
+    yield "## What is answered"
+    yield ""
+    yield "One object: `entries` in the order of the file, and `summary`. The `verdict` of an entry is `cleared`,"
+    yield "`held`, `parked`, `outside` (before the go-live), or `not_judged`: then `reasons` say what cannot be read,"
+    yield "and where. By an installation it is `correct` where another version of the hour is posted already, and"
+    yield "`excluded` where people left it out. `is_early` says that the hour is not approved yet: it was judged as"
+    yield "if it were. `amount` is what it would be worth. Two entries with one `ref` are both not judged."
+    yield ""
+    yield "Exit 0: every entry could be judged; what is held is a result. 1: some could not be read, or, with"
+    yield "`--strict`, some are held or parked. 2: it is no such file, or the context is not sound: then nothing is"
+    yield "judged. Every problem is one sentence with its place on standard error."
+    yield ""
+    yield "## Lists of a context"
+    yield ""
+    yield "Every list is optional; a row names other rows by their words. What is missing is not known, and holds."
+    for noun in (*FIRM_NOUNS, VALUES):
+        yield from _list(noun.name, noun.says, noun.columns)
+    yield ""
+    yield "### Terms"
+    yield ""
+    yield "What [`tieline register load`](../how-to/load-terms-from-a-file.md) takes may stand in it, too, under the"
+    yield "same names and with the same columns: " + ", ".join(f"`{name}`" for name in NOUNS) + "."
+    yield "`tieline register nouns NAME` tells the columns."
+
+
+def _list(name: str, says: str, columns: Sequence[FileColumn]) -> Iterator[str]:
+    yield ""
+    yield f"### {name}"
+    yield ""
+    yield says
+    yield ""
+    yield from _table(
+        ("Column", "What it is", "Must", "What it says"),
+        [
+            (f"`{c.name}`", c.kind, "yes" if c.empty is Empty.REFUSED else "", c.says)
+            for c in columns
+        ],
+    )
+
+
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
@@ -340,6 +416,7 @@ _PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "context.md": _context,
     "endpoints.md": _endpoints,
     "events.md": _events,
+    "hours-file.md": _hours_file,
     "reasons.md": _reasons,
     "settings.md": _settings,
 }

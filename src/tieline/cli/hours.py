@@ -8,6 +8,7 @@ import click
 
 from tieline.cli.showing import hours, show_facts, show_json, show_table
 from tieline.cli.tools import Tools, json_option, pass_tools
+from tieline.cli.validating import validate
 
 _PLACES = {
     "pending": "Waiting",
@@ -65,5 +66,7 @@ def rejudge(tools: Tools, neighbor_keys: Sequence[str], as_json: bool) -> int:
     show_facts({"marked": list(neighbor_keys)}, as_json=as_json)
     return 0
 
+
+time.add_command(validate)
 
 COMMANDS: tuple[click.Command, ...] = (time,)

@@ -47,6 +47,7 @@ from tieline.register.reference_cells import (
     file_columns,
     read_cells,
     understand,
+    understand_columns,
     value_in_words,
 )
 from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
@@ -150,6 +151,7 @@ __all__ = [
     "settle",
     "unlink",
     "understand",
+    "understand_columns",
     "upsert",
     "value_in_words",
     "vat_key",

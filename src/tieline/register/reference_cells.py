@@ -126,7 +126,24 @@ def understand(
     connection: Connection[Row], *, noun: Noun, rows: Sequence[Cells]
 ) -> tuple[list[Meant], list[Mistake]]:
     """Return what the rows mean, and every cell that means nothing."""
-    columns = file_columns(noun)
+    return understand_columns(
+        connection,
+        columns=file_columns(noun),
+        one_of=noun.one_of,
+        together=noun.together,
+        rows=rows,
+    )
+
+
+def understand_columns(
+    connection: Connection[Row],
+    *,
+    columns: Sequence[FileColumn],
+    rows: Sequence[Cells],
+    one_of: Sequence[tuple[str, ...]] = (),
+    together: Sequence[tuple[str, str]] = (),
+) -> tuple[list[Meant], list[Mistake]]:
+    """Return what rows with these columns mean, and every cell that means nothing."""
     known = {
         kind: _known(connection, kind) for kind in {each.kind for each in columns} & set(_KNOWN)
     }
@@ -140,7 +157,7 @@ def understand(
                 values[column.column] = _value(column, row.cells.get(column.name, ""), known)
             except _Unclear as error:
                 faults.append(Mistake(line=row.line, column=column.name, sentence=str(error)))
-        faults += _row_faults(noun, row, values)
+        faults += _row_faults(row, values, one_of=one_of, together=together)
         if faults:
             mistakes += faults
         else:
@@ -148,7 +165,13 @@ def understand(
     return meant, mistakes
 
 
-def _row_faults(noun: Noun, row: Cells, values: Mapping[str, Any]) -> list[Mistake]:
+def _row_faults(
+    row: Cells,
+    values: Mapping[str, Any],
+    *,
+    one_of: Sequence[tuple[str, ...]],
+    together: Sequence[tuple[str, str]],
+) -> list[Mistake]:
     """Return what is wrong between cells that each mean something."""
     faults = []
     starts_on, ends_on = values.get("starts_on"), values.get("ends_on")
@@ -156,12 +179,12 @@ def _row_faults(noun: Noun, row: Cells, values: Mapping[str, Any]) -> list[Mista
         faults.append(("ends_on", "it ends before it starts"))
     faults += [
         ("", f"exactly one of {', '.join(names)} must be filled")
-        for names in noun.one_of
+        for names in one_of
         if sum(bool(row.cells.get(name)) for name in names) != 1
     ]
     faults += [
         ("", f"{one} and {other} go together")
-        for one, other in noun.together
+        for one, other in together
         if bool(row.cells.get(one)) != bool(row.cells.get(other))
     ]
     return [Mistake(line=row.line, column=column, sentence=said) for column, said in faults]
