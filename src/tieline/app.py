@@ -145,8 +145,15 @@ def run_web(settings: Settings) -> int:
     assets = build_assets(cache=settings.cache)
     if assets.notice:
         structlog.get_logger().warning("console.plain", why=assets.notice)
-    application = create_web(open_system(settings), assets=assets)
-    return serve(application, run_directory=settings.run_directory, notice=assets.notice)
+    application = create_web(open_system(settings), assets=assets, web_url=settings.web_url)
+    host, port = settings.listen
+    return serve(
+        application,
+        run_directory=settings.run_directory,
+        notice=assets.notice,
+        host=host,
+        port=port,
+    )
 
 
 def _paced(handler: Handler, kind: str) -> Handler:

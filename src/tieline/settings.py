@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
 from tieline.kernel.errors import UserMistake
@@ -23,10 +25,13 @@ SECRET_VARIABLE_PREFIX = "TIELINE_SECRET_"  # noqa: S105 - the beginning of a va
 RAW_RETENTION_VARIABLE = "TIELINE_RAW_RETENTION_DAYS"
 RAW_RETENTION_DAYS = 400
 WEB_URL_VARIABLE = "TIELINE_WEB_URL"
+LISTEN_VARIABLE = "TIELINE_LISTEN"
 DIGEST_HOUR_VARIABLE = "TIELINE_DIGEST_HOUR"
 DIGEST_HOUR = 8
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
+_PORT_MAX = 65_535
+_DIGITS = re.compile("[0-9]{1,5}")
 _DAYS_MAX = 36_500
 _HOURS_OF_A_DAY = 24
 _OPEN_FOLDER = 0o755
@@ -39,7 +44,8 @@ class Settings:
 
     ``dsn`` names a production database; without it the embedded one is used. ``business_now``
     anchors the business clock of a rehearsal; without it business time is real time. ``web_url`` is
-    where people reach the console, empty when links in messages would lead nowhere.
+    where people reach the console, empty when links in messages would lead nowhere. ``listen`` is
+    the host and port where pages and API answer; with port 0 the system chooses one.
     """
 
     home: Path
@@ -49,6 +55,7 @@ class Settings:
     log_level: str
     raw_retention_days: int
     web_url: str
+    listen: tuple[str, int]
     digest_hour: int
 
     @property
@@ -102,6 +109,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         log_level=_log_level(values),
         raw_retention_days=_days(values, RAW_RETENTION_VARIABLE, RAW_RETENTION_DAYS),
         web_url=_web_url(values),
+        listen=_listen(values),
         digest_hour=_hour(values),
     )
 
@@ -142,6 +150,20 @@ def _web_url(values: Mapping[str, str]) -> str:
     if given and not (given.startswith(("https://", "http://")) and given.isprintable()):
         raise UserMistake(f"{WEB_URL_VARIABLE} is no address that begins with https://: {given!r}")
     return given
+
+
+def _listen(values: Mapping[str, str]) -> tuple[str, int]:
+    given = values.get(LISTEN_VARIABLE)
+    if not given:
+        return "127.0.0.1", 0
+    host, _, port = given.rpartition(":")
+    try:
+        address = IPv4Address(host)
+    except AddressValueError:
+        address = None
+    if address is None or not _DIGITS.fullmatch(port) or int(port) > _PORT_MAX:
+        raise UserMistake(f"{LISTEN_VARIABLE} is no address such as 0.0.0.0:8080: {given!r}")
+    return str(address), int(port)
 
 
 def _hour(values: Mapping[str, str]) -> int:

@@ -1,4 +1,7 @@
-"""The main job on real systems, once, with faults on and a worker killed while money moves."""
+"""The main job on real systems, once, with faults on and a worker killed while money moves.
+
+It runs out of the wheel, in an empty folder, as a firm installs it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 from tests.conftest import memory_folder
 from tests.promises.connectors.guard import are_here, descriptions, hold, read_exchanges
+from tests.support.wheel import install_wheel
 
 _SECONDS_MAX = 900
 _MONEY_MOVES = "first money moved"
@@ -48,15 +51,17 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    home = Path(tempfile.mkdtemp(prefix="tieline-demo-", dir=memory_folder()))
-    home.chmod(0o755)
-    report = home / "figures.json"
+    folder = Path(tempfile.mkdtemp(prefix="tieline-demo-", dir=memory_folder()))
+    folder.chmod(0o755)
+    home, empty, report = folder / "home", folder / "empty", folder / "figures.json"
+    empty.mkdir()
     demo = subprocess.Popen(
-        [sys.executable, "-m", "tieline.app", "demo", "--once", "--json", str(report)],
+        [install_wheel(folder / "venv"), "demo", "--once", "--json", str(report)],
+        cwd=empty,
         env={
             **os.environ,
             "TIELINE_HOME": str(home),
-            **({"TIELINE_SANDBOX_RECORD": str(home)} if are_here() else {}),
+            **({"TIELINE_SANDBOX_RECORD": str(folder)} if are_here() else {}),
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -72,7 +77,7 @@ def run() -> Iterator[Run]:
         killed_pid=killed_pid,
         home=home,
     )
-    shutil.rmtree(home, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _follow(demo: subprocess.Popen[str], home: Path) -> tuple[str, int]:
@@ -95,7 +100,7 @@ class TestOnce:
         """Every request of the workers, and every reply of the servers, in a whole demo."""
         descriptions()
 
-        exchanges = read_exchanges(run.home / f"{vendor}.jsonl")
+        exchanges = read_exchanges(run.home.parent / f"{vendor}.jsonl")
 
         assert len(exchanges) > _EXCHANGES_MIN
         hold(exchanges, vendor=vendor)

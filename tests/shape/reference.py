@@ -249,6 +249,7 @@ def _connector(manifest: Capabilities, answers: Mapping[str, Mapping[str, Any]])
         [
             ("Kind", manifest.kind),
             ("Claims", manifest.tier),
+            ("Tried against", manifest.tried_against),
             ("Owners", ", ".join(manifest.owners)),
             ("Permissions", "; ".join(manifest.permissions)),
             *((f"Limit `{limit.name}`", _limit(limit)) for limit in manifest.limits),

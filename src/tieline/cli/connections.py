@@ -12,16 +12,20 @@ from typing import Any
 
 import click
 
-from tieline.cli.showing import show_json, show_table, tell
+from tieline.cli.showing import show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
     GOAL_MISSED,
     Tools,
     ask_secret,
+    by_option,
     in_file,
     json_option,
     pass_tools,
+    reason_option,
     shell_user,
+    signed,
 )
+from tieline.governance import open_web_transaction
 from tieline.intake import ReadResult
 from tieline.kernel.errors import AskPerson, UserMistake
 from tieline.kernel.limits import LimitKind
@@ -190,14 +194,72 @@ def _show_connected(tried: Connected, *, as_json: bool) -> None:
     tell(f"saved, mode {tried.mode}" if tried.is_saved else "nothing is saved")
 
 
-@click.command(name="connections")
+@click.group(name="connections", invoke_without_command=True)
 @json_option
-@pass_tools
-def list_connections(tools: Tools, as_json: bool) -> int:
+@click.pass_context
+def connections(context: click.Context, as_json: bool) -> int:
     """Show what each connection may be asked, what is used of it, and when what waits will be through.
 
     Exit 1 when lines wait that will not be through before their cut-off.
     """
+    if context.invoked_subcommand is not None:
+        return 0
+    tools = context.find_object(Tools)
+    assert tools is not None
+    return _list(tools, as_json=as_json)
+
+
+@connections.command("pause")
+@click.argument("connection_key", metavar="CONNECTION")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def pause(tools: Tools, connection_key: str, reason: str, login: str, as_json: bool) -> int:
+    """Stop reading from and writing to a system until it is resumed; what waits goes on waiting."""
+    return _switch(tools, connection_key, reason, login, is_paused=True, as_json=as_json)
+
+
+@connections.command("resume")
+@click.argument("connection_key", metavar="CONNECTION")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def resume(tools: Tools, connection_key: str, reason: str, login: str, as_json: bool) -> int:
+    """Let a paused connection go on."""
+    return _switch(tools, connection_key, reason, login, is_paused=False, as_json=as_json)
+
+
+def _switch(
+    tools: Tools, connection_key: str, reason: str, login: str, *, is_paused: bool, as_json: bool
+) -> int:
+    from tieline.services.pausing import ROLES_THAT_PAUSE, set_paused
+
+    system = tools.system()
+    person = signed(system, login)
+    if not any(map(person.has_role, ROLES_THAT_PAUSE)):
+        raise UserMistake(f"{login} is no {' or '.join(ROLES_THAT_PAUSE)}")
+    with open_web_transaction(system.web_database, entities=person.entities) as connection:
+        try:
+            is_changed = set_paused(
+                connection,
+                connection_key=connection_key,
+                is_paused=is_paused,
+                by=person.login,
+                reason=reason,
+                now=system.clock.now(),
+            )
+        except LookupError as error:
+            raise UserMistake(str(error)) from error
+    show_facts(
+        {"connection_key": connection_key, "paused": is_paused, "changed": is_changed},
+        as_json=as_json,
+    )
+    return 0
+
+
+def _list(tools: Tools, *, as_json: bool) -> int:
     from tieline.services.forecast import read_outlook
 
     system = tools.system()
@@ -261,4 +323,4 @@ def _allows(limit: LimitState) -> str:
             return f"{limit.allowed} in {limit.window_seconds} s"
 
 
-COMMANDS: tuple[click.Command, ...] = (connect, list_connections, sync)
+COMMANDS: tuple[click.Command, ...] = (connect, connections, sync)

@@ -45,22 +45,30 @@ _LOGIN = "/login"
 class FrontDoor:
     """Hand an address to the API where it knows it, else to the pages."""
 
-    def __init__(self, *, api: FastAPI, pages: ASGIApp) -> None:
+    def __init__(self, *, api: FastAPI, pages: ASGIApp, is_under_tls: bool) -> None:
         self._api = api
         self._pages = pages
+        self.is_under_tls = is_under_tls
         described = [str(api.openapi_url), *api.openapi()["paths"]]
         self._of_api = {_first_word(path) for path in described}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.is_under_tls and scope["type"] == "http":
+            # People come through a proxy that speaks TLS: cookies are for TLS alone.
+            scope["scheme"] = "https"
         if scope["type"] == "http" and _first_word(scope["path"]) not in self._of_api:
             await self._pages(scope, receive, send)
             return
         await self._api(scope, receive, send)
 
 
-def create_web(system: System, *, assets: Assets) -> FrontDoor:
-    """Return the API and the console as one application."""
-    return FrontDoor(api=create_api(system), pages=create_pages(system, assets=assets))
+def create_web(system: System, *, assets: Assets, web_url: str = "") -> FrontDoor:
+    """Return the API and the console as one application, which people reach at ``web_url``."""
+    return FrontDoor(
+        api=create_api(system),
+        pages=create_pages(system, assets=assets),
+        is_under_tls=web_url.startswith("https:"),
+    )
 
 
 def create_pages(system: System, *, assets: Assets) -> ASGIApp:

@@ -15,8 +15,7 @@ from tieline.console import words
 from tieline.console.fields import FormReason
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
-from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_PAUSE, Door, Visitor
-from tieline.governance import record_audit
+from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
 from tieline.kernel.errors import UserMistake
 from tieline.posting import list_stops
 from tieline.reconciliation import list_results
@@ -24,6 +23,7 @@ from tieline.register import StandingDrift, list_drifts
 from tieline.runtime.budget import LimitState
 from tieline.services.forecast import Forecast, Outlook, read_outlook
 from tieline.services.links import Links, read_links
+from tieline.services.pausing import ROLES_THAT_PAUSE, set_paused
 from tieline.services.standing_checks import propose_lift
 from tieline.services.system import System
 
@@ -147,23 +147,20 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
     def _switch(visitor: Visitor, connection_key: str, *, is_paused: bool, reason: str) -> None:
         visitor.must(ROLES_THAT_PAUSE, "pause connections")
         with door.sight_of(visitor) as connection:
-            _must_exist(connection, connection_key)
-            changed = connection.execute(
-                "UPDATE connection SET paused = %s WHERE connection_key = %s AND paused <> %s",
-                (is_paused, connection_key, is_paused),
-            )
-            if changed.rowcount != 1:
-                state = "paused" if is_paused else "running"
-                raise UserMistake(f"{connection_key} is already {state}")
-            record_audit(
-                connection,
-                now=renderer.now,
-                actor=visitor.login,
-                action="connection.paused" if is_paused else "connection.resumed",
-                object=f"connection:{connection_key}",
-                entity_code=None,
-                reason=reason,
-            )
+            try:
+                is_changed = set_paused(
+                    connection,
+                    connection_key=connection_key,
+                    is_paused=is_paused,
+                    by=visitor.login,
+                    reason=reason,
+                    now=renderer.now,
+                )
+            except LookupError as error:
+                raise not_found("No connection has this name.") from error
+        if not is_changed:
+            state = "paused" if is_paused else "running"
+            raise UserMistake(f"{connection_key} is already {state}")
 
 
 def _refused_change(drift: StandingDrift, links: Links) -> RefusedChange:
@@ -188,14 +185,6 @@ def _link(links: Links, key: str | None, noun: str, source_ref: str | None) -> s
     if key is None or source_ref is None:
         return None
     return links.written(connection_key=key, noun=noun, target_code=source_ref)
-
-
-def _must_exist(connection: Connection[Row], connection_key: str) -> None:
-    row = connection.execute(
-        "SELECT 1 FROM connection WHERE connection_key = %s", (connection_key,)
-    ).fetchone()
-    if row is None:
-        raise not_found("No connection has this name.")
 
 
 def _read(connection: Connection[Row]) -> list[Row]:

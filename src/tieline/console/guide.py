@@ -19,9 +19,8 @@ from markdown_it.token import Token
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer
 from tieline.console.sessions import Door, Visitor
+from tieline.kernel.shipped import shipped
 
-# In the wheel beside this file, in a checkout where it is written.
-_FOLDERS = (Path(__file__).parent / "guide", Path(__file__).parents[3] / "docs")
 _PAGE = re.compile(r"[\w-]+(/[\w-]+)?")
 _FIRST = "operate/states"
 CHAPTERS: Sequence[tuple[str, str]] = (
@@ -69,9 +68,9 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
 @cache
 def read_page(name: str) -> GuidePage | None:
     """Return a page of the guide by its name without ``.md``, None when there is none."""
-    folder = next((each for each in _FOLDERS if each.is_dir()), None)
-    if folder is None or not _PAGE.fullmatch(name):
+    if not _PAGE.fullmatch(name):
         return None
+    folder = shipped("docs")
     path = folder / f"{name}.md"
     if not path.is_file():
         return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from tieline.kernel.errors import UserMistake
 from tieline.runtime.postgres import process_start_ticks
 
 RUN_FILE = "console.json"
@@ -28,10 +29,15 @@ def serve(
     """Serve until told to stop; the run file says where, and goes when the process goes.
 
     ``notice`` is what whoever started it should read, such as why the pages look plain.
+
+    :raises UserMistake: the address is taken, or is none of this machine.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise UserMistake(f"nobody can listen at {host}:{port}: {error.strerror}") from error
         listener.listen(_BACKLOG)
         chosen = listener.getsockname()[1]
         run_file = _publish(run_directory, host=host, port=chosen, notice=notice)

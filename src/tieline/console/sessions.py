@@ -26,7 +26,6 @@ _TOKEN_MAX = 200
 # What each role may do beyond looking; an administrator may do everything.
 ROLES_THAT_WORK = ("controller", "finance", "delivery", "integration")
 ROLES_THAT_APPROVE = ("controller", "finance")
-ROLES_THAT_PAUSE = ("controller", "integration")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tieline.governance import add_person
+from tieline.kernel.shipped import shipped
 from tieline.policy import approve_release, draft_release
 from tieline.proof import watch
 from tieline.proof.figures import collect_figures
@@ -108,7 +109,6 @@ class Demo:
 
     settings: Settings
     firm: Firm
-    lock: Path
     open_system: OpenSystem
     progress: Progress
     workers: Workers
@@ -133,7 +133,6 @@ class Demo:
             "systems",
             lambda: build_town(
                 settings=self.settings,
-                lock=self.lock,
                 firm_seed=self.firm.erp_seed(),
                 now=self.firm.now,
                 progress=self.progress,
@@ -431,8 +430,7 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
 
 def example_config(name: str) -> dict[str, Any]:
     """Return a connection's mapping as the example ships it, without what is the installation's."""
-    path = Path(__file__).parents[3] / "examples" / f"{name}.toml"
-    config = tomllib.loads(path.read_text(encoding="utf-8"))
+    config = tomllib.loads(shipped(f"examples/{name}.toml").read_text(encoding="utf-8"))
     for word in ("connection_key", "system", "mode"):
         config.pop(word, None)
     return config

@@ -46,7 +46,6 @@ class RecordsDemo:
     settings: Settings
     directory: Path
     mapping: Path
-    lock: Path
     open_system: OpenSystem
     systems: Systems
     progress: Callable[[str], None]
@@ -62,7 +61,6 @@ class RecordsDemo:
         declared = self.config["declare"]
         town = build_erp_town(
             settings=self.settings,
-            lock=self.lock,
             firm_seed=work_records.erp_seed(self.records, declared=declared),
             progress=self.progress,
         )

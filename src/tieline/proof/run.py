@@ -13,7 +13,7 @@ from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environmen
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
 from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use, tell
-from tieline.proof.town import close_town, erp_directory, find_lock
+from tieline.proof.town import close_town, erp_directory
 from tieline.reconciliation import PLACES
 from tieline.sandbox.firm import Firm
 from tieline.sdk.directory import Systems
@@ -91,7 +91,6 @@ def _run(
         demo = Demo(
             settings=settings,
             firm=firm,
-            lock=find_lock(),
             open_system=open_system,
             progress=tell,
             workers=workers,
@@ -131,7 +130,6 @@ def _run_records(
         settings=settings,
         directory=directory,
         mapping=mapping,
-        lock=find_lock(),
         open_system=open_system,
         systems=systems,
         progress=tell,

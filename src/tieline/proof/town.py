@@ -17,13 +17,15 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tieline.kernel.errors import MendTieline, UserMistake
+from tieline.kernel.errors import MendTieline
+from tieline.kernel.shipped import shipped
 from tieline.proof import processes
 from tieline.runtime.migrate import DATABASE, Dsns, prepare_database
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.sandbox import erp
 from tieline.settings import Settings
 
+_ERP_LOCK = "requirements/tryton.txt"
 ERP_DATABASE = "erp"
 POSTGRES_PORT = 5432
 HARVEST_ACCOUNT = "2411"
@@ -114,7 +116,6 @@ class Town:
 def build_town(
     *,
     settings: Settings,
-    lock: Path,
     firm_seed: Mapping[str, Any],
     now: datetime,
     progress: Progress,
@@ -128,7 +129,7 @@ def build_town(
         progress(f"cleared {name}, left behind by an earlier run")
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="town") as pool:
         erp_ready: Future[erp.RunningErp] = pool.submit(
-            _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
+            _erp, settings=settings, firm_seed=firm_seed, progress=progress
         )
         cluster, dsns = fresh_database(settings=settings, progress=progress)
         on_database()
@@ -157,32 +158,19 @@ def build_town(
     )
 
 
-def build_erp_town(
-    *, settings: Settings, lock: Path, firm_seed: Mapping[str, Any], progress: Progress
-) -> Town:
+def build_erp_town(*, settings: Settings, firm_seed: Mapping[str, Any], progress: Progress) -> Town:
     """Start our database and the ERP alone, for hours that come as files."""
     for name in processes.clear(settings.run_directory):
         progress(f"cleared {name}, left behind by an earlier run")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="town") as pool:
         erp_ready: Future[erp.RunningErp] = pool.submit(
-            _erp, settings=settings, lock=lock, firm_seed=firm_seed, progress=progress
+            _erp, settings=settings, firm_seed=firm_seed, progress=progress
         )
         cluster, dsns = fresh_database(settings=settings, progress=progress)
         running = erp_ready.result()
     control = secrets.token_urlsafe(18)
     tryton = _proxy(settings=settings, upstream=running.server.url, control=control)
     return Town(dsns=dsns, cluster=cluster, erp=running, tryton=tryton, vendors=None)
-
-
-def find_lock() -> Path:
-    """Return the lock of the ERP's environment.
-
-    :raises UserMistake: this is an installed wheel without the demo's files.
-    """
-    lock = Path(__file__).parents[3] / "requirements" / "tryton.txt"
-    if not lock.exists():
-        raise UserMistake(f"{lock} is missing: the demo runs from a checkout")
-    return lock
 
 
 def close_town(settings: Settings) -> None:
@@ -215,9 +203,7 @@ def fresh_database(*, settings: Settings, progress: Progress) -> tuple[EmbeddedC
     return cluster, dsns
 
 
-def _erp(
-    *, settings: Settings, lock: Path, firm_seed: Mapping[str, Any], progress: Progress
-) -> erp.RunningErp:
+def _erp(*, settings: Settings, firm_seed: Mapping[str, Any], progress: Progress) -> erp.RunningErp:
     started = time.monotonic()
     cluster = EmbeddedCluster(_erp_cluster_directory(settings))
     cluster.ensure_running()
@@ -231,7 +217,7 @@ def _erp(
             bin_directory=cluster.bin_directory,
         ),
         cache=settings.cache,
-        lock=lock,
+        lock=shipped(_ERP_LOCK),
         directory=erp_directory(settings),
         run_file=settings.run_directory / "tryton.json",
         database=ERP_DATABASE,

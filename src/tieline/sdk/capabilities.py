@@ -11,6 +11,8 @@ from typing import Any
 
 from tieline.kernel.limits import Limit, read_limits
 
+_NOTHING_YET = "nothing yet"
+
 
 class Strategy(StrEnum):
     """Name how a write is made safe, from the strongest to the weakest."""
@@ -82,7 +84,8 @@ class Capabilities:
     """Everything the rest of Tieline may know about a system.
 
     ``notice_repeats`` is None where it carries no messages to people. ``address_schemes`` are those
-    that the address of a connection may begin with.
+    that the address of a connection may begin with. ``tried_against`` says in words what the
+    connector was seen to work with.
     """
 
     system: str
@@ -99,6 +102,7 @@ class Capabilities:
     secret_names: tuple[str, ...]
     notice_repeats: Repeats | None = None
     address_schemes: tuple[str, ...] = ("https", "http")
+    tried_against: str = _NOTHING_YET
 
     def write_of(self, noun: str) -> NounWrite:
         """Return the declaration of a written noun.
@@ -160,6 +164,7 @@ def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
         secret_names=tuple(data.get("secret_names", ())),
         notice_repeats=Repeats(data["notices"]["repeats"]) if "notices" in data else None,
         address_schemes=tuple(data.get("address_schemes", ("https", "http"))),
+        tried_against=data.get("tried_against", _NOTHING_YET),
     )
 
 

@@ -16,12 +16,12 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.wheel import ROOT, build_wheel
 from tieline import cli
 from tieline.app import InstalledSystems, connector_packages
 from tieline.sdk import quality
 from tieline.settings import Settings
 
-ROOT = Path(__file__).parents[3]
 HOW_TO = ROOT / "docs" / "how-to" / "new-connector.md"
 _COMMAND = "import sys; from tieline.app import main; sys.argv[0] = 'tieline'; main()"
 
@@ -55,15 +55,8 @@ class Shell:
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, unpack it, and give it a ``tieline`` command."""
     made = tmp_path_factory.mktemp("wheel")
-    build = "pip wheel --quiet --no-deps --no-build-isolation --disable-pip-version-check"
-    subprocess.run(
-        [sys.executable, "-m", *build.split(), "--wheel-dir", str(made), str(ROOT)],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
     place = made / "installed"
-    with zipfile.ZipFile(next(made.glob("tieline-*.whl"))) as wheel:
+    with zipfile.ZipFile(build_wheel(made)) as wheel:
         wheel.extractall(place)
     command = place / "bin" / "tieline"
     command.parent.mkdir()

@@ -219,6 +219,21 @@ class TestConnecting:
 
         assert (ran.code, ran.json["connection_key"]) == (0, "staffing")
 
+    def test_it_is_paused_and_goes_on_by_one_command(self, run: Run, drop: Path) -> None:
+        run("connect", "filedrop", "--file", str(drop))
+        words = ("staffing", "--reason", "the agency sends it anew", "--by", "controller", "--json")
+
+        paused, again = (run("connections", "pause", *words) for _ in range(2))
+
+        assert (paused.code, paused.json["paused"], paused.json["changed"]) == (0, True, True)
+        assert (again.code, again.json["changed"]) == (0, False)
+        (shown,) = run("status", "--json").json["connections"]
+        assert shown["paused"] is True
+        assert run("connections", "resume", *words).json["changed"] is True
+        nobody = run("connections", "pause", "nobody", *words[1:])
+        assert (nobody.code, nobody.out) == (2, "")
+        assert "no connection is called nobody" in nobody.err
+
     def test_it_is_told_that_nobody_works_on_it(self, run: Run, drop: Path) -> None:
         assert run("status").code == 0
         run("connect", "filedrop", "--file", str(drop))

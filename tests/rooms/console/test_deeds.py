@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW
@@ -98,8 +99,16 @@ class TestForms:
 
 
 class TestLoggingIn:
-    def test_gives_a_cookie_that_no_script_and_no_other_site_gets(self, house: House) -> None:
-        answer = house.browser().log_in("ann", back="/close")
+    @pytest.mark.parametrize("is_under_tls", [False, True])
+    def test_gives_a_cookie_that_no_script_and_no_other_site_gets(
+        self, house: House, is_under_tls: bool
+    ) -> None:
+        house.web.is_under_tls = is_under_tls
+        browser = house.browser()
+        if is_under_tls:
+            browser.client.base_url = httpx.URL("https://tieline.example")
+
+        answer = browser.log_in("ann", back="/close")
 
         cookie = next(
             value
@@ -109,6 +118,7 @@ class TestLoggingIn:
         assert answer.headers["location"] == "/close"
         assert "HttpOnly" in cookie
         assert "samesite=strict" in cookie.lower()
+        assert ("Secure" in cookie) is is_under_tls
 
     @pytest.mark.parametrize("back", ["https://evil.example", "//evil.example", "/\\evil", "x"])
     def test_leads_to_our_own_pages_only(self, house: House, back: str) -> None:

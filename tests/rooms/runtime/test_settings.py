@@ -24,6 +24,9 @@ class TestSettings:
         assert settings.home == tmp_path
         assert settings.business_now == datetime(2026, 3, 3, 7, tzinfo=UTC)
         assert settings.dsn is None
+        assert settings.listen == ("127.0.0.1", 0)
+        listening = read_settings(environment={"TIELINE_LISTEN": "0.0.0.0:8080"})
+        assert listening.listen == ("0.0.0.0", 8080)
 
     @pytest.mark.parametrize(
         ("name", "value", "word"),
@@ -31,6 +34,9 @@ class TestSettings:
             ("TIELINE_BUSINESS_NOW", "tomorrow", "ISO 8601"),
             ("TIELINE_BUSINESS_NOW", "2026-03-03T08:00:00", "zone"),
             ("TIELINE_LOG_LEVEL", "loud", "one of"),
+            ("TIELINE_LISTEN", "8080", "no address"),
+            ("TIELINE_LISTEN", "0.0.0.0:70000", "no address"),
+            ("TIELINE_LISTEN", "localhost:8080", "no address"),
         ],
     )
     def test_are_refused_in_a_sentence(self, name: str, value: str, word: str) -> None:

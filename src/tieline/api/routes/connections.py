@@ -16,13 +16,14 @@ from tieline.api.bodies import TEXT_MAX, Because
 from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.api.problems import Problem, unknown_is_404
-from tieline.governance import ApiCaller, record_audit
+from tieline.governance import ApiCaller
 from tieline.intake import take_hints
 from tieline.kernel.errors import AskPerson, UserMistake
 from tieline.register import list_drifts
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
 from tieline.sdk import Hint
+from tieline.services.pausing import set_paused
 
 Key = Annotated[str, Path(min_length=1, max_length=TEXT_MAX)]
 
@@ -127,21 +128,14 @@ def _verified(doors: Doors, connection_key: str, request: Request, body: bytes) 
 
 def _set_paused(change: Change, connection_key: str, body: Because, *, is_paused: bool) -> Response:
     def work(connection: Connection[Row]) -> ConnectionPaused:
-        changed = connection.execute(
-            "UPDATE connection SET paused = %s WHERE connection_key = %s",
-            (is_paused, connection_key),
-        )
-        if changed.rowcount != 1:
-            raise LookupError(f"no connection is called {connection_key}")
-        record_audit(
+        set_paused(
             connection,
-            now=change.now,
-            actor=change.by.login,
-            action="connection.paused" if is_paused else "connection.resumed",
-            object=f"connection:{connection_key}",
-            entity_code=None,
+            connection_key=connection_key,
+            is_paused=is_paused,
+            by=change.by.login,
+            through=change.by.through,
             reason=body.reason,
-            data={"key": change.by.through},
+            now=change.now,
         )
         return ConnectionPaused(connection_key=connection_key, paused=is_paused)
 

@@ -33,7 +33,6 @@ from tieline.proof.town import (
     Town,
     Vendor,
     build_erp_town,
-    find_lock,
     fresh_database,
     start_vendor,
 )
@@ -164,7 +163,6 @@ def _with_real_erp(
 ) -> World:
     town = build_erp_town(
         settings=settings,
-        lock=find_lock(),
         firm_seed=firm_of(entity_code=ENTITY, people=people),
         progress=tell,
     )
