@@ -15,7 +15,6 @@ from tieline.governance import record_audit
 Row = dict[str, Any]
 
 ROLES_THAT_PAUSE = ("controller", "integration")
-PAUSED, RESUMED = "connection.paused", "connection.resumed"
 
 
 def set_paused(
@@ -46,7 +45,7 @@ def set_paused(
         connection,
         now=now,
         actor=by,
-        action=PAUSED if is_paused else RESUMED,
+        action="connection.paused" if is_paused else "connection.resumed",
         object=f"connection:{connection_key}",
         entity_code=None,
         reason=reason,
