@@ -1,4 +1,4 @@
-"""The register: clients as all systems know them, and who is on which project."""
+"""The register: reference data from files, and who is on which project."""
 
 from __future__ import annotations
 
@@ -24,58 +24,10 @@ from tieline.kernel.errors import UserMistake
 
 if TYPE_CHECKING:
     from tieline.services.reference_files import File, Preview
-    from tieline.services.register_lists import LinkState, Standing, ToldBy
+    from tieline.services.register_lists import Standing, ToldBy
     from tieline.validation import Effect
 
 _SHOWN_MAX = 500
-
-
-@click.command()
-@click.argument("name", required=False)
-@click.option("--entity", help="Only those that this legal entity has a contract with.")
-@click.option(
-    "--links",
-    type=click.Choice(["linked", "partial", "unclear"]),
-    help="Only those that a CRM and an ERP know, that not each knows yet, or that a case asks about.",
-)
-@json_option
-@pass_tools
-def clients(
-    tools: Tools, name: str | None, entity: str | None, links: LinkState | None, as_json: bool
-) -> int:
-    """Clients whose name holds NAME, with their record in every system; 500 at most."""
-    from tieline.services.register_lists import list_clients
-
-    system = tools.system()
-    with system.database.transaction() as connection:
-        found = list_clients(
-            connection,
-            systems=system.systems,
-            name=name,
-            entity_code=entity,
-            link_state=links,
-            limit=_SHOWN_MAX,
-        )
-    if as_json:
-        show_json({"clients": found})
-        return 0
-    show_table(
-        title="Clients",
-        columns=("Client", "Tax number", "Part of", "Entities", "Links", "Records", "Cases"),
-        rows=[
-            (
-                each.name if each.is_active else f"{each.name} (not active)",
-                each.vat_number or "",
-                each.parent_name or "",
-                ", ".join(each.entities),
-                each.link_state,
-                ", ".join(f"{one.connection_key}:{one.source_ref}" for one in each.records),
-                str(each.open_cases),
-            )
-            for each in found
-        ],
-    )
-    return 0
 
 
 @click.command()
@@ -401,4 +353,4 @@ def _day(text: str | None) -> date | None:
         raise UserMistake(f"--on {text} is not a day: write YYYY-MM-DD") from error
 
 
-COMMANDS: tuple[click.Command, ...] = (clients, assignments, register)
+COMMANDS: tuple[click.Command, ...] = (assignments, register)

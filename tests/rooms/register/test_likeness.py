@@ -1,0 +1,166 @@
+"""Which records are the same client, while nobody has said anything and after somebody has."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from tieline.register.likeness import Matched, gather, match
+from tieline.register.likeness.comparing import word_likeness
+from tieline.register.likeness.wording import (
+    country_code,
+    email_parts,
+    phone_key,
+    split_name,
+    tax_key,
+)
+
+_TOWNS = ("Genova", "Kiel", "Lyon", "Porto", "Brno", "Turku", "Izmir", "Graz", "Cork", "Gdansk")
+_TRADES = ("Maritime", "Textile", "Optics", "Foods", "Timber", "Energy", "Press", "Freight")
+_FORMS = ("GmbH", "S.p.A.", "Ltd", "S.A.", "Oy", "a.s.", "B.V.")
+
+
+def _firms(count: int, *, seed: int) -> list[dict[str, str]]:
+    draw = random.Random(seed)
+    syllables = "ka lo mi ter ven dor sa lin bru gos pel rax".split()
+    firms = []
+    for _ in range(count):
+        word = "".join(draw.sample(syllables, 3)).capitalize()
+        firms.append(
+            {
+                "name": f"{word} {draw.choice(_TRADES)} {draw.choice(_FORMS)}",
+                "address": f"{''.join(draw.sample(syllables, 2))} street {draw.randint(1, 99)}",
+                "city": draw.choice(_TOWNS),
+            }
+        )
+    return firms
+
+
+def _written_again(firm: Mapping[str, str], draw: random.Random) -> dict[str, str]:
+    name = firm["name"].rsplit(" ", 1)[0].upper()
+    place = draw.randrange(1, len(name) - 1)
+    slipped = name[:place] + name[place + 1 :] if draw.random() < 0.5 else name
+    address = firm["address"].replace("street", "str.") if draw.random() < 0.8 else ""
+    return {"name": slipped, "address": address, "city": firm["city"]}
+
+
+def _pairs(found: Matched) -> set[tuple[int, int]]:
+    return set(zip(found.left.tolist(), found.right.tolist(), strict=True))
+
+
+class TestMatching:
+    def test_finds_firms_written_again_and_hardly_anything_else(self) -> None:
+        draw = random.Random(11)
+        firms = _firms(300, seed=7)
+        rows = [*firms, *(_written_again(firm, draw) for firm in firms[:90])]
+        true = {(place, 300 + place) for place in range(90)}
+
+        found = match(gather(rows), say=lambda _: None)
+
+        said = _pairs(found)
+        assert len(said & true) >= 84
+        assert len(said - true) <= 3
+
+    def test_learns_from_decided_pairs_without_forgetting_the_rest(self) -> None:
+        draw = random.Random(12)
+        firms = _firms(200, seed=8)
+        rows = [*firms, *(_written_again(firm, draw) for firm in firms)]
+
+        found = match(
+            gather(rows),
+            say=lambda _: None,
+            labels=60,
+            is_same=lambda one, other: one % 200 == other % 200,
+        )
+
+        true = {(place, 200 + place) for place in range(200)}
+        assert len(found.asked) == 60
+        assert len(_pairs(found) & true) >= 195
+        assert len(_pairs(found) - true) <= 4
+
+    def test_does_not_take_an_agents_house_for_one_client(self) -> None:
+        house = {"address": "Harbour Road 1", "city": "Cork", "phone": "+353 21 4270000"}
+        firms = [{**firm, **house} for firm in _firms(120, seed=9)]
+
+        found = match(gather(firms), say=lambda _: None)
+
+        assert len(found.left) <= 2
+
+    def test_tells_a_series_apart(self) -> None:
+        series = [
+            {"name": f"Kelloran Ports Fund {number}", "city": "Kiel"}
+            for number in ("II", "III", "4")
+        ]
+
+        found = match(gather([*series, *_firms(60, seed=3)]), say=lambda _: None)
+
+        assert not _pairs(found) & {(0, 1), (0, 2), (1, 2)}
+
+    def test_says_the_same_whatever_order_the_records_come_in(self) -> None:
+        draw = random.Random(13)
+        firms = _firms(80, seed=5)
+        rows = [*firms, *(_written_again(firm, draw) for firm in firms[:30])]
+        order = list(range(len(rows)))
+        draw.shuffle(order)
+
+        straight = _pairs(match(gather(rows), say=lambda _: None))
+        shuffled = _pairs(match(gather([rows[place] for place in order]), say=lambda _: None))
+
+        back = {tuple(sorted((order[one], order[other]))) for one, other in shuffled}
+        assert back == straight
+
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    def test_of_hardly_any_records_finds_nothing_wrong(self, count: int) -> None:
+        found = match(gather(_firms(count, seed=1)), say=lambda _: None)
+
+        assert len(found.left) == 0
+
+
+class TestAName:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("Straßenbau GmbH & Co. KG", "STRASSENBAU"),
+            ("AB Volvo", "Volvo Aktiebolag"),
+            ("ООО «Ромашка»", "Romashka"),
+            ("Общество с ограниченной ответственностью Заря", "Zarya OOO"),
+            ("株式会社日立", "日立"),
+            ("삼성전자(주)", "삼성전자"),
+            ("Koninklijke Philips N.V.", "KONINKLIJKE PHILIPS NV"),
+            ("München Rück", "MUENCHEN RUECK"),
+            ("PT Astra Tbk", "Astra"),
+            ("Infosys Private Limited", "infosys"),
+        ],
+    )
+    def test_is_the_same_without_form_script_and_accents(self, one: str, other: str) -> None:
+        assert split_name(one)[0] == split_name(other)[0]
+
+    def test_of_a_legal_form_alone_stays(self) -> None:
+        assert split_name("GmbH")[0] == ("gmbh",)
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [("international", "intl"), ("ericsson", "erics"), ("mohamed", "mhmd"), ("meyer", "meier")],
+    )
+    def test_has_words_that_are_alike(self, one: str, other: str) -> None:
+        assert word_likeness(one, other) > 0
+
+    @pytest.mark.parametrize(("one", "other"), [("north", "south"), ("12", "13"), ("rex", "max")])
+    def test_has_words_that_are_not(self, one: str, other: str) -> None:
+        assert word_likeness(one, other) == 0
+
+
+class TestAValue:
+    def test_is_the_same_telephone_however_it_is_dialed(self) -> None:
+        assert phone_key("+49 (0)30 1234567", "DE") == phone_key("030/1234567", "DE")
+
+    def test_is_the_same_country_by_code_and_name(self) -> None:
+        assert {country_code(text) for text in ("AUT", "at", "Austria")} == {"AT"}
+
+    def test_of_a_public_mailbox_names_no_firm(self) -> None:
+        assert email_parts("A.B+bills@gmail.com") == ("a.b", "")
+
+    def test_is_the_same_tax_number_with_its_country(self) -> None:
+        assert tax_key("DE 811.907.980") == tax_key("811907980")
