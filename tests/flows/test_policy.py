@@ -26,7 +26,7 @@ from tieline.services.policy_files import (
     understand_policy,
     write_toml,
 )
-from tieline.services.what_if import WhatIf, ask_what_if, read_only
+from tieline.services.what_if import Question, WhatIf, answer
 from tieline.validation import always_held, judge
 
 SHORT_DAYS = {
@@ -54,7 +54,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"rule": [SHORT_DAYS | {"owner": "nobody"}]}, "owner is one of"),
     ({"rule": 2 * [SHORT_DAYS]}, "twice"),
 )  # fmt: skip
-WHOLE = {"starts_on": date(2026, 1, 1), "ends_on": date(2027, 1, 1)}
+WHOLE = (date(2026, 1, 1), date(2027, 1, 1))
 
 
 class Firm(World):
@@ -84,19 +84,22 @@ class Firm(World):
             approve_release(connection, release_id=release_id, approved_by=by, now=self.clock.now())
 
     def look(self, judges: Database, release_id: int, *, chunk_hours: int = 2) -> WhatIf:
+        return self.ask(
+            judges,
+            Question(new_release_id=release_id, starts_on=WHOLE[0], ends_on=WHOLE[1]),
+            chunk_hours=chunk_hours,
+        )
+
+    def ask(self, database: Database, question: Question, *, chunk_hours: int = 2) -> WhatIf:
         seen: list[tuple[int, int]] = []
-        with judges.transaction() as connection:
-            read_only(connection)
-            found = ask_what_if(
-                connection,
-                new_release_id=release_id,
-                old_release_id=None,
-                now=self.clock.now(),
-                sample=1000,
-                progress=lambda done, total: seen.append((done, total)),
-                chunk_hours=chunk_hours,
-                **WHOLE,
-            )
+        found = answer(
+            database,
+            question=question,
+            now=self.clock.now(),
+            sample=1000,
+            progress=lambda done, total: seen.append((done, total)),
+            chunk_hours=chunk_hours,
+        )
         assert seen == sorted(seen)
         assert seen[-1] == (found.hours_read, found.hours_read)
         return found

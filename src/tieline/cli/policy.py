@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -26,6 +28,7 @@ from tieline.kernel.errors import UserMistake
 if TYPE_CHECKING:
     from tieline.policy import ReleaseLine
     from tieline.services.policy_files import PolicyFile
+    from tieline.services.reference_files import File
     from tieline.services.what_if import WhatIf
 
 _SAMPLE = 100
@@ -195,7 +198,7 @@ def try_file(
 ) -> int:
     """Say what a file would do to past days, before anybody proposes it: drafted, asked and taken back."""
     from tieline.services.policy_files import draft_policy
-    from tieline.services.what_if import ask_what_if
+    from tieline.services.what_if import Question, ask_what_if
 
     told = _read(path)
     system = tools.system()
@@ -209,10 +212,11 @@ def try_file(
         )
         found = ask_what_if(
             connection,
-            new_release_id=done.release_id,
-            old_release_id=None,
-            starts_on=_day(starts_on),
-            ends_on=_day(ends_on),
+            question=Question(
+                starts_on=_day(starts_on),
+                ends_on=_day(ends_on),
+                new_release_id=done.release_id,
+            ),
             now=now,
             sample=sample,
             progress=_tell_progress,
@@ -220,10 +224,57 @@ def try_file(
     return _show_what_if(found, as_json=as_json)
 
 
+@policy.command("drafts")
+@click.argument("name", required=False)
+@json_option
+@pass_tools
+def drafts(tools: Tools, name: str | None, as_json: bool) -> int:
+    """What may be laid over by diff --load, or the columns of the file of one NAME."""
+    from tieline.register import DRAFT_NOUNS, NOUNS, file_columns
+
+    if name is not None and name not in DRAFT_NOUNS:
+        raise UserMistake(f"{name} is none of {', '.join(DRAFT_NOUNS)}")
+    if name is None:
+        names = ("noun", "loaded", "says")
+        rows = [
+            (each.name, "yes" if each.name in NOUNS else "only looked at", each.says)
+            for each in DRAFT_NOUNS.values()
+        ]
+    else:
+        names = ("column", "empty", "says")
+        rows = [
+            (each.name, each.empty.value, each.says) for each in file_columns(DRAFT_NOUNS[name])
+        ]
+    if as_json:
+        show_json({"rows": [dict(zip(names, row, strict=True)) for row in rows]})
+        return 0
+    show_table(
+        title=name or "What may be drafted",
+        columns=tuple(each.capitalize() for each in names),
+        rows=rows,
+    )
+    return 0
+
+
 @policy.command("diff")
 @click.option("--draft", "draft_id", type=int, help="The release that is looked at.")
 @click.option(
     "--against", "against_id", type=int, help="Compared with this one; by default the current."
+)
+@click.option(
+    "--load",
+    "loads",
+    multiple=True,
+    metavar="NOUN=FILE",
+    help="Also lay a CSV file over what is known: rates, links, calendars; see policy drafts. May be repeated.",
+)
+@click.option("--whole", "is_whole", is_flag=True, help="What the files do not name is ended.")
+@click.option(
+    "--proposal",
+    "proposals",
+    multiple=True,
+    type=click.UUID,
+    help="Also a file that waits for a second person. May be repeated.",
 )
 @_window
 @_sample_option
@@ -233,33 +284,39 @@ def diff(
     tools: Tools,
     draft_id: int | None,
     against_id: int | None,
+    loads: tuple[str, ...],
+    is_whole: bool,
+    proposals: tuple[UUID, ...],
     starts_on: date,
     ends_on: date,
     sample: int,
     as_json: bool,
 ) -> int:
-    """Say what a release would do to hours worked on past days, by contract: time, money, closed periods.
+    """Say what a draft would do to hours worked on past days, by contract: time, money, closed periods.
 
-    Without --draft the current release is looked at, against another. Nothing is written; Ctrl-C ends it.
+    A draft is a release, and files of rates, links or calendars. Nothing is written; Ctrl-C ends it.
     """
-    from tieline.policy import current_release
-    from tieline.services.what_if import ask_what_if, read_only
+    from tieline.services.what_if import Question, answer
 
-    if draft_id is None and against_id is None:
-        raise UserMistake("name a release: --draft N, or --against N")
+    files = tuple(_draft_file(each, is_whole=is_whole) for each in loads)
+    if draft_id is None and against_id is None and not files and not proposals:
+        raise UserMistake("name a draft: --draft N, --against N, --load NOUN=FILE or --proposal ID")
     system = tools.system()
-    with system.judge_database.transaction() as connection:
-        read_only(connection)
-        found = ask_what_if(
-            connection,
-            new_release_id=draft_id or current_release(connection).release_id,
-            old_release_id=against_id,
+    found = answer(
+        # Only the worker may have copies of its own.
+        system.database if files or proposals else system.judge_database,
+        question=Question(
             starts_on=_day(starts_on),
             ends_on=_day(ends_on),
-            now=system.clock.now(),
-            sample=sample,
-            progress=_tell_progress,
-        )
+            new_release_id=draft_id,
+            old_release_id=against_id,
+            files=files,
+            proposal_ids=proposals,
+        ),
+        now=system.clock.now(),
+        sample=sample,
+        progress=_tell_progress,
+    )
     return _show_what_if(found, as_json=as_json)
 
 
@@ -329,6 +386,23 @@ def _read(path: Path) -> PolicyFile:
         raise UserMistake(f"{path}: {error}") from error
 
 
+def _draft_file(told: str, *, is_whole: bool) -> File:
+    from tieline.services.reference_files import read_draft_file
+
+    noun, sign, name = told.partition("=")
+    if not sign or not name:
+        raise UserMistake(f"--load {told}: write NOUN=FILE")
+    path = Path(name)
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return read_draft_file(noun=noun, name=path.name, body=body, is_whole=is_whole)
+    except UserMistake as error:
+        raise UserMistake(f"{path.name}: {error}") from error
+
+
 def _day(given: date) -> date:
     # click has no type of a day: it gives midnight.
     return date(given.year, given.month, given.day)
@@ -342,43 +416,87 @@ def _show_what_if(found: WhatIf, *, as_json: bool) -> int:
     if as_json:
         show_json(plain(found))
         return 0
-    for each in found.policy:
-        click.echo(f"  {each}")
+    for line in found.policy:
+        click.echo(f"  {line}")
+    for each in found.drafts:
+        click.echo(
+            f"  {each.noun} {each.file_name}: {each.added} added, {each.changed} changed, {each.ended} ended"
+        )
     show_table(
-        title=f"Release {found.new_release_id} instead of {found.old_release_id}: {found.entries} of"
-        f" {found.hours_read} hours would be answered otherwise",
-        columns=("Entity", "Contract", "Where", "Was", "Becomes", "Entries", "Hours", "Amount"),
+        title=f"{found.entries} of {found.hours_read} hours would be answered otherwise",
+        columns=("Entity", "Currency", "Entries", "Hours", "Goes to the ERP", "Would go"),
         rows=[
             (
-                each.entity_code,
-                each.contract_code or "",
-                each.place,
-                each.was,
-                each.becomes,
-                str(each.entries),
-                hours(each.seconds),
-                f"{each.amount} {each.currency}" if each.currency else "",
+                one.entity_code,
+                one.currency,
+                str(one.entries),
+                hours(one.seconds),
+                str(one.was_amount),
+                str(one.amount),
             )
-            for each in found.contracts
+            for one in found.entities
+        ],
+    )
+    show_table(
+        title="By contract",
+        columns=(
+            "Entity",
+            "Contract",
+            "Where",
+            "Was",
+            "Becomes",
+            "Entries",
+            "Hours",
+            "Worth",
+            "Would be",
+        ),
+        rows=[
+            (
+                _moved(change.was_entity_code, change.entity_code),
+                _moved(change.was_contract_code, change.contract_code),
+                change.place,
+                change.was,
+                change.becomes,
+                str(change.entries),
+                hours(change.seconds),
+                _money(change.was_amount, change.was_currency),
+                _money(change.amount, change.currency),
+            )
+            for change in found.contracts
         ],
     )
     show_table(
         title="By rule",
         columns=("Rule", "Severity", "Gained", "Lost", "Hours"),
         rows=[
-            (each.code, each.severity, str(each.gained), str(each.lost), hours(each.seconds))
-            for each in found.rules
+            (rule.code, rule.severity, str(rule.gained), str(rule.lost), hours(rule.seconds))
+            for rule in found.rules
         ],
     )
     show_table(
         title="Closed periods touched",
-        columns=("Entity", "Period", "Entries", "Hours"),
+        columns=("Entity", "Period", "Entries", "Hours", "Went to the ERP", "Would have gone"),
         rows=[
-            (each.entity_code, each.period_code, str(each.entries), hours(each.seconds))
-            for each in found.closed_periods
+            (
+                period.entity_code,
+                period.period_code,
+                str(period.entries),
+                hours(period.seconds),
+                _money(period.was_amount, period.currency),
+                _money(period.amount, period.currency),
+            )
+            for period in found.closed_periods
         ],
     )
     return 0
+
+
+def _moved(was: str | None, becomes: str | None) -> str:
+    return becomes or "" if was == becomes else f"{was or 'none'} -> {becomes or 'none'}"
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{amount} {currency}" if currency else ""
 
 
 def _line(each: ReleaseLine) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from tieline.register.crosswalk import (
     link,
     unlink,
 )
+from tieline.register.draft_nouns import DRAFT_NOUNS
+from tieline.register.drafting import MOMENT, copy_calendar, copy_table, write_draft
 from tieline.register.matching import (
     Candidate,
     Known,
@@ -84,6 +86,9 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "write_draft",
+    "copy_table",
+    "copy_calendar",
     "AGREEMENT",
     "ASSIGNMENT",
     "CLIENT",
@@ -98,6 +103,8 @@ __all__ = [
     "WORK_PATTERN",
     "WORK_PERMISSION",
     "WORK_PLACE",
+    "DRAFT_NOUNS",
+    "MOMENT",
     "NOUNS",
     "PROJECT",
     "Candidate",

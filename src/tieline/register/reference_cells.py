@@ -15,6 +15,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.kernel.errors import UserMistake
+from tieline.kernel.money import seconds_from_hours
 from tieline.register.names import email_key, name_key
 from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 from tieline.runtime.database import Row
@@ -24,6 +25,8 @@ ROWS_MAX = 50_000
 _CELL_CHARACTERS_MAX = 1_000
 _DIGITS_MAX = 15
 _WHOLE_MAX = 10**12
+_WEEK_DAYS = 7
+_DAY_SECONDS_MAX = 86_400
 STARTS_ON = FileColumn(name="starts_on", kind=Kind.DAY, says="The first day on which it holds.")
 ENDS_ON = FileColumn(
     name="ends_on",
@@ -46,6 +49,10 @@ _KNOWN: Mapping[Kind, str] = {
         FROM client c JOIN client_version v USING (client_id)
         WHERE v.superseded_at IS NULL AND v.vat_number IS NOT NULL
         UNION SELECT client_id::text, coalesce(redirect_to, client_id) FROM client""",
+    Kind.TASK: """
+        SELECT p.project_code || '/' || t.task_name AS word, t.task_id AS id
+        FROM task t JOIN project p USING (project_id) WHERE t.superseded_at IS NULL
+        UNION SELECT task_id::text, task_id FROM task""",
     Kind.PERSON: """
         SELECT lower(s.email) AS word, coalesce(p.redirect_to, p.person_id) AS id
         FROM subject s JOIN person p ON p.person_id = s.subject_id
@@ -245,8 +252,20 @@ def _value(
             return _yes_or_no(cell)
         case Kind.CURRENCY:
             return cell if _CURRENCY.fullmatch(cell) else _refuse("it is no currency such as EUR")
-        case Kind.ENTITY | Kind.CLIENT | Kind.CONTRACT | Kind.PROJECT | Kind.PERSON:
+        case Kind.WEEK:
+            return _week(cell)
+        case Kind.ENTITY | Kind.CLIENT | Kind.CONTRACT | Kind.PROJECT | Kind.TASK | Kind.PERSON:
             return _thing(column.kind, cell, known[column.kind])
+
+
+def _week(cell: str) -> list[int]:
+    try:
+        seconds = [seconds_from_hours(Decimal(word)) for word in cell.split()]
+    except (InvalidOperation, ValueError):
+        _refuse("it is no week such as 8 8 8 8 6 0 0")
+    if len(seconds) != _WEEK_DAYS or not all(0 <= day <= _DAY_SECONDS_MAX for day in seconds):
+        _refuse("it is not the hours of seven days from Monday on, such as 8 8 8 8 6 0 0")
+    return seconds
 
 
 def _yes_or_no(cell: str) -> bool:

@@ -7,12 +7,12 @@ starts_on, ends_on, recorded_at, superseded_at, load_id and line_number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What stands in a cell; the last five name a thing that the register already knows."""
+    """What stands in a cell; the last six name a thing that the register already knows."""
 
     TEXT = "text"
     DAY = "day"
@@ -20,10 +20,12 @@ class Kind(StrEnum):
     WHOLE = "whole number"
     YES_NO = "yes or no"
     CURRENCY = "currency"
+    WEEK = "week"
     ENTITY = "legal entity"
     CLIENT = "client"
     CONTRACT = "contract"
     PROJECT = "project"
+    TASK = "task"
     PERSON = "person"
 
 
@@ -59,7 +61,7 @@ class Noun:
 
     A row without an end holds until the next one of its key begins. What ``moves_money`` is loaded
     by two people. Of each group in ``one_of`` a row fills exactly one column; of each pair in
-    ``together`` both or none.
+    ``together`` both or none. ``only`` is what every row of it says in a table that holds others, too.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Noun:
     moves_money: bool
     one_of: tuple[tuple[str, ...], ...] = ()
     together: tuple[tuple[str, str], ...] = ()
+    only: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def own_id(self) -> str:

@@ -59,7 +59,7 @@ def plan_rows(
     has that one.
     """
     told, mistakes = _one_per_start(noun, rows)
-    standing = _standing(connection, noun)
+    standing = standing_rows(connection, noun)
     changes: list[Change] = []
     same = 0
     for key in sorted(told.keys() | (standing.keys() if is_whole else set()), key=_order):
@@ -88,7 +88,7 @@ def write_plan(connection: Connection[Row], *, plan: Plan, load_id: UUID, now: d
     )
     names = (*noun.key, "starts_on", *noun.values())
     rows = [
-        {name: _stored(change.after[name]) for name in names}
+        {name: stored(change.after[name]) for name in names}
         | {"recorded_at": now.isoformat(), **_origin(change.after, load_id)}
         for change in plan.changes
         if change.after is not None
@@ -105,6 +105,28 @@ def write_plan(connection: Connection[Row], *, plan: Plan, load_id: UUID, now: d
     return len(plan.changes)
 
 
+def standing_rows(connection: Connection[Row], noun: Noun) -> dict[_Key, _Timeline]:
+    """Return what holds of each key now, by its first day."""
+    found: dict[_Key, _Timeline] = {}
+    only = [
+        sql.SQL(" AND {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in noun.only.items()
+    ]
+    for row in connection.execute(
+        sql.SQL("SELECT * FROM {} WHERE superseded_at IS NULL{}").format(
+            sql.Identifier(noun.table), sql.SQL("").join(only)
+        )
+    ).fetchall():
+        found.setdefault(_key(noun, row), {})[row["starts_on"]] = row
+    return found
+
+
+def stored(value: Any) -> Any:
+    """Return a value as JSON holds it for its table."""
+    is_plain = value is None or isinstance(value, bool | int | list)
+    return value if is_plain else value_in_words(value)
+
+
 def _one_per_start(
     noun: Noun, rows: Sequence[Meant]
 ) -> tuple[dict[_Key, dict[date, Mapping[str, Any]]], list[Mistake]]:
@@ -119,15 +141,6 @@ def _one_per_start(
             continue
         timeline[row.values["starts_on"]] = {**row.values, "line": row.line}
     return told, mistakes
-
-
-def _standing(connection: Connection[Row], noun: Noun) -> dict[_Key, _Timeline]:
-    found: dict[_Key, _Timeline] = {}
-    for row in connection.execute(
-        sql.SQL("SELECT * FROM {} WHERE superseded_at IS NULL").format(sql.Identifier(noun.table))
-    ).fetchall():
-        found.setdefault(_key(noun, row), {})[row["starts_on"]] = row
-    return found
 
 
 def _timeline(
@@ -181,7 +194,3 @@ def _order(key: _Key) -> tuple[str, ...]:
 
 def _words(row: Mapping[str, Any] | None, names: Iterable[str]) -> str:
     return "" if row is None else "|".join(value_in_words(row[name]) for name in names)
-
-
-def _stored(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int) else value_in_words(value)

@@ -18,6 +18,7 @@ from psycopg import Connection
 from tieline.governance import Proposal, list_proposals, propose, record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.register import (
+    DRAFT_NOUNS,
     NOUNS,
     Cells,
     Mistake,
@@ -98,8 +99,27 @@ def read_file(*, noun: str, name: str, body: bytes, is_whole: bool) -> File:
 
     :raises UserMistake: it is no such file.
     """
-    found = get_noun(noun)
-    return File(noun=found, name=name, rows=read_cells(body, noun=found), is_whole=is_whole)
+    return _read(get_noun(noun), name, body, is_whole)
+
+
+def read_draft_file(*, noun: str, name: str, body: bytes, is_whole: bool) -> File:
+    """Read a file that is only looked at: it may also hold what is never loaded from a file.
+
+    :raises UserMistake: it is no such file.
+    """
+    if noun not in DRAFT_NOUNS:
+        raise UserMistake(f"{noun} is none of {', '.join(DRAFT_NOUNS)}")
+    return _read(DRAFT_NOUNS[noun], name, body, is_whole)
+
+
+def plan_file(connection: Connection[Row], *, file: File) -> Plan:
+    """Return what loading a file would change.
+
+    :raises UserMistake: a line cannot be loaded.
+    """
+    plan = _plan(connection, file)
+    _refuse_mistakes(plan)
+    return plan
 
 
 def preview_file(connection: Connection[Row], *, file: File) -> Preview:
@@ -211,6 +231,10 @@ def proposed_file(proposal: Proposal) -> File:
         rows=tuple(Cells(line=line, cells=cells) for line, cells in payload["rows"]),
         is_whole=payload["is_whole"],
     )
+
+
+def _read(noun: Noun, name: str, body: bytes, is_whole: bool) -> File:
+    return File(noun=noun, name=name, rows=read_cells(body, noun=noun), is_whole=is_whole)
 
 
 def _plan(connection: Connection[Row], file: File) -> Plan:

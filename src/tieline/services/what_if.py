@@ -1,6 +1,7 @@
-"""What would another release have done? Past days are answered twice, and what differs is added up.
+"""What would have been decided otherwise? Past days are answered twice, and what differs is added up.
 
-Pattern: read only, in one snapshot, a few days per statement; nothing is kept but sums. Vendor calls: none.
+Pattern: read only, in one snapshot, a few days per statement; nothing is kept but sums. Drafts of reference data
+lie in copies that only this transaction sees. Vendor calls: none.
 """
 
 from __future__ import annotations
@@ -9,18 +10,51 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 
+from tieline.governance import get_proposal
 from tieline.kernel.errors import UserMistake
 from tieline.policy import current_release, diff_releases, read_release
-from tieline.runtime.database import Row
-from tieline.validation import CHUNK_HOURS, Difference, compare
+from tieline.register import MOMENT, Change, Noun, copy_calendar, copy_table, write_draft
+from tieline.runtime.database import Database, Row
+from tieline.services.reference_files import LOAD, File, plan_file, proposed_file
+from tieline.validation import CHUNK_HOURS, Difference, Side, compare
 
 DAYS_MAX = 3660
+FILES_MAX = 20
 CLOSED = "closed"
+# What goes to the ERP, or went there.
+_POSTED = ("cleared", "correct")
+_CALENDAR = frozenset(
+    {"work_pattern", "employment_share", "work_place", "leave", "company_holiday"}
+)
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A file of reference data that is looked at, and how many rows it would change."""
+
+    noun: str
+    file_name: str
+    added: int
+    changed: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityChange:
+    """What goes to a company's ERP of the hours that differ: as it is, and as it would be; one currency each."""
+
+    entity_code: str
+    currency: str
+    entries: int
+    seconds: int
+    was_amount: Decimal
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +64,13 @@ class ContractChange:
     ``place`` is waiting, posted or invoiced: what stands in the ERP stays as it is.
     """
 
+    was_entity_code: str
     entity_code: str
+    was_contract_code: str | None
     contract_code: str | None
-    currency: str
     place: str
+    was_currency: str
+    currency: str
     was: str
     becomes: str
     entries: int
@@ -49,8 +86,11 @@ class ClosedPeriod:
 
     entity_code: str
     period_code: str
+    currency: str
     entries: int
     seconds: int
+    was_amount: Decimal
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +106,7 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIf:
-    """The answer: what the releases differ in, and what that would change."""
+    """The answer: what is drafted, and what that would change."""
 
     old_release_id: int
     new_release_id: int
@@ -77,47 +117,104 @@ class WhatIf:
     entries: int
     seconds: int
     policy: tuple[str, ...]
+    drafts: tuple[Draft, ...]
+    entities: tuple[EntityChange, ...]
     contracts: tuple[ContractChange, ...]
     closed_periods: tuple[ClosedPeriod, ...]
     rules: tuple[RuleChange, ...]
     sample: tuple[UUID, ...]
 
 
-def read_only(connection: Connection[Row]) -> None:
-    """Let a transaction that has just begun see one state of everything, and write nothing."""
-    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked: of which days, by which releases, and with which files of reference data.
+
+    Without ``new_release_id`` the current release decides both times; ``old_release_id`` is the current one, too,
+    unless another is named.
+    """
+
+    starts_on: date
+    ends_on: date
+    new_release_id: int | None = None
+    old_release_id: int | None = None
+    files: tuple[File, ...] = ()
+    proposal_ids: tuple[UUID, ...] = ()
 
 
-def ask_what_if(
-    connection: Connection[Row],
+def answer(
+    database: Database,
     *,
-    new_release_id: int,
-    old_release_id: int | None,
-    starts_on: date,
-    ends_on: date,
+    question: Question,
     now: datetime,
     sample: int,
     progress: Progress,
     chunk_hours: int = CHUNK_HOURS,
 ) -> WhatIf:
-    """Answer every hour worked in [starts_on, ends_on) by two releases; the old one is the current by default.
+    """Answer a question in a transaction of its own that writes nothing.
 
-    :raises UserMistake: there is no such release, the days are none or too many, or a rule fails.
+    With files it needs a role that may have copies of its own.
+
+    :raises UserMistake: nothing is drafted, or something named is not there or cannot be meant.
     """
-    if not starts_on < ends_on or (ends_on - starts_on).days > DAYS_MAX:
-        raise UserMistake(f"ask for one to {DAYS_MAX} days: from {starts_on} to before {ends_on}")
-    old_id = current_release(connection).release_id if old_release_id is None else old_release_id
-    for number in (old_id, new_release_id):
+    _check_days(question)
+    with database.transaction() as connection:
+        # From here on others may work: this sees one state of everything.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        files = [*question.files, *_proposed(connection, question.proposal_ids)]
+        drafts, contract_ids = _lay_over(connection, files=files, now=now)
+        connection.execute("SET TRANSACTION READ ONLY")
+        return ask_what_if(
+            connection,
+            question=question,
+            now=now,
+            sample=sample,
+            progress=progress,
+            chunk_hours=chunk_hours,
+            drafts=drafts,
+            contract_ids=contract_ids,
+            has_calendar=any(file.noun.table in _CALENDAR for file in files),
+        )
+
+
+def ask_what_if(
+    connection: Connection[Row],
+    *,
+    question: Question,
+    now: datetime,
+    sample: int,
+    progress: Progress,
+    chunk_hours: int = CHUNK_HOURS,
+    drafts: Sequence[Draft] = (),
+    contract_ids: Sequence[UUID] = (),
+    has_calendar: bool = False,
+) -> WhatIf:
+    """Answer a question by what this transaction sees; drafts lie in it already.
+
+    :raises UserMistake: there is no such release, nothing is drafted, the days are none or too many, or a rule
+        fails.
+    """
+    _check_days(question)
+    current = current_release(connection).release_id
+    old_id = current if question.old_release_id is None else question.old_release_id
+    new_id = current if question.new_release_id is None else question.new_release_id
+    if old_id == new_id and not drafts:
+        raise UserMistake(f"release {old_id} against itself changes nothing: name a draft")
+    for number in (old_id, new_id):
         read_release(connection, release_id=number)
     sums = _Sums(sample=sample)
     read = 0
     for step in compare(
         connection,
-        old_release_id=old_id,
-        new_release_id=new_release_id,
-        starts_on=starts_on,
-        ends_on=ends_on,
-        known_at=now,
+        before=Side(release_id=old_id, known_at=now, is_drafted=has_calendar),
+        after=Side(
+            release_id=new_id,
+            known_at=now + MOMENT if drafts else now,
+            is_drafted=has_calendar,
+        ),
+        starts_on=question.starts_on,
+        ends_on=question.ends_on,
+        now=now,
+        contract_ids=contract_ids,
         sample=sample,
         chunk_hours=chunk_hours,
     ):
@@ -126,21 +223,97 @@ def ask_what_if(
         progress(step.done, step.total)
     return WhatIf(
         old_release_id=old_id,
-        new_release_id=new_release_id,
-        starts_on=starts_on,
-        ends_on=ends_on,
+        new_release_id=new_id,
+        starts_on=question.starts_on,
+        ends_on=question.ends_on,
         known_at=now,
         hours_read=read,
         entries=sums.entries,
         seconds=sums.seconds,
-        policy=tuple(
-            diff_releases(connection, old_release_id=old_id, new_release_id=new_release_id)
-        ),
+        policy=tuple(diff_releases(connection, old_release_id=old_id, new_release_id=new_id)),
+        drafts=tuple(drafts),
+        entities=tuple(sums.entities[key] for key in sorted(sums.entities)),
         contracts=tuple(sums.contracts[key] for key in sorted(sums.contracts)),
         closed_periods=tuple(sums.periods[key] for key in sorted(sums.periods)),
         rules=tuple(sums.rules[key] for key in sorted(sums.rules)),
-        sample=tuple(sorted(sums.sample[:sample])),
+        sample=tuple(sorted(sums.sample)[:sample]),
     )
+
+
+def _check_days(question: Question) -> None:
+    starts_on, ends_on = question.starts_on, question.ends_on
+    if not starts_on < ends_on or (ends_on - starts_on).days > DAYS_MAX:
+        raise UserMistake(f"ask for one to {DAYS_MAX} days: from {starts_on} to before {ends_on}")
+
+
+# -- drafts of reference data ----------------------------------------------------------------------
+
+
+def _proposed(connection: Connection[Row], proposal_ids: Sequence[UUID]) -> list[File]:
+    files = []
+    for proposal_id in proposal_ids:
+        try:
+            proposal = get_proposal(connection, proposal_id=proposal_id)
+        except LookupError as error:
+            raise UserMistake(f"nothing is proposed as {proposal_id}") from error
+        if proposal.kind != LOAD:
+            raise UserMistake(f"proposal {proposal_id} holds no file of reference data")
+        files.append(proposed_file(proposal))
+    return files
+
+
+def _lay_over(
+    connection: Connection[Row], *, files: Sequence[File], now: datetime
+) -> tuple[tuple[Draft, ...], list[UUID]]:
+    """Lay files over what is known, for this transaction alone; return them, and the contracts they name."""
+    if len(files) > FILES_MAX:
+        raise UserMistake(f"look at {FILES_MAX} files at most")
+    drafts = []
+    contract_ids: set[UUID] = set()
+    for table in sorted({file.noun.table for file in files}):
+        copy_table(connection, table=table)
+    if any(file.noun.table in _CALENDAR for file in files):
+        copy_calendar(connection)
+    for file in files:
+        plan = plan_file(connection, file=file)
+        if not plan.changes:
+            raise UserMistake(f"{file.name} changes nothing: every row of it stands already")
+        write_draft(connection, plan=plan, known_at=now + MOMENT)
+        contract_ids |= _contracts(connection, file.noun, plan.changes)
+        kinds = [change.kind for change in plan.changes]
+        drafts.append(
+            Draft(
+                noun=file.noun.name,
+                file_name=file.name,
+                added=kinds.count("added"),
+                changed=kinds.count("changed"),
+                ended=kinds.count("ended"),
+            )
+        )
+    return tuple(drafts), sorted(contract_ids)
+
+
+def _contracts(connection: Connection[Row], noun: Noun, changes: Sequence[Change]) -> set[UUID]:
+    """Return the contracts whose hours may come to share a scarce amount otherwise than before."""
+    rows = [row for change in changes for row in (change.before, change.after) if row is not None]
+    told: dict[str, list[Any]] = {
+        name: [row[name] for row in rows if row.get(name) is not None]
+        for name in ("contract_id", "client_id", "project_id", "our_id")
+    }
+    found = connection.execute(
+        """
+        SELECT k.contract_id FROM contract k JOIN client n USING (client_id)
+        WHERE k.contract_id = ANY (%(contract_id)s::uuid[])
+           OR coalesce(n.redirect_to, n.client_id) = ANY (%(client_id)s::uuid[])
+        UNION SELECT contract_id FROM project
+        WHERE project_id = ANY (%(project_id)s::uuid[]) OR project_id = ANY (%(our_id)s::uuid[])
+        """,
+        told,
+    ).fetchall()
+    return {row["contract_id"] for row in found}
+
+
+# -- sums ------------------------------------------------------------------------------------------
 
 
 class _Sums:
@@ -149,8 +322,9 @@ class _Sums:
     def __init__(self, *, sample: int) -> None:
         self.entries = 0
         self.seconds = 0
+        self.entities: dict[tuple[str, str], EntityChange] = {}
         self.contracts: dict[tuple[str, ...], ContractChange] = {}
-        self.periods: dict[tuple[str, str], ClosedPeriod] = {}
+        self.periods: dict[tuple[str, str, str], ClosedPeriod] = {}
         self.rules: dict[tuple[str, str], RuleChange] = {}
         self.sample: list[UUID] = []
         self._sample_max = sample
@@ -159,6 +333,7 @@ class _Sums:
         for each in differences:
             self.entries += each.entries
             self.seconds += each.seconds
+            self._add_entities(each)
             self._add_contract(each)
             if each.period_state == CLOSED and each.period_code is not None:
                 self._add_period(each, each.period_code)
@@ -169,10 +344,45 @@ class _Sums:
             if len(self.sample) < self._sample_max:
                 self.sample += each.sample
 
+    def _add_entities(self, each: Difference) -> None:
+        was_amount = each.was_amount if each.was in _POSTED else Decimal(0)
+        amount = each.amount if each.becomes in _POSTED else Decimal(0)
+        sides = (
+            (each.entity_code, each.currency or each.was_currency, Decimal(0), amount, True),
+            (
+                each.was_entity_code,
+                each.was_currency or each.currency,
+                was_amount,
+                Decimal(0),
+                False,
+            ),
+        )
+        for entity_code, currency, was, becomes, is_counted in sides:
+            if not is_counted and not was:
+                continue
+            stands = self.entities.get((entity_code, currency)) or EntityChange(
+                entity_code=entity_code,
+                currency=currency,
+                entries=0,
+                seconds=0,
+                was_amount=Decimal(0),
+                amount=Decimal(0),
+            )
+            self.entities[entity_code, currency] = replace(
+                stands,
+                entries=stands.entries + (each.entries if is_counted else 0),
+                seconds=stands.seconds + (each.seconds if is_counted else 0),
+                was_amount=stands.was_amount + was,
+                amount=stands.amount + becomes,
+            )
+
     def _add_contract(self, each: Difference) -> None:
         key = (
             each.entity_code,
             each.contract_code or "",
+            each.was_entity_code,
+            each.was_contract_code or "",
+            each.was_currency,
             each.currency,
             each.place,
             each.was,
@@ -180,10 +390,13 @@ class _Sums:
         )
         stands = self.contracts.get(key)
         self.contracts[key] = ContractChange(
+            was_entity_code=each.was_entity_code,
             entity_code=each.entity_code,
+            was_contract_code=each.was_contract_code,
             contract_code=each.contract_code,
-            currency=each.currency,
             place=each.place,
+            was_currency=each.was_currency,
+            currency=each.currency,
             was=each.was,
             becomes=each.becomes,
             entries=each.entries + (stands.entries if stands else 0),
@@ -194,12 +407,23 @@ class _Sums:
         )
 
     def _add_period(self, each: Difference, period_code: str) -> None:
-        key = (each.entity_code, period_code)
+        currency = each.currency or each.was_currency
+        key = (each.entity_code, period_code, currency)
         stands = self.periods.get(key) or ClosedPeriod(
-            entity_code=each.entity_code, period_code=period_code, entries=0, seconds=0
+            entity_code=each.entity_code,
+            period_code=period_code,
+            currency=currency,
+            entries=0,
+            seconds=0,
+            was_amount=Decimal(0),
+            amount=Decimal(0),
         )
         self.periods[key] = replace(
-            stands, entries=stands.entries + each.entries, seconds=stands.seconds + each.seconds
+            stands,
+            entries=stands.entries + each.entries,
+            seconds=stands.seconds + each.seconds,
+            was_amount=stands.was_amount + (each.was_amount if each.was in _POSTED else 0),
+            amount=stands.amount + (each.amount if each.becomes in _POSTED else 0),
         )
 
     def _add_rule(self, reason: str, each: Difference, *, gained: int, lost: int) -> None:

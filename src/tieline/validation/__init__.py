@@ -6,7 +6,7 @@ Law: what is not true is a violation; missing data holds and never clears.
 
 from tieline.validation.answering import RULE_FAILED, check_own_rules
 from tieline.validation.books import always_held, builtin_rules, builtin_values
-from tieline.validation.comparing import CHUNK_HOURS, Difference, Step, compare
+from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, compare
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
 from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
@@ -20,6 +20,7 @@ __all__ = [
     "Effect",
     "Judged",
     "PreviewVerdict",
+    "Side",
     "Step",
     "always_held",
     "builtin_rules",

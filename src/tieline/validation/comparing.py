@@ -1,4 +1,4 @@
-"""What would another release say? The statement of the judge, asked twice over past days; nothing is written."""
+"""What would be said otherwise? The statement of the judge, asked twice over past days; nothing is written."""
 
 from __future__ import annotations
 
@@ -41,18 +41,30 @@ _SUBJECT = f"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Hours of one contract, period and place that another release answers otherwise, in the same way.
+class Side:
+    """One of two answers: by which release, of what is known when; ``is_drafted`` has a calendar of its own."""
 
-    ``place`` is waiting (judged again once the release decides), posted or invoiced (what stands stays; it would
+    release_id: int
+    known_at: datetime
+    is_drafted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Hours of one contract, period and place that are answered otherwise, in the same way.
+
+    ``place`` is waiting (judged again once it is decided), posted or invoiced (what stands stays; it would
     have been decided otherwise). ``gained`` and ``lost`` are reasons with their weight.
     """
 
+    was_entity_code: str
     entity_code: str
+    was_contract_code: str | None
     contract_code: str | None
     period_code: str | None
     period_state: str
     place: str
+    was_currency: str
     currency: str
     was: str
     becomes: str
@@ -78,23 +90,25 @@ class Step:
 def compare(
     connection: Connection[Row],
     *,
-    old_release_id: int,
-    new_release_id: int,
+    before: Side,
+    after: Side,
     starts_on: date,
     ends_on: date,
-    known_at: datetime,
+    now: datetime,
+    contract_ids: Sequence[UUID] = (),
     sample: int,
     chunk_hours: int = CHUNK_HOURS,
 ) -> Iterator[Step]:
-    """Answer every hour of some days by two releases, a few days at a time; only what differs comes back.
+    """Answer every hour of some days twice, a few days at a time; only what differs comes back.
 
     What stands in a target is asked as if it did not, except whether it may still be taken back.
+    ``contract_ids`` are contracts whose scarce amounts a draft may share out anew.
 
     :raises UserMistake: a firm's own rule fails for one of the hours.
     """
     rules = {
-        number: load_rules(connection, release_id=number)
-        for number in (old_release_id, new_release_id)
+        side.release_id: load_rules(connection, release_id=side.release_id)
+        for side in (before, after)
     }
     with ClientCursor(connection, row_factory=dict_row) as cursor:
         cursor.execute(_MEMORY)
@@ -102,18 +116,16 @@ def compare(
         total, done = sum(int(day["entries"]) for day in days), 0
         for first_on, beyond_on, entries in _chunks(days, ends_on, chunk_hours):
             window = {"first_on": first_on, "beyond_on": beyond_on}
-            subjects = cursor.execute(_SUBJECTS, window).fetchall()
-            common: Row = {
-                "known_at": known_at,
-                "now": known_at,
-                "entry_ids": [row["entry_id"] for row in subjects],
-            }
+            subjects = cursor.execute(
+                _SUBJECTS, {**window, "contract_ids": list(contract_ids)}
+            ).fetchall()
+            common: Row = {"now": now, "entry_ids": [row["entry_id"] for row in subjects]}
             sides = [
                 cursor.mogrify(
-                    _side(rules[number], where=f"release {number}"),
-                    {**common, "release_id": number},
+                    _asked(rules[side.release_id], side),
+                    {**common, "release_id": side.release_id, "known_at": side.known_at},
                 )
-                for number in (old_release_id, new_release_id)
+                for side in (before, after)
             ]
             rows = _ask(connection, cursor, sides, {**window, "sample": sample}, rules)
             done += entries
@@ -133,11 +145,13 @@ def _chunks(
             first_on, entries = None, 0
 
 
-def _side(rules: Sequence[Rule], *, where: str) -> sql.Composed:
+def _asked(rules: Sequence[Rule], side: Side) -> sql.Composed:
     try:
-        judged = judging_statement(subject=_SUBJECT, rules=rules, is_history=True)
+        judged = judging_statement(
+            subject=_SUBJECT, rules=rules, is_history=True, is_drafted=side.is_drafted
+        )
     except UserMistake as error:
-        raise UserMistake(f"{where}: {error}") from error
+        raise UserMistake(f"release {side.release_id}: {error}") from error
     return sql.SQL(
         "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ({}), {} SELECT entry_id, outcome, reasons,"
         " entity_code, contract_id, period_id, period_state, currency, amount, seconds, work_date, posting_hash,"

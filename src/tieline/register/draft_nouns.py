@@ -1,0 +1,181 @@
+"""What may be drafted to see what it would do: everything that may be loaded, and what else hours are judged by.
+
+Links, assignments, contract rates and working time have owners that tell them: they are drafted here, never loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tieline.register.nouns import NOUNS
+from tieline.register.reference_nouns import (
+    PERSON,
+    PROJECT,
+    Empty,
+    FileColumn,
+    Kind,
+    Noun,
+)
+
+_CONNECTION = FileColumn(
+    name="connection", kind=Kind.TEXT, says="The connection's key.", stored_as="connection_key"
+)
+_REF = FileColumn(name="source_ref", kind=Kind.TEXT, says="As the source calls it.")
+_CATEGORY = FileColumn(name="labor_category", kind=Kind.TEXT, says="As what.")
+
+
+def _noun(
+    name: str,
+    says: str,
+    *,
+    table: str,
+    key: Sequence[str],
+    columns: Sequence[FileColumn],
+    only: Mapping[str, str] | None = None,
+) -> Noun:
+    return Noun(
+        name=name,
+        says=says,
+        table=table,
+        key=tuple(key),
+        columns=tuple(columns),
+        moves_money=True,
+        only=only or {},
+    )
+
+
+def _links(name: str, says: str, *, noun: str, ours: FileColumn) -> Noun:
+    return _noun(
+        name,
+        says,
+        table="crosswalk",
+        key=("connection_key", "source_ref"),
+        columns=(_CONNECTION, _REF, ours),
+        only={"noun": noun, "scope": ""},
+    )
+
+
+DRAFT_ONLY: Sequence[Noun] = (
+    _noun(
+        "contract-rates",
+        "What an hour costs by the lines of a contract.",
+        table="contract_line",
+        key=("contract_id", "task_name", "labor_category"),
+        columns=(
+            FileColumn(
+                name="contract",
+                kind=Kind.CONTRACT,
+                says="The contract's code.",
+                stored_as="contract_id",
+            ),
+            FileColumn(
+                name="task",
+                kind=Kind.TEXT,
+                says="Of which task; empty: every task.",
+                stored_as="task_name",
+                empty=Empty.EVERY,
+            ),
+            FileColumn(
+                name="labor_category",
+                kind=Kind.TEXT,
+                says="Of whom; empty: everybody.",
+                empty=Empty.EVERY,
+            ),
+            FileColumn(name="currency", kind=Kind.CURRENCY, says="The currency of the rate."),
+            FileColumn(
+                name="rate_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0
+            ),
+        ),
+    ),
+    _links(
+        "person-links",
+        "Which person of ours somebody is in a source.",
+        noun="person",
+        ours=FileColumn(
+            name="person", kind=Kind.PERSON, says="E-mail or employee code.", stored_as="our_id"
+        ),
+    ),
+    _links(
+        "project-links",
+        "Which project of ours a source's project is.",
+        noun="project",
+        ours=FileColumn(
+            name="project", kind=Kind.PROJECT, says="The project's code.", stored_as="our_id"
+        ),
+    ),
+    _links(
+        "task-links",
+        "Which task of ours a source's task is; PROJECT/TASK where projects of the source share tasks.",
+        noun="task",
+        ours=FileColumn(
+            name="task",
+            kind=Kind.TASK,
+            says="The project's code, a slash and the task's name.",
+            stored_as="our_id",
+        ),
+    ),
+    _noun(
+        "assignments",
+        "Who is on which project, and as what.",
+        table="assignment",
+        key=("person_id", "project_id"),
+        columns=(PERSON, PROJECT, _CATEGORY),
+    ),
+    _noun(
+        "week-patterns",
+        "When somebody works.",
+        table="work_pattern",
+        key=("person_id",),
+        columns=(
+            PERSON,
+            FileColumn(
+                name="week",
+                kind=Kind.WEEK,
+                says="The hours of each day from Monday on: 8 8 8 8 6 0 0.",
+                stored_as="weekday_seconds",
+            ),
+        ),
+    ),
+    _noun(
+        "work-shares",
+        "Which share of the pattern somebody is employed for.",
+        table="employment_share",
+        key=("person_id",),
+        columns=(
+            PERSON,
+            FileColumn(name="share", kind=Kind.NUMBER, says="Such as 0.8.", minimum=0),
+        ),
+    ),
+    _noun(
+        "work-places",
+        "Where somebody works: whose public holidays are free.",
+        table="work_place",
+        key=("person_id",),
+        columns=(PERSON, FileColumn(name="place", kind=Kind.TEXT, says="Such as DE or DE-BY.")),
+    ),
+    _noun(
+        "company-holidays",
+        "Days that a company gives its people.",
+        table="company_holiday",
+        key=("entity_code",),
+        columns=(
+            FileColumn(
+                name="entity", kind=Kind.ENTITY, says="Which company.", stored_as="entity_code"
+            ),
+            FileColumn(
+                name="free_share",
+                kind=Kind.NUMBER,
+                says="The part of the day that is free: 1 or less.",
+                minimum=0,
+            ),
+        ),
+    ),
+    _noun(
+        "leave",
+        "When somebody is away.",
+        table="leave",
+        key=("person_id",),
+        columns=(PERSON, FileColumn(name="kind", kind=Kind.TEXT, says="Such as leave.")),
+    ),
+)
+DRAFT_NOUNS: Mapping[str, Noun] = {**NOUNS, **{noun.name: noun for noun in DRAFT_ONLY}}
