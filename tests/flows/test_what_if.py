@@ -63,7 +63,9 @@ def worked(firm: Firm) -> Firm:
 
 class TestADraftOfReferenceData:
     def test_is_asked_of_a_past_window_and_written_nowhere(self, worked: Firm) -> None:
-        worked.say("INSERT INTO holiday_year VALUES ('DE', 2026, 'a test', '2026-01-01') RETURNING 1")
+        worked.say(
+            "INSERT INTO holiday_year VALUES ('DE', 2026, 'a test', '2026-01-01') RETURNING 1"
+        )
         before, tables = worked.verdicts(), _contents(worked)
 
         rates = ask(worked, contract_rates=_RATES.format(day=DAY + timedelta(days=3)))

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tieline.casework import CaseSummary
 from tieline.governance import Proposal
+from tieline.policy import ReleaseLine
 from tieline.posting import StandingStop
 from tieline.posting.handing_over import ImportFile
 from tieline.reconciliation import Check, CheckResult, Standing
@@ -19,10 +20,13 @@ from tieline.services.deciding import DraftRelease
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.missing_time import Approver, MissingPerson
 from tieline.services.period_close import InFlight, Period, Reopened
+from tieline.services.policy_files import PolicyFile
 from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.replaying import ReplayPlan
 from tieline.services.revenue_status import RevenueStatus
 from tieline.services.unconfirmed import Unconfirmed
+from tieline.services.what_if import WhatIf
+from tieline.services.what_if_runs import Asked
 
 
 class Health(BaseModel):
@@ -282,6 +286,41 @@ class ProposalDecided(BaseModel):
 class ReleaseDecided(BaseModel):
     release_id: int
     state: str
+
+
+class Releases(BaseModel):
+    releases: tuple[ReleaseLine, ...]
+
+
+class ReleaseShown(BaseModel):
+    """A release, what it changes in words, and the policy that it is."""
+
+    line: ReleaseLine
+    changes: tuple[str, ...]
+    policy: PolicyFile
+
+
+class ReleaseDrafted(BaseModel):
+    release_id: int
+    state: str
+    based_on: int
+    changes: tuple[str, ...]
+
+
+class WhatIfAsked(BaseModel):
+    what_if_id: UUID
+    state: str
+
+
+class WhatIfs(BaseModel):
+    what_ifs: tuple[Asked, ...]
+
+
+class WhatIfAnswered(BaseModel):
+    """A question, how far it is, and its answer; ``answer`` is null until it is done."""
+
+    asked: Asked
+    answer: WhatIf | None
 
 
 class Drifts(BaseModel):

@@ -22,8 +22,10 @@ from tieline.api.routes.hours import hours_routes
 from tieline.api.routes.missing import missing_routes
 from tieline.api.routes.open import open_routes
 from tieline.api.routes.periods import period_routes
+from tieline.api.routes.policies import policy_routes
 from tieline.api.routes.proposals import proposal_routes
 from tieline.api.routes.replays import replay_routes
+from tieline.api.routes.what_ifs import what_if_routes
 from tieline.services.system import System
 
 _ROUTES = (
@@ -40,6 +42,8 @@ _ROUTES = (
     change_routes,
     check_routes,
     replay_routes,
+    policy_routes,
+    what_if_routes,
     explaining_routes,
     connection_routes,
     webhook_routes,

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tieline.services.policy_files import PolicyFile
+
 ENTRIES_MAX = 100
 TEXT_MAX = 200
 REASON_MAX = 2000
@@ -137,3 +139,33 @@ class Deputized(StrictModel):
     starts_on: Day
     ends_on: Day
     reason: Reason
+
+
+class PolicyDraft(StrictModel):
+    """The whole policy as it should be, and why."""
+
+    policy: PolicyFile
+    reason: Reason
+
+
+class DraftedRows(StrictModel):
+    """Rows of one noun, as the text of a CSV file; they are looked at and never loaded."""
+
+    noun: Text
+    name: Text
+    text: Annotated[str, Field(min_length=1, max_length=500_000)]
+    is_whole: bool = False
+
+
+class WhatIfQuestion(StrictModel):
+    """Which days, worked in [starts_on, ends_on), and what is drafted: a release, proposals, rows."""
+
+    title: Text
+    starts_on: Day
+    ends_on: Day
+    release_id: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    against_release_id: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    proposal_ids: Annotated[list[Annotated[UUID, Field(strict=False)]], Field(max_length=20)] = (
+        Field(default_factory=list)
+    )
+    files: Annotated[list[DraftedRows], Field(max_length=20)] = Field(default_factory=list)

@@ -113,27 +113,28 @@ def list_all(tools: Tools, as_json: bool) -> int:
 @pass_tools
 def show(tools: Tools, release: int, as_json: bool) -> int:
     """Say what a RELEASE changes against the one it was drafted from, or the current one."""
-    from tieline.policy import current_release, diff_releases, read_release
+    from tieline.services.policy_files import show_release
 
-    with tools.system().database.transaction() as connection:
-        found = read_release(connection, release_id=release)
-        against = found.based_on or current_release(connection).release_id
-        changes = diff_releases(connection, old_release_id=against, new_release_id=release)
+    try:
+        with tools.system().database.transaction() as connection:
+            found = show_release(connection, release_id=release)
+    except LookupError as error:
+        raise UserMistake(str(error)) from error
     facts = {
         "release": release,
-        "state": found.state,
-        "title": found.title,
-        "proposed_by": found.proposed_by,
-        "approved_by": found.approved_by,
-        "reason": found.reason,
-        "against": against,
-        "changes": changes,
+        "state": found.line.state,
+        "title": found.line.title,
+        "proposed_by": found.line.proposed_by,
+        "approved_by": found.line.approved_by,
+        "reason": found.line.reason,
+        "against": found.against,
+        "changes": found.changes,
     }
     if as_json:
         show_json(facts)
         return 0
     show_facts({name: value for name, value in facts.items() if name != "changes"}, as_json=False)
-    for each in changes:
+    for each in found.changes:
         click.echo(f"  {each}")
     return 0
 

@@ -273,6 +273,14 @@ def read_release(connection: Connection[Row], *, release_id: int) -> ReleaseText
     )
 
 
+def find_release(connection: Connection[Row], *, release_id: int) -> ReleaseLine | None:
+    """Return the line of a release, or None."""
+    row = connection.execute(
+        f"SELECT {_LINE} FROM release WHERE release_id = %s", (release_id,)
+    ).fetchone()
+    return None if row is None else ReleaseLine(**row)
+
+
 def list_releases(connection: Connection[Row], *, limit: int = 100) -> tuple[ReleaseLine, ...]:
     """List releases, the newest first."""
     rows = connection.execute(

@@ -22,10 +22,12 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import (
     Override,
     PolicyValue,
+    ReleaseLine,
     Rule,
     current_release,
     diff_releases,
     draft_release,
+    find_release,
     read_release,
 )
 from tieline.runtime.database import Row
@@ -111,6 +113,34 @@ class Drafted:
     release_id: int
     based_on: int
     changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A release as people read it: who and when, what it changes against ``against``, and what it says."""
+
+    line: ReleaseLine
+    against: int
+    changes: tuple[str, ...]
+    policy: PolicyFile
+
+
+def show_release(connection: Connection[Row], *, release_id: int) -> Shown:
+    """Return a release as people read it.
+
+    :raises LookupError: there is no such release.
+    """
+    line = find_release(connection, release_id=release_id)
+    if line is None:
+        raise LookupError(f"there is no release {release_id}")
+    against = line.based_on or current_release(connection).release_id
+    changes = diff_releases(connection, old_release_id=against, new_release_id=release_id)
+    return Shown(
+        line=line,
+        against=against,
+        changes=tuple(changes),
+        policy=export_policy(connection, release_id=release_id),
+    )
 
 
 def read_policy_file(text: str, *, is_json: bool) -> PolicyFile:

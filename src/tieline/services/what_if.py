@@ -156,7 +156,6 @@ def answer(
 
     :raises UserMistake: nothing is drafted, or something named is not there or cannot be meant.
     """
-    _check_days(question)
     with database.transaction() as connection:
         # From here on others may work: this sees one state of everything.
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -193,14 +192,7 @@ def ask_what_if(
     :raises UserMistake: there is no such release, nothing is drafted, the days are none or too many, or a rule
         fails.
     """
-    _check_days(question)
-    current = current_release(connection).release_id
-    old_id = current if question.old_release_id is None else question.old_release_id
-    new_id = current if question.new_release_id is None else question.new_release_id
-    if old_id == new_id and not drafts:
-        raise UserMistake(f"release {old_id} against itself changes nothing: name a draft")
-    for number in (old_id, new_id):
-        read_release(connection, release_id=number)
+    old_id, new_id = check_question(connection, question=question, has_drafts=bool(drafts))
     sums = _Sums(sample=sample)
     read = 0
     for step in compare(
@@ -240,10 +232,26 @@ def ask_what_if(
     )
 
 
-def _check_days(question: Question) -> None:
+def check_question(
+    connection: Connection[Row], *, question: Question, has_drafts: bool | None = None
+) -> tuple[int, int]:
+    """Return the two releases that a question compares.
+
+    :raises UserMistake: there is no such release, nothing is drafted, or the days are none or too many.
+    """
     starts_on, ends_on = question.starts_on, question.ends_on
     if not starts_on < ends_on or (ends_on - starts_on).days > DAYS_MAX:
         raise UserMistake(f"ask for one to {DAYS_MAX} days: from {starts_on} to before {ends_on}")
+    current = current_release(connection).release_id
+    old_id = current if question.old_release_id is None else question.old_release_id
+    new_id = current if question.new_release_id is None else question.new_release_id
+    if has_drafts is None:
+        has_drafts = bool(question.files or question.proposal_ids)
+    if old_id == new_id and not has_drafts:
+        raise UserMistake(f"release {old_id} against itself changes nothing: name a draft")
+    for number in (old_id, new_id):
+        read_release(connection, release_id=number)
+    return old_id, new_id
 
 
 # -- drafts of reference data ----------------------------------------------------------------------

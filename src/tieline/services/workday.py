@@ -37,6 +37,7 @@ from tieline.services.standing_checks import StandingChecks
 from tieline.services.system import System
 from tieline.services.telling import Telling
 from tieline.services.time_validation import JUDGE_BATCH, JUDGE_WAITING, POST_LINES
+from tieline.services.what_if_runs import ANSWER_WHAT_IF, WhatIfRuns
 
 CLASSES: Mapping[str, int] = {
     JUDGE_BATCH: BILLING,
@@ -50,6 +51,7 @@ CLASSES: Mapping[str, int] = {
     ASK_TARGET: REFERENCE,
     SEND_NOTICE: CUT_OFF,
     ASK_LINES: REFERENCE,
+    ANSWER_WHAT_IF: REFERENCE,
 }
 
 _HOUSEKEEPING_SECONDS = 600
@@ -92,7 +94,12 @@ class Workday:
             ASK_TARGET: self._checks().ask_target,
             SEND_NOTICE: self.messaging().send,
             ASK_LINES: self.line_checks().ask,
+            ANSWER_WHAT_IF: self.what_if_runs().answer,
         }
+
+    def what_if_runs(self) -> WhatIfRuns:
+        """Return what answers questions about past days."""
+        return WhatIfRuns(database=self.system.database, clock=self.system.clock)
 
     def jobs(self) -> Sequence[Job]:
         """Return what runs on a schedule, one worker at a time."""
