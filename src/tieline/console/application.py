@@ -29,6 +29,7 @@ from tieline.console import (
     periods,
     seen,
     trace,
+    what_if,
 )
 from tieline.console.assets import Assets
 from tieline.console.gate import FormGate
@@ -86,6 +87,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     close.add_routes(pages, system=system, door=door, renderer=renderer)
     changes.add_routes(pages, system=system, door=door, renderer=renderer)
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
+    what_if.add_routes(pages, system=system, door=door, renderer=renderer)
     connections.add_routes(pages, system=system, door=door, renderer=renderer)
     seen.add_routes(pages, system=system, renderer=renderer)
     guide.add_routes(pages, door=door, renderer=renderer)

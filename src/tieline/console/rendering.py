@@ -33,6 +33,7 @@ _NAVIGATION = (
     ("/close", "Close"),
     ("/changes", "Changes"),
     ("/trace", "Trace"),
+    ("/what-if", "What if"),
     ("/connections", "Connections"),
     ("/approvals", "Approvals"),
     ("/guide", "Guide"),

@@ -191,6 +191,18 @@ KINDS: Mapping[str, str] = {
     "time": "the time tool",
 }
 # What was done, after it was done; the address carries only the key.
+WHAT_IFS: Mapping[str, str] = {
+    "waiting": "Waits for its turn",
+    "running": "Being answered",
+    "done": "Answered",
+    "failed": "Not answered",
+    "stopped": "Stopped",
+}
+WHERE_HOURS_STAND: Mapping[str, str] = {
+    "waiting": "Not in the ERP",
+    "posted": "In the ERP",
+    "invoiced": "On an invoice",
+}
 DONE: Mapping[str, str] = {
     "assigned": "The case has an owner now.",
     "sent_again": "Everything in this case is checked and sent again.",
@@ -204,6 +216,9 @@ DONE: Mapping[str, str] = {
     "resumed": "Resumed.",
     "reminded": "Reminded: one message each, once a day.",
     "reminded_before": "Nobody was left to remind: whoever has an address was told today.",
+    "drafted": "Drafted. See below what it would do; it decides nothing until somebody else approves it.",
+    "asked": "Asked. A worker answers it; nothing is written.",
+    "stopped": "Stopped. Nothing was written.",
 }
 _CODES: Mapping[str, str] = {
     "client.same_client_unclear": "Same client?",

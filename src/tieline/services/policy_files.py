@@ -39,6 +39,7 @@ from tieline.validation import (
     builtin_rules,
     builtin_values,
     check_own_rules,
+    write_predicate,
 )
 
 OWN_RULES_MAX = 50
@@ -52,6 +53,11 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "change_in_open_period": ("rebook", "ask"),
     "change_in_closed_period": ("adjust", "reopen"),
     "change_of_invoiced": ("credit_and_rebill", "hold"),
+}
+_FIELD_SENTENCES = {
+    "code": "begin it with firm. and go on with small letters, digits and underscores",
+    "message": "say in one line of 300 characters at most what is wrong with such an hour",
+    "fix": "say in one line of 300 characters at most what somebody should do about it",
 }
 _LINE = r"^[^\x00-\x1f\x7f]*$"
 _Line = Field(min_length=1, max_length=300, pattern=_LINE)
@@ -113,6 +119,14 @@ class Drafted:
     release_id: int
     based_on: int
     changes: tuple[str, ...]
+
+
+class FieldMistake(UserMistake):
+    """One field of a form says something that cannot be; ``field`` names it."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +288,51 @@ def draft_policy(
     return Drafted(release_id=release_id, based_on=current.release_id, changes=tuple(changes))
 
 
+def draft_own_rule(
+    connection: Connection[Row],
+    *,
+    told: Mapping[str, str],
+    by: str,
+    reason: str,
+    now: datetime,
+) -> Drafted:
+    """Propose what the firm says now with one rule of its own more, or in place of the one of its code.
+
+    :raises FieldMistake: one of its fields says something that cannot be.
+    :raises UserMistake: it changes nothing, or the rule cannot be answered.
+    """
+    try:
+        rule = FileRule.model_validate(dict(told))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        raise FieldMistake(name, _FIELD_SENTENCES.get(name, first["msg"])) from error
+    for name in ("applies_when", "predicate"):
+        try:
+            write_predicate(getattr(rule, name))
+        except UserMistake as error:
+            raise FieldMistake(name, str(error)) from error
+    if rule.owner not in owner_queues():
+        raise FieldMistake("owner", f"owner is one of {', '.join(owner_queues())}")
+    current = export_policy(connection)
+    others = [each for each in current.rule if each.code != rule.code]
+    try:
+        return draft_policy(
+            connection,
+            file=current.model_copy(update={"rule": [*others, rule]}),
+            by=by,
+            reason=reason,
+            now=now,
+        )
+    except UserMistake as error:
+        raise FieldMistake("predicate", str(error)) from error
+
+
+def owner_queues() -> tuple[str, ...]:
+    """Return who may be asked to mend what a rule finds."""
+    return tuple(sorted({rule.owner_queue for rule in builtin_rules()}))
+
+
 # -- what a file may say ---------------------------------------------------------------------------
 
 
@@ -287,9 +346,8 @@ def _shipped(current: Sequence[Rule], *, is_installed: bool) -> list[Rule]:
 
 
 def _own_rule(number: int, told: FileRule) -> Rule:
-    queues = {rule.owner_queue for rule in builtin_rules()}
-    if told.owner not in queues:
-        raise UserMistake(f"{told.code}: owner is one of {', '.join(sorted(queues))}")
+    if told.owner not in owner_queues():
+        raise UserMistake(f"{told.code}: owner is one of {', '.join(owner_queues())}")
     return Rule(
         book="time",
         code=told.code,

@@ -9,6 +9,7 @@ from tieline.validation.books import always_held, builtin_rules, builtin_values
 from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, compare
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
+from tieline.validation.own_predicates import write_predicate
 from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
 from tieline.validation.trial import Effect, try_change
 
@@ -34,4 +35,5 @@ __all__ = [
     "next_marked",
     "preview",
     "try_change",
+    "write_predicate",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0055_what_if"
-down_revision = "0039_drafts"
+revision = "0042_what_if"
+down_revision = "0041_missing_time"
 branch_labels = None
 depends_on = None
 
