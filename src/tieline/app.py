@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import structlog
 from tieline import __version__, cli
 from tieline.console import build_assets, create_web, serve, words
 from tieline.intake import Reader
+from tieline.kernel.errors import AskPerson
 from tieline.kernel.limits import Limit
 from tieline.posting import Poster
 from tieline.posting.lines import LinePoster
@@ -32,12 +34,13 @@ from tieline.runtime.telemetry import configure_logging
 from tieline.runtime.work import Handler, Outcome, Steps
 from tieline.runtime.worker import Worker
 from tieline.sdk import Capabilities, Connection
+from tieline.services.fitness import refuse_unfit, why_no_call
 from tieline.services.message_text import Speech
 from tieline.services.restoring import notice
 from tieline.services.system import System
 from tieline.services.time_validation import TimeValidation
 from tieline.services.workday import CLASSES, Workday
-from tieline.settings import Settings
+from tieline.settings import Environment, Settings
 
 BUILT_IN = {
     "harvest": "tieline.connectors.harvest",
@@ -68,6 +71,7 @@ def main() -> None:
 def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     """Put one process's view of an installation together."""
     configure_logging(level=settings.log_level)
+    refuse_unfit(settings, variables=os.environ)
     settings.prepare_folders()
     dsns = _dsns(settings)
     clock = open_clock(settings=settings)
@@ -80,7 +84,11 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
     executor_id = new_executor_id()
     budgets = Budgets(database=database, holder=executor_id)
     connectors = ConfiguredConnectors(
-        database=database, secrets=secrets, budgets=budgets, fence=fence
+        database=database,
+        secrets=secrets,
+        budgets=budgets,
+        fence=fence,
+        environment=settings.environment,
     )
     time_validation = TimeValidation(
         database=database,
@@ -181,6 +189,7 @@ class ConfiguredConnectors:
     secrets: Secrets
     budgets: Budgets
     fence: Fence = field(default_factory=Fence)
+    environment: Environment = field(default_factory=Environment)
     _built: dict[str, tuple[str, Any, Capabilities]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -220,6 +229,9 @@ class ConfiguredConnectors:
     def _build(
         self, connection_key: str, row: Mapping[str, Any], secret_words: Mapping[str, str]
     ) -> tuple[str, Any, Capabilities]:
+        because = why_no_call(self.environment, row["config"])
+        if because is not None:
+            raise AskPerson(f"{connection_key}: {because}")
         module = _module(row["system"])
         capabilities: Capabilities = module.MANIFEST
         limits = capabilities.limits_of(row["config"])

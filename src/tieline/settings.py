@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.failpoints import read_wanted
@@ -28,6 +29,10 @@ WEB_URL_VARIABLE = "TIELINE_WEB_URL"
 LISTEN_VARIABLE = "TIELINE_LISTEN"
 DIGEST_HOUR_VARIABLE = "TIELINE_DIGEST_HOUR"
 DIGEST_HOUR = 8
+ENVIRONMENT_VARIABLE = "TIELINE_ENVIRONMENT"
+PRODUCTION_HOSTS_VARIABLE = "TIELINE_PRODUCTION_HOSTS"
+TRIAL, TEST, PRODUCTION = "trial", "test", "production"
+ENVIRONMENTS = (TRIAL, TEST, PRODUCTION)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _PORT_MAX = 65_535
@@ -36,6 +41,31 @@ _DAYS_MAX = 36_500
 _HOURS_OF_A_DAY = 24
 _OPEN_FOLDER = 0o755
 _PRIVATE_FOLDER = 0o700
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What this installation is for; ``production_hosts`` are those that only production may call."""
+
+    name: str = TRIAL
+    production_hosts: frozenset[str] = frozenset()
+
+    @property
+    def is_production(self) -> bool:
+        """Say whether money moves here."""
+        return self.name == PRODUCTION
+
+    def why_no_call(self, *, address: str, hosts: Collection[str]) -> str | None:
+        """Say why a connection of this address and these further hosts may not be called from here."""
+        if self.is_production:
+            return f"production calls nothing over http: {address}" if _is_plain(address) else None
+        called = {_host(address), *(host.partition(":")[0].lower() for host in hosts)}
+        theirs = sorted(called & self.production_hosts)
+        if theirs:
+            return (
+                f"{', '.join(theirs)} is production's: a {self.name} environment does not call it"
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +87,7 @@ class Settings:
     web_url: str
     listen: tuple[str, int]
     digest_hour: int
+    environment: Environment
 
     @property
     def run_directory(self) -> Path:
@@ -111,6 +142,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         web_url=_web_url(values),
         listen=_listen(values),
         digest_hour=_hour(values),
+        environment=_environment(values),
     )
 
 
@@ -173,6 +205,27 @@ def _hour(values: Mapping[str, str]) -> int:
     if not given.isascii() or not given.isdigit() or int(given[:3]) >= _HOURS_OF_A_DAY:
         raise UserMistake(f"{DIGEST_HOUR_VARIABLE} is no hour from 0 to 23: {given!r}")
     return int(given)
+
+
+def _environment(values: Mapping[str, str]) -> Environment:
+    name = values.get(ENVIRONMENT_VARIABLE, TRIAL).lower() or TRIAL
+    if name not in ENVIRONMENTS:
+        raise UserMistake(f"{ENVIRONMENT_VARIABLE} is {name!r}; it must be one of {ENVIRONMENTS}")
+    hosts = values.get(PRODUCTION_HOSTS_VARIABLE, "").lower().split(",")
+    return Environment(
+        name=name, production_hosts=frozenset(host.strip() for host in hosts if host.strip())
+    )
+
+
+def _host(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_plain(address: str) -> bool:
+    return address.lower().startswith("http://")
 
 
 def _instant(values: Mapping[str, str], name: str) -> datetime | None:

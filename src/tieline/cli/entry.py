@@ -19,6 +19,7 @@ from tieline.cli import (
     closing,
     connections,
     connectors,
+    doctoring,
     events,
     explaining,
     fallback,
@@ -58,6 +59,7 @@ def main() -> None:
 
 for _module in (
     operating,
+    doctoring,
     connections,
     connectors,
     provisioning,

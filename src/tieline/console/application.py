@@ -76,7 +76,9 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     """Return the pages of one installation."""
     pages = FastAPI(title="Tieline console", openapi_url=None, docs_url=None, redoc_url=None)
     door = Door(system=system)
-    renderer = Renderer(assets=assets, clock=system.clock)
+    renderer = Renderer(
+        assets=assets, clock=system.clock, environment=system.settings.environment.name
+    )
     pages.add_middleware(FormGate, refuse=_refusal(renderer))
     _answer_problems(pages, renderer)
     entrance.add_routes(pages, system=system, door=door, renderer=renderer)

@@ -79,6 +79,7 @@ class Renderer:
 
     assets: Assets
     clock: Clock
+    environment: str
     _templates: Environment = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +109,7 @@ class Renderer:
             navigation=_NAVIGATION,
             vendor=f"/assets/{self.assets.digest}" if self.assets.folder else None,
             asset_notice=self.assets.notice,
+            environment=self.environment,
             release=version("tieline"),
         )
         object.__setattr__(self, "_templates", templates)

@@ -20,6 +20,7 @@ from tieline.governance import record_audit
 from tieline.kernel.errors import TielineError, UserMistake
 from tieline.sdk import Capabilities, CheckItem, CheckReport, MissingField
 from tieline.sdk.directory import Systems
+from tieline.services.fitness import why_no_call
 from tieline.services.installation import ConnectionSetup, connect, entity_codes
 from tieline.services.system import System
 
@@ -129,7 +130,13 @@ def read_written(text: str, *, system: str, systems: Systems) -> WrittenConnecti
 def try_connection(
     system: System, *, written: WrittenConnection, secrets: Mapping[str, str]
 ) -> Connected:
-    """Let the connector check everything; nothing is saved."""
+    """Let the connector check everything; nothing is saved.
+
+    :raises UserMistake: this environment may not call it.
+    """
+    because = why_no_call(system.settings.environment, written.config)
+    if because is not None:
+        raise UserMistake(because)
     connector = _build(system.systems, written, secrets)
     try:
         report: CheckReport = connector.check()

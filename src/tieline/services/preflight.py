@@ -127,8 +127,9 @@ class Preflights:
         key = needed["connection_key"]
         tried = [_mode(needed), *_checked(key, self._check(key))]
         address = str(needed["config"].get("base_url", ""))
-        if address.startswith("https://"):
-            tried.append(_certificate(key, address, until=row["cut_off_at"]))
+        place = certificate_place(address)
+        if place is not None:
+            tried.append(_certificate(key, place, until=row["cut_off_at"]))
         if needed["kind"] == "erp":
             tried = self._with_way_out(tried)
             tried += self._target(key, row)
@@ -261,9 +262,16 @@ def _checked(key: str, report: CheckReport | TielineError) -> list[Tried]:
     ]
 
 
-def _certificate(key: str, address: str, *, until: datetime) -> Tried:
+def certificate_place(address: str) -> tuple[str, int] | None:
+    """Return host and port that show a certificate, None where an address asks for none."""
+    if not address.startswith("https://"):
+        return None
     parts = urlsplit(address)
-    host, port = str(parts.hostname), parts.port or _HTTPS_PORT
+    return str(parts.hostname), parts.port or _HTTPS_PORT
+
+
+def _certificate(key: str, place: tuple[str, int], *, until: datetime) -> Tried:
+    host, port = place
     try:
         ends_at = read_certificate_end(host, port, context=trusted_authorities())
     except (OSError, ValueError) as error:

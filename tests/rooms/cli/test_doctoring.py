@@ -1,0 +1,137 @@
+"""`tieline doctor`: green on what is well, red with what to do on each thing that is broken on purpose."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.migrate import Dsns
+from tieline.services.fitness import refuse_unfit, unfit_for_production
+from tieline.settings import Environment, read_settings
+
+from .conftest import Run
+
+_ALIVE = """
+    INSERT INTO executor (executor_id, host, pid, pid_started, version, lease_until)
+    SELECT 'here', 'here', 1, 1, %s, clock_timestamp() + interval '1 hour'
+"""
+
+
+def _states(run: Run) -> tuple[int, dict[str, str]]:
+    ran = run("doctor", "--no-calls", "--json")
+    return ran.code, {each["name"]: each["state"] for each in ran.json["findings"]}
+
+
+def test_each_thing_that_is_broken_turns_red(
+    run: Run, database: Dsns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, states = _states(run)
+    assert (code, [name for name in states if states[name] == "red"]) == (1, ["workers"])
+
+    version = run("--version").out.split()[-1]
+    with psycopg.connect(database.owner, autocommit=True) as owner:
+        owner.execute(_ALIVE, (version,))
+        code, states = _states(run)
+        assert (code, set(states.values()) <= {"green", "yellow"}) == (0, True)
+
+        owner.execute("ALTER TABLE case_file NO FORCE ROW LEVEL SECURITY")
+        owner.execute("UPDATE schema_version SET version_num = '0001_runtime'")
+        owner.execute(
+            "INSERT INTO connection (connection_key, system, kind, config)"
+            " VALUES ('live', 'harvest', 'time', '{\"base_url\": \"https://erp.example.com\"}')"
+        )
+        owner.execute(
+            "INSERT INTO secret VALUES ('live', 'access_token', 'old', 'sealed elsewhere')"
+        )
+    (Path(os.environ["TIELINE_HOME"]) / "audit.anchor").write_text(f"9:{'0' * 64}\n", "utf-8")
+    monkeypatch.setenv("TIELINE_PRODUCTION_HOSTS", "erp.example.com")
+
+    code, states = _states(run)
+
+    red = {name for name, state in states.items() if state == "red"}
+    assert (code, red) == (
+        1,
+        {"row security", "migrations", "secrets", "audit", "connection live"},
+    )
+
+    monkeypatch.setenv("TIELINE_ENVIRONMENT", "production")
+    code, states = _states(run)
+    assert (code, states) == (1, {"environment": "red"})
+    assert "no production" in run("people", "list").err
+
+
+def test_a_database_that_cannot_be_opened_is_a_finding(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(settings: Any) -> Dsns:
+        raise psycopg.OperationalError("connection refused\nsecond line")
+
+    monkeypatch.setattr("tieline.app._dsns", away)
+
+    code, states = _states(run)
+
+    assert (code, states) == (1, {"environment": "green", "database": "red"})
+
+
+class TestProduction:
+    @pytest.mark.parametrize(
+        ("variables", "named"),
+        [
+            ({}, "embedded"),
+            ({"TIELINE_DSN": "postgresql://t:postgres@db/tieline"}, "default"),
+            ({"TIELINE_LOG_LEVEL": "debug"}, "debug"),
+            ({"TIELINE_BUSINESS_NOW": "2026-11-03T09:00:00Z"}, "real time"),
+            ({"TIELINE_WEB_URL": "http://tieline.example.com"}, "https"),
+            ({"TIELINE_FAILPOINT": "intake.after_raw"}, "ends processes"),
+        ],
+    )
+    def test_refuses(self, variables: dict[str, str], named: str) -> None:
+        variables = {"TIELINE_DSN": "postgresql://t:k9xq2@db/tieline", **variables}
+        if named == "embedded":
+            variables = {}
+        settings = read_settings(environment={**variables, "TIELINE_ENVIRONMENT": "production"})
+
+        found = unfit_for_production(settings, variables=variables)
+
+        assert [named in each for each in found] == [True]
+        with pytest.raises(UserMistake, match="no production"):
+            refuse_unfit(settings, variables=variables)
+
+    def test_is_refused_nothing_when_it_is_fit(self) -> None:
+        settings = read_settings(
+            environment={
+                "TIELINE_ENVIRONMENT": "production",
+                "TIELINE_DSN": "postgresql://t:k9xq2@db/tieline",
+                "TIELINE_WEB_URL": "https://tieline.example.com",
+            }
+        )
+
+        refuse_unfit(settings, variables={})
+
+    @pytest.mark.parametrize(
+        ("name", "address", "is_refused"),
+        [
+            ("production", "http://erp.example.com", True),
+            ("production", "https://erp.example.com", False),
+            ("test", "https://ERP.example.com:8443/api", True),
+            ("test", "https://erp-test.example.com", False),
+            ("trial", "https://files.example.com", True),
+        ],
+    )
+    def test_and_others_call_only_what_is_theirs(
+        self, name: str, address: str, is_refused: bool
+    ) -> None:
+        environment = Environment(
+            name=name, production_hosts=frozenset({"erp.example.com", "files.example.com"})
+        )
+
+        because = environment.why_no_call(address=address, hosts=())
+
+        assert (because is not None) == is_refused
+        if name == "test":
+            assert environment.why_no_call(address="", hosts=["files.example.com:443"])
