@@ -99,6 +99,40 @@ def add_person(
     return _person(row)
 
 
+def change_person(
+    connection: Connection[Row],
+    *,
+    login: str,
+    roles: Collection[str],
+    entities: Collection[str],
+    by: str,
+    reason: str,
+    now: datetime,
+) -> Person:
+    """Give a person other roles and legal entities; their open sessions have them at once.
+
+    :raises UserMistake: nobody has this login.
+    """
+    row = connection.execute(
+        "UPDATE person_login SET roles = %s, entities = %s WHERE login = %s AND is_active"
+        " RETURNING login, display_name, roles, entities",
+        (sorted(roles), sorted(entities), login.lower()),
+    ).fetchone()
+    if row is None:
+        raise UserMistake(f"nobody has the login {login}")
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="person.changed",
+        object=f"login:{row['login']}",
+        entity_code=None,
+        reason=reason,
+        data={"roles": sorted(roles), "entities": sorted(entities)},
+    )
+    return _person(row)
+
+
 def set_password(
     connection: Connection[Row], *, login: str, password: str, by: str, now: datetime
 ) -> None:

@@ -97,7 +97,16 @@ def read_written(text: str, *, system: str, systems: Systems) -> WrittenConnecti
 
     :raises UserMistake: a word is missing, unknown or of another kind than it must be.
     """
-    table = _parsed(text)
+    return understand_written(_parsed(text), system=system, systems=systems)
+
+
+def understand_written(
+    table: Mapping[str, Any], *, system: str, systems: Systems
+) -> WrittenConnection:
+    """Understand a connection that was read already; what it does not know, it refuses.
+
+    :raises UserMistake: a word is missing, unknown or of another kind than it must be.
+    """
     if table.get("system") != system:
         raise UserMistake(f'the file is of system = "{table.get("system", "")}", not of {system}')
     try:

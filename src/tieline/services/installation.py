@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -40,6 +40,19 @@ class EntitySetup:
     holidays: str = ""
     grace_minutes: int = 0
     urgent_hours: int = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodSetup:
+    """Declare a fiscal period of a legal entity and the instants around its close."""
+
+    entity_code: str
+    period_code: str
+    starts_on: date
+    ends_on: date
+    cut_off_at: datetime
+    urgent_from: datetime
+    grace_until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,21 +190,35 @@ def _open_period(
     now: datetime,
 ) -> int:
     cut_off_at = cut_off_of(entity=entity, period_ends_on=following)
+    return add_period(
+        connection,
+        period=PeriodSetup(
+            entity_code=entity.entity_code,
+            period_code=f"{month:%Y-%m}",
+            starts_on=month,
+            ends_on=following,
+            cut_off_at=cut_off_at,
+            urgent_from=cut_off_at - timedelta(hours=entity.urgent_hours),
+            grace_until=cut_off_at + timedelta(minutes=entity.grace_minutes),
+        ),
+        opened_by=opened_by,
+        now=now,
+    )
+
+
+def add_period(
+    connection: Connection[Row], *, period: PeriodSetup, opened_by: str, now: datetime
+) -> int:
+    """Open a period that is not there; return how many are new."""
     row = connection.execute(
         """
         INSERT INTO fiscal_period (entity_code, period_code, starts_on, ends_on, state, cut_off_at,
             urgent_from, grace_until)
-        VALUES (%s, %s, %s, %s, 'open', %s, %s, %s) ON CONFLICT DO NOTHING RETURNING period_id
+        VALUES (%(entity_code)s, %(period_code)s, %(starts_on)s, %(ends_on)s, 'open', %(cut_off_at)s,
+            %(urgent_from)s, %(grace_until)s)
+        ON CONFLICT DO NOTHING RETURNING period_id
         """,
-        (
-            entity.entity_code,
-            f"{month:%Y-%m}",
-            month,
-            following,
-            cut_off_at,
-            cut_off_at - timedelta(hours=entity.urgent_hours),
-            cut_off_at + timedelta(minutes=entity.grace_minutes),
-        ),
+        asdict(period),
     ).fetchone()
     if row is None:
         return 0

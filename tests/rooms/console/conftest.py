@@ -26,6 +26,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.message_text import Speech
 from tieline.services.system import System
+from tieline.settings import read_settings
 
 PEPPER = b"p" * 32
 PASSWORD = "a long enough password"
@@ -104,6 +105,7 @@ def token_of(page: httpx.Response) -> str:
 def house(database: Dsns, worker_database: Database) -> Iterator[House]:
     opened = [Database(dsn, pool_max=4).open() for dsn in (database.web, database.judge)]
     system = SimpleNamespace(
+        settings=read_settings(environment={"TIELINE_ENVIRONMENT": "test"}),
         database=worker_database,
         web_database=opened[0],
         judge_database=opened[1],

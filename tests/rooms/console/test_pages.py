@@ -55,6 +55,7 @@ class TestEveryPage:
 
             assert answer.status_code == 200, address
             assert answer.text.count("<h1") == 1, address
+            assert ">TEST</p>" in answer.text, address
             assert not _ENGINE.findall(text), (address, _ENGINE.findall(text))
 
     def test_allows_no_script_but_its_own(self, firm: House) -> None:
