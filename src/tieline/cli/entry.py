@@ -11,6 +11,7 @@ from psycopg_pool import PoolTimeout
 
 from tieline import __version__
 from tieline.cli import (
+    adopting,
     auditing,
     cases,
     changes,
@@ -64,6 +65,7 @@ for _module in (
     connections,
     connectors,
     configuring,
+    adopting,
     provisioning,
     clients,
     register,

@@ -1,0 +1,147 @@
+"""Adopt what connected systems already hold: see what is proposed, correct it in a sheet, link it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tieline.cli.showing import plain, show_facts, show_json, show_table, tell
+from tieline.cli.tools import (
+    GOAL_MISSED,
+    Tools,
+    decider,
+    json_option,
+    pass_tools,
+    signed,
+)
+from tieline.governance import Person
+from tieline.kernel.errors import UserMistake
+from tieline.settings import PASSWORD_VARIABLE
+
+if TYPE_CHECKING:
+    from tieline.services.adopting import AdoptPlan
+    from tieline.services.system import System
+
+_STEWARD = "data_steward"
+_CONTROLLER = "controller"
+
+
+@click.command()
+@click.option("--plan", "is_plan", is_flag=True, help="Say what is proposed; nothing is written.")
+@click.option(
+    "--xlsx",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the proposals as a sheet to correct; nothing is linked.",
+)
+@click.option(
+    "--apply",
+    "corrected",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Link what the corrected sheet confirms: rows whose Decision is link.",
+)
+@click.option("--by", "login", metavar="LOGIN", help=f"Who confirms, with --apply; see {PASSWORD_VARIABLE}.")  # fmt: skip
+@click.option("--reason", default="", help="Why; kept with what is linked.")
+@json_option
+@pass_tools
+def adopt(
+    tools: Tools,
+    is_plan: bool,
+    xlsx: Path | None,
+    corrected: Path | None,
+    login: str | None,
+    reason: str,
+    as_json: bool,
+) -> int:
+    """Propose links for the clients, people, projects and tasks that connected systems already hold.
+
+    With --plan or alone it says what is proposed and why; exit 0 when nothing is left without a link. A
+    corrected sheet goes back with --apply, --by and --reason.
+    """
+    system = tools.system()
+    if corrected is not None:
+        if login is None or not reason.strip() or is_plan or xlsx is not None:
+            raise UserMistake("--apply takes --by and --reason, and nothing else")
+        return _apply(system, corrected, signed(system, login), reason, as_json=as_json)
+    plan = _plan(system)
+    if xlsx is not None:
+        _write(system, plan, xlsx)
+    _show(plan, as_json=as_json)
+    return GOAL_MISSED if plan.proposals else 0
+
+
+def _plan(system: System) -> AdoptPlan:
+    from tieline.services.adopting import plan_adoption
+
+    with system.database.transaction() as connection:
+        return plan_adoption(connection)
+
+
+def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: bool) -> int:
+    from tieline.services.adopting import SHEET, read_confirmed
+    from tieline.services.adopting import adopt as link_all
+    from tieline.services.xlsx_reading import read_sheet
+
+    role = _STEWARD if person.has_role(_STEWARD) else _CONTROLLER
+    by = decider(person, role=role)
+    try:
+        rows = read_sheet(path.read_bytes(), name=SHEET)
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    with system.database.transaction() as connection:
+        confirmed = read_confirmed(connection, rows=rows)
+    done = link_all(
+        system.database,
+        confirmed=confirmed,
+        by=by.login,
+        reason=reason,
+        now=system.clock.now(),
+        progress=lambda now, all_of_it: tell(f"{now} of {all_of_it} links"),
+    )
+    show_facts(plain(done), as_json=as_json)
+    return GOAL_MISSED if done.refused else 0
+
+
+def _write(system: System, plan: AdoptPlan, path: Path) -> None:
+    from tieline.console.workbook import About, Column, Sheet, make_workbook
+    from tieline.services.adopting import HEADER, SHEET, as_cells
+
+    about = About(
+        title="What connected systems hold and no link of ours is",
+        as_of=system.clock.now(),
+        by="shell",
+        filters={},
+        notes=(
+            "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail.",
+            "Send it back: tieline adopt --apply FILE --by LOGIN --reason WHY",
+        ),
+    )
+    sheet = Sheet(
+        name=SHEET,
+        columns=[Column(title=title, width=24) for title in HEADER],
+        rows=as_cells(plan),
+    )
+    try:
+        path.write_bytes(make_workbook(about=about, sheets=[sheet]))
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be written: {error.strerror}") from error
+    tell(f"{len(plan.proposals)} rows are in {path}")
+
+
+def _show(plan: AdoptPlan, *, as_json: bool) -> None:
+    if as_json:
+        show_json({"counts": plan.counts(), "proposals": plan.proposals})
+        return
+    show_table(
+        title="Not linked yet",
+        columns=("What", "How sure", "Records"),
+        rows=[
+            (noun, state, str(count))
+            for noun, states in plan.counts().items()
+            for state, count in sorted(states.items())
+        ],
+    )
+
+
+COMMANDS: tuple[click.Command, ...] = (adopt,)

@@ -1,0 +1,191 @@
+"""What connected systems already hold: proposed with a reason, corrected in a sheet, linked in sets."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+from tests.rooms.casework.hand_made_firm import NOW, Firm
+
+from tieline.console.workbook import About, Column, Sheet, make_workbook
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Database
+from tieline.services.adopting import (
+    HEADER,
+    SHEET,
+    Adopted,
+    adopt,
+    as_cells,
+    plan_adoption,
+    read_confirmed,
+)
+from tieline.services.xlsx_reading import read_sheet
+
+_RECORD = """
+    INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version, is_newest, noun,
+        data, is_deleted, material_hash, material_version, recorded_at, raw_id, correlation_id)
+    VALUES (%s, 0, %s, %s, 1, true, %s, %s, false, '', 1, %s, 1, 'c')
+"""
+
+
+class _Records:
+    def __init__(self, connection: Connection[dict[str, Any]]) -> None:
+        self.connection = connection
+
+    def item(self, ref: str, name: str, *, kind: str = "project", **words: Any) -> None:
+        data = {"kind": kind, "name": name, "code": None, "parent_ref": None, "client_ref": None}
+        self.add("clock", f"{kind}s", ref, "WorkItem", {**data, **words})
+
+    def add(self, key: str, object: str, ref: str, noun: str, data: dict[str, Any]) -> None:
+        self.connection.execute(_RECORD, (key, object, ref, noun, Jsonb(data), NOW))
+
+
+@pytest.fixture
+def firm(worker_database: Database) -> Firm:
+    with worker_database.transaction() as connection:
+        firm = Firm(connection).found()
+        for code in ("P-1", "P-2", "P-3", "P-4"):
+            firm.last = firm.project(code)
+        connection.execute("UPDATE project_version SET name = 'Twin' WHERE name LIKE '%%P-3'")
+        connection.execute(
+            "INSERT INTO subject VALUES (%s, 'person', 'Anna Berg', 'anna@f.example', %s)",
+            (firm.person_id, NOW),
+        )
+        records = _Records(connection)
+        records.item("11", "Whatever", code="p-1")
+        records.item("12", "Twin")
+        records.item("13", "One", code="P-4")
+        records.item("14", "Other", code="P-4")
+        records.item("15", "Unheard of", code="X-9")
+        (task,) = connection.execute(
+            "SELECT task_name FROM task JOIN project USING (project_id) WHERE project_code = 'P-1'"
+        ).fetchall()
+        records.item("7", task["task_name"], kind="task_name")
+        records.item("701", task["task_name"], kind="task", parent_ref="11")
+        records.item("702", "Gardening", kind="task", parent_ref="11")
+        person = {"name": "A. Berg", "email": "Anna@F.example"}
+        records.add("clock", "users", "21", "Person", person)
+        records.add("sales", "owners", "22", "Person", {"name": "anna berg", "email": None})
+        records.add("sales", "companies", "31", "Client", {"name": "Nordwind"})
+    return firm
+
+
+def _states(database: Database) -> dict[str, str]:
+    with database.transaction() as connection:
+        return {each.source_ref: each.state for each in plan_adoption(connection).proposals}
+
+
+def _sheet(rows: list[list[str]]) -> bytes:
+    about = About(title="t", as_of=NOW, by="ada", filters={})
+    columns = [Column(title=title) for title in HEADER]
+    return make_workbook(about=about, sheets=[Sheet(name=SHEET, columns=columns, rows=rows)])
+
+
+def _apply(database: Database, content: bytes) -> Adopted:
+    with database.transaction() as connection:
+        confirmed = read_confirmed(connection, rows=read_sheet(content, name=SHEET))
+    return adopt(
+        database,
+        confirmed=confirmed,
+        by="ada",
+        reason="go-live",
+        now=NOW,
+        progress=lambda done, total: None,
+    )
+
+
+def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
+    worker_database: Database, firm: Firm
+) -> None:
+    assert _states(worker_database) == {
+        "11": "strong",
+        "12": "weak",
+        "13": "rivals",
+        "14": "rivals",
+        "15": "nothing",
+        "11/7": "strong",
+        "11/702": "nothing",
+        "21": "strong",
+        "22": "weak",
+        "31": "client",
+    }
+    with worker_database.transaction() as connection:
+        rows = [list(row) for row in as_cells(plan_adoption(connection))]
+    by_ref = {row[2]: row for row in rows}
+    assert by_ref["11"][7:11] == ["same code", "P-1", by_ref["11"][9], "link"]
+    # A person overrules: 13 is P-4, and 12 is not its namesake but P-2.
+    by_ref["13"][8], by_ref["13"][10] = "p-4", "Link"
+    by_ref["12"][8], by_ref["12"][10] = "P-2", "link"
+    by_ref["21"][10] = "leave"
+
+    done = _apply(worker_database, _sheet(rows))
+
+    assert (done.linked, done.refused) == (4, ())
+    with worker_database.transaction() as connection:
+        links = connection.execute(
+            "SELECT x.noun, x.source_ref, p.project_code FROM crosswalk x"
+            " LEFT JOIN project p ON p.project_id = x.our_id"
+            " WHERE x.connection_key = 'clock' ORDER BY x.source_ref"
+        ).fetchall()
+    assert [tuple(row.values()) for row in links] == [
+        ("project", "11", "P-1"),
+        ("task", "11/7", None),
+        ("project", "12", "P-2"),
+        ("project", "13", "P-4"),
+    ]
+    assert _states(worker_database)["14"] == "taken"
+    again = _apply(worker_database, _sheet(rows))
+    assert (again.linked, len(again.refused)) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("place", "word", "named"),
+    [
+        (8, "NO-SUCH", "row 2: NO-SUCH is no project of ours"),
+        (10, "perhaps", "row 2: Decision is link or leave"),
+    ],
+)
+def test_a_row_that_cannot_be_meant_is_named(
+    worker_database: Database, firm: Firm, place: int, word: str, named: str
+) -> None:
+    row = ["clock", "project", "11", "n", "", "", "strong", "w", "P-1", "", "link", ""]
+    row[place] = word
+
+    with pytest.raises(UserMistake, match=named):
+        _apply(worker_database, _sheet([row]))
+
+
+def _archive(**parts: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as book:
+        for name, content in parts.items():
+            book.writestr(f"xl/{name.replace('_', '.')}", content)
+    return target.getvalue()
+
+
+class TestASheetThatIsNone:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"PK\x03\x04 and no more",
+            _archive(workbook_xml=b"<workbook/>"),
+            _archive(workbook_xml=b"<!DOCTYPE a [<!ENTITY b 'c'>]><workbook>&b;</workbook>"),
+            _archive(workbook_xml=b" " * 50_000_000),
+            _sheet([])[:-200],
+        ],
+    )
+    def test_is_refused(self, content: bytes) -> None:
+        with pytest.raises(UserMistake):
+            read_sheet(content, name=SHEET)
+
+    def test_has_another_header(self, worker_database: Database) -> None:
+        with (
+            worker_database.transaction() as connection,
+            pytest.raises(UserMistake, match="header"),
+        ):
+            read_confirmed(connection, rows=[["System"]])
