@@ -14,6 +14,7 @@ from psycopg import ClientCursor, Connection, sql
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
+from tieline.validation.context import untold
 from tieline.validation.statement import NEWEST_SUBJECT, check_of, is_own, judging_statement
 
 RULE_FAILED = "time.rule_failed"
@@ -43,16 +44,18 @@ def make_judged(
     other rule is answered as if that one were not there.
     """
     own = [rule for rule in rules if is_own(rule)]
+    # Asked after the marks were served: what comes to be told from here on has left a mark that stays.
+    empty = untold(connection)
     if own:
         try:
             with connection.transaction():
-                _create(cursor, subject=subject, rules=rules, values=values)
+                _create(cursor, subject=subject, rules=rules, empty=empty, values=values)
         except _CANNOT_BE_ANSWERED:
             pass
         else:
             return ()
     shipped = [rule for rule in rules if not is_own(rule)]
-    _create(cursor, subject=subject, rules=shipped, values=values)
+    _create(cursor, subject=subject, rules=shipped, empty=empty, values=values)
     failed = tuple(rule.code for rule in own if not _ask(connection, cursor, rule))
     for code in failed:
         _log.error("judge.rule_failed", rule=code, release_id=values.get("release_id"))
@@ -72,15 +75,18 @@ def answer_rows(
 
     ``around`` is a statement that goes on with what was judged.
     """
+    empty = untold(connection)
     try:
         with connection.transaction():
-            statement = judging_statement(subject=subject, rules=rules, is_then=is_then)
+            statement = judging_statement(
+                subject=subject, rules=rules, is_then=is_then, empty=empty
+            )
             return connection.execute(sql.SQL(around).format(statement), values).fetchall()
     except _CANNOT_BE_ANSWERED:
         if not any(is_own(rule) for rule in rules):
             raise
     shipped = [_failing(rule) for rule in rules if not is_own(rule)]
-    statement = judging_statement(subject=subject, rules=shipped, is_then=is_then)
+    statement = judging_statement(subject=subject, rules=shipped, is_then=is_then, empty=empty)
     return connection.execute(sql.SQL(around).format(statement), values).fetchall()
 
 
@@ -90,8 +96,15 @@ def _failing(rule: Rule) -> Rule:
     return replace(rule, applies_when="true", predicate="false")
 
 
-def _create(cursor: ClientCursor[Row], *, subject: str, rules: Sequence[Rule], values: Row) -> None:
-    statement = judging_statement(subject=subject, rules=rules)
+def _create(
+    cursor: ClientCursor[Row],
+    *,
+    subject: str,
+    rules: Sequence[Rule],
+    empty: frozenset[str],
+    values: Row,
+) -> None:
+    statement = judging_statement(subject=subject, rules=rules, empty=empty)
     cursor.execute(sql.SQL(_CREATE).format(statement), values)
 
 

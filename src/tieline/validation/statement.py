@@ -92,16 +92,18 @@ def judging_statement(
     is_then: bool = False,
     is_history: bool = False,
     is_drafted: bool = False,
+    empty: frozenset[str] = frozenset(),
 ) -> sql.Composed:
     """Return the statement that answers one row per subject with every code it violates.
 
     Shipped predicates were held to the allow-list when their release was drafted; a firm's own are written
     anew from what was understood of them. ``is_history`` asks what stands unchanged in a target, too, except
-    whether it may still be taken back. ``is_drafted`` asks a calendar that this session copied.
+    whether it may still be taken back. ``is_drafted`` asks a calendar that this session copied. What these tables
+    tell is left out: they are ``empty``.
 
     :raises UserMistake: a firm's own rule cannot be read, or reads a column that there is no more.
     """
-    context = context_steps().replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
+    context = context_steps(empty=empty).replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
     if is_drafted:
         context = context.replace("tieline.expected_day(", "pg_temp.expected_day(")
     head = f"WITH judging_subject AS ({subject}), {context}"

@@ -7,9 +7,12 @@ its count, which an "_ambiguous" rule reads. The last file names the columns tha
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from tieline.runtime.sql import load
+from tieline.validation.context.untold import leave_out, untold
+
+__all__ = ["context_answer", "context_steps", "untold"]
 
 PARTS = (
     "links",
@@ -29,10 +32,12 @@ PARTS = (
 _ANSWER = "answer"
 
 
-@cache
-def context_steps() -> str:
-    """Return the steps after ``judging_subject``, ready to stand behind its comma."""
-    return ",\n".join(load(__package__, part).strip() for part in (*PARTS, _ANSWER))
+# Few sets of tables are empty at one time; a firm that loads its data goes through some.
+@lru_cache(maxsize=32)
+def context_steps(*, empty: frozenset[str] = frozenset()) -> str:
+    """Return the steps after ``judging_subject``, without those that have no row while these tables have none."""
+    steps = ",\n".join(load(__package__, part).strip() for part in (*PARTS, _ANSWER))
+    return leave_out(steps, empty=empty) if empty else steps
 
 
 @cache

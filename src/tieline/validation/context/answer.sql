@@ -144,8 +144,7 @@ context AS (
         AND tt.tax_treatment IS NOT DISTINCT FROM c.tax_treatment AND tt.on_date = c.on_date
     LEFT JOIN account_fact ac ON ac.entity_code = c.entity_code AND ac.practice = coalesce(c.practice, '')
         AND ac.on_date = c.on_date
-    LEFT JOIN (SELECT DISTINCT home_entity_code FROM transfer_price WHERE recorded_at <= %(known_at)s) tp
-        ON tp.home_entity_code = c.home_entity_code
+    LEFT JOIN transfer_told tp ON tp.home_entity_code = c.home_entity_code
     LEFT JOIN transfer_fact tr ON tr.home_entity_code = c.home_entity_code AND tr.entity_code = c.entity_code
         AND tr.labor_category = coalesce(c.labor_category, '') AND tr.on_date = c.on_date
     LEFT JOIN legal_entity he ON he.entity_code = c.home_entity_code

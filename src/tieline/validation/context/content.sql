@@ -241,7 +241,9 @@ guideline AS (
         WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
           AND NOT EXISTS (SELECT FROM exclusion e WHERE e.entry_id = v.entry_id AND e.recorded_at <= %(known_at)s)
         UNION ALL
-        SELECT contract_id, work_date, person_key FROM counted WHERE is_counted
+        SELECT c.contract_id, c.work_date, c.person_key
+        FROM counted c JOIN matter_day d ON d.contract_id = c.contract_id AND d.work_date = c.work_date
+        WHERE c.is_counted
     ) worked
     GROUP BY contract_id, work_date
 ), same_text AS (

@@ -96,6 +96,8 @@ limit_row AS (
            min(left_amount) FILTER (WHERE kind = 'order' AND NOT is_foreign) AS purchase_order_left_amount,
            count(*) FILTER (WHERE is_foreign) AS limit_foreign_count
     FROM limit_room GROUP BY entry_id
+), transfer_told AS (
+    SELECT DISTINCT home_entity_code FROM transfer_price WHERE recorded_at <= %(known_at)s
 ), transfer_fact AS (
     -- The price of the category beats that of everybody; NULL where the home company told no price at all.
     SELECT DISTINCT ON (d.home_entity_code, d.entity_code, d.labor_category, d.on_date)
