@@ -34,6 +34,14 @@ _STORE_TIME = load("tieline.intake", "store_time")
 _STAGE_NOUN = load("tieline.intake", "stage_noun")
 _STORE_NOUN = load("tieline.intake", "store_noun")
 
+# What the staging tables hold, column by column: binary rows are neither written nor read as text.
+_RAW_TYPES = ("text", "text", "bytea", "bytea", "timestamptz", "int4")
+_TIME_TYPES = (
+    "text", "text", "int8", "bool", "text", "text", "text", "text", "date", "text", "int4", "int4",
+    "timestamptz", "timestamptz", "bool", "text", "text", "text", "timestamptz", "timestamptz", "text", "bytea",
+    "bytea", "timestamptz", "int4",
+)  # fmt: skip
+
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 Row = dict[str, Any]
@@ -115,8 +123,10 @@ def _store_raw(
         batch_id = int(row["batch_id"])
         connection.execute(_STAGE_RAW)
         with connection.cursor().copy(
-            "COPY landing_raw (object, source_ref, raw_hash, body, source_at, line_number) FROM STDIN"
+            "COPY landing_raw (object, source_ref, raw_hash, body, source_at, line_number)"
+            " FROM STDIN (FORMAT BINARY)"
         ) as copy:
+            copy.set_types(_RAW_TYPES)
             for record in _newest(page.records):
                 copy.write_row(
                     (
@@ -222,9 +232,10 @@ def _stage_time(
         COPY landing_time (object, source_ref, raw_id, is_deleted, person_ref, project_ref, task_ref,
             labor_category, work_date, zone, seconds, quantum_seconds, started_at, ended_at, is_billable,
             approval, approval_word, approver_ref, approved_at, created_at, narrative, narrative_hash,
-            material_hash, source_at, line_number) FROM STDIN
+            material_hash, source_at, line_number) FROM STDIN (FORMAT BINARY)
         """
     ) as copy:
+        copy.set_types(_TIME_TYPES)
         for record, hour, is_deleted in hours:
             narrative = (hour.narrative or "").strip()
             copy.write_row(

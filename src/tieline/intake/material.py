@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from tieline.canonical import TimeEntry
@@ -23,11 +24,12 @@ _TIME_FIELDS = (
     "approval",
     "narrative",
 )
+_TIME_VALUES = attrgetter(*_TIME_FIELDS)
 
 
 def time_material_hash(entry: TimeEntry, *, key: bytes, is_deleted: bool) -> bytes:
     """Return HMAC-SHA256 over the material fields of an hour; deletion is material."""
-    words = [_word(getattr(entry, name)) for name in _TIME_FIELDS]
+    words = [_word(value) for value in _TIME_VALUES(entry)]
     return _digest([*words, str(is_deleted)], key=key)
 
 
@@ -68,6 +70,8 @@ def _words(value: Any) -> list[str]:
 
 
 def _word(value: Any) -> str:
+    if type(value) is str:
+        return value
     if value is None:
         return "\x00"
     if isinstance(value, Enum):

@@ -20,3 +20,21 @@ class TestDecodeExact:
     def test_still_refuses_what_is_no_number(self) -> None:
         with pytest.raises(NotJson):
             decode_exact(b'{"hours": NaN}')
+
+    @pytest.mark.parametrize(
+        ("body", "value"),
+        [
+            (b"123456789012345678901234567890", 123456789012345678901234567890),
+            (b"-0", 0),
+            (b"1e400", Decimal("1E+400")),
+            (b"0.10", Decimal("0.10")),
+            (b'{"a": 1, "a": 2}', {"a": 2}),
+            (b'"\\ud800"', "\ud800"),
+            (b"\xef\xbb\xbf{}", {}),
+            ('{"a": 1}'.encode("utf-16"), {"a": 1}),
+        ],
+    )
+    def test_reads_what_python_reads_digit_for_digit(self, body: bytes, value: object) -> None:
+        read = decode_exact(body)
+
+        assert (read, type(read), str(read)) == (value, type(value), str(value))
