@@ -21,6 +21,16 @@ RULE_FAILED = "time.rule_failed"
 _PROBES_MAX = 200
 # What only a rule can be the cause of; that the database is gone, busy or told to stop is another matter.
 _CANNOT_BE_ANSWERED = (psycopg.DataError, psycopg.ProgrammingError, UserMistake)
+# What is weighed, decided and stored of an hour; a table of everything that rules read costs more than the rules.
+STORED_COLUMNS = (
+    "subject_no", "entry_id", "version", "correlation_id", "recorded_at", "project_recorded_at",
+    "policy_park_seconds", "is_deleted", "approval", "is_excluded", "is_counted", "is_leaving",
+    "is_posted_unchanged", "standing_count", "standing_period_id", "standing_entity_code", "person_id",
+    "project_id", "task_id", "contract_id", "contract_line_id", "client_id", "entity_code", "home_entity_code",
+    "period_id", "labor_category", "work_date", "today_on", "seconds", "is_billable", "rate_amount", "currency",
+    "amount", "rate_level", "rate_ref", "fx_rate_id", "billing_terms_id", "billed_seconds", "posting_hash",
+    "neighbor_keys",
+)  # fmt: skip
 _CREATE = "CREATE TEMP TABLE judged ON COMMIT DROP AS {}"
 _HOLD = f"""
     UPDATE judged SET violations = array_append(violations, '{RULE_FAILED}')
@@ -49,13 +59,22 @@ def make_judged(
     if own:
         try:
             with connection.transaction():
-                _create(cursor, subject=subject, rules=rules, empty=empty, values=values)
+                _create(
+                    cursor,
+                    subject=subject,
+                    rules=rules,
+                    empty=empty,
+                    columns=STORED_COLUMNS,
+                    values=values,
+                )
         except _CANNOT_BE_ANSWERED:
             pass
         else:
             return ()
     shipped = [rule for rule in rules if not is_own(rule)]
-    _create(cursor, subject=subject, rules=shipped, empty=empty, values=values)
+    # A rule that failed is asked of the table, and may read any column.
+    columns = () if own else STORED_COLUMNS
+    _create(cursor, subject=subject, rules=shipped, empty=empty, columns=columns, values=values)
     failed = tuple(rule.code for rule in own if not _ask(connection, cursor, rule))
     for code in failed:
         _log.error("judge.rule_failed", rule=code, release_id=values.get("release_id"))
@@ -70,24 +89,30 @@ def answer_rows(
     values: Row,
     is_then: bool = False,
     around: LiteralString = "{}",
+    columns: Sequence[str] = (),
 ) -> list[Row]:
     """Return the rows of the statement without a table; where a firm's rule fails, all of them are held.
 
-    ``around`` is a statement that goes on with what was judged.
+    ``around`` is a statement that goes on with what was judged, of which it reads these ``columns``.
     """
     empty = untold(connection)
+
+    def ask(asked: Sequence[Rule]) -> list[Row]:
+        statement = judging_statement(
+            subject=subject, rules=asked, is_then=is_then, empty=empty, columns=columns
+        )
+        # Planning takes longer than answering for one hour: a connection that asks again keeps its plan.
+        return connection.execute(
+            sql.SQL(around).format(statement), values, prepare=True
+        ).fetchall()
+
+    if not any(is_own(rule) for rule in rules):
+        return ask(rules)
     try:
         with connection.transaction():
-            statement = judging_statement(
-                subject=subject, rules=rules, is_then=is_then, empty=empty
-            )
-            return connection.execute(sql.SQL(around).format(statement), values).fetchall()
+            return ask(rules)
     except _CANNOT_BE_ANSWERED:
-        if not any(is_own(rule) for rule in rules):
-            raise
-    shipped = [_failing(rule) for rule in rules if not is_own(rule)]
-    statement = judging_statement(subject=subject, rules=shipped, is_then=is_then, empty=empty)
-    return connection.execute(sql.SQL(around).format(statement), values).fetchall()
+        return ask([_failing(rule) for rule in rules if not is_own(rule)])
 
 
 def _failing(rule: Rule) -> Rule:
@@ -102,9 +127,10 @@ def _create(
     subject: str,
     rules: Sequence[Rule],
     empty: frozenset[str],
+    columns: Sequence[str],
     values: Row,
 ) -> None:
-    statement = judging_statement(subject=subject, rules=rules, empty=empty)
+    statement = judging_statement(subject=subject, rules=rules, empty=empty, columns=columns)
     cursor.execute(sql.SQL(_CREATE).format(statement), values)
 
 

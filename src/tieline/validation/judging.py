@@ -144,8 +144,11 @@ def lock_every_bucket(cursor: Cursor[Row]) -> None:
 
 
 def _take(cursor: Cursor[Row], buckets: Iterable[int]) -> None:
-    for bucket in buckets:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_LOCK_SPACE, bucket))
+    # In the order of the array, and in one question: of a small batch, 64 of them were most of the time.
+    cursor.execute(
+        "SELECT pg_advisory_xact_lock(%s, bucket) FROM unnest(%s::integer[]) AS bucket",
+        (_LOCK_SPACE, list(buckets)),
+    )
 
 
 def _check_counts(connection: Connection[Row]) -> None:

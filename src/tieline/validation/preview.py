@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from tieline.policy import Rule, current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.answering import answer_rows
+from tieline.validation.answering import STORED_COLUMNS, answer_rows
 from tieline.validation.statement import (
     CANDIDATE_COLUMNS,
     CANDIDATE_SUBJECT,
@@ -103,7 +103,14 @@ def preview(
     else:
         subject = CANDIDATE_TABLE_SUBJECT
         _fill(connection, rows)
-    found = answer_rows(connection, subject=subject, rules=rules, values=values, around=_DECIDED)
+    found = answer_rows(
+        connection,
+        subject=subject,
+        rules=rules,
+        values=values,
+        around=_DECIDED,
+        columns=("source_ref", *STORED_COLUMNS),
+    )
     by_code = {rule.code: rule for rule in rules}
     return [_verdict(row, by_code) for row in sorted(found, key=lambda row: int(row["subject_no"]))]
 

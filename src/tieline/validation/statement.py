@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from psycopg import Connection, sql
 
@@ -93,24 +95,45 @@ def judging_statement(
     is_history: bool = False,
     is_drafted: bool = False,
     empty: frozenset[str] = frozenset(),
-) -> sql.Composed:
+    columns: Sequence[str] = (),
+) -> sql.SQL:
     """Return the statement that answers one row per subject with every code it violates.
 
     Shipped predicates were held to the allow-list when their release was drafted; a firm's own are written
     anew from what was understood of them. ``is_history`` asks what stands unchanged in a target, too, except
     whether it may still be taken back. ``is_drafted`` asks a calendar that this session copied. What these tables
-    tell is left out: they are ``empty``.
+    tell is left out: they are ``empty``. Of the context's ``columns`` only these are answered, where any are named.
 
     :raises UserMistake: a firm's own rule cannot be read, or reads a column that there is no more.
     """
+    text: Any = _judging_text(
+        subject, tuple(rules), is_then, is_history, is_drafted, empty, tuple(columns)
+    )
+    return sql.SQL(text)
+
+
+# A release stands for weeks, and what a firm told nothing of hardly changes: the same text is asked again and again,
+# and the server knows it again.
+@lru_cache(maxsize=32)
+def _judging_text(
+    subject: str,
+    rules: tuple[Rule, ...],
+    is_then: bool,
+    is_history: bool,
+    is_drafted: bool,
+    empty: frozenset[str],
+    columns: tuple[str, ...],
+) -> str:
     context = context_steps(empty=empty).replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
     if is_drafted:
         context = context.replace("tieline.expected_day(", "pg_temp.expected_day(")
     head = f"WITH judging_subject AS ({subject}), {context}"
+    answered = sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("context.*")
     checks = sql.SQL(", ").join(check_of(rule, is_history=is_history) for rule in rules)
-    return sql.SQL(
-        "{} SELECT context.*, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context"
-    ).format(sql.SQL(head), checks)
+    statement = sql.SQL(
+        "{} SELECT {}, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context"
+    ).format(sql.SQL(head), answered, checks)
+    return statement.as_string(None)
 
 
 def check_of(rule: Rule, *, is_history: bool = False) -> sql.Composed:

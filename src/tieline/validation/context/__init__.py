@@ -3,6 +3,9 @@
 Each file holds named steps of one statement; they read ``judging_subject`` and one another, in this
 order. Every join yields at most one row: by a constraint of the table, or as an aggregate that brings
 its count, which an "_ambiguous" rule reads. The last file names the columns that rules may use.
+
+A step that has no row while a table is empty is named in ``needs.toml`` and left out until somebody fills
+the table; ``shapes.toml`` has its columns. A step that is not named there always runs.
 """
 
 from __future__ import annotations

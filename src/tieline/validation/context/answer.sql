@@ -34,43 +34,43 @@ context AS (
         c.standing_project_id, c.standing_entity_code, c.standing_count, c.is_posted_unchanged, c.standing_hash,
         c.is_standing_invoiced,
         g.entry_id IS NOT NULL AS is_change_agreed, g.booking_period_state, g.reversal_period_state,
-        c.policy ->> 'change_in_open_period' AS policy_change_in_open_period,
+        o.change_in_open_period AS policy_change_in_open_period,
         c.work_date, c.today_on, c.created_on, c.seconds, c.started_at, c.ended_at, c.narrative_length,
         m.day_seconds, m.day_count, m.duplicate_count, m.duplicate_rank,
         coalesce(v.overlap_count, 0) AS overlap_count,
-        (c.policy ->> 'day_seconds_max')::bigint AS policy_day_seconds_max,
-        (c.policy ->> 'entry_seconds_max')::bigint AS policy_entry_seconds_max,
-        (c.policy ->> 'late_entry_days')::integer AS policy_late_entry_days,
-        (c.policy ->> 'future_days_max')::integer AS policy_future_days_max,
-        (c.policy ->> 'narrative_length_min')::bigint AS policy_narrative_length_min,
-        (c.policy ->> 'target_quantum_seconds')::bigint AS policy_target_quantum_seconds,
-        (c.policy ->> 'park_seconds')::bigint AS policy_park_seconds,
+        o.day_seconds_max AS policy_day_seconds_max,
+        o.entry_seconds_max AS policy_entry_seconds_max,
+        o.late_entry_days AS policy_late_entry_days,
+        o.future_days_max AS policy_future_days_max,
+        o.narrative_length_min AS policy_narrative_length_min,
+        o.target_quantum_seconds AS policy_target_quantum_seconds,
+        o.park_seconds AS policy_park_seconds,
         -- When the person works, and when the time tool heard of it.
         ex.expected_seconds, ex.scheduled_seconds, ex.leave_seconds AS leave_day_seconds, ex.is_free_day,
-        date_trunc('week', c.work_date)::date AS week_starts_on, date_trunc('week', c.work_date)::date + 7 AS week_ends_on,
+        c.week_on AS week_starts_on, c.week_on + 7 AS week_ends_on,
         wx.week_expected_seconds, wk.week_seconds, wk.week_count, wk.week_days, wk.week_lengths,
         coalesce(pm.may_work_over, false) AS may_work_over, coalesce(pm.may_work_free_day, false) AS may_work_free_day,
-        lower(c.task_name) = lower(c.policy ->> 'overtime_task_name') AS is_overtime,
-        lower(c.task_name) = lower(c.policy ->> 'travel_task_name') AS is_travel,
+        lower(c.task_name) = lower(o.overtime_task_name) AS is_overtime,
+        lower(c.task_name) = lower(o.travel_task_name) AS is_travel,
         rs.rest_seconds, iv.started_on, iv.elapsed_seconds, iv.wall_seconds,
         pd.starts_on AS period_starts_on, pd.ends_on AS period_ends_on, c.recorded_at > pd.cut_off_at AS is_after_cut_off,
-        CASE WHEN (c.policy ->> 'week_lock_days')::integer > 0
-             THEN c.created_at > (date_trunc('week', c.work_date)::date + 7 + (c.policy ->> 'week_lock_days')::integer)
+        CASE WHEN o.week_lock_days > 0
+             THEN c.created_at > (c.week_on + 7 + o.week_lock_days)
                   ::timestamp AT TIME ZONE coalesce(c.entity_zone, 'UTC')
-                  + make_interval(secs => coalesce((c.policy ->> 'week_lock_grace_seconds')::integer, 0))
+                  + make_interval(secs => coalesce(o.week_lock_grace_seconds, 0))
              END AS is_after_lock,
-        (c.policy ->> 'back_dating_days')::integer AS policy_back_dating_days,
-        (c.policy ->> 'contemporaneous_days')::integer AS policy_contemporaneous_days,
-        (c.policy ->> 'entry_increment_seconds')::bigint AS policy_entry_increment_seconds,
-        (c.policy ->> 'day_over_scheduled_percent')::bigint AS policy_day_over_scheduled_percent,
-        (c.policy ->> 'day_minimum_percent')::bigint AS policy_day_minimum_percent,
-        (c.policy ->> 'week_over_scheduled_percent')::bigint AS policy_week_over_scheduled_percent,
-        (c.policy ->> 'week_minimum_percent')::bigint AS policy_week_minimum_percent,
-        (c.policy ->> 'week_seconds_max')::bigint AS policy_week_seconds_max,
-        (c.policy ->> 'rest_seconds_min')::bigint AS policy_rest_seconds_min,
-        (c.policy ->> 'travel_entry_seconds_max')::bigint AS policy_travel_entry_seconds_max,
-        (c.policy ->> 'day_lines_max')::bigint AS policy_day_lines_max,
-        (c.policy ->> 'unusual_times')::bigint AS policy_unusual_times,
+        o.back_dating_days AS policy_back_dating_days,
+        o.contemporaneous_days AS policy_contemporaneous_days,
+        o.entry_increment_seconds AS policy_entry_increment_seconds,
+        o.day_over_scheduled_percent AS policy_day_over_scheduled_percent,
+        o.day_minimum_percent AS policy_day_minimum_percent,
+        o.week_over_scheduled_percent AS policy_week_over_scheduled_percent,
+        o.week_minimum_percent AS policy_week_minimum_percent,
+        o.week_seconds_max AS policy_week_seconds_max,
+        o.rest_seconds_min AS policy_rest_seconds_min,
+        o.travel_entry_seconds_max AS policy_travel_entry_seconds_max,
+        o.day_lines_max AS policy_day_lines_max,
+        o.unusual_times AS policy_unusual_times,
         -- What content.sql found.
         coalesce(gl.guideline_count, 0) AS guideline_count, gl.narrative_length_min AS guideline_length_min,
         gl.narrative_length_max AS guideline_length_max, gl.narrative_words_min AS guideline_words_min,
@@ -100,7 +100,7 @@ context AS (
         coalesce(tf.is_narrative_read, false) AS is_narrative_read, tf.narrative_words, tf.narrative_tasks,
         tf.narrative_language, tf.forbidden_word_count, tf.contact_data_count,
         c.entry_labor_category, c.assigned_category AS assigned_labor_category, c.zone, c.entity_zone, c.practice,
-        (c.policy ->> 'practice_required')::integer AS policy_practice_required,
+        o.practice_required AS policy_practice_required,
         c.posting_hash,
         -- Said by whoever asks, where a rule of the firm could not be answered.
         false AS has_failed_rule,
@@ -120,10 +120,11 @@ context AS (
             CASE WHEN pf.planned_seconds IS NOT NULL THEN 'planned:' || c.person_id || ':' || c.project_id END
         ], NULL) AS neighbor_keys
     FROM counted c
+    LEFT JOIN setting o ON o.entity_code = coalesce(c.entity_code, '')
     LEFT JOIN member_fact m ON m.entry_id = c.entry_id
     LEFT JOIN expected ex ON ex.person_key = c.person_key AND ex.work_date = c.work_date
-    LEFT JOIN week_expected wx ON wx.person_key = c.person_key AND wx.week_on = date_trunc('week', c.work_date)::date
-    LEFT JOIN week_fact wk ON wk.person_key = c.person_key AND wk.week_on = date_trunc('week', c.work_date)::date
+    LEFT JOIN week_expected wx ON wx.person_key = c.person_key AND wx.week_on = c.week_on
+    LEFT JOIN week_fact wk ON wk.person_key = c.person_key AND wk.week_on = c.week_on
     LEFT JOIN permission_fact pm ON pm.person_key = c.person_key AND pm.on_date = c.work_date
     LEFT JOIN rest_fact rs ON rs.person_key = c.person_key AND rs.work_date = c.work_date
     LEFT JOIN interval_fact iv ON iv.entry_id = c.entry_id

@@ -1,5 +1,7 @@
 considered AS (
     SELECT j.*, coalesce(j.work_date, (%(known_at)s::timestamptz AT TIME ZONE 'UTC')::date) AS on_date,
+           -- The Monday of its week: 1 January 2001 was one.
+           j.work_date - mod(mod(j.work_date - date '2001-01-01', 7) + 7, 7) AS week_on,
            coalesce(j.project_ref, '') AS project_key, coalesce(j.task_ref, '') AS task_key
     FROM judging_subject j
 ), known_link AS NOT MATERIALIZED (

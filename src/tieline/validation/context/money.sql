@@ -51,11 +51,40 @@ line_fact AS (
                    WHEN 'EET' THEN 'Europe/Athens' WHEN 'WET' THEN 'Europe/Lisbon' ELSE z.zone END AS place
     FROM (SELECT DISTINCT zone FROM considered WHERE zone IS NOT NULL) z
     CROSS JOIN LATERAL (SELECT FROM pg_timezone_names n WHERE n.name = z.zone OFFSET 0) known
-), setting AS (
-    SELECT n.entity_code, jsonb_object_agg(v.name, v.value ORDER BY v.entity_code) AS policy
-    FROM (SELECT entity_code FROM legal_entity UNION ALL SELECT '') n
-    JOIN policy_value v ON v.release_id = %(release_id)s AND v.entity_code IN ('', n.entity_code)
-    GROUP BY n.entity_code
+), setting AS MATERIALIZED (
+    -- The values of a legal entity, each read once; where no entity is known, those of the firm.
+    SELECT v.entity_code,
+           (v.policy ->> 'back_dating_days')::integer AS back_dating_days,
+           v.policy ->> 'change_in_open_period' AS change_in_open_period,
+           (v.policy ->> 'contemporaneous_days')::integer AS contemporaneous_days,
+           (v.policy ->> 'day_lines_max')::bigint AS day_lines_max,
+           (v.policy ->> 'day_minimum_percent')::bigint AS day_minimum_percent,
+           (v.policy ->> 'day_over_scheduled_percent')::bigint AS day_over_scheduled_percent,
+           (v.policy ->> 'day_seconds_max')::bigint AS day_seconds_max,
+           (v.policy ->> 'entry_increment_seconds')::bigint AS entry_increment_seconds,
+           (v.policy ->> 'entry_seconds_max')::bigint AS entry_seconds_max,
+           (v.policy ->> 'future_days_max')::integer AS future_days_max,
+           (v.policy ->> 'late_entry_days')::integer AS late_entry_days,
+           (v.policy ->> 'narrative_length_min')::bigint AS narrative_length_min,
+           v.policy ->> 'overtime_task_name' AS overtime_task_name,
+           (v.policy ->> 'park_seconds')::bigint AS park_seconds,
+           (v.policy ->> 'practice_required')::integer AS practice_required,
+           (v.policy ->> 'rest_seconds_min')::bigint AS rest_seconds_min,
+           (v.policy ->> 'target_quantum_seconds')::bigint AS target_quantum_seconds,
+           (v.policy ->> 'travel_entry_seconds_max')::bigint AS travel_entry_seconds_max,
+           v.policy ->> 'travel_task_name' AS travel_task_name,
+           (v.policy ->> 'unusual_times')::bigint AS unusual_times,
+           (v.policy ->> 'week_lock_days')::integer AS week_lock_days,
+           (v.policy ->> 'week_lock_grace_seconds')::integer AS week_lock_grace_seconds,
+           (v.policy ->> 'week_minimum_percent')::bigint AS week_minimum_percent,
+           (v.policy ->> 'week_over_scheduled_percent')::bigint AS week_over_scheduled_percent,
+           (v.policy ->> 'week_seconds_max')::bigint AS week_seconds_max
+    FROM (
+        SELECT n.entity_code, jsonb_object_agg(v.name, v.value ORDER BY v.entity_code) AS policy
+        FROM (SELECT entity_code FROM legal_entity UNION ALL SELECT '') n
+        JOIN policy_value v ON v.release_id = %(release_id)s AND v.entity_code IN ('', n.entity_code)
+        GROUP BY n.entity_code
+    ) v
 ), period_fact AS (
     SELECT p.period_id, p.entity_code, p.starts_on, p.ends_on, p.cut_off_at, coalesce(s.state, p.state) AS state
     FROM fiscal_period p
@@ -80,7 +109,6 @@ line_fact AS (
                     false) AS is_before_go_live,
            (%(known_at)s::timestamptz AT TIME ZONE coalesce(z.place, s.entity_zone, 'UTC'))::date AS today_on,
            (s.created_at AT TIME ZONE coalesce(z.place, s.entity_zone, 'UTC'))::date AS created_on,
-           coalesce(o.policy, o0.policy, '{}') AS policy,
            tieline.posting_hash(s.entity_code, s.person_id, s.project_id, s.task_id, s.labor_category,
                e.priced_as, s.work_date, s.seconds,
                coalesce(s.entry_is_billable, s.task_is_billable)) AS posting_hash
@@ -127,8 +155,6 @@ line_fact AS (
     LEFT JOIN connection_go_live g ON g.connection_key = s.connection_key AND g.entity_code = s.entity_code
     LEFT JOIN first_go_live g1 ON g1.connection_key = s.connection_key
     LEFT JOIN real_zone z ON z.name = s.zone
-    LEFT JOIN setting o ON o.entity_code = s.entity_code
-    LEFT JOIN setting o0 ON o0.entity_code = ''
 ), counted AS (
     SELECT p.*, NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
                 AS is_counted,
