@@ -15,12 +15,14 @@ from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.accruals import AccrualLine
 from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
-from tieline.services.deals import DealPlan
+from tieline.services.deals import DealPlan, DealPlanDetail
 from tieline.services.deciding import DraftRelease
+from tieline.services.handing_over import CheckAnswer
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.missing_time import Approver, MissingPerson
 from tieline.services.period_close import InFlight, Period, Reopened
 from tieline.services.policy_files import PolicyFile
+from tieline.services.provisioning_fields import Write
 from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.replaying import ReplayPlan
 from tieline.services.revenue_status import RevenueStatus
@@ -329,3 +331,21 @@ class Drifts(BaseModel):
 
 class HintsTaken(BaseModel):
     marked: int
+
+
+class SystemWrites(BaseModel):
+    system: str
+    writes: tuple[Write, ...]
+
+
+class DealPlanShown(BaseModel):
+    deal: DealPlanDetail
+    digest: str
+    systems: list[SystemWrites]
+    checks: tuple[CheckAnswer, ...]
+
+
+class DealApplied(BaseModel):
+    plan_id: UUID | None
+    state: str
+    proposal_id: UUID | None

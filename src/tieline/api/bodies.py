@@ -169,3 +169,17 @@ class WhatIfQuestion(StrictModel):
         Field(default_factory=list)
     )
     files: Annotated[list[DraftedRows], Field(max_length=20)] = Field(default_factory=list)
+
+
+class DealToPlan(StrictModel):
+    """A deal, as connection:deal or by the id of its plan."""
+
+    deal: Text
+
+
+class DealToApply(StrictModel):
+    """A deal, the digest of the plan that was shown of it, and why it is carried out."""
+
+    deal: Text
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    reason: Reason

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import click
 
 from tieline.cli.showing import as_text, show_json, show_table, tell
-from tieline.cli.tools import GOAL_MISSED, Tools, json_option, pass_tools
+from tieline.cli.tools import (
+    CONTROLLER,
+    GOAL_MISSED,
+    Tools,
+    decider,
+    json_option,
+    pass_tools,
+    shell_user,
+    signed,
+)
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.deals import DealPlanDetail
+from tieline.services.provisioning_fields import Write
+from tieline.services.shown_plans import DIGEST_CHARACTERS_MIN, Chosen
 from tieline.services.system import System
 
 _LOOK_SECONDS = 1
@@ -24,7 +35,18 @@ _SETTLED = frozenset({"active", "blocked", "compensated", "stuck"})
 
 @click.command()
 @click.argument("deal")
-@click.option("--plan", "only_plan", is_flag=True, help="Show the plan; start nothing.")
+@click.option(
+    "--plan", "only_plan", is_flag=True, help="Show what each system would receive; start nothing."
+)
+@click.option("--apply", "is_applied", is_flag=True, help="Carry out the very plan that was shown.")
+@click.option("--digest", help="With --apply: that plan, by its digest; else the last one shown.")
+@click.option(
+    "--plan-id", "shown_id", type=click.UUID, help="The same, by the id it was shown under."
+)
+@click.option(
+    "--by", "login", metavar="LOGIN", help="Who applies it; needed where two people agree."
+)
+@click.option("--reason", default="", help="Why; it is kept with --apply.")
 @click.option(
     "--wait",
     "wait_seconds",
@@ -34,19 +56,108 @@ _SETTLED = frozenset({"active", "blocked", "compensated", "stuck"})
 )
 @json_option
 @pass_tools
-def provision(tools: Tools, deal: str, only_plan: bool, wait_seconds: int, as_json: bool) -> int:
+def provision(
+    tools: Tools,
+    deal: str,
+    only_plan: bool,
+    is_applied: bool,
+    digest: str | None,
+    shown_id: UUID | None,
+    login: str | None,
+    reason: str,
+    wait_seconds: int,
+    as_json: bool,
+) -> int:
     """Make a won deal a project. DEAL is connection:deal, or the id of its plan.
 
-    The plan shows what each system will get, and every blocker at once. Exit 1 while one stands.
+    The plan shows what each system will get, field by field, and every blocker at once. Exit 1 while
+    one stands. What is applied is the plan that was shown; where it would be another now, exit 2.
     """
+    if only_plan and is_applied:
+        raise UserMistake("--plan shows and --apply carries out: one at a time")
+    if not is_applied and (digest or shown_id):
+        raise UserMistake("--digest and --plan-id say which plan to --apply")
+    system = tools.system()
+    if only_plan:
+        return _plan(system, deal, as_json=as_json)
+    if is_applied:
+        chosen = Chosen(digest=digest, shown_id=shown_id)
+        return _apply(
+            system, deal, chosen, login, reason, wait_seconds=wait_seconds, as_json=as_json
+        )
+    return _ask(system, deal, wait_seconds=wait_seconds, as_json=as_json)
+
+
+def _plan(system: System, deal: str, *, as_json: bool) -> int:
+    from tieline.services.deals import describe_handover
+    from tieline.services.handing_over import show_handover, systems_of
+
+    with system.database.transaction() as connection:
+        drawn, shown = show_handover(connection, ref=deal, to=shell_user(), now=system.clock.now())
+        found = describe_handover(connection, drawn=drawn)
+    if as_json:
+        show_json(
+            {
+                "deal": found,
+                "digest": shown.digest,
+                "plan_id": shown.shown_id,
+                "systems": systems_of(drawn.writes),
+                "checks": drawn.checks,
+            }
+        )
+    else:
+        _show(found, writes=drawn.writes, as_json=False)
+        tell(f"plan {shown.digest[:DIGEST_CHARACTERS_MIN]}; carry it out with --apply")
+    return GOAL_MISSED if found.blockers else 0
+
+
+def _apply(
+    system: System,
+    deal: str,
+    chosen: Chosen,
+    login: str | None,
+    reason: str,
+    *,
+    wait_seconds: int,
+    as_json: bool,
+) -> int:
+    from tieline.services.deals import get_deal_plan
+    from tieline.services.handing_over import apply_handover, needs_second_person
+
+    by = shell_user()
+    with system.database.transaction() as connection:
+        takes_two = needs_second_person(connection, ref=deal, now=system.clock.now())
+    if login is not None or takes_two:
+        if login is None:
+            raise UserMistake(f"two people agree to {deal}: say who you are with --by LOGIN")
+        by = decider(signed(system, login), role=CONTROLLER).login
+    with system.database.transaction() as connection:
+        applied = apply_handover(
+            connection, ref=deal, chosen=chosen, by=by, reason=reason, now=system.clock.now()
+        )
+        found = (
+            None if applied.plan_id is None else get_deal_plan(connection, plan_id=applied.plan_id)
+        )
+    if found is not None and wait_seconds:
+        found = _await(system, found, seconds=wait_seconds)
+    if as_json:
+        show_json({"applied": applied, "deal": found})
+    elif found is None:
+        tell(f"proposal {applied.proposal_id} waits for a second person")
+    else:
+        _show(found, as_json=False)
+    is_open = wait_seconds and (found is None or found.state != "active")
+    return GOAL_MISSED if is_open else 0
+
+
+def _ask(system: System, deal: str, *, wait_seconds: int, as_json: bool) -> int:
     from tieline.services.deals import ask_for_project, preview_deal
 
-    system = tools.system()
     with system.database.transaction() as connection:
         found = preview_deal(connection, ref=deal, now=system.clock.now())
-    if only_plan or found.blockers:
+    if found.blockers:
         _show(found, as_json=as_json)
-        return GOAL_MISSED if found.blockers else 0
+        return GOAL_MISSED
     if found.plan_id is None:
         raise UserMistake(
             f"{deal} is planned by the workers once it is won: is one running, is it read?"
@@ -74,7 +185,7 @@ def _await(system: System, found: DealPlanDetail, *, seconds: int) -> DealPlanDe
     return found
 
 
-def _show(found: DealPlanDetail, *, as_json: bool) -> None:
+def _show(found: DealPlanDetail, *, writes: Sequence[Write] = (), as_json: bool) -> None:
     if as_json:
         show_json({"deal": found})
         return
@@ -103,6 +214,8 @@ def _show(found: DealPlanDetail, *, as_json: bool) -> None:
             for step in found.plan.get("steps", ())
         ],
     )
+    if writes:
+        _show_fields(writes)
     show_table(
         title="Sold",
         columns=("Task", "Category", "Hours", "Rate", "From"),
@@ -121,6 +234,26 @@ def _show(found: DealPlanDetail, *, as_json: bool) -> None:
     _show_findings("Warnings", found.plan.get("warnings", ()))
     if not found.blockers:
         tell("nothing stands in its way")
+
+
+def _show_fields(writes: Sequence[Write]) -> None:
+    show_table(
+        title="Field by field",
+        columns=("System", "What", "Which", "How", "Field", "Value", "From"),
+        rows=[
+            (
+                write.target or "tieline",
+                write.noun,
+                write.part,
+                write.action,
+                field.name,
+                f"<{field.waits_for}>" if field.waits_for else as_text(field.value or ""),
+                field.comes_from,
+            )
+            for write in writes
+            for field in write.fields
+        ],
+    )
 
 
 def _show_findings(title: str, findings: Any) -> None:

@@ -25,6 +25,7 @@ from tieline.console import (
     exceptions,
     guide,
     missing,
+    handover,
     overview,
     periods,
     seen,
@@ -83,6 +84,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     _answer_problems(pages, renderer)
     entrance.add_routes(pages, system=system, door=door, renderer=renderer)
     overview.add_routes(pages, system=system, door=door, renderer=renderer)
+    handover.add_routes(pages, system=system, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
     missing.add_routes(pages, system=system, door=door, renderer=renderer)
     periods.add_routes(pages, door=door, renderer=renderer)

@@ -29,6 +29,7 @@ ROWS_PER_PAGE = 25
 _NAVIGATION = (
     ("/", "Overview"),
     ("/missing", "Missing time"),
+    ("/handover", "Hand-over"),
     ("/exceptions", "Exceptions"),
     ("/close", "Close"),
     ("/changes", "Changes"),

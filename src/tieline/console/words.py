@@ -190,6 +190,31 @@ KINDS: Mapping[str, str] = {
     "hr": "the staffing files",
     "time": "the time tool",
 }
+# How far a hand-over is, what a step of it does, and what a check of it said.
+HANDOVERS: Mapping[str, str] = {
+    "not_planned": "Not won yet",
+    "blocked": "Blocked",
+    "ready": "Ready",
+    "running": "Under way",
+    "active": "A project",
+    "compensating": "Being taken back",
+    "compensated": "Taken back",
+    "stuck": "Partly taken back",
+}
+HANDOVER_ACTIONS: Mapping[str, str] = {
+    "create": "Made",
+    "link": "Stands already",
+    "done": "Done",
+    "activate": "Opened for hours",
+    "report": "Told",
+}
+CHECK_OUTCOMES: Mapping[str, str] = {
+    "holds": "Holds",
+    "blocks": "Stands in the way",
+    "warns": "Worth a look",
+    "ignored": "Not asked, by the rules",
+    "not_checked": "Nothing to go by",
+}
 # What was done, after it was done; the address carries only the key.
 WHAT_IFS: Mapping[str, str] = {
     "waiting": "Waits for its turn",
@@ -210,6 +235,7 @@ DONE: Mapping[str, str] = {
     "proposed": "Proposed. Somebody else must agree before anything happens.",
     "approved": "Approved and carried out.",
     "turned_down": "Turned down.",
+    "handed_over": "The plan is carried out now.",
     "released": "Released. The ERP drafts the invoice next.",
     "taken_back": "The release is taken back; hours move again.",
     "paused": "Paused. Nothing is read from it or sent to it until somebody resumes it; only unconfirmed writes are asked about.",

@@ -61,6 +61,7 @@ from tieline.register.sources import (
     as_person,
     as_staffing_fact,
     find_newest,
+    find_version,
     newest,
 )
 from tieline.register.versions import (
@@ -144,6 +145,7 @@ __all__ = [
     "find_newest",
     "find_ours",
     "find_theirs",
+    "find_version",
     "link",
     "load_roster",
     "matches",

@@ -37,13 +37,18 @@ class Source:
         return self.identity.source_ref
 
 
-_NEWEST = """
+_VERSIONS = """
     SELECT s.connection_key, s.source_epoch, s.object, s.source_ref, s.version, s.is_deleted,
            s.source_at, s.recorded_at, s.correlation_id, s.data, c.kind
     FROM source_version s
     JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
-    WHERE s.noun = %(noun)s AND s.is_newest
+    WHERE s.noun = %(noun)s
 """
+_NEWEST = _VERSIONS + " AND s.is_newest"
+_OF_ONE = (
+    " AND (s.connection_key, s.source_epoch, s.object, s.source_ref)"
+    " = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)"
+)
 
 
 def newest(connection: Connection[Row], *, noun: type, kinds: tuple[str, ...]) -> list[Source]:
@@ -60,18 +65,29 @@ def find_newest(
     connection: Connection[Row], *, noun: type, identity: SourceIdentity
 ) -> Source | None:
     """Return the newest version of one record, or None when nothing of it was read."""
+    row = connection.execute(_NEWEST + _OF_ONE, _values(noun, identity)).fetchone()
+    return None if row is None else _source(row)
+
+
+def find_version(
+    connection: Connection[Row], *, noun: type, identity: SourceIdentity, version: int
+) -> Source | None:
+    """Return one version of a record as it was told then, or None when it is not kept."""
     row = connection.execute(
-        _NEWEST + " AND (s.connection_key, s.source_epoch, s.object, s.source_ref)"
-        " = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)",
-        {
-            "noun": noun.__name__,
-            "connection_key": identity.connection_key,
-            "source_epoch": identity.source_epoch,
-            "object": identity.object,
-            "source_ref": identity.source_ref,
-        },
+        _VERSIONS + _OF_ONE + " AND s.version = %(version)s",
+        {**_values(noun, identity), "version": version},
     ).fetchone()
     return None if row is None else _source(row)
+
+
+def _values(noun: type, identity: SourceIdentity) -> Row:
+    return {
+        "noun": noun.__name__,
+        "connection_key": identity.connection_key,
+        "source_epoch": identity.source_epoch,
+        "object": identity.object,
+        "source_ref": identity.source_ref,
+    }
 
 
 def _source(row: Row) -> Source:

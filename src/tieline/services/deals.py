@@ -5,9 +5,10 @@ Pattern: one transaction; the saga itself is durable work. Vendor calls: none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +16,9 @@ from psycopg import Connection
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.project_provisioning import PROVISION, as_json, read_severities, severities_of
-from tieline.services.provisioning_checks import judge_deal
-from tieline.services.provisioning_facts import load_deals
-from tieline.services.provisioning_plan import build_plan
+from tieline.services.handing_over import Handover, draw_handover
+from tieline.services.handover_policy import takes_two, waits_for_person
+from tieline.services.project_provisioning import PROVISION, UNDER_WAY, as_json, find_plan_row
 
 PLANS_PAGE_MAX = 500
 NOT_PLANNED = "not_planned"
@@ -67,16 +67,32 @@ class DealPlanDetail:
 
 
 def list_deal_plans(
-    connection: Connection[Row], *, state: str | None = None, limit: int = 100, offset: int = 0
+    connection: Connection[Row],
+    *,
+    states: Sequence[str] | None = None,
+    limit: int = 100,
+    offset: int = 0,
 ) -> tuple[DealPlan, ...]:
     """List the plans in sight, the newest first."""
     rows = connection.execute(
         "SELECT " + _COLUMNS + " FROM provisioning_plan"
-        " WHERE (%(state)s::text IS NULL OR state = %(state)s)"
+        " WHERE (%(states)s::text[] IS NULL OR state = ANY (%(states)s))"
         " ORDER BY planned_at DESC, plan_id LIMIT %(limit)s OFFSET %(offset)s",
-        {"state": state, "limit": min(limit, PLANS_PAGE_MAX), "offset": offset},
+        {
+            "states": None if states is None else list(states),
+            "limit": min(limit, PLANS_PAGE_MAX),
+            "offset": offset,
+        },
     ).fetchall()
     return tuple(DealPlan(**{**row, "blockers": tuple(row["blockers"])}) for row in rows)
+
+
+def count_deal_plans(connection: Connection[Row]) -> dict[str, int]:
+    """Return how many plans in sight are in each state."""
+    rows = connection.execute(
+        "SELECT state, count(*) AS plans FROM provisioning_plan GROUP BY state"
+    ).fetchall()
+    return {row["state"]: int(row["plans"]) for row in rows}
 
 
 def get_deal_plan(connection: Connection[Row], *, plan_id: UUID) -> DealPlanDetail:
@@ -101,17 +117,6 @@ def get_deal_plan(connection: Connection[Row], *, plan_id: UUID) -> DealPlanDeta
     )
 
 
-def find_plan_id(connection: Connection[Row], *, ref: str) -> UUID | None:
-    """Return the plan of a deal, named connection:deal or by our id; None where none is stored."""
-    connection_key, _, deal_ref = ref.partition(":")
-    row = connection.execute(
-        "SELECT plan_id FROM provisioning_plan WHERE (connection_key, deal_ref) = (%s, %s)"
-        " OR plan_id::text = %s ORDER BY plan_id LIMIT 1",
-        (connection_key, deal_ref, ref),
-    ).fetchone()
-    return None if row is None else row["plan_id"]
-
-
 def preview_deal(connection: Connection[Row], *, ref: str, now: datetime) -> DealPlanDetail:
     """Plan a deal as it stands now without storing anything; it need not be won yet.
 
@@ -119,26 +124,27 @@ def preview_deal(connection: Connection[Row], *, ref: str, now: datetime) -> Dea
 
     :raises UserMistake: no deal is known under the reference.
     """
-    plan_id = find_plan_id(connection, ref=ref)
-    stored = get_deal_plan(connection, plan_id=plan_id) if plan_id else None
-    if stored and stored.state in ("running", "active", "compensating"):
-        return stored
-    name = f"{stored.connection_key}:{stored.deal_ref}" if stored else ref
-    for facts in load_deals(connection, now=now):
-        if f"{facts.source.connection_key}:{facts.source.source_ref}" != name:
-            continue
-        judged = judge_deal(facts, severities=severities_of(read_severities(connection), facts))
-        return DealPlanDetail(
-            plan_id=plan_id,
-            connection_key=facts.source.connection_key,
-            deal_ref=facts.source.source_ref,
-            state="blocked" if judged.blockers else (stored.state if stored else NOT_PLANNED),
-            is_won=facts.deal.is_won,
-            entity_code=facts.deal.entity_code,
-            blockers=tuple(as_json(found) for found in judged.blockers),
-            plan=build_plan(facts, judged),
-        )
-    raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
+    row = find_plan_row(connection, ref=ref)
+    if row is not None and row["state"] in UNDER_WAY:
+        return get_deal_plan(connection, plan_id=row["plan_id"])
+    return describe_handover(connection, drawn=draw_handover(connection, ref=ref, now=now))
+
+
+def describe_handover(connection: Connection[Row], *, drawn: Handover) -> DealPlanDetail:
+    """Tell a drawn plan as a stored one is told; one under way is told as it is stored."""
+    row = drawn.row
+    if row is not None and row["state"] in UNDER_WAY:
+        return get_deal_plan(connection, plan_id=row["plan_id"])
+    return DealPlanDetail(
+        plan_id=None if row is None else row["plan_id"],
+        connection_key=drawn.facts.source.connection_key,
+        deal_ref=drawn.facts.source.source_ref,
+        state="blocked" if drawn.judged.blockers else (row["state"] if row else NOT_PLANNED),
+        is_won=drawn.facts.deal.is_won,
+        entity_code=drawn.entity_code,
+        blockers=tuple(as_json(found) for found in drawn.judged.blockers),
+        plan=drawn.plan,
+    )
 
 
 def ask_for_project(
@@ -157,6 +163,10 @@ def ask_for_project(
         case "blocked":
             codes = ", ".join(str(blocker["code"]) for blocker in found.blockers)
             raise UserMistake(f"{found.deal_ref} cannot become a project yet: {codes}")
+        case _ if _takes_two(connection, found):
+            raise UserMistake(
+                f"{found.deal_ref} takes two people: show its plan and apply it, then somebody agrees"
+            )
         case "compensating":
             raise UserMistake(f"{found.deal_ref} is being taken back: ask again afterwards")
         case "compensated" | "stuck":
@@ -170,7 +180,8 @@ def ask_for_project(
     others = connection.execute(
         "SELECT 1 AS one FROM provisioning_plan WHERE state IN ('running', 'compensating') LIMIT 1"
     ).fetchone()
-    if others is None:
+    # Where the firm begins nothing by itself, nobody else would take this one up.
+    if others is None or _waits(connection, found):
         schedule(
             connection,
             kind=PROVISION,
@@ -179,3 +190,16 @@ def ask_for_project(
             correlation_id=correlation_id,
         )
     return get_deal_plan(connection, plan_id=plan_id)
+
+
+def _takes_two(connection: Connection[Row], found: DealPlanDetail) -> bool:
+    return takes_two(connection, entity_code=found.entity_code, amount=_amount(found))
+
+
+def _waits(connection: Connection[Row], found: DealPlanDetail) -> bool:
+    return waits_for_person(connection, entity_code=found.entity_code, amount=_amount(found))
+
+
+def _amount(found: DealPlanDetail) -> Decimal | None:
+    told = found.plan.get("amount")
+    return None if told is None else Decimal(told)

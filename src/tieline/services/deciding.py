@@ -30,6 +30,7 @@ from tieline.policy import approve_release, reject_release
 from tieline.runtime.database import Database
 from tieline.sdk.directory import Connectors
 from tieline.services import changes, fallback, period_close
+from tieline.services.handing_over import APPLY, carry_out_apply
 from tieline.services.installation import entity_codes
 from tieline.services.reference_files import LOAD, carry_out_load
 from tieline.services.replaying import REPLAY_SLICE, carry_out_replay
@@ -226,9 +227,10 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     LIFT_STOP: carry_out_lift,
     REPLAY_SLICE: carry_out_replay,
     LOAD: carry_out_load,
+    APPLY: carry_out_apply,
 }
 # The register and what is sent are the worker's: no page changes them but through an approved proposal.
-_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP, LOAD, fallback.MAKE})
+_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP, LOAD, APPLY, fallback.MAKE})
 
 
 # -- releases of rules -----------------------------------------------------------------------------

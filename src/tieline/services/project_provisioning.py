@@ -32,10 +32,11 @@ from tieline.kernel.errors import TryAgain
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import states
-from tieline.register import as_opportunity, find_newest
+from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
+from tieline.services.handover_policy import waits_for_person
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deal
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_plan import (
@@ -107,20 +108,45 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
             if not is_won and (row is None or row["state"] != "ready"):
                 continue
             judged = judge_deal(facts, severities=severities_of(severities, facts))
-            _store_plan(connection, facts, judged, row, now=now)
+            store_plan(connection, facts, judged, row, now=now)
             if is_won:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
         cases += [*_stuck(connection), *_not_linked(connection)]
         rows = connection.execute(
-            "SELECT plan_id, state, plan, correlation_id FROM provisioning_plan"
+            "SELECT plan_id, state, entity_code, plan, correlation_id FROM provisioning_plan"
             " ORDER BY planned_at, plan_id"
         ).fetchall()
         refused = refused_keys(connection, (row["plan"] for row in rows))
+        waiting = _waiting_for_person(connection, rows)
     return PlansResult(
-        ready={row["plan_id"]: row["correlation_id"] for row in rows if _is_open(row, refused)},
+        ready={
+            row["plan_id"]: row["correlation_id"]
+            for row in rows
+            if _is_open(row, refused) and row["plan_id"] not in waiting
+        },
         blocked=sum(row["state"] == "blocked" for row in rows),
         cases=tuple(cases),
     )
+
+
+def _waiting_for_person(connection: Connection[Row], rows: Sequence[Row]) -> set[UUID]:
+    """Return the ready plans that the firm lets nobody begin but a person."""
+    decided: dict[tuple[str, str], bool] = {}
+    waiting = set()
+    for row in rows:
+        if row["state"] != "ready":
+            continue
+        told = row["plan"].get("amount")
+        asked = (row["entity_code"] or "", told or "")
+        if asked not in decided:
+            decided[asked] = waits_for_person(
+                connection,
+                entity_code=row["entity_code"],
+                amount=None if told is None else Decimal(told),
+            )
+        if decided[asked]:
+            waiting.add(row["plan_id"])
+    return waiting
 
 
 def _is_open(row: Row, refused: Collection[str]) -> bool:
@@ -241,23 +267,8 @@ class Provisioning:
     # -- one transaction each ------------------------------------------------------------------------
 
     def _begin(self, plan_id: UUID) -> str:
-        now = self.clock.now()
         with self.database.transaction() as connection:
-            row = _lock(connection, plan_id)
-            if row["state"] != "ready":
-                return str(row["state"])
-            job = _job(connection, row)
-            # What an earlier attempt could not take back is built upon now.
-            states.withdraw_voids(connection, undoes_keys=job.keys_done())
-            contract_id, project_id = store_contract(
-                connection, plan_row=row, deal=job.deal, now=now
-            )
-            connection.execute(
-                "UPDATE provisioning_plan SET state = 'running', contract_id = %s, project_id = %s"
-                " WHERE plan_id = %s",
-                (contract_id, project_id, plan_id),
-            )
-        return "running"
+            return begin_plan(connection, plan_id=plan_id, now=self.clock.now())
 
     def _activate(self, job: Job) -> None:
         now = self.clock.now()
@@ -331,6 +342,33 @@ class Provisioning:
             return _job(connection, row)
 
 
+def begin_plan(connection: Connection[Row], *, plan_id: UUID, now: datetime) -> str:
+    """Begin a plan that is ready, from now on unchanged; return the state that it is in."""
+    row = _lock(connection, plan_id)
+    if row["state"] != "ready":
+        return str(row["state"])
+    job = _job(connection, row)
+    # What an earlier attempt could not take back is built upon now.
+    states.withdraw_voids(connection, undoes_keys=job.keys_done())
+    contract_id, project_id = store_contract(connection, plan_row=row, deal=job.deal, now=now)
+    connection.execute(
+        "UPDATE provisioning_plan SET state = 'running', contract_id = %s, project_id = %s"
+        " WHERE plan_id = %s",
+        (contract_id, project_id, plan_id),
+    )
+    return "running"
+
+
+def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:
+    """Return the stored plan of a deal, named connection:deal or by our id; None where none is."""
+    connection_key, _, deal_ref = ref.partition(":")
+    return connection.execute(
+        "SELECT * FROM provisioning_plan WHERE (connection_key, deal_ref) = (%s, %s)"
+        " OR plan_id::text = %s ORDER BY source_epoch DESC, plan_id LIMIT 1",
+        (connection_key, deal_ref, ref),
+    ).fetchone()
+
+
 def _job(connection: Connection[Row], row: Row) -> Job:
     identity = SourceIdentity(
         connection_key=row["connection_key"],
@@ -338,7 +376,12 @@ def _job(connection: Connection[Row], row: Row) -> Job:
         object=_DEAL,
         source_ref=row["deal_ref"],
     )
-    source = find_newest(connection, noun=Opportunity, identity=identity)
+    # What is carried out is what was planned, also where the deal was changed meanwhile.
+    version = row["plan"].get("version")
+    source = version and find_version(
+        connection, noun=Opportunity, identity=identity, version=version
+    )
+    source = source or find_newest(connection, noun=Opportunity, identity=identity)
     if source is None:
         raise LookupError(
             f"deal {row['deal_ref']} of {row['connection_key']} is not known any more"
@@ -428,7 +471,7 @@ def _standing(connection: Connection[Row]) -> dict[tuple[str, str], Row]:
     return {(row["connection_key"], row["deal_ref"]): row for row in rows}
 
 
-def _store_plan(
+def store_plan(
     connection: Connection[Row],
     facts: DealFacts,
     judged: Judged,
@@ -436,6 +479,7 @@ def _store_plan(
     *,
     now: datetime,
 ) -> None:
+    """Keep a deal's plan as it is now, unless it is what stands."""
     plan = build_plan(facts, judged)
     if row is not None and row["plan"].get("inputs") == plan["inputs"]:
         return

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from tieline.canonical import (
-    AssignmentCommand,
-    ClientCommand,
-    Command,
-    ContractCommand,
-    EmployeeCommand,
-    Opportunity,
-    ProjectCommand,
-    StatusCommand,
-    TaskCommand,
-)
-from tieline.canonical.commands import ContractLine
+from tieline.canonical import Command, Opportunity
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
-from tieline.kernel.money import SECONDS_PER_HOUR
 from tieline.posting.outcomes import (
     Confirmed,
     Conflicted,
@@ -39,6 +26,7 @@ from tieline.posting.outcomes import (
 from tieline.register import CLIENT, Link, LinkTaken, find_current, find_theirs, link, unlink
 from tieline.runtime.database import Database, Row
 from tieline.runtime.work import PROVISIONING
+from tieline.services import provisioning_commands as commands
 from tieline.services.provisioning_plan import Plan, Step
 from tieline.services.provisioning_register import find_line, find_task_id
 
@@ -79,6 +67,10 @@ class Job:
     @property
     def client_id(self) -> UUID:
         return UUID(self.plan["client_id"])
+
+    @property
+    def agreed(self) -> commands.Agreed:
+        return commands.agreed_of(self.plan, self.deal)
 
     @property
     def done(self) -> Mapping[str, Any]:
@@ -193,17 +185,9 @@ def _client(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stan
     parent = client["parent_client_id"]
     parent_code = None if parent is None else _theirs(connection, step, "client", parent)
 
-    def build(key: UUID) -> ClientCommand:
-        return ClientCommand(
-            business_key=key,
-            entity_code=job.row["entity_code"],
-            name=client["name"],
-            vat_number=client["vat_number"],
-            street=client["street"],
-            postal_code=client["postal_code"],
-            city=client["city"],
-            country_code=client["country_code"],
-            parent_code=parent_code,
+    def build(key: UUID) -> Command:
+        return commands.client_command(
+            key=key, agreed=job.agreed, client=client, parent_code=parent_code
         )
 
     # Two deals of one client ask for the same record: the company is the event, not the deal.
@@ -241,28 +225,12 @@ def _is_being_made(connection: Connection[Row], job: Job, step: Step, *, is_link
 def _contract(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
     contract_id: UUID = job.row["contract_id"]
     client_code = _needed(connection, step, "client", job.client_id)
-    categories = _labor_categories(connection, step)
-    lines = tuple(
-        ContractLine(
-            task_name=row["task_name"],
-            labor_category=categories.get(row["labor_category"], row["labor_category"]),
-            hours=_hours(row["sold_seconds"]),
-            rate_amount=row["rate_amount"],
-        )
-        for row in _lines(connection, contract_id)
-    )
+    categories = labor_categories(connection, connection_key=step["target"])
+    lines = _lines(connection, contract_id)
 
-    def build(key: UUID) -> ContractCommand:
-        return ContractCommand(
-            business_key=key,
-            entity_code=job.row["entity_code"],
-            client_code=client_code,
-            name=job.deal.name,
-            currency=job.plan["currency"],
-            billing_method=job.plan["billing_method"],
-            signed_on=job.deal.closed_on or date.fromisoformat(job.plan["starts_on"]),
-            purchase_order=job.deal.purchase_order,
-            lines=lines,
+    def build(key: UUID) -> Command:
+        return commands.contract_command(
+            key=key, agreed=job.agreed, client_code=client_code, lines=lines, categories=categories
         )
 
     return _Ready(build=build, noun="contract", our_id=contract_id)
@@ -273,64 +241,49 @@ def _project(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Sta
     client_code = _needed(connection, step, "client", job.client_id)
     contract_code = _theirs(connection, step, "contract", job.row["contract_id"])
 
-    def build(key: UUID) -> ProjectCommand:
-        return ProjectCommand(
-            business_key=key,
-            entity_code=job.row["entity_code"],
-            client_code=client_code,
-            contract_code=contract_code,
-            code=job.plan["project_code"],
-            name=job.deal.name,
-            billing_method=job.plan["billing_method"],
-            starts_on=date.fromisoformat(job.plan["starts_on"]),
-            ends_on=_day(job.plan["ends_on"]),
+    def build(key: UUID) -> Command:
+        return commands.project_command(
+            key=key, agreed=job.agreed, client_code=client_code, contract_code=contract_code
         )
 
     return _Ready(build=build, noun="project", our_id=project_id)
 
 
 def _task(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
-    project_code = _needed(connection, step, "project", job.row["project_id"])
     if step["system"] == "erp":
-        line = find_line(connection, contract_id=job.row["contract_id"], part=step["part"])
-        categories = _labor_categories(connection, step)
-        terms = {
-            "name": line["task_name"],
-            "labor_category": categories.get(line["labor_category"], line["labor_category"]),
-            "rate_amount": line["rate_amount"],
-            "starts_on": line["starts_on"],
-            "ends_on": line["ends_on"],
-        }
-        noun, our_id = "erp_task", line["contract_line_id"]
-    else:
-        rates = {
-            row["rate_amount"]
-            for row in _lines(connection, job.row["contract_id"])
-            if row["task_name"] == step["part"]
-        }
-        # A time tool prices a task once: several rates stay where they belong, in the ERP.
-        terms = {
-            "name": step["part"],
-            "labor_category": None,
-            "rate_amount": rates.pop() if len(rates) == 1 else None,
-            "starts_on": date.fromisoformat(job.plan["starts_on"]),
-            "ends_on": _day(job.plan["ends_on"]),
-        }
-        project_id = job.row["project_id"]
-        noun = "task"
-        our_id = find_task_id(connection, project_id=project_id, task_name=step["part"])
+        return _erp_task(connection, job, step)
+    project_id = job.row["project_id"]
+    project_code = _needed(connection, step, "project", project_id)
+    lines = _lines(connection, job.row["contract_id"])
 
-    def build(key: UUID) -> TaskCommand:
-        return TaskCommand(
-            business_key=key,
-            entity_code=job.row["entity_code"],
+    def build(key: UUID) -> Command:
+        return commands.time_task_command(
+            key=key,
+            agreed=job.agreed,
             project_code=project_code,
-            currency=job.plan["currency"],
-            is_billable=True,
-            **terms,
+            task_name=step["part"],
+            lines=lines,
         )
 
-    return _Ready(build=build, noun=noun, our_id=our_id)
+    our_id = find_task_id(connection, project_id=project_id, task_name=step["part"])
+    return _Ready(build=build, noun="task", our_id=our_id)
+
+
+def _erp_task(connection: Connection[Row], job: Job, step: Step) -> _Ready:
+    project_code = _needed(connection, step, "project", job.row["project_id"])
+    line = find_line(connection, contract_id=job.row["contract_id"], part=step["part"])
+    categories = labor_categories(connection, connection_key=step["target"])
+
+    def build(key: UUID) -> Command:
+        return commands.erp_task_command(
+            key=key,
+            agreed=job.agreed,
+            project_code=project_code,
+            line=line,
+            categories=categories,
+        )
+
+    return _Ready(build=build, noun="erp_task", our_id=line["contract_line_id"])
 
 
 def _employee(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
@@ -340,37 +293,14 @@ def _employee(connection: Connection[Row], job: Job, step: Step) -> _Ready | _St
     )  # fmt: skip
     if standing is not None:
         return _Stands(target_code=standing)
-    home = connection.execute(
-        """
-        SELECT s.connection_key, s.source_epoch, s.object, s.source_ref,
-               s.data -> 'extras' ->> 'party_code' AS party_code
-        FROM crosswalk x JOIN source_version s ON s.connection_key = x.connection_key
-             AND s.source_ref = x.source_ref AND s.noun = 'Person' AND s.is_newest
-        WHERE x.connection_key = %s AND x.noun = 'employee' AND x.our_id = %s AND x.scope = %s
-          AND x.superseded_at IS NULL
-        """,
-        (step["target"], person_id, step["home_entity_code"]),
-    ).fetchone()
+    home = find_home_record(connection, step=step)
     if home is None or home["party_code"] is None:
         raise LookupError(f"person {person_id} has no employee record at home")
-    lent = connection.execute(
-        """
-        SELECT employee_code, starts_on, ends_on FROM employment
-        WHERE person_id = %s AND entity_code = %s AND superseded_at IS NULL
-        ORDER BY starts_on LIMIT 1
-        """,
-        (person_id, entity_code),
-    ).fetchone() or {"employee_code": step["part"], **_dates(step)}
+    lent = find_lent(connection, step=step, entity_code=entity_code)
 
-    def build(key: UUID) -> EmployeeCommand:
-        return EmployeeCommand(
-            business_key=key,
-            entity_code=entity_code,
-            party_code=home["party_code"],
-            employee_code=lent["employee_code"],
-            starts_on=lent["starts_on"],
-            ends_on=lent["ends_on"],
-            cost_rate=None,
+    def build(key: UUID) -> Command:
+        return commands.employee_command(
+            key=key, entity_code=entity_code, party_code=home["party_code"], lent=lent
         )
 
     # The person's record at home is the event: every project that borrows asks for the same one.
@@ -387,9 +317,9 @@ def _assignment(connection: Connection[Row], job: Job, step: Step) -> _Ready | _
     project_code = _needed(connection, step, "project", job.row["project_id"])
     person_code = _needed(connection, step, "person", UUID(step["person_id"]))
 
-    def build(key: UUID) -> AssignmentCommand:
-        return AssignmentCommand(
-            business_key=key,
+    def build(key: UUID) -> Command:
+        return commands.assignment_command(
+            key=key,
             entity_code=job.row["entity_code"],
             project_code=project_code,
             person_code=person_code,
@@ -399,13 +329,12 @@ def _assignment(connection: Connection[Row], job: Job, step: Step) -> _Ready | _
 
 
 def _status(job: Job) -> _Ready:
-    def build(key: UUID) -> StatusCommand:
-        return StatusCommand(
-            business_key=key,
+    def build(key: UUID) -> Command:
+        return commands.status_command(
+            key=key,
             entity_code=job.row["entity_code"],
-            object="deals",
-            record_code=job.row["deal_ref"],
-            values={"project_status": "active", "project_ref": job.plan["project_code"]},
+            deal_ref=job.row["deal_ref"],
+            project_code=job.plan["project_code"],
         )
 
     return _Ready(build=build, noun=None, our_id=None)
@@ -640,22 +569,42 @@ def _lines(connection: Connection[Row], contract_id: UUID) -> list[Row]:
     ).fetchall()
 
 
-def _labor_categories(connection: Connection[Row], step: Step) -> Mapping[str, str]:
-    """Return how the target calls the labor categories it calls otherwise."""
+def labor_categories(connection: Connection[Row], *, connection_key: str) -> Mapping[str, str]:
+    """Return how a target calls the labor categories it calls otherwise."""
     row = connection.execute(
         "SELECT config -> 'labor_categories' AS names FROM connection WHERE connection_key = %s",
-        (step["target"],),
+        (connection_key,),
     ).fetchone()
     return (row and row["names"]) or {}
 
 
-def _hours(seconds: int | None) -> Decimal:
-    return Decimal(seconds or 0) / SECONDS_PER_HOUR
+def find_home_record(connection: Connection[Row], *, step: Step) -> Row | None:
+    """Return the record of a lent person in the company they come from, as the ERP told it."""
+    return connection.execute(
+        """
+        SELECT s.connection_key, s.source_epoch, s.object, s.source_ref,
+               s.data -> 'extras' ->> 'party_code' AS party_code
+        FROM crosswalk x JOIN source_version s ON s.connection_key = x.connection_key
+             AND s.source_ref = x.source_ref AND s.noun = 'Person' AND s.is_newest
+        WHERE x.connection_key = %s AND x.noun = 'employee' AND x.our_id = %s AND x.scope = %s
+          AND x.superseded_at IS NULL
+        """,
+        (step["target"], UUID(step["person_id"]), step["home_entity_code"]),
+    ).fetchone()
 
 
-def _dates(step: Step) -> dict[str, Any]:
-    return {"starts_on": date.fromisoformat(step["starts_on"]), "ends_on": _day(step["ends_on"])}
-
-
-def _day(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)
+def find_lent(connection: Connection[Row], *, step: Step, entity_code: str) -> Row:
+    """Return the employment that a lent person gets: as HR told it, else as long as the assignment."""
+    told = connection.execute(
+        """
+        SELECT employee_code, starts_on, ends_on FROM employment
+        WHERE person_id = %s AND entity_code = %s AND superseded_at IS NULL
+        ORDER BY starts_on LIMIT 1
+        """,
+        (UUID(step["person_id"]), entity_code),
+    ).fetchone()
+    return told or {
+        "employee_code": step["part"],
+        "starts_on": commands.day_of(step["starts_on"]),
+        "ends_on": commands.day_of(step["ends_on"]),
+    }

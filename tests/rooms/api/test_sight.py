@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from tests.rooms.casework.hand_made_firm import Firm
 
 from .conftest import House, add_plan
 
@@ -20,6 +21,8 @@ def theirs(house: House, held_elsewhere: UUID) -> dict[str, str]:
     entry = house.rows("SELECT entry_id FROM time_entry WHERE source_ref = 'h-2'")[0]
     period = house.rows("SELECT period_id FROM fiscal_period WHERE entity_code = 'UK'")[0]
     plan_id = add_plan(house, entity_code="UK", deal_ref="8")
+    with house.worker.transaction() as connection:
+        Firm(connection).deal("8", entity_code="UK")
     return {
         "case": str(held_elsewhere),
         "plan": str(plan_id),
@@ -37,6 +40,8 @@ CHANGES: tuple[tuple[str, Any], ...] = (
     ("/v1/cases/{case}:dismiss", _BECAUSE),
     ("/v1/cases/{case}:leave-out", _BECAUSE),
     ("/v1/deals/{plan}:provision", None),
+    ("/v1/deals:plan", {"deal": "{plan}"}),
+    ("/v1/deals:apply", {"deal": "{plan}", "digest": "0" * 64, **_BECAUSE}),
     ("/v1/proposals/{proposal}:approve", _BECAUSE),
     ("/v1/proposals/{proposal}:reject", _BECAUSE),
     ("/v1/contracts/{contract}/periods/2026-10:release", {}),
@@ -64,8 +69,8 @@ class TestAnotherEntity:
     ) -> None:
         nothing = dict.fromkeys(theirs, str(uuid4()))
 
-        hidden = house.post(address.format(**theirs), body)
-        missing = house.post(address.format(**nothing), body)
+        hidden = house.post(address.format(**theirs), _filled(body, theirs))
+        missing = house.post(address.format(**nothing), _filled(body, nothing))
 
         assert hidden.status_code == missing.status_code == 404
         assert _words(hidden.json()) == _words(missing.json())
@@ -144,3 +149,9 @@ class TestExplaining:
 
 def _words(problem: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in problem.items() if name != "trace_id"}
+
+
+def _filled(body: Any, things: dict[str, str]) -> Any:
+    if "deal" not in (body or {}):
+        return body
+    return {**body, "deal": body["deal"].format(**things)}

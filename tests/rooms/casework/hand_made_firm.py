@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 Row = dict[str, Any]
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -99,6 +100,30 @@ class Firm:
             " 'Put it right.', 'test')",
             (self.release_id, code, owner_queue, thing),
         )
+
+    def deal(self, source_ref: str, *, entity_code: str = "DE") -> str:
+        """Read a won deal of a CRM, with hardly anything filled in."""
+        names = (
+            "closed_on", "client_ref", "owner_ref", "practice", "billing_method", "purchase_order",
+            "is_purchase_order_required", "rate_card", "tax_treatment", "starts_on", "ends_on",
+            "project_code", "cap_amount",
+        )  # fmt: skip
+        data: dict[str, Any] = {
+            **dict.fromkeys(names), "name": f"Deal {source_ref}", "stage": "closedwon", "is_won": True,
+            "amount": "1500", "currency": "EUR", "entity_code": entity_code, "lines": [], "extras": {},
+        }  # fmt: skip
+        self.connection.execute(
+            "INSERT INTO connection (connection_key, system, kind, mode)"
+            " VALUES ('sales', 'hubspot', 'crm', 'act') ON CONFLICT DO NOTHING"
+        )
+        self.connection.execute(
+            "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version,"
+            " is_newest, noun, data, is_deleted, material_hash, material_version, recorded_at, raw_id,"
+            " correlation_id) VALUES ('sales', 0, 'deals', %s, 1, true, 'Opportunity', %s, false, 'h', 1,"
+            " %s, 1, 'c')",
+            (source_ref, Jsonb(data), NOW),
+        )
+        return f"sales:{source_ref}"
 
     def project(
         self,

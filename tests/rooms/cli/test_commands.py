@@ -483,14 +483,28 @@ class TestProvisioning:
         assert ran.code == 1
         codes = {blocker["code"] for blocker in ran.json["deal"]["blockers"]}
         assert len(codes) >= 5
+        assert codes == {each["code"] for each in ran.json["checks"] if each["outcome"] == "blocks"}
+        assert [each["system"] for each in ran.json["systems"]] == ["tieline", "sales"]
         with worker_database.transaction() as connection:
             assert connection.execute("SELECT 1 FROM work_item").fetchone() is None
+
+    def test_the_plan_that_was_shown_is_not_applied_before_the_deal_is_won(
+        self, run: Run, deal: str
+    ) -> None:
+        shown = run("provision", deal, "--plan", "--json").json
+
+        unseen = run("provision", deal, "--apply", "--digest", "0" * 64)
+        ran = run("provision", deal, "--apply", "--digest", shown["digest"], "--json")
+
+        assert (unseen.code, ran.code, ran.out) == (2, 2, "")
+        assert ran.err == "sales:7 is not won, it stands at closedwon: nothing was begun\n"
 
     def test_the_plan_is_a_table_for_people(self, run: Run, deal: str) -> None:
         ran = run("provision", deal, "--plan")
 
         assert "Blockers" in ran.out
         assert "What each system gets" in ran.out
+        assert "Field by field" in ran.out
 
     def test_a_deal_is_explained_before_it_is_won(self, run: Run, deal: str) -> None:
         (received,) = run("explain", "deal", deal, "--json").json["steps"]

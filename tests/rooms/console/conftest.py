@@ -143,6 +143,8 @@ def firm(house: House) -> House:
             "UPDATE contract_version SET name = %s WHERE contract_id = %s",
             (ANOTHER_NAME, house.project["contract_id"]),
         )
+        made.deal("7")
+        made.deal("8", entity_code="UK")
         house.entry_id = made.hour("booked-1", project=house.project, seconds=7200)
         house.other_entry_id = made.hour("booked-2", project=house.other_project, seconds=5400)
         held = [

@@ -15,7 +15,16 @@ from tieline.runtime.outbox import publish
 
 from .conftest import ANOTHER_NAME, House
 
-ADDRESSES = ("/", "/exceptions", "/close", "/changes", "/trace", "/connections", "/approvals")
+ADDRESSES = (
+    "/",
+    "/handover",
+    "/exceptions",
+    "/close",
+    "/changes",
+    "/trace",
+    "/connections",
+    "/approvals",
+)
 _TAGS = re.compile(r"<script.*?</script>|<style.*?</style>|<[^>]+>", re.DOTALL)
 _ENGINE = re.compile(
     r"\b(landed|cleared|held|posted|reversed|excluded|parked|pending|probing|UNKNOWN|CONFLICT|INTENT"
@@ -35,6 +44,7 @@ def _all_addresses(firm: House) -> list[str]:
         f"/trace?kind=hour&ref={firm.entry_id}",
         f"/trace?kind=case&ref={firm.case_id}",
         "/approvals?state=approved",
+        "/handover/plan?deal=sales:7",
     ]
 
 

@@ -14,6 +14,7 @@ def _addresses_of_the_uk(firm: House) -> list[str]:
         f"/trace?kind=hour&ref={firm.other_entry_id}",
         "/trace?kind=hour&ref=clock:booked-2",
         f"/trace?kind=case&ref={firm.other_case_id}",
+        "/handover/plan?deal=sales:8",
     ]
 
 
@@ -21,7 +22,16 @@ class TestAnotherEntity:
     def test_is_not_on_any_page(self, firm: House) -> None:
         browser = firm.browser("ann")
 
-        for address in ("/", "/missing?state=all", "/exceptions", "/close", "/trace", "/approvals"):
+        addresses = (
+            "/",
+            "/handover",
+            "/missing?state=all",
+            "/exceptions",
+            "/close",
+            "/trace",
+            "/approvals",
+        )
+        for address in addresses:
             text = browser.get(address).text
 
             assert "Firm UK" not in text, address
@@ -45,6 +55,7 @@ class TestAnotherEntity:
             (f"/exceptions/{firm.other_case_id}/again", {"reason": "x"}),
             (f"/exceptions/{firm.other_case_id}/dismiss", {"reason": "x"}),
             (f"/exceptions/{firm.other_case_id}/leave-out", {"reason": "x"}),
+            ("/handover/apply", {"deal": "sales:8", "digest": "0" * 64, "reason": "x"}),
             (f"/close/{contract}/release", {"carry": "x"}),
             (f"/close/{contract}/withdraw", {"reason": "x"}),
         ):

@@ -6,20 +6,30 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 from psycopg import Connection
 
-from tieline.api.answers import DealAsked, Deals
+from tieline.api.answers import DealApplied, DealAsked, DealPlanShown, Deals, SystemWrites
+from tieline.api.bodies import DealToApply, DealToPlan
 from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.api.problems import unknown_is_404
 from tieline.governance import ApiCaller
+from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
 from tieline.services.deals import (
     PLANS_PAGE_MAX,
     DealPlanDetail,
     ask_for_project,
+    describe_handover,
     get_deal_plan,
     list_deal_plans,
 )
+from tieline.services.handing_over import (
+    apply_handover,
+    by_system,
+    get_in_sight,
+    show_handover,
+)
+from tieline.services.shown_plans import Chosen
 
 _STATES = "^(blocked|ready|running|active|compensating|compensated|stuck)$"
 
@@ -39,8 +49,61 @@ def deal_routes(doors: Doors) -> APIRouter:
     ) -> Deals:
         """List won deals with the state of their plan and every blocker."""
         with doors.sight(caller) as connection:
-            found = list_deal_plans(connection, state=state, limit=limit, offset=offset)
+            found = list_deal_plans(
+                connection, states=None if state is None else (state,), limit=limit, offset=offset
+            )
         return Deals(deals=found)
+
+    @routes.post(
+        "/v1/deals:plan", response_model=DealPlanShown, responses=problems(400, 401, 403, 404, 409)
+    )
+    def plan(body: DealToPlan, change: Annotated[Change, Depends(changer)]) -> Response:
+        """Show what each system would receive of a deal, field by field, with every check; nothing begins."""
+
+        def work(connection: Connection[Row]) -> DealPlanShown:
+            _must_see(connection, body.deal, change)
+            drawn, shown = show_handover(
+                connection, ref=body.deal, to=change.by.login, now=change.now
+            )
+            return DealPlanShown(
+                deal=describe_handover(connection, drawn=drawn),
+                digest=shown.digest,
+                systems=[
+                    SystemWrites(system=key, writes=writes)
+                    for key, writes in by_system(drawn.writes).items()
+                ],
+                checks=drawn.checks,
+            )
+
+        with unknown_is_404("deal"):
+            return change.once(body=body, work=work, database=doors.system.database)
+
+    @routes.post(
+        "/v1/deals:apply",
+        response_model=DealApplied,
+        status_code=202,
+        responses=problems(400, 401, 403, 404, 409),
+    )
+    def apply(body: DealToApply, change: Annotated[Change, Depends(changer)]) -> Response:
+        """Carry out the very plan that was shown, or have a second person agree; a stale one is refused."""
+
+        def work(connection: Connection[Row]) -> DealApplied:
+            _must_see(connection, body.deal, change)
+            applied = apply_handover(
+                connection,
+                ref=body.deal,
+                chosen=Chosen(digest=body.digest),
+                by=change.by.login,
+                through=change.by.through,
+                reason=body.reason,
+                now=change.now,
+            )
+            return DealApplied(
+                plan_id=applied.plan_id, state=applied.state, proposal_id=applied.proposal_id
+            )
+
+        with unknown_is_404("deal"):
+            return change.once(body=body, work=work, status=202, database=doors.system.database)
 
     @routes.get("/v1/deals/{plan_id}", responses=problems(401, 403, 404))
     def one_deal(plan_id: UUID, caller: Annotated[ApiCaller, Depends(reader)]) -> DealPlanDetail:
@@ -65,3 +128,14 @@ def deal_routes(doors: Doors) -> APIRouter:
             return change.once(body=None, work=work, status=202)
 
     return routes
+
+
+def _must_see(connection: Connection[Row], deal: str, change: Change) -> None:
+    """Answer a deal that nobody knows as one that is not in sight.
+
+    :raises LookupError: it is not in the caller's sight.
+    """
+    try:
+        get_in_sight(connection, ref=deal, entities=change.caller.entities, now=change.now)
+    except UserMistake as error:
+        raise LookupError(str(error)) from error

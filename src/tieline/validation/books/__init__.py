@@ -95,7 +95,8 @@ def builtin_values() -> tuple[PolicyValue, ...]:
     """Return the shipped values that rules compare with."""
     return tuple(
         PolicyValue(name=name, entity_code="", value=str(value), reason=_SHIPPED)
-        for name, value in _book("time")["values"].items()
+        for book in ("time", "provisioning")
+        for name, value in _book(book)["values"].items()
     )
 
 

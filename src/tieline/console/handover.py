@@ -1,0 +1,137 @@
+"""Which won deals cannot be booked on yet, and why? And one deal's plan, field by field, to be applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Form
+from fastapi.requests import Request
+from fastapi.responses import Response
+
+from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.problems import not_found
+from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
+from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
+from tieline.kernel.errors import UserMistake
+from tieline.services.deals import count_deal_plans, list_deal_plans
+from tieline.services.handing_over import (
+    Handover,
+    apply_handover,
+    by_system,
+    get_in_sight,
+    show_handover,
+)
+from tieline.services.shown_plans import Chosen
+from tieline.services.system import System
+
+_DIGEST = "^[0-9a-f]{64}$"
+_NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingDeal:
+    """A deal on its way, and for how long nobody can book on it."""
+
+    deal: str
+    state: str
+    entity_code: str | None
+    won_at: datetime | None
+    waits_seconds: int | None
+    blockers: tuple[str, ...]
+
+
+def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    """Add the list, the plan of one deal, and applying it."""
+    _add_list(pages, door=door, renderer=renderer)
+    _add_plan(pages, system=system, door=door, renderer=renderer)
+
+
+def _add_list(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+    @pages.get("/handover")
+    def handover(
+        request: Request,
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        page: QueryPage = 1,
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            counts = count_deal_plans(connection)
+            found = list_deal_plans(
+                connection, states=_NOT_YET, limit=ROWS_PER_PAGE, offset=(page - 1) * ROWS_PER_PAGE
+            )
+        total = sum(counts.get(state, 0) for state in _NOT_YET)
+        now = renderer.now
+        return renderer.page(
+            request,
+            visitor,
+            "handover.html",
+            active=counts.get("active", 0),
+            waiting=[
+                WaitingDeal(
+                    deal=f"{each.connection_key}:{each.deal_ref}",
+                    state=each.state,
+                    entity_code=each.entity_code,
+                    won_at=each.won_at,
+                    waits_seconds=None if each.won_at is None else max(0, int((now - each.won_at).total_seconds())),
+                    blockers=tuple(str(found["code"]) for found in each.blockers),
+                )
+                for each in found
+            ],
+            paging=Paging(page=page, total=total, path="/handover", filters={}),
+        )
+
+
+def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    @pages.get("/handover/plan")
+    def plan(
+        request: Request,
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        deal: QueryWord,
+    ) -> Response:
+        drawn, digest = _draw(visitor, deal)
+        return renderer.page(
+            request,
+            visitor,
+            "handover_plan.html",
+            drawn=drawn,
+            digest=digest,
+            systems=by_system(drawn.writes),
+            state=drawn.row["state"] if drawn.row else "not_planned",
+            may_apply=visitor.may(ROLES_THAT_APPROVE),
+        )
+
+    @pages.post("/handover/apply")
+    def apply(
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        deal: FormWord,
+        digest: Annotated[str, Form(pattern=_DIGEST)],
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_APPROVE, "apply hand-overs")
+        with system.database.transaction() as connection:
+            try:
+                get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
+            except (LookupError, UserMistake) as error:
+                raise _unknown() from error
+            applied = apply_handover(
+                connection,
+                ref=deal,
+                chosen=Chosen(digest=digest),
+                by=visitor.login,
+                reason=reason,
+                now=renderer.now,
+            )
+        return back_to("/handover", done="proposed" if applied.proposal_id else "handed_over")
+
+    def _draw(visitor: Visitor, deal: str) -> tuple[Handover, str]:
+        with system.database.transaction() as connection:
+            try:
+                get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
+            except (LookupError, UserMistake) as error:
+                raise _unknown() from error
+            drawn, shown = show_handover(connection, ref=deal, to=visitor.login, now=renderer.now)
+        return drawn, shown.digest
+
+    def _unknown() -> Exception:
+        return not_found("There is no such deal, or it is not yours to see.")

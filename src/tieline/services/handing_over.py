@@ -1,0 +1,410 @@
+"""Show what a won deal would become in every system, and carry out exactly what was shown.
+
+Pattern: one transaction to show, one to apply; the saga that follows is durable work. Two deals of one
+client are applied one after the other. From an amount that the firm names, a second person agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.governance import Proposal, list_proposals, propose, record_audit
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Row
+from tieline.runtime.telemetry import new_correlation_id
+from tieline.runtime.work import PROVISIONING, schedule
+from tieline.services.handover_policy import takes_two
+from tieline.services.project_provisioning import (
+    PROVISION,
+    UNDER_WAY,
+    begin_plan,
+    find_plan_row,
+    read_severities,
+    severities_of,
+    store_plan,
+)
+from tieline.services.provisioning_checks import CHECKS, Judged, judge_deal
+from tieline.services.provisioning_facts import DealFacts, load_deals
+from tieline.services.provisioning_fields import Write, writes_of
+from tieline.services.provisioning_plan import Plan, build_plan
+from tieline.services.shown_plans import (
+    Chosen,
+    ShownPlan,
+    digest_of,
+    get_shown,
+    keep_shown,
+    note_applied,
+    refuse_stale,
+)
+
+APPLY = "deal.apply"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckAnswer:
+    """What one check said: it holds, blocks, warns, is ignored, or had nothing to go by."""
+
+    code: str
+    outcome: str
+    owner_queue: str
+    message: str
+    fix: str
+    things: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """A deal as it would be handed over now: every check's answer and every field for every system."""
+
+    facts: DealFacts
+    row: Row | None
+    plan: Plan
+    judged: Judged
+    writes: tuple[Write, ...]
+    checks: tuple[CheckAnswer, ...]
+
+    @property
+    def subject(self) -> str:
+        return f"{self.facts.source.connection_key}:{self.facts.source.source_ref}"
+
+    @property
+    def entity_code(self) -> str | None:
+        return self.facts.deal.entity_code
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Return what a person agrees to: by system and step what it receives, and what was found."""
+        return {
+            "deal": self.subject,
+            "client_id": self.plan["client_id"],
+            "findings": {
+                found.code: {"severity": found.severity, "things": list(found.things)}
+                for found in (*self.judged.blockers, *self.judged.warnings)
+            },
+            "writes": {each.step: _told(each) for each in self.writes},
+        }
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What came of applying: the plan that is carried out, or the proposal that waits."""
+
+    plan_id: UUID | None
+    state: str
+    digest: str
+    proposal_id: UUID | None
+
+
+def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Handover:
+    """Plan a deal as everything stands now, whatever was planned before; as the worker.
+
+    :raises UserMistake: no deal is known under the reference.
+    """
+    row = find_plan_row(connection, ref=ref)
+    name = f"{row['connection_key']}:{row['deal_ref']}" if row else ref
+    found = [
+        facts
+        for facts in load_deals(connection, now=now)
+        if f"{facts.source.connection_key}:{facts.source.source_ref}" == name
+    ]
+    if len(found) != 1:
+        raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
+    (facts,) = found
+    severities = severities_of(read_severities(connection), facts)
+    judged = judge_deal(facts, severities=severities)
+    plan = build_plan(facts, judged)
+    return Handover(
+        facts=facts,
+        row=row,
+        plan=plan,
+        judged=judged,
+        writes=writes_of(connection, facts=facts, plan=plan, row=row),
+        checks=_answers(judged, severities),
+    )
+
+
+def show_handover(
+    connection: Connection[Row], *, ref: str, to: str, now: datetime
+) -> tuple[Handover, ShownPlan]:
+    """Plan a deal and keep what is shown of it, so that it can be applied.
+
+    :raises UserMistake: no deal is known under the reference.
+    """
+    drawn = draw_handover(connection, ref=ref, now=now)
+    shown = keep_shown(
+        connection,
+        kind=APPLY,
+        subject=drawn.subject,
+        entity_code=drawn.entity_code,
+        content=drawn.content,
+        to=to,
+        now=now,
+    )
+    return drawn, shown
+
+
+def apply_handover(
+    connection: Connection[Row],
+    *,
+    ref: str,
+    chosen: Chosen,
+    by: str,
+    reason: str,
+    now: datetime,
+    through: str = "",
+) -> Applied:
+    """Carry out the very plan that was shown, or ask a second person where the firm wants one.
+
+    :raises UserMistake: it is stale, blocked, not won, under way already, or was never shown.
+    """
+    drawn, shown = _shown_and_now(connection, ref=ref, chosen=chosen, now=now)
+    if shown.applied_at is not None and drawn.row is not None:
+        # Asked a second time: the answer is the same, and nothing begins again.
+        return Applied(
+            plan_id=drawn.row["plan_id"],
+            state=drawn.row["state"],
+            digest=shown.digest,
+            proposal_id=None,
+        )
+    _refuse_what_cannot_begin(connection, drawn, shown)
+    amount = drawn.facts.deal.amount
+    if takes_two(connection, entity_code=drawn.entity_code, amount=amount):
+        proposal = _propose(
+            connection, drawn, shown, by=by, reason=reason, now=now, through=through
+        )
+        return Applied(
+            plan_id=None, state="proposed", digest=shown.digest, proposal_id=proposal.proposal_id
+        )
+    return _begin(connection, drawn, shown, by=by, reason=reason, now=now)
+
+
+def get_in_sight(
+    connection: Connection[Row], *, ref: str, entities: Collection[str], now: datetime
+) -> Handover:
+    """Draw a deal's plan for somebody who sees these legal entities.
+
+    :raises LookupError: it is another legal entity's.
+    :raises UserMistake: no deal is known under the reference.
+    """
+    drawn = draw_handover(connection, ref=ref, now=now)
+    is_seen = bool(entities) if drawn.entity_code is None else drawn.entity_code in entities
+    if not is_seen:
+        raise LookupError(f"{ref} is a deal of another legal entity")
+    return drawn
+
+
+def needs_second_person(connection: Connection[Row], *, ref: str, now: datetime) -> bool:
+    """Say whether the firm wants two people to agree to this deal's plan.
+
+    :raises UserMistake: no deal is known under the reference.
+    """
+    drawn = draw_handover(connection, ref=ref, now=now)
+    return takes_two(connection, entity_code=drawn.entity_code, amount=drawn.facts.deal.amount)
+
+
+def carry_out_apply(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:
+    """Begin the hand-over that two people agreed to; as the worker.
+
+    :raises UserMistake: the plan is stale, or cannot begin any more.
+    """
+    drawn, shown = _shown_and_now(
+        connection,
+        ref=proposal.payload["deal"],
+        chosen=Chosen(digest=proposal.payload["digest"]),
+        now=now,
+    )
+    _refuse_what_cannot_begin(connection, drawn, shown)
+    _begin(
+        connection,
+        drawn,
+        shown,
+        by=proposal.approved_by or "",
+        reason=proposal.reason,
+        now=now,
+        proposed_by=proposal.proposed_by,
+    )
+    return len(drawn.writes)
+
+
+def _shown_and_now(
+    connection: Connection[Row], *, ref: str, chosen: Chosen, now: datetime
+) -> tuple[Handover, ShownPlan]:
+    drawn = draw_handover(connection, ref=ref, now=now)
+    # Whoever applies a deal of the same client waits here until this one is begun or refused.
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 6028))",
+        (drawn.plan["client_id"] or drawn.subject,),
+    )
+    drawn = draw_handover(connection, ref=ref, now=now)
+    return drawn, get_shown(connection, kind=APPLY, subject=drawn.subject, chosen=chosen)
+
+
+def _refuse_what_cannot_begin(
+    connection: Connection[Row], drawn: Handover, shown: ShownPlan
+) -> None:
+    deal = drawn.facts.deal
+    if drawn.row is not None and drawn.row["state"] in UNDER_WAY:
+        raise UserMistake(
+            f"{drawn.subject} is a project already ({drawn.row['state']}): it is not made twice"
+        )
+    if drawn.facts.source.is_deleted:
+        raise UserMistake(f"{drawn.subject} is deleted in its system: nothing becomes of it")
+    if not deal.is_won:
+        raise UserMistake(
+            f"{drawn.subject} is not won, it stands at {deal.stage}: nothing was begun"
+        )
+    refuse_stale(shown, content=drawn.content)
+    if drawn.judged.blockers:
+        codes = ", ".join(found.code for found in drawn.judged.blockers)
+        raise UserMistake(f"{drawn.subject} cannot become a project yet: {codes}")
+    other = connection.execute(
+        """
+        SELECT connection_key || ':' || deal_ref AS deal FROM provisioning_plan
+        WHERE plan ->> 'client_id' = %s AND state IN ('running', 'compensating')
+          AND (connection_key, deal_ref) <> (%s, %s) LIMIT 1
+        """,
+        (
+            drawn.plan["client_id"],
+            drawn.facts.source.connection_key,
+            drawn.facts.source.source_ref,
+        ),
+    ).fetchone()
+    if other is not None:
+        raise UserMistake(
+            f"{other['deal']} of the same client is being handed over: apply {drawn.subject} afterwards"
+        )
+
+
+def _begin(
+    connection: Connection[Row],
+    drawn: Handover,
+    shown: ShownPlan,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    proposed_by: str = "",
+) -> Applied:
+    store_plan(connection, drawn.facts, drawn.judged, drawn.row, now=now)
+    row = find_plan_row(connection, ref=drawn.subject)
+    assert row is not None
+    # One that was taken back begins anew, though nothing of it changed.
+    connection.execute(
+        "UPDATE provisioning_plan SET state = 'ready' WHERE plan_id = %s"
+        " AND state IN ('compensated', 'stuck')",
+        (row["plan_id"],),
+    )
+    state = begin_plan(connection, plan_id=row["plan_id"], now=now)
+    if state != "running":
+        raise UserMistake(f"{drawn.subject} cannot begin, it is {state}: look again")
+    note_applied(connection, shown=shown, by=by, now=now)
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="deal.applied",
+        object=f"deal:{drawn.subject}",
+        entity_code=drawn.entity_code,
+        reason=reason,
+        data={"digest": shown.digest, "plan_id": str(row["plan_id"])}
+        | ({"proposed_by": proposed_by} if proposed_by else {}),
+    )
+    schedule(
+        connection,
+        kind=PROVISION,
+        subject=str(row["plan_id"]),
+        work_class=PROVISIONING,
+        correlation_id=row["correlation_id"] or new_correlation_id(),
+    )
+    return Applied(plan_id=row["plan_id"], state="running", digest=shown.digest, proposal_id=None)
+
+
+def _propose(
+    connection: Connection[Row],
+    drawn: Handover,
+    shown: ShownPlan,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    through: str,
+) -> Proposal:
+    subject = f"deal:{drawn.subject}"
+    for waiting in list_proposals(connection, kind=APPLY, object=subject):
+        if waiting.payload["digest"] == shown.digest:
+            raise UserMistake(
+                f"{waiting.proposed_by} has proposed it already: somebody else agrees"
+            )
+    return propose(
+        connection,
+        kind=APPLY,
+        object=subject,
+        entity_code=drawn.entity_code,
+        payload={
+            "deal": drawn.subject,
+            "digest": shown.digest,
+            "content": shown.digest,
+            "told": f"{len(drawn.writes)} steps, {drawn.facts.deal.amount} {drawn.facts.deal.currency}",
+        },
+        by=by,
+        reason=reason,
+        now=now,
+        through=through,
+    )
+
+
+def _answers(judged: Judged, severities: Mapping[str, str]) -> tuple[CheckAnswer, ...]:
+    found = {each.code: ("blocks", each.things) for each in judged.blockers}
+    found |= {each.code: ("warns", each.things) for each in judged.warnings}
+    found |= dict.fromkeys(judged.not_checked, ("not_checked", ()))
+    answers: list[CheckAnswer] = []
+    for check in CHECKS:
+        is_ignored = severities.get(check.code, check.severity) == "ignore"
+        outcome, things = found.get(check.code, ("ignored" if is_ignored else "holds", ()))
+        answers.append(
+            CheckAnswer(
+                code=check.code,
+                outcome=outcome,
+                owner_queue=check.owner_queue,
+                message=check.message,
+                fix=check.fix_hint,
+                things=things,
+            )
+        )
+    return tuple(answers)
+
+
+def _told(write: Write) -> dict[str, Any]:
+    return {
+        "target": write.target,
+        "action": write.action,
+        "target_code": write.target_code,
+        **{each.name: each.value or each.waits_for for each in write.fields},
+    }
+
+
+def by_system(writes: Sequence[Write]) -> Mapping[str, tuple[Write, ...]]:
+    """Return what each system receives, in the order in which they are first asked."""
+    systems: dict[str, tuple[Write, ...]] = {}
+    for write in writes:
+        key = write.target or "tieline"
+        systems[key] = (*systems.get(key, ()), write)
+    return systems
+
+
+def systems_of(writes: Sequence[Write]) -> list[dict[str, Any]]:
+    """Return the same as plain JSON."""
+    return [
+        {"system": key, "writes": [asdict(write) for write in theirs]}
+        for key, theirs in by_system(writes).items()
+    ]

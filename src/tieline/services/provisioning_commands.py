@@ -1,0 +1,215 @@
+"""What a step asks of its system: the command, from what was agreed and what its system calls things.
+
+A plan that is only shown and a step that is carried out build their commands here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tieline.canonical import (
+    AssignmentCommand,
+    ClientCommand,
+    ContractCommand,
+    EmployeeCommand,
+    Opportunity,
+    ProjectCommand,
+    StatusCommand,
+    TaskCommand,
+)
+from tieline.canonical.commands import ContractLine
+from tieline.kernel.money import SECONDS_PER_HOUR
+from tieline.runtime.database import Row
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """What of a deal its commands say."""
+
+    entity_code: str
+    name: str
+    currency: str
+    billing_method: str
+    project_code: str
+    signed_on: date
+    purchase_order: str | None
+    starts_on: date
+    ends_on: date | None
+
+
+def agreed_of(plan: Mapping[str, Any], deal: Opportunity) -> Agreed:
+    """Return what was agreed: the terms of the plan, under the name that the deal has."""
+    starts_on = date.fromisoformat(plan["starts_on"])
+    return Agreed(
+        entity_code=plan["entity_code"],
+        name=deal.name,
+        currency=plan["currency"],
+        billing_method=plan["billing_method"],
+        project_code=plan["project_code"],
+        signed_on=deal.closed_on or starts_on,
+        purchase_order=deal.purchase_order,
+        starts_on=starts_on,
+        ends_on=day_of(plan["ends_on"]),
+    )
+
+
+def client_command(
+    *, key: UUID, agreed: Agreed, client: Row, parent_code: str | None
+) -> ClientCommand:
+    """Ask for the client as we know it at present."""
+    return ClientCommand(
+        business_key=key,
+        entity_code=agreed.entity_code,
+        name=client["name"],
+        vat_number=client["vat_number"],
+        street=client["street"],
+        postal_code=client["postal_code"],
+        city=client["city"],
+        country_code=client["country_code"],
+        parent_code=parent_code,
+    )
+
+
+def contract_command(
+    *, key: UUID, agreed: Agreed, client_code: str, lines: Sequence[Row], categories: Names
+) -> ContractCommand:
+    """Ask for the contract document with everything that was sold."""
+    return ContractCommand(
+        business_key=key,
+        entity_code=agreed.entity_code,
+        client_code=client_code,
+        name=agreed.name,
+        currency=agreed.currency,
+        billing_method=agreed.billing_method,
+        signed_on=agreed.signed_on,
+        purchase_order=agreed.purchase_order,
+        lines=tuple(
+            ContractLine(
+                task_name=row["task_name"],
+                labor_category=categories.get(row["labor_category"], row["labor_category"]),
+                hours=Decimal(row["sold_seconds"] or 0) / SECONDS_PER_HOUR,
+                rate_amount=row["rate_amount"],
+            )
+            for row in lines
+        ),
+    )
+
+
+def project_command(
+    *, key: UUID, agreed: Agreed, client_code: str, contract_code: str | None
+) -> ProjectCommand:
+    """Ask for the project under the code that people book on."""
+    return ProjectCommand(
+        business_key=key,
+        entity_code=agreed.entity_code,
+        client_code=client_code,
+        contract_code=contract_code,
+        code=agreed.project_code,
+        name=agreed.name,
+        billing_method=agreed.billing_method,
+        starts_on=agreed.starts_on,
+        ends_on=agreed.ends_on,
+    )
+
+
+def erp_task_command(
+    *, key: UUID, agreed: Agreed, project_code: str, line: Row, categories: Names
+) -> TaskCommand:
+    """Ask an ERP for one task per labor category and rate."""
+    return TaskCommand(
+        business_key=key,
+        entity_code=agreed.entity_code,
+        project_code=project_code,
+        name=line["task_name"],
+        labor_category=categories.get(line["labor_category"], line["labor_category"]),
+        rate_amount=line["rate_amount"],
+        currency=agreed.currency,
+        is_billable=True,
+        starts_on=line["starts_on"],
+        ends_on=line["ends_on"],
+    )
+
+
+def time_task_command(
+    *, key: UUID, agreed: Agreed, project_code: str, task_name: str, lines: Sequence[Row]
+) -> TaskCommand:
+    """Ask a time tool for one task of a name; several rates stay where they belong, in the ERP."""
+    rates = {row["rate_amount"] for row in lines if row["task_name"] == task_name}
+    return TaskCommand(
+        business_key=key,
+        entity_code=agreed.entity_code,
+        project_code=project_code,
+        name=task_name,
+        labor_category=None,
+        rate_amount=rates.pop() if len(rates) == 1 else None,
+        currency=agreed.currency,
+        is_billable=True,
+        starts_on=agreed.starts_on,
+        ends_on=agreed.ends_on,
+    )
+
+
+def employee_command(*, key: UUID, entity_code: str, party_code: str, lent: Row) -> EmployeeCommand:
+    """Ask for the second employee record of somebody whom another company lends."""
+    return EmployeeCommand(
+        business_key=key,
+        entity_code=entity_code,
+        party_code=party_code,
+        employee_code=lent["employee_code"],
+        starts_on=lent["starts_on"],
+        ends_on=lent["ends_on"],
+        cost_rate=None,
+    )
+
+
+def assignment_command(
+    *, key: UUID, entity_code: str, project_code: str, person_code: str
+) -> AssignmentCommand:
+    """Let a person book on the project."""
+    return AssignmentCommand(
+        business_key=key,
+        entity_code=entity_code,
+        project_code=project_code,
+        person_code=person_code,
+    )
+
+
+def status_command(
+    *, key: UUID, entity_code: str, deal_ref: str, project_code: str
+) -> StatusCommand:
+    """Tell the deal that its project is there."""
+    return StatusCommand(
+        business_key=key,
+        entity_code=entity_code,
+        object="deals",
+        record_code=deal_ref,
+        values={"project_status": "active", "project_ref": project_code},
+    )
+
+
+def rows_of_lines(plan: Mapping[str, Any]) -> list[Row]:
+    """Return the lines of a plan as the rows that they become."""
+    return [
+        {
+            "task_name": line["task_name"],
+            "labor_category": line["labor_category"],
+            "rate_amount": Decimal(line["rate_amount"]),
+            "currency": plan["currency"],
+            "sold_seconds": int(Decimal(line["hours"]) * SECONDS_PER_HOUR),
+            "starts_on": date.fromisoformat(line["starts_on"]),
+            "ends_on": day_of(line["ends_on"]),
+        }
+        for line in plan["lines"]
+    ]
+
+
+def day_of(text: str | None) -> date | None:
+    """Return the day that a plan names, if it names one."""
+    return None if text is None else date.fromisoformat(text)

@@ -1,0 +1,191 @@
+"""What was shown of a deal is what is carried out, or nothing is; by one person, or by two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.support.deal import CRM, NOW, land_deal
+from tests.support.deal_world import IN_BOOKS, World, opened_world
+
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.migrate import Dsns
+from tieline.services.deciding import Decider, approve_and_carry_out
+from tieline.services.handing_over import Applied, Handover, apply_handover, show_handover
+from tieline.services.shown_plans import Chosen
+
+
+class Desk:
+    """The world, seen by somebody who looks at plans and applies them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def decide(self, name: str, value: str) -> None:
+        with self.world.flow.owner.transaction() as connection:
+            connection.execute(
+                "INSERT INTO policy_value (release_id, name, entity_code, value, reason)"
+                " SELECT release_id, %s, '', %s, 'a test' FROM release",
+                (name, value),
+            )
+
+    def show(self, deal: str) -> tuple[Handover, str]:
+        with self.world.flow.database.transaction() as connection:
+            drawn, shown = show_handover(connection, ref=f"{CRM}:{deal}", to="ann", now=NOW)
+        return drawn, shown.digest
+
+    def apply(self, deal: str, digest: str | None = None) -> Applied:
+        with self.world.flow.database.transaction() as connection:
+            return apply_handover(
+                connection,
+                ref=f"{CRM}:{deal}",
+                chosen=Chosen(digest=digest),
+                by="ann",
+                reason="they start on Monday",
+                now=NOW,
+            )
+
+    def approve(self, applied: Applied, by: str) -> None:
+        assert applied.proposal_id is not None
+        with self.world.flow.database.transaction() as connection:
+            connection.execute("SELECT set_config('tieline.entities', 'HR-DE,HR-UK', true)")
+            approve_and_carry_out(
+                connection,
+                proposal_id=applied.proposal_id,
+                reason="agreed",
+                by=Decider(login=by),
+                connectors=cast(Any, SimpleNamespace()),
+                now=NOW,
+            )
+
+    def begun(self) -> tuple[int, int, int]:
+        """Return how much was begun: contracts, effects, work."""
+        (row,) = self.world.rows(
+            "SELECT (SELECT count(*) FROM contract) AS contracts, (SELECT count(*) FROM effect) AS effects,"
+            " (SELECT count(*) FROM work_item) AS work"
+        )
+        return row["contracts"], row["effects"], row["work"]
+
+
+@pytest.fixture
+def desk(database: Dsns, tmp_path: Path) -> Iterator[Desk]:
+    with opened_world(database, tmp_path) as world:
+        made = Desk(world)
+        made.decide("handover_begins", "by_person")
+        yield made
+
+
+class TestAShownPlan:
+    def test_is_what_every_system_receives_whatever_changes_afterwards(self, desk: Desk) -> None:
+        world = desk.world
+        world.win()
+        world.flow.keep_register()
+        assert desk.begun() == (0, 0, 0)
+        with pytest.raises(UserMistake, match="look at it with --plan first"):
+            desk.apply(world.deal)
+        desk.show(world.deal)
+        world.change(1, name="Data platform II")
+        world.flow.keep_register()
+
+        with pytest.raises(UserMistake, match=r"stale: .*writes\.erp\.project\.name"):
+            desk.apply(world.deal)
+        assert desk.begun() == (0, 0, 0)
+        drawn, digest = desk.show(world.deal)
+        applied = desk.apply(world.deal, digest[:8])
+        # Neither a change nor a second answer makes anything else of what two saw and one applied.
+        world.change(2, name="Data platform III")
+        world.flow.run()
+
+        assert applied.state == "running"
+        assert desk.apply(world.deal, digest).state == "active"
+        assert world.in_books() == IN_BOOKS
+        shown = {
+            (each.target, each.noun, each.part): {
+                told.name: told.value for told in each.fields if told.value is not None
+            }
+            for each in drawn.writes
+        }
+        sent = world.rows(
+            "SELECT target_connection, noun, part, content FROM effect JOIN effect_payload USING (business_key)"
+        )
+        assert len(sent) == len(shown) - 1
+        for row in sent:
+            part = "active" if row["noun"] == "status" else row["part"]
+            part = "B1" if row["noun"] == "employee" else part
+            fields = shown[row["target_connection"], row["noun"], part]
+            same = {name for name in row["content"] if name in fields}
+            assert {name: fields[name] for name in same} == {
+                name: row["content"][name] for name in same
+            }
+        (project,) = [each for each in drawn.writes if each.step == "erp.project"]
+        told = {each.name: (each.value, each.waits_for) for each in project.fields}
+        assert told["name"] == ("Data platform II", None)
+        assert told["client_code"] == (None, "erp.client")
+        (audit,) = world.rows("SELECT actor, reason, data FROM audit WHERE action = 'deal.applied'")
+        assert (audit["actor"], audit["data"]["digest"]) == ("ann", digest)
+
+    def test_begins_nothing_where_it_cannot(self, desk: Desk) -> None:
+        world = desk.world
+        world.win(lines=(), amount=None)
+        world.flow.keep_register()
+        drawn, _ = desk.show(world.deal)
+        answers = {each.code: each.outcome for each in drawn.checks}
+
+        assert answers["deal.lines_missing"] == "blocks"
+        assert answers["deal.practice_missing"] == "holds"
+        with pytest.raises(UserMistake, match=r"cannot become a project yet: deal\.lines_missing"):
+            desk.apply(world.deal)
+        world.change(1, is_won=False, stage="closedlost")
+        with pytest.raises(UserMistake, match="is not won, it stands at closedlost"):
+            desk.apply(world.deal)
+        with pytest.raises(UserMistake, match="no deal is known as"):
+            desk.show("nothing")
+        assert desk.begun() == (0, 0, 0)
+
+
+class TestTwoDealsOfOneClient:
+    def test_are_applied_one_after_the_other(self, desk: Desk) -> None:
+        world = desk.world
+        world.win()
+        land_deal(world.flow.database, deal=world.second_deal, project_code="DP-2", minute=1)
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.show(world.second_deal)
+        desk.apply(world.deal)
+
+        with pytest.raises(UserMistake, match="of the same client is being handed over"):
+            desk.apply(world.second_deal)
+        assert desk.begun()[0] == 1
+        world.flow.run()
+        # The client that it would have made stands now: that is another plan than was shown.
+        with pytest.raises(UserMistake, match=r"stale: writes\.erp\.client\.action"):
+            desk.apply(world.second_deal)
+        desk.show(world.second_deal)
+        desk.apply(world.second_deal)
+        world.flow.run()
+
+        assert world.in_books().count("client") == 1
+        assert world.in_books().count("project") == 2
+
+
+class TestALargeDeal:
+    def test_takes_two_people(self, desk: Desk) -> None:
+        world = desk.world
+        desk.decide("handover_two_people_from", "15000")
+        world.win()
+        world.flow.keep_register()
+        desk.show(world.deal)
+
+        applied = desk.apply(world.deal)
+        with pytest.raises(UserMistake, match="ann has proposed it already"):
+            desk.apply(world.deal)
+        with pytest.raises(UserMistake, match="ann proposed it and may not approve it"):
+            desk.approve(applied, "ann")
+        assert desk.begun() == (0, 0, 0)
+        desk.approve(applied, "bob")
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
