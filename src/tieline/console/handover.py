@@ -73,7 +73,9 @@ def _add_list(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                     state=each.state,
                     entity_code=each.entity_code,
                     won_at=each.won_at,
-                    waits_seconds=None if each.won_at is None else max(0, int((now - each.won_at).total_seconds())),
+                    waits_seconds=None
+                    if each.won_at is None
+                    else max(0, int((now - each.won_at).total_seconds())),
                     blockers=tuple(str(found["code"]) for found in each.blockers),
                 )
                 for each in found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0048_shown_plans"
-down_revision = "0038_guidelines"
+revision = "0040_shown_plans"
+down_revision = "0039_drafts"
 branch_labels = None
 depends_on = None
 
