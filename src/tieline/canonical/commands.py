@@ -220,3 +220,19 @@ class StatusCommand:
 
     def content(self) -> Content:
         return dict(self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldCommand:
+    """Set fields of a record that stands; ``before`` is what it held when it was decided."""
+
+    noun: ClassVar[str] = "field"
+    business_key: UUID
+    entity_code: str
+    object: str
+    record_code: str
+    before: Mapping[str, str]
+    values: Mapping[str, str]
+
+    def content(self) -> Content:
+        return dict(self.values)

@@ -28,10 +28,13 @@ from tieline.register.nouns import NOUNS
 from tieline.register.owners import (
     CLIENT_OWNERS,
     EMPLOYMENT_OWNERS,
+    OWNERS,
     Drift,
+    Ownership,
     StandingDrift,
     keep_drifts,
     list_drifts,
+    read_ownership,
     settle,
 )
 from tieline.register.people import (
@@ -123,6 +126,8 @@ __all__ = [
     "Meant",
     "Mistake",
     "Noun",
+    "OWNERS",
+    "Ownership",
     "Plan",
     "Roster",
     "Source",
@@ -153,6 +158,7 @@ __all__ = [
     "newest",
     "plan_rows",
     "read_cells",
+    "read_ownership",
     "StandingDrift",
     "keep_drifts",
     "list_drifts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,30 @@ CLIENT_OWNERS: Mapping[str, str] = {
     "city": ERP,
     "country_code": ERP,
 }
+# Once an ERP has a project, its number and name are the ERP's; the time tool follows.
+PROJECT_OWNERS: Mapping[str, str] = {"code": ERP, "name": ERP, "is_active": ERP}
+# What was agreed with the client is the deal's; what was provisioned follows by a plan.
+DEAL_OWNERS: Mapping[str, str] = dict.fromkeys(
+    (
+        "entity_code",
+        "currency",
+        "billing_method",
+        "project_code",
+        "amount",
+        "cap_amount",
+        "starts_on",
+        "ends_on",
+        "lines",
+    ),
+    CRM,
+)
+OWNERS: Mapping[str, Mapping[str, str]] = {
+    "client": CLIENT_OWNERS,
+    "project": PROJECT_OWNERS,
+    "deal": DEAL_OWNERS,
+}
+"""The owner of each field as it ships; a firm declares what differs."""
+
 EMPLOYMENT_OWNERS: Mapping[str, str] = {
     "employee_code": HR,
     "starts_on": HR,
@@ -39,6 +63,40 @@ EMPLOYMENT_OWNERS: Mapping[str, str] = {
     "week_seconds": HR,
     "cost_rate": ERP,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """Who owns the fields of a noun on one day: as it ships, and what the firm declared otherwise.
+
+    ``declared`` is by field and region, where the region '' is everywhere.
+    """
+
+    shipped: Mapping[str, str]
+    declared: Mapping[tuple[str, str], str]
+
+    def of_region(self, region: str | None) -> Mapping[str, str]:
+        """Return the owner of every field in a region: its own, else everywhere's, else as shipped."""
+        return {
+            name: self.declared.get((name, region or ""), self.declared.get((name, ""), owner))
+            for name, owner in self.shipped.items()
+        }
+
+
+def read_ownership(connection: Connection[Row], *, noun: str, on: date) -> Ownership:
+    """Return who owns the fields of a noun on a day, as known now."""
+    rows = connection.execute(
+        """
+        SELECT field, region, owner_kind FROM field_owner
+        WHERE noun = %(noun)s AND superseded_at IS NULL
+          AND starts_on <= %(on)s AND (ends_on IS NULL OR %(on)s < ends_on)
+        """,
+        {"noun": noun, "on": on},
+    ).fetchall()
+    return Ownership(
+        shipped=OWNERS[noun],
+        declared={(row["field"], row["region"]): row["owner_kind"] for row in rows},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

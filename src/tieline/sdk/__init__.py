@@ -63,9 +63,11 @@ from tieline.sdk.protocols import (
     Untranslatable,
     Writes,
     WritesTimeLines,
+    stands,
 )
 
 __all__ = [
+    "stands",
     "Accounts",
     "Capabilities",
     "CheckItem",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
 from typing import Any
@@ -49,7 +49,8 @@ class NounWrite:
 
     ``shared_field`` names the field by which several of ours share one record of the target, such
     as a task's name in a tool that knows no keys: only one write of a value is open at a time.
-    ``undo_closed`` is how what stands in a closed period is taken back in an open one.
+    ``undo_closed`` is how what stands in a closed period is taken back in an open one. ``fields`` are
+    those of the noun ``field``: per object the ones that may be set on a record that stands.
     """
 
     noun: str
@@ -59,6 +60,7 @@ class NounWrite:
     quantum_seconds: int
     shared_field: str | None = None
     undo_closed: Undo | None = None
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def undo_in_closed_period(self) -> Undo:
@@ -113,6 +115,11 @@ class Capabilities:
             if declared.noun == noun:
                 return declared
         raise LookupError(f"{self.system} does not write {noun}")
+
+    def may_set(self, object: str, name: str) -> bool:
+        """Say whether a field of a record that stands can be set from here."""
+        declared = (write for write in self.writes if write.noun == "field")
+        return any(name in write.fields.get(object, ()) for write in declared)
 
     def limits_of(self, config: Mapping[str, Any]) -> tuple[Limit, ...]:
         """Return the limits of one account: those of the manifest, with what its connection says.
@@ -187,4 +194,5 @@ def _write(noun: str, table: Mapping[str, Any]) -> NounWrite:
         quantum_seconds=table.get("quantum_seconds", 1),
         shared_field=table.get("shared_field"),
         undo_closed=Undo(table["undo_closed"]) if "undo_closed" in table else None,
+        fields={name: tuple(fields) for name, fields in table.get("fields", {}).items()},
     )

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
-from tieline.canonical import Command, Content, TimeLineCommand
+from tieline.canonical import Command, Content, FieldCommand, TimeLineCommand
 from tieline.canonical.nouns import (
     Client,
     Contact,
@@ -186,6 +186,13 @@ class Stored:
 
     target_code: str
     content: Content
+
+
+def stands(*, command: FieldCommand, held: Content) -> list[Stored]:
+    """Return what a record holds of a command's fields; nothing while it holds what it held before."""
+    if held != command.values and held == command.before:
+        return []
+    return [Stored(target_code=command.record_code, content=held)]
 
 
 class Writes(Protocol):

@@ -29,6 +29,7 @@ from tieline.register import (
     Likeness,
     Link,
     LinkTaken,
+    Ownership,
     Source,
     all_links,
     as_client,
@@ -41,6 +42,7 @@ from tieline.register import (
     link,
     name_key,
     newest,
+    read_ownership,
     settle,
     upsert,
     vat_key,
@@ -126,11 +128,12 @@ def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> C
         sources = newest(connection, noun=Client, kinds=(_CRM, _ERP))
         clients, strangers = _only_clients(connection, sources)
         ledger = _open_ledger(connection, clients)
+        ownership = read_ownership(connection, noun="client", on=now.date())
         ordered, cycles = parents_first(clients)
         may_create = _parties_were_read(connection)
         for source in ordered:
             _sync_one(
-                connection, source, ledger, now=now, may_create=may_create,
+                connection, source, ledger, ownership=ownership, now=now, may_create=may_create,
                 in_cycle=_key(source) in cycles,
             )  # fmt: skip
         keep_drifts(
@@ -254,6 +257,7 @@ def _sync_one(
     source: Source,
     ledger: _Ledger,
     *,
+    ownership: Ownership,
     now: datetime,
     may_create: bool,
     in_cycle: bool,
@@ -261,7 +265,10 @@ def _sync_one(
     key = _key(source)
     if key in ledger.links:
         if not source.is_deleted:
-            _update(connection, source, ledger, ledger.links[key], now=now, in_cycle=in_cycle)
+            _update(
+                connection, source, ledger, ledger.links[key],
+                ownership=ownership, now=now, in_cycle=in_cycle,
+            )  # fmt: skip
         return
     if source.is_deleted or in_cycle:
         return
@@ -279,7 +286,10 @@ def _sync_one(
         client_id = _create(connection, as_client(source), now=now)
         _attach(connection, source, ledger, client_id, now=now, because="created")
         ledger.created += 1
-    _update(connection, source, ledger, ledger.links[key], now=now, in_cycle=False)
+    _update(
+        connection, source, ledger, ledger.links[key],
+        ownership=ownership, now=now, in_cycle=False,
+    )  # fmt: skip
 
 
 def _match(source: Source, ledger: _Ledger) -> tuple[str | None, list[Candidate]]:
@@ -329,6 +339,7 @@ def _update(
     ledger: _Ledger,
     client_id: UUID,
     *,
+    ownership: Ownership,
     now: datetime,
     in_cycle: bool,
 ) -> None:
@@ -344,7 +355,7 @@ def _update(
         our_id=client_id,
         current={name: current.get(name) for name in (*CLIENT_OWNERS,)},
         proposed=proposed,
-        owners=CLIENT_OWNERS,
+        owners=ownership.of_region(current.get("country_code") or proposed["country_code"]),
         written_by=source.connection_key,
         kind=source.kind,
         present_kinds=ledger.kinds_of(client_id),

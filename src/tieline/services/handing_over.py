@@ -43,7 +43,7 @@ from tieline.services.shown_plans import (
     refuse_stale,
 )
 
-APPLY = "deal.apply"
+APPLY = "handover"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

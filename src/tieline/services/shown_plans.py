@@ -68,8 +68,10 @@ def keep_shown(
         INSERT INTO shown_plan (kind, subject, entity_code, digest, content, shown_to, shown_at)
         VALUES (%s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (kind, subject, digest) WHERE applied_at IS NULL
-        DO UPDATE SET shown_to = excluded.shown_to, shown_at = excluded.shown_at
-        RETURNING *
+        DO UPDATE SET shown_to = excluded.shown_to, shown_at = excluded.shown_at,
+            shown_no = nextval('shown_plan_no')
+        RETURNING shown_id, kind, subject, entity_code, digest, content, shown_to, shown_at,
+            applied_by, applied_at
         """,
         (kind, subject, entity_code, digest_of(content), Jsonb(dict(content)), to, now),
     ).fetchone()
@@ -86,11 +88,13 @@ def get_shown(connection: Connection[Row], *, kind: str, subject: str, chosen: C
         raise UserMistake(f"a digest is told by {DIGEST_CHARACTERS_MIN} characters at least")
     rows = connection.execute(
         """
-        SELECT * FROM shown_plan
+        SELECT shown_id, kind, subject, entity_code, digest, content, shown_to, shown_at,
+            applied_by, applied_at
+        FROM shown_plan
         WHERE kind = %(kind)s AND subject = %(subject)s
           AND (%(digest)s::text IS NULL OR starts_with(digest, %(digest)s))
           AND (%(shown_id)s::uuid IS NULL OR shown_id = %(shown_id)s)
-        ORDER BY shown_at DESC, applied_at NULLS FIRST
+        ORDER BY shown_no DESC
         """,
         {"kind": kind, "subject": subject, "digest": chosen.digest, "shown_id": chosen.shown_id},
     ).fetchall()

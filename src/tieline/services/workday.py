@@ -12,6 +12,7 @@ from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
+from tieline.services.aligning import ALIGN, Aligning
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.fallback import Fallback
@@ -52,6 +53,7 @@ CLASSES: Mapping[str, int] = {
     SEND_NOTICE: CUT_OFF,
     ASK_LINES: REFERENCE,
     ANSWER_WHAT_IF: REFERENCE,
+    ALIGN: REFERENCE,
 }
 
 _HOUSEKEEPING_SECONDS = 600
@@ -95,6 +97,7 @@ class Workday:
             SEND_NOTICE: self.messaging().send,
             ASK_LINES: self.line_checks().ask,
             ANSWER_WHAT_IF: self.what_if_runs().answer,
+            ALIGN: self._aligning().align,
         }
 
     def what_if_runs(self) -> WhatIfRuns:
@@ -240,6 +243,11 @@ class Workday:
 
     def _provisioning(self) -> Provisioning:
         return Provisioning(
+            database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def _aligning(self) -> Aligning:
+        return Aligning(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
         )
 

@@ -14,6 +14,7 @@ from tieline.canonical import (
     AssignmentCommand,
     ClientCommand,
     Command,
+    FieldCommand,
     ProjectCommand,
     TaskCommand,
 )
@@ -40,6 +41,7 @@ from tieline.sdk import (
     Translated,
     Untranslatable,
     load_manifest,
+    stands,
 )
 from tieline.sdk.http import HttpClient, NotFound, as_stream_error
 from tieline.sdk.slices import NotJson, array_slices, decode_exact
@@ -231,6 +233,12 @@ class HarvestConnector:
                 return self._write_task(command)
             case AssignmentCommand():
                 return self._write_assignment(command)
+            case FieldCommand():
+                place = f"{command.object}/{command.record_code}"
+                self.http.write_json(
+                    method="PATCH", path=_path(place), content=dict(command.values)
+                )
+                return Receipt(target_code=command.record_code)
             case _:
                 raise MendTieline(f"Harvest does not write {command.noun}")
 
@@ -269,6 +277,12 @@ class HarvestConnector:
                     for row in self._user_assignments(command)
                     if row["is_active"]
                 ]
+            case FieldCommand():
+                record = self._read_record(f"{command.object}/{command.record_code}")
+                if record is None:
+                    return []
+                held = {name: str(record[name] or "") for name in command.values}
+                return stands(command=command, held=held)
             case _:
                 raise MendTieline(f"Harvest does not write {command.noun}")
 

@@ -6,7 +6,13 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from tieline.canonical import AssignmentCommand, ClientCommand, ProjectCommand, TaskCommand
+from tieline.canonical import (
+    AssignmentCommand,
+    ClientCommand,
+    FieldCommand,
+    ProjectCommand,
+    TaskCommand,
+)
 from tieline.sdk.promises import Rehearsal
 
 _KEY = UUID("5b1f9a52-6f7c-4d0b-9f56-2f3f4b8f0c11")
@@ -52,6 +58,14 @@ REHEARSAL = Rehearsal(
             entity_code="EW-DE",
             project_code="14310001",
             person_code="3200001",
+        ),
+        FieldCommand(
+            business_key=_KEY,
+            entity_code="EW-DE",
+            object="clients",
+            record_code="5740001",
+            before={"name": "Example Works"},
+            values={"name": "Example Works GmbH"},
         ),
     ),
 )

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from tieline.canonical import Command, StatusCommand
+from tieline.canonical import Command, FieldCommand, StatusCommand
 from tieline.connectors.hubspot import properties as names
 from tieline.connectors.hubspot import translate as words
 from tieline.connectors.hubspot.properties import Mapped
@@ -38,6 +38,7 @@ from tieline.sdk import (
     Translated,
     Untranslatable,
     load_manifest,
+    stands,
 )
 from tieline.sdk.http import HttpClient, NotFound, Pace, as_stream_error
 from tieline.sdk.slices import (
@@ -521,6 +522,8 @@ class HubSpotConnector:
 
     def write(self, *, command: Command) -> Receipt:
         """Set the values on the record; setting them twice leaves the same record."""
+        if isinstance(command, FieldCommand):
+            return self._set_fields(command)
         status = _status(command)
         changes = {self._property(name): value for name, value in status.values.items()}
         self.http.write_json(
@@ -530,6 +533,8 @@ class HubSpotConnector:
 
     def probe(self, *, command: Command) -> Sequence[Stored]:
         """Return the record when it holds every asked value; else nothing stands there yet."""
+        if isinstance(command, FieldCommand):
+            return self._probe_fields(command)
         status = _status(command)
         asked = {name: self._property(name) for name in status.values}
         query = [("properties", ",".join(sorted(asked.values())))]
@@ -552,6 +557,24 @@ class HubSpotConnector:
             reason="hubspot.no_undo",
         )
 
+    def _set_fields(self, command: FieldCommand) -> Receipt:
+        places = self.mapping.fields[command.object]
+        self.http.write_json(
+            method="PATCH",
+            path=_record_path(command),
+            content={"properties": {places[name]: text for name, text in command.values.items()}},
+        )
+        return Receipt(target_code=command.record_code)
+
+    def _probe_fields(self, command: FieldCommand) -> Sequence[Stored]:
+        places = {name: self.mapping.fields[command.object][name] for name in command.values}
+        query = [("properties", ",".join(sorted(places.values())))]
+        found = self._one_of(_record_path(command), query)
+        if found is None:
+            return []
+        held = {name: found.raw["properties"].get(place) or "" for name, place in places.items()}
+        return stands(command=command, held=held)
+
     def _property(self, name: str) -> str:
         places = self.mapping.status
         if name in places:
@@ -565,6 +588,10 @@ def _status(command: Command) -> StatusCommand:
     if not isinstance(command, StatusCommand) or command.object not in _STATUS_OBJECTS:
         raise MendTieline(f"HubSpot does not write {command.noun}")
     return command
+
+
+def _record_path(command: FieldCommand) -> str:
+    return f"/crm/v3/objects/{_PLACES[command.object]}/{_number(command.record_code)}"
 
 
 def _status_path(command: StatusCommand) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tieline.canonical import StatusCommand
+from tieline.canonical import FieldCommand, StatusCommand
 from tieline.sdk.promises import Rehearsal
 
 REHEARSAL = Rehearsal(
@@ -15,6 +15,14 @@ REHEARSAL = Rehearsal(
             object="deal",
             record_code="91000001",
             values={"project_status": "active", "revenue_wip": "1200.50"},
+        ),
+        FieldCommand(
+            business_key=UUID("5b1f9a52-6f7c-4d0b-9f56-2f3f4b8f0c11"),
+            entity_code="EW-DE",
+            object="companies",
+            record_code="91000002",
+            before={"name": "Example Works"},
+            values={"name": "Example Works GmbH"},
         ),
     ),
 )

@@ -15,6 +15,7 @@ from tieline.canonical import (
     Command,
     ContractCommand,
     EmployeeCommand,
+    FieldCommand,
     ProjectCommand,
     TaskCommand,
     TimeLineCommand,
@@ -60,6 +61,7 @@ from tieline.sdk import (
     Translated,
     Untranslatable,
     load_manifest,
+    stands,
 )
 from tieline.sdk.slices import array_slices
 
@@ -72,6 +74,7 @@ Writable = (
     ClientCommand
     | ContractCommand
     | EmployeeCommand
+    | FieldCommand
     | ProjectCommand
     | TaskCommand
     | TimeLineCommand
@@ -253,6 +256,13 @@ class TrytonConnector:
                 return self._create(session, "project.work", values, context)
             case TimeLineCommand():
                 return self.write_lines(entity_code=known.entity_code, lines=[known])[0]
+            case FieldCommand():
+                with before_the_write():
+                    model, record_id = self._place_of(session, known)
+                session.write(
+                    f"model.{model}.write", [record_id], dict(known.values), context=context
+                )
+                return Receipt(target_code=known.record_code)
             case _:
                 raise MendTieline(f"Tryton holds no {command.noun}")
 
@@ -283,6 +293,8 @@ class TrytonConnector:
                 return [
                     Stored(target_code=line.target_code, content=line.content()) for line in lines
                 ]
+            case FieldCommand():
+                return self._probe_fields(session, known)
             case _:
                 raise MendTieline(f"Tryton holds no {command.noun}")
 
@@ -389,6 +401,25 @@ class TrytonConnector:
             )
             for row in rows
         ]
+
+    def _place_of(self, session: Session, command: FieldCommand) -> tuple[str, int]:
+        """Return the model and id that hold a party's field: its name is its own, the rest its address's."""
+        party = int(command.record_code)
+        if "name" in command.values:
+            return "party.party", party
+        addresses = session.search("party.address", [["party", "=", party]], ["id"])
+        if not addresses:
+            raise Refused(f"party {party} has no address in Tryton", reason="tryton.no_address")
+        # The one that is read: see translate.
+        return "party.address", int(addresses[0]["id"])
+
+    def _probe_fields(self, session: Session, command: FieldCommand) -> list[Stored]:
+        model, record_id = self._place_of(session, command)
+        rows = session.search(model, [["id", "=", record_id]], list(command.values))
+        if not rows:
+            return []
+        held = {name: str(rows[0][name] or "") for name in command.values}
+        return stands(command=command, held=held)
 
     def _probe_task(self, session: Session, command: TaskCommand) -> list[Stored]:
         rows = session.search(

@@ -10,6 +10,7 @@ from tieline.canonical import (
     ClientCommand,
     ContractCommand,
     EmployeeCommand,
+    FieldCommand,
     ProjectCommand,
     TaskCommand,
     TimeLineCommand,
@@ -123,6 +124,14 @@ REHEARSAL = Rehearsal(
             work_date=date(2026, 10, 5),
             seconds=5400,
             narrative="load profiles",
+        ),
+        FieldCommand(
+            business_key=_KEY,
+            entity_code=_ENTITY,
+            object="parties",
+            record_code="11",
+            before={"name": "Example Works"},
+            values={"name": "Example Works GmbH"},
         ),
     ),
 )

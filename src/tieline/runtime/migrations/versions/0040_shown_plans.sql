@@ -1,6 +1,9 @@
 -- What somebody was shown before they said yes. It is applied only while it still says the same.
+-- shown_no says what was shown last; showing a plan once more moves it to the end.
+CREATE SEQUENCE shown_plan_no;
 CREATE TABLE shown_plan (
     shown_id      uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    shown_no      bigint NOT NULL DEFAULT nextval('shown_plan_no'),
     kind          text NOT NULL,
     subject       text NOT NULL,
     entity_code   text,
@@ -14,7 +17,7 @@ CREATE TABLE shown_plan (
 );
 -- Shown again without a difference it is the same plan; once it was applied the next one is another.
 CREATE UNIQUE INDEX shown_plan_waiting ON shown_plan (kind, subject, digest) WHERE applied_at IS NULL;
-CREATE INDEX shown_plan_subject ON shown_plan (kind, subject, shown_at DESC);
+CREATE INDEX shown_plan_subject ON shown_plan (kind, subject, shown_no DESC);
 
 ALTER TABLE shown_plan ENABLE ROW LEVEL SECURITY;
 ALTER TABLE shown_plan FORCE ROW LEVEL SECURITY;
