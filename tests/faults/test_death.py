@@ -9,10 +9,15 @@ import pytest
 from tests.conftest import PreparedCluster
 from tests.faults.deaths import CASES, Deaths, end_of
 from tests.faults.stories import State
-from tieline.kernel.failpoints import FAILPOINTS
+from tieline.kernel.failpoints import ALIGNED_NOUNS, FAILPOINTS
 
 # Real workers are needed for it: tests/rooms/runtime/test_worker.py.
-_ELSEWHERE = {"watchdog.after_cancel"}
+_MOMENTS = ("after_intent", "after_answer", "after_probe")
+# Setting a field passes the steps of every single record, which the status of a deal dies at.
+_ELSEWHERE = {
+    "watchdog.after_cancel",
+    *(f"post.{noun}.{moment}" for noun in ALIGNED_NOUNS for moment in _MOMENTS),
+}
 
 
 @pytest.fixture(scope="module")

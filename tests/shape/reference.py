@@ -23,7 +23,7 @@ from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.services.readiness_checks import NOT_CHECKED
 from tieline.services.system import System
-from tieline.validation import builtin_values
+from tieline.validation import DealRule, builtin_values, deal_columns
 from tieline.validation.books import ShippedRule, shipped_rules
 from tieline.validation.columns import ContextColumn, documented_columns
 
@@ -130,13 +130,11 @@ def _reasons() -> Iterator[str]:
     yield ""
     yield "## Checks of a won deal"
     yield ""
-    yield from _table(
-        ("Code", "Severity", "Queue", "What is wrong", "What to do"),
-        [
-            (_anchored(each.code), each.severity, each.owner_queue, each.message, each.fix_hint)
-            for each in PROVISIONING_CHECKS
-        ],
-    )
+    yield "Each is asked of a deal, of its lines, or of the people on it. A release may change its severity"
+    yield "for a legal entity or a client. What it has nothing to go by for is told as not checked."
+    for each in PROVISIONING_CHECKS:
+        yield ""
+        yield from _deal_rule(each)
     yield ""
     yield "## Checks before an invoice"
     yield ""
@@ -177,6 +175,24 @@ def _rule(shipped: ShippedRule) -> Iterator[str]:
     yield f"- Fails: {_example(shipped.fail_example())}"
 
 
+def _deal_rule(rule: DealRule) -> Iterator[str]:
+    yield f"### {rule.message.rstrip('.')}"
+    yield ""
+    facts = (rule.severity, rule.owner_queue, f"of a {rule.scope}", rule.source)
+    yield f"{_anchored(rule.code)} ({', '.join(facts)})"
+    yield ""
+    yield rule.fix_hint
+    yield ""
+    if not rule.is_decidable:
+        yield "- No data decides it yet."
+        return
+    if rule.known_when.lower() != "true":
+        yield f"- Known where `{rule.known_when}`"
+    yield f"- Must be true: `{rule.predicate}`" + _unless_always(rule.applies_when)
+    yield f"- Holds: {_example(rule.pass_example())}"
+    yield f"- Fails: {_example(rule.fail_example())}"
+
+
 def _example(columns: Mapping[str, Any]) -> str:
     return ", ".join(f"`{name} = {_literal(value)}`" for name, value in columns.items())
 
@@ -206,6 +222,21 @@ def _context() -> Iterator[str]:
         yield from _table(
             ("Column", "Type", "What it means"),
             [(f"`{each.name}`", each.type, each.says) for each in columns],
+        )
+
+
+def _deal_columns() -> Iterator[str]:
+    yield "# What a check of a won deal may look at"
+    yield ""
+    yield "One row per deal, one for each of its lines and one for each person assigned. A predicate says what"
+    yield "must be true of these columns."
+    for scope in ("deal", "line", "person"):
+        yield ""
+        yield f"## Of a {scope}"
+        yield ""
+        yield from _table(
+            ("Column", "Type", "What it means"),
+            [(f"`{name}`", *told) for name, told in deal_columns(scope).items()],
         )
 
 
@@ -415,6 +446,7 @@ _PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "commands.md": _commands,
     "connectors.md": _connectors,
     "context.md": _context,
+    "deal-context.md": _deal_columns,
     "endpoints.md": _endpoints,
     "events.md": _events,
     "hours-file.md": _hours_file,

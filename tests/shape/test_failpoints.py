@@ -11,6 +11,7 @@ import pytest
 from tieline.app import InstalledSystems
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.failpoints import (
+    ALIGNED_NOUNS,
     FAILPOINTS,
     PLAN_STEPS,
     UNDONE_NOUNS,
@@ -26,7 +27,7 @@ from .source_words import SOURCE
 # What is written as lines or drafts has failpoints of its own.
 _OTHERWISE = {"time_line"}
 # What stands in the gap of a composed name.
-_GAP = f"({'|'.join(re.escape(word) for word in (*WRITTEN_NOUNS, *PLAN_STEPS))})"
+_GAP = f"({'|'.join(re.escape(word) for word in (*WRITTEN_NOUNS, *ALIGNED_NOUNS, *PLAN_STEPS))})"
 
 
 class TestFailpoints:
@@ -53,7 +54,7 @@ class TestFailpoints:
             if write.noun not in _OTHERWISE
         ]
 
-        assert {write.noun for write in writes} == set(WRITTEN_NOUNS)
+        assert {write.noun for write in writes} == {*WRITTEN_NOUNS, *ALIGNED_NOUNS}
         assert {write.noun for write in writes if write.undo is not Undo.NONE} == set(UNDONE_NOUNS)
 
     def test_exist_for_every_kind_of_step_of_a_plan(self) -> None:

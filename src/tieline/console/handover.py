@@ -1,7 +1,5 @@
 """Which won deals cannot be booked on yet, and why? And one deal's plan, field by field, to be applied."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated

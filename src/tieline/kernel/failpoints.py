@@ -20,6 +20,8 @@ PAUSE = "pause"
 # What single records are written and taken back, and the kinds of steps of a plan.
 WRITTEN_NOUNS = ("assignment", "client", "contract", "employee", "project", "status", "task")
 UNDONE_NOUNS = tuple(noun for noun in WRITTEN_NOUNS if noun != "status")
+# What is set on records that stand.
+ALIGNED_NOUNS = ("field",)
 PLAN_STEPS = (
     "activate",
     "crm.status",
@@ -57,7 +59,7 @@ FAILPOINTS = frozenset(
         "watchdog.after_cancel",
         *(
             f"post.{noun}.{moment}"
-            for noun in WRITTEN_NOUNS
+            for noun in (*WRITTEN_NOUNS, *ALIGNED_NOUNS)
             for moment in ("after_intent", "after_answer", "after_probe")
         ),
         *(

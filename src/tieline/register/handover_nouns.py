@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
+from tieline.register.reference_nouns import CLIENT, Empty, FileColumn, Kind, Noun
 
 FIELD_OWNERS = Noun(
     name="field-owners",
@@ -35,4 +35,76 @@ FIELD_OWNERS = Noun(
     moves_money=True,
 )
 
-HANDOVER_NOUNS: Sequence[Noun] = (FIELD_OWNERS,)
+_CONTRACT_CODE = FileColumn(
+    name="contract_code",
+    kind=Kind.TEXT,
+    says="The code that the deal gives its project; it need not be there yet.",
+)
+BILLING_SCHEDULES = Noun(
+    name="billing-schedules",
+    says="When a contract is billed and how much: milestones, fees of a month, a subscription.",
+    table="billing_schedule",
+    key=("contract_code", "item"),
+    columns=(
+        _CONTRACT_CODE,
+        FileColumn(name="item", kind=Kind.TEXT, says="What is billed, such as Milestone 2."),
+        FileColumn(
+            name="kind", kind=Kind.TEXT, says="What it is.", words=("milestone", "fee", "advance")
+        ),
+        FileColumn(name="due_on", kind=Kind.DAY, says="The day from which it may be billed."),
+        FileColumn(name="amount", kind=Kind.NUMBER, says="How much.", minimum=0),
+        FileColumn(name="currency", kind=Kind.CURRENCY, says="In which currency."),
+    ),
+    moves_money=True,
+)
+BILLING_SPLITS = Noun(
+    name="billing-splits",
+    says="Among which clients a contract is split; exactly one takes what rounding leaves.",
+    table="billing_split",
+    key=("contract_code", "client_id"),
+    columns=(
+        _CONTRACT_CODE,
+        CLIENT,
+        FileColumn(name="percent", kind=Kind.NUMBER, says="The client's share.", minimum=0),
+        FileColumn(
+            name="takes_rounding", kind=Kind.YES_NO, says="Whether it takes what rounding leaves."
+        ),
+    ),
+    moves_money=True,
+)
+CLIENT_HOLDS = Noun(
+    name="client-holds",
+    says="For whom nothing is begun, and why.",
+    table="client_hold",
+    key=("client_id",),
+    columns=(
+        CLIENT,
+        FileColumn(name="reason", kind=Kind.TEXT, says="Such as credit, or do not do business."),
+    ),
+    moves_money=True,
+)
+TAX_TREATMENTS = Noun(
+    name="tax-treatments",
+    says="How a legal entity may tax what it sells into a country; without any row nothing is checked.",
+    table="tax_treatment",
+    key=("entity_code", "country_code", "treatment"),
+    columns=(
+        FileColumn(name="entity", kind=Kind.ENTITY, says="Who sells.", stored_as="entity_code"),
+        FileColumn(name="country_code", kind=Kind.TEXT, says="Where the client is, two letters."),
+        FileColumn(
+            name="treatment",
+            kind=Kind.TEXT,
+            says="What is allowed.",
+            words=("standard", "reverse_charge", "exempt", "zero_rated", "outside_scope"),
+        ),
+    ),
+    moves_money=True,
+)
+
+HANDOVER_NOUNS: Sequence[Noun] = (
+    FIELD_OWNERS,
+    BILLING_SCHEDULES,
+    BILLING_SPLITS,
+    CLIENT_HOLDS,
+    TAX_TREATMENTS,
+)

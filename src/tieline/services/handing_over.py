@@ -29,7 +29,7 @@ from tieline.services.project_provisioning import (
     severities_of,
     store_plan,
 )
-from tieline.services.provisioning_checks import CHECKS, Judged, judge_deal
+from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_fields import Write, writes_of
 from tieline.services.provisioning_plan import Plan, build_plan
@@ -112,16 +112,17 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
     """
     row = find_plan_row(connection, ref=ref)
     name = f"{row['connection_key']}:{row['deal_ref']}" if row else ref
+    deals = load_deals(connection, now=now)
     found = [
         facts
-        for facts in load_deals(connection, now=now)
+        for facts in deals
         if f"{facts.source.connection_key}:{facts.source.source_ref}" == name
     ]
     if len(found) != 1:
         raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
     (facts,) = found
     severities = severities_of(read_severities(connection), facts)
-    judged = judge_deal(facts, severities=severities)
+    (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
     plan = build_plan(facts, judged)
     return Handover(
         facts=facts,

@@ -37,7 +37,7 @@ from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
 from tieline.services.handover_policy import waits_for_person
-from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deal
+from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_plan import (
     ACTIVATE,
@@ -95,7 +95,9 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         severities = read_severities(connection)
         standing = _standing(connection)
         cases: list[CaseRequest] = []
-        for facts in load_deals(connection, now=now):
+        deals = load_deals(connection, now=now)
+        to_plan: list[tuple[DealFacts, Row | None]] = []
+        for facts in deals:
             row = standing.get((facts.source.connection_key, facts.source.source_ref))
             is_won = facts.deal.is_won and not facts.source.is_deleted
             if row is not None and row["state"] in UNDER_WAY:
@@ -104,12 +106,17 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
                     found_severities = severities_of(severities, facts)
                     held = restaff(connection, facts, row, severities=found_severities)
                     cases += [_case(facts, found) for found in held if found.opens_case]
-                continue
-            if not is_won and (row is None or row["state"] != "ready"):
-                continue
-            judged = judge_deal(facts, severities=severities_of(severities, facts))
+            elif is_won or (row is not None and row["state"] == "ready"):
+                to_plan.append((facts, row))
+        verdicts = judge_deals(
+            connection,
+            deals=[facts for facts, _ in to_plan],
+            severities=[severities_of(severities, facts) for facts, _ in to_plan],
+            among=deals,
+        )
+        for (facts, row), judged in zip(to_plan, verdicts, strict=True):
             store_plan(connection, facts, judged, row, now=now)
-            if is_won:
+            if facts.deal.is_won and not facts.source.is_deleted:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
         cases += [*_stuck(connection), *_not_linked(connection)]
         rows = connection.execute(

@@ -27,6 +27,8 @@ from tieline.services.client_sync import Unclear, find_unclear
 
 ACT = "act"
 _FOREVER = date.max
+# What a staffing file may call the share of their time that somebody is planned for.
+_SHARE = "percent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,9 @@ class Staffed:
     home_record_ref: str | None
     is_agreed: bool
     is_time_user: bool
+    planned_percent: int | None
+    is_approver_told: bool
+    has_approver: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +129,8 @@ class _Surroundings:
     homes: Mapping[UUID, tuple[str, str]]
     links: Mapping[tuple[str, str, UUID, str], str]
     agreements: Sequence[Row]
+    assignments: Mapping[str, Sequence[StaffingFact]]
+    is_approver_told: bool
 
 
 def load_deals(connection: Connection[Row], *, now: datetime) -> list[DealFacts]:
@@ -169,10 +176,12 @@ def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
 def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
     links = all_links(connection, nouns=("client", "person", "employee"))
     staff: dict[str, list[StaffingFact]] = {}
+    assignments: dict[str, list[StaffingFact]] = {}
     for source in newest(connection, noun=StaffingFact, kinds=("hr",)):
         fact = as_staffing_fact(source)
         if fact.fact == "assignment" and fact.project_code and not source.is_deleted:
             staff.setdefault(fact.project_code, []).append(fact)
+            assignments.setdefault(email_key(fact.person_email) or "", []).append(fact)
     return _Surroundings(
         owners={
             (source.connection_key, source.source_ref): as_person(source)
@@ -213,6 +222,8 @@ def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
         agreements=connection.execute(
             "SELECT * FROM intercompany_agreement WHERE superseded_at IS NULL"
         ).fetchall(),
+        assignments=assignments,
+        is_approver_told=any(fact.approver_email for facts in staff.values() for fact in facts),
     )
 
 
@@ -304,7 +315,22 @@ def _one_staffed(around: _Surroundings, fact: StaffingFact, entity: EntityFacts 
         else around.links.get((erp, "employee", person_id, home or "")),
         is_agreed=_is_agreed(around.agreements, home, here, fact),
         is_time_user=_has(around, time_key, "person", person_id, ""),
+        planned_percent=_planned_percent(around, fact),
+        is_approver_told=around.is_approver_told,
+        has_approver=fact.approver_email is not None,
     )
+
+
+def _planned_percent(around: _Surroundings, fact: StaffingFact) -> int | None:
+    """Return what the person's shares sum to where the assignment's days meet others; None without any."""
+    starts_on, ends_on = fact.starts_on or date.min, fact.ends_on or _FOREVER
+    shares = [
+        other.extras.get(_SHARE, "")
+        for other in around.assignments.get(email_key(fact.person_email) or "", ())
+        if (other.starts_on or date.min) < ends_on and starts_on < (other.ends_on or _FOREVER)
+    ]
+    told = [int(share) for share in shares if share.isdigit()]
+    return sum(told) if told else None
 
 
 def _has(

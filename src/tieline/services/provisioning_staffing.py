@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from tieline.runtime.database import Row
-from tieline.services.provisioning_checks import Blocker, judge_deal
+from tieline.services.provisioning_checks import CHECKS, Blocker, judge_deals
 from tieline.services.provisioning_facts import DealFacts, Staffed
 from tieline.services.provisioning_plan import (
     ASSIGNMENT,
@@ -23,16 +23,7 @@ from tieline.services.provisioning_plan import (
 )
 
 # The checks that speak of one assigned person, and so can hold back that person alone.
-_PEOPLE_CHECKS = frozenset(
-    {
-        "deal.person_unknown",
-        "deal.person_without_employee_record",
-        "deal.person_without_time_user",
-        "deal.intercompany_not_agreed",
-        "deal.person_not_on_rate_card",
-        "deal.assignment_outside_contract",
-    }
-)
+_PEOPLE_CHECKS = frozenset(rule.code for rule in CHECKS if rule.scope == "person")
 
 
 def restaff(
@@ -44,7 +35,7 @@ def restaff(
         # The list of another project says nothing of this one.
         return ()
     newcomers = tuple(one for one in facts.staff if _is_newcomer(facts, plan, one))
-    held = _held(facts, newcomers, severities) if newcomers else ()
+    held = _held(connection, facts, newcomers, severities) if newcomers else ()
     names_held = {thing for found in held for thing in found.things}
     joining = [
         step
@@ -59,10 +50,18 @@ def restaff(
 
 
 def _held(
-    facts: DealFacts, newcomers: tuple[Staffed, ...], severities: Mapping[str, str]
+    connection: Connection[Row],
+    facts: DealFacts,
+    newcomers: tuple[Staffed, ...],
+    severities: Mapping[str, str],
 ) -> tuple[Blocker, ...]:
-    judged = judge_deal(replace(facts, staff=newcomers), severities=severities)
-    return tuple(found for found in judged.blockers if found.code in _PEOPLE_CHECKS)
+    (judged,) = judge_deals(
+        connection,
+        deals=[replace(facts, staff=newcomers)],
+        severities=[severities],
+        asked=_PEOPLE_CHECKS,
+    )
+    return judged.blockers
 
 
 def _is_newcomer(facts: DealFacts, plan: Plan, one: Staffed) -> bool:

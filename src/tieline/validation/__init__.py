@@ -5,6 +5,14 @@ Law: what is not true is a violation; missing data holds and never clears.
 """
 
 from tieline.validation.answering import RULE_FAILED, check_own_rules
+from tieline.validation.book_of_deals import (
+    Answer,
+    DealRule,
+    ask_rules,
+    common_row,
+    deal_columns,
+    deal_rules,
+)
 from tieline.validation.books import always_held, builtin_rules, builtin_values
 from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, compare
 from tieline.validation.judging import Judged, judge
@@ -14,6 +22,12 @@ from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdic
 from tieline.validation.trial import Effect, try_change
 
 __all__ = [
+    "Answer",
+    "DealRule",
+    "ask_rules",
+    "common_row",
+    "deal_columns",
+    "deal_rules",
     "CHUNK_HOURS",
     "RULE_FAILED",
     "Candidate",

@@ -26,8 +26,8 @@ _ALLOWED = (
 )  # fmt: skip
 
 
-def check_predicate(text: str) -> str:
-    """Return the predicate when it only uses what is allowed.
+def check_predicate(text: str, *, columns: frozenset[str] | None = None) -> str:
+    """Return the predicate when it only uses what is allowed; ``columns`` are those of another book.
 
     :raises UserMistake: it cannot be read, is too long, or uses anything else.
     """
@@ -39,7 +39,8 @@ def check_predicate(text: str) -> str:
             raise UserMistake(
                 f"the predicate {text!r} uses {type(node).__name__.lower()}, which is not allowed"
             )
-        if isinstance(node, exp.Column) and (node.table or node.name not in context_columns()):
+        known = context_columns() if columns is None else columns
+        if isinstance(node, exp.Column) and (node.table or node.name not in known):
             raise UserMistake(f"{node.sql()} is no column of the context")
         if isinstance(node, exp.Literal) and not (node.is_string or NUMBER.fullmatch(node.this)):
             raise UserMistake(f"the predicate {shorten(text)} has a number of more than 15 digits")

@@ -1,0 +1,435 @@
+"""What the rules about deals may look at: one row per deal, and one for each of its lines and people."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pycountry
+from psycopg import Connection
+from stdnum.exceptions import ValidationError
+from stdnum.util import get_cc_module
+
+from tieline.canonical import OpportunityLine, WorkItem
+from tieline.register import all_links, newest
+from tieline.runtime.database import Row
+from tieline.services.provisioning_facts import ACT, DealFacts, Staffed
+
+PROJECT_CODE_FORMAT = re.compile(r"[A-Z0-9][A-Z0-9._/-]{1,24}")
+_SIGNED = "contract_signed"
+_ADDRESS = ("street", "city", "postal_code", "country_code")
+_CENT = Decimal("0.01")
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What the firm told beside its deals, as of one day, and what else stands; loaded once for all."""
+
+    schedules: Mapping[str, Sequence[Row]]
+    is_schedule_told: bool
+    splits: Mapping[str, Sequence[Row]]
+    holds: Mapping[UUID, str]
+    is_hold_told: bool
+    taxes: frozenset[tuple[str, str, str]]
+    cards: frozenset[str]
+    parents: Mapping[UUID, UUID]
+    linked_clients: frozenset[tuple[str, UUID]]
+    holders: Mapping[str, Sequence[tuple[str, str, bool]]]
+    own_records: frozenset[tuple[str, str]]
+    resting: frozenset[str]
+    twins: Mapping[str, Sequence[str]]
+    employments: Mapping[UUID, Sequence[Row]]
+    away: Mapping[UUID, Sequence[Row]]
+    required: Mapping[UUID, frozenset[str]]
+    held: Mapping[UUID, frozenset[str]]
+    projects: Mapping[tuple[str, str], UUID]
+
+
+def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Told:
+    """Load everything for all deals at once."""
+    today = deals[0].today if deals else date.min
+    # What a contract is billed by is told before it begins.
+    schedules = _valid(connection, "billing_schedule", None)
+    splits = _valid(connection, "billing_split", None)
+    holds = _valid(connection, "client_hold", today)
+    return Told(
+        schedules=_by(schedules, "contract_code"),
+        is_schedule_told=bool(schedules),
+        splits=_by(splits, "contract_code"),
+        holds={row["client_id"]: row["reason"] for row in holds},
+        is_hold_told=_is_told(connection, "client_hold"),
+        taxes=frozenset(
+            (row["entity_code"], row["country_code"], row["treatment"])
+            for row in _valid(connection, "tax_treatment", today)
+        ),
+        cards=frozenset(row["card_code"] for row in _valid(connection, "client_rate", today)),
+        parents=_parents(connection),
+        linked_clients=frozenset(
+            (found.connection_key, found.our_id)
+            for found in all_links(connection, nouns=("client",))
+        ),
+        holders=_holders(connection),
+        own_records=_own_records(connection),
+        resting=frozenset(
+            row["connection_key"]
+            for row in connection.execute(
+                "SELECT connection_key FROM connection_budget WHERE breaker = 'open'"
+            ).fetchall()
+        ),
+        twins=_twins(deals),
+        employments=_by(
+            connection.execute(
+                "SELECT person_id, entity_code, starts_on, ends_on, cost_rate FROM employment"
+                " WHERE superseded_at IS NULL"
+            ).fetchall(),
+            "person_id",
+        ),
+        away=_by(
+            connection.execute(
+                "SELECT person_id, starts_on, ends_on FROM leave WHERE superseded_at IS NULL"
+            ).fetchall(),
+            "person_id",
+        ),
+        required=_names(_valid(connection, "required_clearance", today), "project_id"),
+        held=_names(_valid(connection, "held_clearance", today), "person_id"),
+        projects={
+            (row["connection_key"], row["deal_ref"]): row["project_id"]
+            for row in connection.execute(
+                "SELECT connection_key, deal_ref, project_id FROM provisioning_plan"
+                " WHERE project_id IS NOT NULL"
+            ).fetchall()
+        },
+    )
+
+
+def rows_of(deals: Sequence[DealFacts], told: Told) -> Rows:
+    """Return the rows that the rules are asked of, by their scope."""
+    rows: Rows = {"deal": [], "line": [], "person": []}
+    for number, facts in enumerate(deals):
+        rows["deal"].append({"deal_no": number, "thing": "", **_deal(facts, told)})
+        rows["line"] += [
+            {"deal_no": number, "thing": line.line_ref, **_line(facts, line)}
+            for line in facts.deal.lines
+        ]
+        rows["person"] += [
+            {"deal_no": number, "thing": one.part, **_person(facts, one, told)}
+            for one in facts.staff
+        ]
+    return rows
+
+
+# -- one row ---------------------------------------------------------------------------------------
+
+
+def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
+    deal = facts.deal
+    amounts = [line.amount for line in deal.lines]
+    signed = deal.extras.get(_SIGNED)
+    return {
+        "today": facts.today,
+        "is_won": deal.is_won,
+        "is_deleted": facts.source.is_deleted,
+        "is_provisioned_elsewhere": facts.is_provisioned_elsewhere,
+        "amount": deal.amount,
+        "lines_amount": None
+        if not amounts or None in amounts
+        else sum((amount for amount in amounts if amount is not None), Decimal(0)),
+        "lines_count": len(deal.lines),
+        "closed_on": deal.closed_on,
+        "is_owner_active": facts.owner is not None and facts.owner.is_active,
+        "twins": ", ".join(told.twins.get(_key(facts), ())),
+        "entity_currency": None if facts.entity is None else facts.entity.currency,
+        "is_entity_known": facts.entity is not None,
+        "is_erp_connected": bool(facts.entity and facts.entity.erp_connection_key),
+        "practice": deal.practice,
+        "billing_method": deal.billing_method,
+        "currency": deal.currency,
+        "cap_amount": deal.cap_amount,
+        "purchase_order": deal.purchase_order,
+        "is_purchase_order_required": deal.is_purchase_order_required,
+        "starts_on": deal.starts_on,
+        "ends_on": deal.ends_on,
+        "name_length": len(deal.name),
+        "tax_treatment": deal.tax_treatment,
+        "rate_card": deal.rate_card,
+        "is_card_told": bool(told.cards),
+        "is_card_known": deal.rate_card in told.cards,
+        "period_state": facts.period_state,
+        "staff_count": len(facts.staff),
+        "time_tools_count": len(facts.time_connections),
+        "is_signature_told": signed is not None,
+        "is_signed": signed in ("true", "yes"),
+        **_client(facts, told),
+        **_code(facts, told),
+        **_targets(facts, told),
+        **_billing(facts, told),
+    }
+
+
+def _client(facts: DealFacts, told: Told) -> dict[str, Any]:
+    client = facts.client
+    country = client.country_code if client else None
+    parent = told.parents.get(client.client_id) if client else None
+    erp = facts.entity.erp_connection_key if facts.entity else None
+    return {
+        "is_client_known": client is not None,
+        "client_trouble": facts.client_trouble,
+        "is_client_active": client is not None and client.is_active,
+        "address_missing": ", ".join(
+            name for name in _ADDRESS if client and not getattr(client, name)
+        ),
+        "client_country": country,
+        "is_country_known": None
+        if not country
+        else pycountry.countries.get(alpha_2=country) is not None,
+        "has_vat_number": bool(client and client.vat_number),
+        "is_vat_valid": _is_vat_valid(client.vat_number if client else None, country),
+        "is_parent_linked": None
+        if parent is None or erp is None
+        else (erp, parent) in told.linked_clients,
+        "is_hold_told": told.is_hold_told,
+        "client_hold": told.holds.get(client.client_id) if client else None,
+        "is_tax_told": any(row[0] == facts.deal.entity_code for row in told.taxes),
+        "is_tax_allowed": (
+            (facts.deal.entity_code or "", country or "", facts.deal.tax_treatment or "")
+            in told.taxes
+        ),
+    }
+
+
+def _is_vat_valid(vat_number: str | None, country: str | None) -> bool | None:
+    if not vat_number:
+        return None
+    module = get_cc_module((country or vat_number[:2]).lower(), "vat")
+    if module is None:
+        return None
+    try:
+        module.validate(vat_number)
+    except ValidationError:
+        return False
+    return True
+
+
+def _code(facts: DealFacts, told: Told) -> dict[str, Any]:
+    code = facts.deal.project_code
+    targets = {key for key, _ in facts.time_connections}
+    if facts.entity and facts.entity.erp_connection_key:
+        targets.add(facts.entity.erp_connection_key)
+    others = [
+        (f"{key}:{ref}", is_active)
+        for key, ref, is_active in told.holders.get(code or "", ())
+        if key in targets and (key, ref) not in told.own_records
+    ]
+    return {
+        "project_code": code,
+        "is_code_wellformed": bool(code and PROJECT_CODE_FORMAT.fullmatch(code)),
+        "is_code_taken": facts.is_code_taken,
+        "code_holder": ", ".join(name for name, is_active in others if is_active),
+        "archived_holder": ", ".join(name for name, is_active in others if not is_active),
+    }
+
+
+def _targets(facts: DealFacts, told: Told) -> dict[str, Any]:
+    modes = dict(facts.time_connections)
+    if facts.entity and facts.entity.erp_connection_key and facts.entity.erp_mode is not None:
+        modes[facts.entity.erp_connection_key] = facts.entity.erp_mode
+    return {
+        "is_every_target_acting": all(mode == ACT for mode in modes.values()),
+        "resting_targets": ", ".join(sorted(told.resting & modes.keys())),
+    }
+
+
+def _billing(facts: DealFacts, told: Told) -> dict[str, Any]:
+    deal = facts.deal
+    items = told.schedules.get(deal.project_code or "", ())
+    shares = told.splits.get(deal.project_code or "", ())
+    return {
+        "is_schedule_told": told.is_schedule_told,
+        "schedule_count": len(items),
+        "schedule_amount": sum((row["amount"] for row in items), Decimal(0)),
+        "schedule_outside_count": sum(
+            1
+            for row in items
+            if deal.starts_on is not None
+            and not (
+                deal.starts_on <= row["due_on"]
+                and (deal.ends_on is None or row["due_on"] <= deal.ends_on)
+            )
+        ),
+        "schedule_other_currency_count": sum(row["currency"] != deal.currency for row in items),
+        "split_count": len(shares),
+        "split_percent": sum((row["percent"] for row in shares), Decimal(0)),
+        "split_rounding_count": sum(row["takes_rounding"] for row in shares),
+    }
+
+
+def _line(facts: DealFacts, line: OpportunityLine) -> dict[str, Any]:
+    deal = facts.deal
+    begins = line.rate_starts_on or deal.starts_on
+    counted = Counter((each.task_name, each.labor_category, each.starts_on) for each in facts.lines)
+    product = None
+    if line.hours is not None and line.rate_amount is not None:
+        product = (line.hours * line.rate_amount).quantize(_CENT)
+    is_complete = bool(
+        line.task_name and line.labor_category and begins and line.rate_amount is not None
+    )
+    return {
+        "task_name": line.task_name,
+        "task_name_length": len(line.task_name or ""),
+        "labor_category": line.labor_category,
+        "hours": line.hours,
+        "rate_amount": line.rate_amount,
+        "amount": line.amount,
+        "is_product_exact": None
+        if product is None or line.amount is None
+        else product == line.amount.quantize(_CENT),
+        "is_complete": is_complete,
+        "rate_starts_on": begins,
+        "same_start_count": counted[line.task_name or "", line.labor_category or "", begins]
+        if begins
+        else 0,
+        "deal_starts_on": deal.starts_on,
+        "deal_ends_on": deal.ends_on,
+    }
+
+
+def _person(facts: DealFacts, one: Staffed, told: Told) -> dict[str, Any]:
+    entity = facts.entity
+    employed = told.employments.get(one.person_id, ()) if one.person_id else ()
+    project_id = told.projects.get((facts.source.connection_key, facts.source.source_ref))
+    required = told.required.get(project_id) if project_id else None
+    held = told.held.get(one.person_id, frozenset()) if one.person_id else frozenset()
+    return {
+        "is_person_known": one.person_id is not None,
+        "is_erp_connected": bool(entity and entity.erp_connection_key),
+        "is_entity_known": entity is not None,
+        "entity_code": entity.entity_code if entity else None,
+        "home_entity_code": one.home_entity_code,
+        "has_record_here": one.has_record_here,
+        "has_record_at_home": one.home_record_ref is not None,
+        "is_agreed": one.is_agreed,
+        "is_time_user": one.is_time_user,
+        "labor_category": one.labor_category,
+        "is_category_sold": one.labor_category in {line.labor_category for line in facts.lines},
+        "starts_on": one.starts_on,
+        "ends_on": one.ends_on,
+        "deal_starts_on": facts.deal.starts_on,
+        "deal_ends_on": facts.deal.ends_on,
+        "billing_method": facts.deal.billing_method,
+        "has_cost_rate": any(row["cost_rate"] is not None for row in employed),
+        "is_employment_told": bool(employed),
+        "is_employed": _covers(employed, one.starts_on, one.ends_on),
+        "is_away": one.ends_on is not None
+        and one.person_id is not None
+        and _covers(told.away.get(one.person_id, ()), one.starts_on, one.ends_on),
+        "capacity_percent": one.planned_percent,
+        "clearance_missing": None if required is None else ", ".join(sorted(required - held)),
+        "is_approver_told": one.is_approver_told,
+        "has_approver": one.has_approver,
+    }
+
+
+def _covers(rows: Sequence[Row], starts_on: date | None, ends_on: date | None) -> bool:
+    """Say whether periods, put together, leave out no day of [starts_on, ends_on)."""
+    if starts_on is None:
+        return False
+    reached = starts_on
+    for row in sorted(rows, key=lambda each: each["starts_on"]):
+        if row["starts_on"] > reached:
+            break
+        if row["ends_on"] is None:
+            return True
+        reached = max(reached, row["ends_on"])
+    return ends_on is not None and reached >= ends_on
+
+
+# -- what is loaded --------------------------------------------------------------------------------
+
+
+def _valid(connection: Connection[Row], table: str, today: date | None) -> list[Row]:
+    # The names are ours: tables of reference data all have these columns.
+    return connection.execute(
+        f"SELECT * FROM {table} WHERE superseded_at IS NULL AND (%(today)s::date IS NULL"
+        " OR starts_on <= %(today)s AND (ends_on IS NULL OR %(today)s < ends_on))",
+        {"today": today},
+    ).fetchall()
+
+
+def _is_told(connection: Connection[Row], table: str) -> bool:
+    return connection.execute(f"SELECT 1 AS one FROM {table} LIMIT 1").fetchone() is not None
+
+
+def _by(rows: Sequence[Row], name: str) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[name], []).append(row)
+    return found
+
+
+def _names(rows: Sequence[Row], name: str) -> dict[UUID, frozenset[str]]:
+    return {
+        key: frozenset(row["clearance"] for row in theirs)
+        for key, theirs in _by(rows, name).items()
+    }
+
+
+def _parents(connection: Connection[Row]) -> dict[UUID, UUID]:
+    rows = connection.execute(
+        "SELECT client_id, parent_client_id FROM client_version"
+        " WHERE superseded_at IS NULL AND parent_client_id IS NOT NULL"
+    ).fetchall()
+    return {row["client_id"]: row["parent_client_id"] for row in rows}
+
+
+def _holders(connection: Connection[Row]) -> dict[str, list[tuple[str, str, bool]]]:
+    """Return by code the projects that targets have, and whether they are active."""
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    for source in newest(connection, noun=WorkItem, kinds=("erp", "time")):
+        data = source.data
+        if data["kind"] == "project" and data["code"] and not source.is_deleted:
+            record = (source.connection_key, source.source_ref, bool(data["is_active"]))
+            found.setdefault(data["code"], []).append(record)
+    return found
+
+
+def _own_records(connection: Connection[Row]) -> frozenset[tuple[str, str]]:
+    """Return the projects that are linked to ours, and those that a plan left standing."""
+    linked = {
+        (found.connection_key, found.source_ref)
+        for found in all_links(connection, nouns=("project",))
+    }
+    written = {
+        (row["target_connection"], row["target_code"])
+        for row in connection.execute(
+            "SELECT target_connection, target_code FROM effect"
+            " WHERE noun = 'project' AND kind = 'write' AND target_code IS NOT NULL"
+        ).fetchall()
+    }
+    return frozenset(linked | written)
+
+
+def _twins(deals: Sequence[DealFacts]) -> dict[str, list[str]]:
+    """Return of each deal the others of its client with the same name, amount and first day."""
+    same: dict[Any, list[str]] = {}
+    for facts in deals:
+        deal = facts.deal
+        if facts.client is not None and deal.is_won and not facts.source.is_deleted:
+            what = (facts.client.client_id, deal.name, deal.amount, deal.starts_on)
+            same.setdefault(what, []).append(_key(facts))
+    return {
+        one: [other for other in group if other != one]
+        for group in same.values()
+        if len(group) > 1
+        for one in group
+    }
+
+
+def _key(facts: DealFacts) -> str:
+    return f"{facts.source.connection_key}:{facts.source.source_ref}"
