@@ -83,28 +83,10 @@ CLIENT_HOLDS = Noun(
     ),
     moves_money=True,
 )
-TAX_TREATMENTS = Noun(
-    name="tax-treatments",
-    says="How a legal entity may tax what it sells into a country; without any row nothing is checked.",
-    table="tax_treatment",
-    key=("entity_code", "country_code", "treatment"),
-    columns=(
-        FileColumn(name="entity", kind=Kind.ENTITY, says="Who sells.", stored_as="entity_code"),
-        FileColumn(name="country_code", kind=Kind.TEXT, says="Where the client is, two letters."),
-        FileColumn(
-            name="treatment",
-            kind=Kind.TEXT,
-            says="What is allowed.",
-            words=("standard", "reverse_charge", "exempt", "zero_rated", "outside_scope"),
-        ),
-    ),
-    moves_money=True,
-)
 
 HANDOVER_NOUNS: Sequence[Noun] = (
     FIELD_OWNERS,
     BILLING_SCHEDULES,
     BILLING_SPLITS,
     CLIENT_HOLDS,
-    TAX_TREATMENTS,
 )

@@ -197,9 +197,10 @@ def _client(facts: DealFacts, told: Told) -> dict[str, Any]:
         "is_hold_told": told.is_hold_told,
         "client_hold": told.holds.get(client.client_id) if client else None,
         "is_tax_told": any(row[0] == facts.deal.entity_code for row in told.taxes),
-        "is_tax_allowed": (
-            (facts.deal.entity_code or "", country or "", facts.deal.tax_treatment or "")
-            in told.taxes
+        # A row without a country is for clients of every one.
+        "is_tax_allowed": any(
+            (facts.deal.entity_code, place, facts.deal.tax_treatment) in told.taxes
+            for place in (country, "")
         ),
     }
 

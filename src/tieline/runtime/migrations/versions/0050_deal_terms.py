@@ -1,4 +1,4 @@
-"""Let a firm tell how contracts are billed and split, whom not to work for, and what is taxed how."""
+"""Let a firm tell how contracts are billed and split, and whom not to work for."""
 
 from __future__ import annotations
 

@@ -46,18 +46,3 @@ CREATE TABLE client_hold (
     EXCLUDE USING gist (textrange(client_id::text, client_id::text, '[]') WITH &&,
                         daterange(starts_on, ends_on) WITH &&, tstzrange(recorded_at, superseded_at) WITH &&)
 );
--- How a legal entity may tax what it sells into a country.
-CREATE TABLE tax_treatment (
-    tax_treatment_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    entity_code text NOT NULL REFERENCES legal_entity,
-    country_code text NOT NULL CHECK (country_code ~ '^[A-Z]{2}$'),
-    treatment text NOT NULL,
-    starts_on     date NOT NULL,
-    ends_on       date,
-    recorded_at   timestamptz NOT NULL,
-    superseded_at timestamptz,
-    load_id       uuid NOT NULL REFERENCES reference_load,
-    line_number   integer NOT NULL,
-    EXCLUDE USING gist (textrange(entity_code || '|' || country_code || '|' || treatment, entity_code || '|' || country_code || '|' || treatment, '[]') WITH &&,
-                        daterange(starts_on, ends_on) WITH &&, tstzrange(recorded_at, superseded_at) WITH &&)
-);
