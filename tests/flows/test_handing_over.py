@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -189,3 +190,63 @@ class TestALargeDeal:
         world.flow.run()
 
         assert world.plan["state"] == "active"
+
+
+class TestADealThatIsLostAfterwards:
+    def test_is_closed_by_its_plan_and_opens_the_same_project_when_it_is_won_again(
+        self, desk: Desk
+    ) -> None:
+        world = desk.world
+        world.win()
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+        world.change(1, is_won=False, stage="closedlost")
+        world.flow.run()
+        assert world.reasons() == {"deal.lost_after_provisioning"}
+
+        drawn, _ = desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+
+        assert [(each.action, each.noun) for each in drawn.writes] == [
+            ("take_back", "assignment"), ("take_back", "assignment"), ("take_back", "project"),
+            ("report", "status"), ("close", "project"),
+        ]  # fmt: skip
+        assert world.plan["state"] == "closed"
+        assert world.project() == ("closed", False)
+        # What was delivered stays in the books; nobody is booked on it any more.
+        assert world.in_books() == IN_BOOKS
+        assert {"projects", "user_assignments"} & set(world.in_clock()) == set()
+        assert world.told()["tieline_project_status"] == "closed"
+        assert world.reasons() == set()
+        assert world.events().count("project.closed") == 1
+
+        world.change(2)
+        world.flow.run()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        assert world.project() == ("active", True)
+        assert world.in_books() == IN_BOOKS
+        assert world.in_clock().count("projects") == 1
+        assert world.told()["tieline_project_status"] == "active"
+        assert world.rows("SELECT count(*) AS n FROM project") == [{"n": 1}]
+
+    def test_is_a_change_order_while_it_stays_won(self, desk: Desk) -> None:
+        world = desk.world
+        world.win()
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+
+        world.change(1, cap_amount=Decimal(9000))
+        drawn, _ = desk.show(world.deal)
+
+        assert (drawn.kind, drawn.changes) == ("stands", ("cap_amount",))
+        with pytest.raises(UserMistake, match="cap_amount changed since and is a change order"):
+            desk.apply(world.deal, drawn.digest)

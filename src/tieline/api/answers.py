@@ -340,6 +340,8 @@ class SystemWrites(BaseModel):
 
 class DealPlanShown(BaseModel):
     deal: DealPlanDetail
+    kind: str
+    changes: tuple[str, ...]
     digest: str
     systems: list[SystemWrites]
     checks: tuple[CheckAnswer, ...]

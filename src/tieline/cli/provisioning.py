@@ -30,7 +30,7 @@ from tieline.services.system import System
 _LOOK_SECONDS = 1
 _WAIT_SECONDS_MAX = 3600
 _SHOWN_APART = frozenset({"steps", "lines", "warnings", "inputs", "done"})
-_SETTLED = frozenset({"active", "blocked", "compensated", "stuck"})
+_SETTLED = frozenset({"active", "blocked", "compensated", "stuck", "closed"})
 
 
 @click.command()
@@ -99,6 +99,8 @@ def _plan(system: System, deal: str, *, as_json: bool) -> int:
         show_json(
             {
                 "deal": found,
+                "kind": drawn.kind,
+                "changes": drawn.changes,
                 "digest": shown.digest,
                 "plan_id": shown.shown_id,
                 "systems": systems_of(drawn.writes),
@@ -146,7 +148,7 @@ def _apply(
         tell(f"proposal {applied.proposal_id} waits for a second person")
     else:
         _show(found, as_json=False)
-    is_open = wait_seconds and (found is None or found.state != "active")
+    is_open = wait_seconds and (found is None or found.state not in ("active", "closed"))
     return GOAL_MISSED if is_open else 0
 
 

@@ -25,7 +25,7 @@ from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
 _DIGEST = "^[0-9a-f]{64}$"
-_NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck")
+_NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck", "closing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

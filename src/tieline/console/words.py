@@ -200,6 +200,8 @@ HANDOVERS: Mapping[str, str] = {
     "compensating": "Being taken back",
     "compensated": "Taken back",
     "stuck": "Partly taken back",
+    "closing": "Being closed",
+    "closed": "Closed",
 }
 HANDOVER_ACTIONS: Mapping[str, str] = {
     "create": "Made",
@@ -207,6 +209,8 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "done": "Done",
     "activate": "Opened for hours",
     "report": "Told",
+    "take_back": "Taken back",
+    "close": "Closed",
 }
 CHECK_OUTCOMES: Mapping[str, str] = {
     "holds": "Holds",

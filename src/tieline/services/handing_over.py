@@ -23,7 +23,9 @@ from tieline.services.handover_policy import takes_two
 from tieline.services.project_provisioning import (
     PROVISION,
     UNDER_WAY,
+    begin_close,
     begin_plan,
+    changed_terms,
     find_plan_row,
     read_severities,
     severities_of,
@@ -31,8 +33,8 @@ from tieline.services.project_provisioning import (
 )
 from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_fields import Write, writes_of
-from tieline.services.provisioning_plan import Plan, build_plan
+from tieline.services.provisioning_fields import Field, Write, writes_of
+from tieline.services.provisioning_plan import Plan, build_plan, closed_step, closing_steps
 from tieline.services.shown_plans import (
     Chosen,
     ShownPlan,
@@ -44,6 +46,7 @@ from tieline.services.shown_plans import (
 )
 
 APPLY = "handover"
+PROVISIONED, CLOSE, STANDS = "provision", "close", "stands"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,14 @@ class CheckAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """A deal as it would be handed over now: every check's answer and every field for every system."""
+    """A deal as it would be handed over now: every check's answer and every field for every system.
 
+    ``kind`` is provision, close (it was lost after its project was made) or stands (its project is made);
+    ``changes`` are the terms that differ from those the project was made by.
+    """
+
+    kind: str
+    changes: tuple[str, ...]
     facts: DealFacts
     row: Row | None
     plan: Plan
@@ -82,6 +91,7 @@ class Handover:
         """Return what a person agrees to: by system and step what it receives, and what was found."""
         return {
             "deal": self.subject,
+            "kind": self.kind,
             "client_id": self.plan["client_id"],
             "findings": {
                 found.code: {"severity": found.severity, "things": list(found.things)}
@@ -121,10 +131,15 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
     if len(found) != 1:
         raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
     (facts,) = found
+    if row is not None and row["state"] == "active" and not _is_won(facts):
+        return _draw_close(facts, row)
     severities = severities_of(read_severities(connection), facts)
     (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
     plan = build_plan(facts, judged)
+    is_made = row is not None and row["state"] in UNDER_WAY
     return Handover(
+        kind=STANDS if is_made else PROVISIONED,
+        changes=changed_terms(facts, row["plan"]) if row is not None and is_made else (),
         facts=facts,
         row=row,
         plan=plan,
@@ -132,6 +147,58 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
         writes=writes_of(connection, facts=facts, plan=plan, row=row),
         checks=_answers(judged, severities),
     )
+
+
+def _draw_close(facts: DealFacts, row: Row) -> Handover:
+    """Plan what closes the project of a deal that was lost: the books stay as they are."""
+    plan: Plan = row["plan"]
+    steps = {step["id"]: step for step in plan["steps"]}
+    taken_back = [
+        Write(
+            step=f"undo {name}",
+            target=plan["done"][name].get("target"),
+            noun=name.partition(":")[0].partition(".")[2],
+            part=steps[name]["part"] if name in steps else "",
+            action="take_back",
+            target_code=plan["done"][name]["target_code"],
+            fields=(),
+        )
+        for name in closing_steps(plan)
+    ]
+    told = closed_step(row)
+    return Handover(
+        kind=CLOSE,
+        changes=(),
+        facts=facts,
+        row=row,
+        plan=plan,
+        judged=Judged(blockers=(), warnings=(), not_checked=()),
+        writes=(
+            *taken_back,
+            _said(told["id"], told["target"], "report", {"project_status": "closed"}),
+            _said(CLOSE, None, "close", {"status": "closed", "accepts_time": "false"}),
+        ),
+        checks=(),
+    )
+
+
+def _said(step: str, target: str | None, action: str, values: Mapping[str, str]) -> Write:
+    return Write(
+        step=step,
+        target=target,
+        noun="project" if target is None else "status",
+        part="",
+        action=action,
+        target_code=None,
+        fields=tuple(
+            Field(name=name, value=value, comes_from="plan", waits_for=None)
+            for name, value in values.items()
+        ),
+    )
+
+
+def _is_won(facts: DealFacts) -> bool:
+    return facts.deal.is_won and not facts.source.is_deleted
 
 
 def show_handover(
@@ -179,7 +246,8 @@ def apply_handover(
         )
     _refuse_what_cannot_begin(connection, drawn, shown)
     amount = drawn.facts.deal.amount
-    if takes_two(connection, entity_code=drawn.entity_code, amount=amount):
+    # Closing lets nothing be billed that was not; only what begins is asked of two.
+    if drawn.kind != CLOSE and takes_two(connection, entity_code=drawn.entity_code, amount=amount):
         proposal = _propose(
             connection, drawn, shown, by=by, reason=reason, now=now, through=through
         )
@@ -254,9 +322,14 @@ def _refuse_what_cannot_begin(
     connection: Connection[Row], drawn: Handover, shown: ShownPlan
 ) -> None:
     deal = drawn.facts.deal
+    if drawn.kind == CLOSE:
+        refuse_stale(shown, content=drawn.content)
+        return
     if drawn.row is not None and drawn.row["state"] in UNDER_WAY:
+        also = ", ".join(drawn.changes)
         raise UserMistake(
             f"{drawn.subject} is a project already ({drawn.row['state']}): it is not made twice"
+            + (f"; {also} changed since and is a change order" if also else "")
         )
     if drawn.facts.source.is_deleted:
         raise UserMistake(f"{drawn.subject} is deleted in its system: nothing becomes of it")
@@ -296,24 +369,13 @@ def _begin(
     now: datetime,
     proposed_by: str = "",
 ) -> Applied:
-    store_plan(connection, drawn.facts, drawn.judged, drawn.row, now=now)
-    row = find_plan_row(connection, ref=drawn.subject)
-    assert row is not None
-    # One that was taken back begins anew, though nothing of it changed.
-    connection.execute(
-        "UPDATE provisioning_plan SET state = 'ready' WHERE plan_id = %s"
-        " AND state IN ('compensated', 'stuck')",
-        (row["plan_id"],),
-    )
-    state = begin_plan(connection, plan_id=row["plan_id"], now=now)
-    if state != "running":
-        raise UserMistake(f"{drawn.subject} cannot begin, it is {state}: look again")
+    row, state = _moved(connection, drawn, now)
     note_applied(connection, shown=shown, by=by, now=now)
     record_audit(
         connection,
         now=now,
         actor=by,
-        action="deal.applied",
+        action="deal.closed" if drawn.kind == CLOSE else "deal.applied",
         object=f"deal:{drawn.subject}",
         entity_code=drawn.entity_code,
         reason=reason,
@@ -327,7 +389,33 @@ def _begin(
         work_class=PROVISIONING,
         correlation_id=row["correlation_id"] or new_correlation_id(),
     )
-    return Applied(plan_id=row["plan_id"], state="running", digest=shown.digest, proposal_id=None)
+    return Applied(plan_id=row["plan_id"], state=state, digest=shown.digest, proposal_id=None)
+
+
+def _moved(connection: Connection[Row], drawn: Handover, now: datetime) -> tuple[Row, str]:
+    """Bring the stored plan to where its run begins.
+
+    :raises UserMistake: somebody else moved it meanwhile.
+    """
+    if drawn.kind == CLOSE:
+        assert drawn.row is not None
+        row, wanted = drawn.row, "closing"
+        state = begin_close(connection, plan_id=row["plan_id"])
+    else:
+        store_plan(connection, drawn.facts, drawn.judged, drawn.row, now=now)
+        found = find_plan_row(connection, ref=drawn.subject)
+        assert found is not None
+        row, wanted = found, "running"
+        # One that was taken back or closed begins anew, though nothing of it changed.
+        connection.execute(
+            "UPDATE provisioning_plan SET state = 'ready' WHERE plan_id = %s"
+            " AND state IN ('compensated', 'stuck', 'closed')",
+            (row["plan_id"],),
+        )
+        state = begin_plan(connection, plan_id=row["plan_id"], now=now)
+    if state != wanted:
+        raise UserMistake(f"{drawn.subject} cannot begin, it is {state}: look again")
+    return row, state
 
 
 def _propose(

@@ -41,8 +41,11 @@ from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_plan import (
     ACTIVATE,
+    CRM_STATUS,
     Plan,
     build_plan,
+    closed_step,
+    closing_steps,
     is_leaving,
     open_steps,
     terms_of,
@@ -75,7 +78,7 @@ COMPENSATED = "project.provisioning.compensated"
 LOST = "deal.lost_after_provisioning"
 CHANGED = "deal.changed_after_provisioning"
 PLAN_REASONS = (*(check.code for check in CHECKS), STUCK, COMPENSATED, LOST, CHANGED, LINK_TAKEN)
-UNDER_WAY = ("running", "active", "compensating")
+UNDER_WAY = ("running", "active", "compensating", "closing")
 _DEAL = "deals"
 _RETRY_SECONDS = 2
 
@@ -158,7 +161,7 @@ def _waiting_for_person(connection: Connection[Row], rows: Sequence[Row]) -> set
 
 def _is_open(row: Row, refused: Collection[str]) -> bool:
     match row["state"]:
-        case "ready" | "running" | "compensating":
+        case "ready" | "running" | "compensating" | "closing":
             return True
         case "active":
             # The report to the CRM and whoever joins or leaves follow the activation.
@@ -182,6 +185,8 @@ class Provisioning:
         try:
             if state == "compensating":
                 return self._take_back(steps, plan_id)
+            if state == "closing":
+                return self._close(steps, plan_id)
             if state in ("running", "active"):
                 # What follows an activation, such as the report to the CRM, may still be open.
                 return self._go_forward(steps, plan_id)
@@ -259,6 +264,30 @@ class Provisioning:
         steps.run("taken back", lambda: self._taken_back(plan_id, residue))
         return Done()
 
+    def _close(self, steps: Steps, plan_id: UUID) -> Outcome:
+        """Release who is booked, archive what people book on, and leave the books as they are."""
+        job = self._job(plan_id)
+        residue: list[str] = []
+        for step_id in closing_steps(job.plan):
+            answer = steps.run(f"undo {step_id}", partial(self._undo_one, plan_id, step_id))
+            if answer["state"] == WAITING:
+                return Again(due_in_seconds=answer["due_in_seconds"])
+            if answer["state"] == FAILED:
+                residue.append(f"{step_id}: {answer['reason']}")
+        told = steps.run("tell", partial(self._tell_closed, plan_id))
+        if told["state"] == WAITING:
+            return Again(due_in_seconds=told["due_in_seconds"])
+        steps.run("closed", lambda: self._closed(plan_id, residue))
+        return Done()
+
+    def _tell_closed(self, plan_id: UUID) -> dict[str, Any]:
+        """Tell the CRM, as far as it takes it: a deal that is deleted there hears nothing."""
+        job = self._job(plan_id)
+        return run_step(
+            database=self.database, poster=self.poster, job=job, step=closed_step(job.row),
+            now=self.clock.now(),
+        )  # fmt: skip
+
     def _undo_one(self, plan_id: UUID, step_id: str) -> dict[str, Any]:
         job = self._job(plan_id)
         if step_id not in job.done:
@@ -281,7 +310,7 @@ class Provisioning:
         now = self.clock.now()
         with self.database.transaction() as connection:
             row = _lock(connection, job.plan_id)
-            if row["active_at"] is not None:
+            if row["state"] == "active":
                 return
             set_project(
                 connection,
@@ -291,7 +320,8 @@ class Provisioning:
                 now=now,
             )
             connection.execute(
-                "UPDATE provisioning_plan SET state = 'active', active_at = %s WHERE plan_id = %s",
+                "UPDATE provisioning_plan SET state = 'active', active_at = coalesce(active_at, %s)"
+                " WHERE plan_id = %s",
                 (now, job.plan_id),
             )
             note_done(connection, job, step_id=ACTIVATE)
@@ -340,6 +370,40 @@ class Provisioning:
             )
         return state
 
+    def _closed(self, plan_id: UUID, residue: Sequence[str]) -> str:
+        now = self.clock.now()
+        state = "stuck" if residue else "closed"
+        with self.database.transaction() as connection:
+            row = _lock(connection, plan_id)
+            set_project(
+                connection,
+                project_id=row["project_id"],
+                status="closed",
+                accepts_time=False,
+                now=now,
+            )
+            connection.execute(
+                """
+                UPDATE provisioning_plan SET state = %s, plan = jsonb_set(jsonb_set(
+                    plan #- '{done,activate}' #- '{done,crm.status}', '{residue}', %s),
+                    '{closings}', to_jsonb(coalesce((plan ->> 'closings')::integer, 0) + 1))
+                WHERE plan_id = %s
+                """,
+                (state, Jsonb(list(residue)), plan_id),
+            )
+            publish(
+                connection,
+                type="project.closed",
+                subject_kind="project",
+                subject_id=str(row["project_id"]),
+                entity_code=row["entity_code"],
+                occurred_at=now,
+                recorded_at=now,
+                correlation_id=row["correlation_id"],
+                data={"plan_id": row["plan_id"]},
+            )
+        return state
+
     def _job(self, plan_id: UUID) -> Job:
         with self.database.transaction() as connection:
             row = connection.execute(
@@ -364,6 +428,17 @@ def begin_plan(connection: Connection[Row], *, plan_id: UUID, now: datetime) -> 
         (contract_id, project_id, plan_id),
     )
     return "running"
+
+
+def begin_close(connection: Connection[Row], *, plan_id: UUID) -> str:
+    """Begin to close the project of an active plan; return the state that it is in."""
+    row = _lock(connection, plan_id)
+    if row["state"] != "active":
+        return str(row["state"])
+    connection.execute(
+        "UPDATE provisioning_plan SET state = 'closing' WHERE plan_id = %s", (plan_id,)
+    )
+    return "closing"
 
 
 def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:
@@ -439,13 +514,12 @@ def _later_life(
             _about(
                 facts, reason=LOST, owner_queue="sales_operations",
                 message="The deal of a provisioned project is no longer won.",
-                fix="Win it again, or close its project.",
+                fix="Win it again, or close its project: tieline provision DEAL --plan shows how.",
             )
         ]  # fmt: skip
     if row["state"] == "active":
         take_over_papers(connection, contract_id=row["contract_id"], deal=facts.deal, now=now)
-    agreed = row["plan"]
-    changed = [name for name, value in terms_of(facts).items() if agreed.get(name, value) != value]
+    changed = changed_terms(facts, row["plan"])
     if not changed:
         return []
     return [
@@ -456,6 +530,13 @@ def _later_life(
             " as agreed.",
         )
     ]  # fmt: skip
+
+
+def changed_terms(facts: DealFacts, agreed: Plan) -> tuple[str, ...]:
+    """Return which terms a deal has otherwise now than its project was made by."""
+    return tuple(
+        name for name, value in terms_of(facts).items() if agreed.get(name, value) != value
+    )
 
 
 def _about(
@@ -534,7 +615,16 @@ def _kept(plan: Plan, row: Row | None) -> Plan:
     # What earlier attempts left standing stays known, so that it is found and not made again.
     if row is None or "done" not in row["plan"]:
         return plan
-    return {**plan, "done": row["plan"]["done"]}
+    kept = {**plan, "done": row["plan"]["done"]}
+    closings = row["plan"].get("closings")
+    if not closings:
+        return kept
+    # What was told once is not told again: a project that opens once more is news.
+    steps = [
+        {**step, "part": f"active:{closings}"} if step["id"] == CRM_STATUS else step
+        for step in kept["steps"]
+    ]
+    return {**kept, "steps": steps, "closings": closings}
 
 
 def as_json(found: Blocker) -> dict[str, Any]:

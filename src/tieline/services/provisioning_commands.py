@@ -182,15 +182,15 @@ def assignment_command(
 
 
 def status_command(
-    *, key: UUID, entity_code: str, deal_ref: str, project_code: str
+    *, key: UUID, entity_code: str, deal_ref: str, project_code: str, part: str
 ) -> StatusCommand:
-    """Tell the deal that its project is there."""
+    """Tell the deal what its project is; a part says it, and which time if it is not the first."""
     return StatusCommand(
         business_key=key,
         entity_code=entity_code,
         object="deals",
         record_code=deal_ref,
-        values={"project_status": "active", "project_ref": project_code},
+        values={"project_status": part.partition(":")[0], "project_ref": project_code},
     )
 
 

@@ -22,7 +22,8 @@ from tieline.runtime.database import Row
 from tieline.services.provisioning_facts import ACT, DealFacts, Staffed
 
 PROJECT_CODE_FORMAT = re.compile(r"[A-Z0-9][A-Z0-9._/-]{1,24}")
-_SIGNED = "contract_signed"
+# What a connection may map as extras of a deal.
+_SIGNED, _KIND = "contract_signed", "deal_kind"
 _ADDRESS = ("street", "city", "postal_code", "country_code")
 _CENT = Decimal("0.01")
 Rows = dict[str, list[dict[str, Any]]]
@@ -143,6 +144,7 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         else sum((amount for amount in amounts if amount is not None), Decimal(0)),
         "lines_count": len(deal.lines),
         "closed_on": deal.closed_on,
+        "deal_kind": deal.extras.get(_KIND),
         "is_owner_active": facts.owner is not None and facts.owner.is_active,
         "twins": ", ".join(told.twins.get(_key(facts), ())),
         "entity_currency": None if facts.entity is None else facts.entity.currency,

@@ -173,7 +173,7 @@ class _Shown:
             case "crm.status":
                 return commands.status_command(
                     key=_NO_KEY, entity_code=agreed.entity_code, deal_ref=self.deal_ref,
-                    project_code=agreed.project_code,
+                    project_code=agreed.project_code, part=step["part"],
                 )  # fmt: skip
             case kind:
                 raise LookupError(f"no plan has a step {kind}")

@@ -15,6 +15,7 @@ ERP, TIME, CRM, OURS = "erp", "time", "crm", "ours"
 ACTIVATE = "activate"
 CRM_STATUS = "crm.status"
 EMPLOYEE, ASSIGNMENT = "erp.employee", "time.assignment"
+TIME_PROJECT = "time.project"
 PEOPLE_STEPS = (EMPLOYEE, ASSIGNMENT)
 
 Plan = dict[str, Any]
@@ -100,6 +101,21 @@ def open_steps(plan: Plan, *, refused: Collection[str]) -> list[Step]:
         and step["id"] not in standing_refusals
         and not (kind_of(step) == ASSIGNMENT and step["person_id"] in without_record)
     ]
+
+
+def closing_steps(plan: Plan) -> list[str]:
+    """Return what closing a project takes back, in order: who is booked, then what is booked on."""
+    done = plan.get("done", {})
+    kinds = (ASSIGNMENT, TIME_PROJECT)
+    found = [name for name in done if name.partition(":")[0] in kinds]
+    return sorted(found, key=lambda name: (kinds.index(name.partition(":")[0]), name))
+
+
+def closed_step(row: Mapping[str, Any]) -> Step:
+    """Return the step that tells the CRM, once for each time that a project is closed."""
+    number = int(row["plan"].get("closings", 0))
+    part = f"closed:{number}" if number else "closed"
+    return {**_step(CRM, row["connection_key"], "status", part=part), "id": f"{CRM_STATUS}.{part}"}
 
 
 def is_leaving(step: Mapping[str, Any]) -> bool:

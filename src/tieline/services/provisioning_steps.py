@@ -168,7 +168,7 @@ def _prepare(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Sta
         case "assignment":
             return _assignment(connection, job, step)
         case "status":
-            return _status(job)
+            return _status(job, step)
         case noun:
             raise LookupError(f"no plan has a step for a {noun}")
 
@@ -328,13 +328,14 @@ def _assignment(connection: Connection[Row], job: Job, step: Step) -> _Ready | _
     return _Ready(build=build, noun=None, our_id=None)
 
 
-def _status(job: Job) -> _Ready:
+def _status(job: Job, step: Step) -> _Ready:
     def build(key: UUID) -> Command:
         return commands.status_command(
             key=key,
             entity_code=job.row["entity_code"],
             deal_ref=job.row["deal_ref"],
             project_code=job.plan["project_code"],
+            part=step["part"],
         )
 
     return _Ready(build=build, noun=None, our_id=None)

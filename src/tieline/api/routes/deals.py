@@ -31,7 +31,7 @@ from tieline.services.handing_over import (
 )
 from tieline.services.shown_plans import Chosen
 
-_STATES = "^(blocked|ready|running|active|compensating|compensated|stuck)$"
+_STATES = "^(blocked|ready|running|active|compensating|compensated|stuck|closing|closed)$"
 
 
 def deal_routes(doors: Doors) -> APIRouter:
@@ -67,6 +67,8 @@ def deal_routes(doors: Doors) -> APIRouter:
             )
             return DealPlanShown(
                 deal=describe_handover(connection, drawn=drawn),
+                kind=drawn.kind,
+                changes=drawn.changes,
                 digest=shown.digest,
                 systems=[
                     SystemWrites(system=key, writes=writes)

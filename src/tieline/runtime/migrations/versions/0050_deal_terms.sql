@@ -46,3 +46,8 @@ CREATE TABLE client_hold (
     EXCLUDE USING gist (textrange(client_id::text, client_id::text, '[]') WITH &&,
                         daterange(starts_on, ends_on) WITH &&, tstzrange(recorded_at, superseded_at) WITH &&)
 );
+
+-- A project whose deal was lost afterwards is closed: who is booked on it is released, nothing new is accepted.
+ALTER TABLE provisioning_plan DROP CONSTRAINT provisioning_plan_state_check;
+ALTER TABLE provisioning_plan ADD CONSTRAINT provisioning_plan_state_check CHECK (state IN
+    ('blocked', 'ready', 'running', 'active', 'compensating', 'compensated', 'stuck', 'closing', 'closed'));
