@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0041_shown_plans"
-down_revision = "0040_audit_chain"
+revision = "0042_shown_plans"
+down_revision = "0041_missing_time"
 branch_labels = None
 depends_on = None
 

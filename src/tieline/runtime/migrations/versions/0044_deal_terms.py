@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0050_deal_terms"
-down_revision = "0042_field_owners"
+revision = "0044_deal_terms"
+down_revision = "0043_field_owners"
 branch_labels = None
 depends_on = None
 
