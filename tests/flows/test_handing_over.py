@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.handing_over import Applied, Handover, apply_handover, show_handover
-from tieline.services.shown_plans import Chosen
+from tieline.services.shown_plans import Chosen, forget_unapplied
 
 
 class Desk:
@@ -127,6 +128,10 @@ class TestAShownPlan:
         assert told["client_code"] == (None, "erp.client")
         (audit,) = world.rows("SELECT actor, reason, data FROM audit WHERE action = 'deal.applied'")
         assert (audit["actor"], audit["data"]["digest"]) == ("ann", digest)
+        with world.flow.database.transaction() as connection:
+            assert forget_unapplied(connection, now=NOW + timedelta(days=30)) == 0
+            # The first one was stale and nobody applied it; what was applied stays.
+            assert forget_unapplied(connection, now=NOW + timedelta(days=91)) == 1
 
     def test_begins_nothing_where_it_cannot(self, desk: Desk) -> None:
         world = desk.world

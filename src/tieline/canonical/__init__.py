@@ -5,6 +5,7 @@ Law: no I/O, no defaults for business fields; a missing approval is not "not app
 """
 
 from tieline.canonical.commands import (
+    BILLED_BY_SCHEDULE,
     AssignmentCommand,
     ClientCommand,
     Command,
@@ -30,6 +31,7 @@ from tieline.canonical.nouns import (
 )
 
 __all__ = [
+    "BILLED_BY_SCHEDULE",
     "Approval",
     "AssignmentCommand",
     "Client",

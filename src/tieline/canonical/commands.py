@@ -15,6 +15,9 @@ from uuid import UUID
 
 Content = Mapping[str, str]
 
+BILLED_BY_SCHEDULE = frozenset({"fixed_fee", "milestone", "retainer", "subscription"})
+"""Billing methods by which hours are delivered and no hour is billed."""
+
 
 class Command(Protocol):
     """One write to one target under one business key."""

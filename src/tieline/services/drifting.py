@@ -131,7 +131,8 @@ def _client_words(source: Source) -> dict[str, str | None]:
     return {
         "name": _text(client.name),
         "vat_number": vat_key(client.vat_number, country_code=client.country_code),
-        "street": _text(client.street),
+        # A time tool keeps an address as one text: that is no other street.
+        "street": None if source.kind == "time" else _text(client.street),
         "postal_code": _text(client.postal_code),
         "city": _text(client.city),
         "country_code": client.country_code.upper() if client.country_code else None,

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from tieline.runtime.database import Row
 
 DIGEST_CHARACTERS_MIN = 8
 _DIFFERENCES_TOLD_MAX = 8
+_KEPT = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,13 @@ def note_applied(connection: Connection[Row], *, shown: ShownPlan, by: str, now:
         "UPDATE shown_plan SET applied_by = %s, applied_at = %s WHERE shown_id = %s",
         (by, now, shown.shown_id),
     )
+
+
+def forget_unapplied(connection: Connection[Row], *, now: datetime) -> int:
+    """Forget plans that nobody applied for a season; return how many."""
+    return connection.execute(
+        "DELETE FROM shown_plan WHERE applied_at IS NULL AND shown_at < %s", (now - _KEPT,)
+    ).rowcount
 
 
 def _differences(before: Any, after: Any, *, place: str = "") -> list[str]:

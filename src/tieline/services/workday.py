@@ -34,6 +34,7 @@ from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.restoring import Restoring
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
 from tieline.services.sealing import Sealing
+from tieline.services.shown_plans import forget_unapplied
 from tieline.services.standing_checks import StandingChecks
 from tieline.services.system import System
 from tieline.services.telling import Telling
@@ -179,6 +180,8 @@ class Workday:
     def keep_house(self) -> None:
         """Remove what nobody reads again, and what sources sent longer ago than it may be kept."""
         purge(self.system.database)
+        with self.system.database.transaction() as connection:
+            forget_unapplied(connection, now=self.system.clock.now())
         keep_raw_partitions(
             self.system.database,
             today=self.system.clock.now().date(),

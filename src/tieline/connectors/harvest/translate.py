@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from tieline.canonical import (
+    BILLED_BY_SCHEDULE,
     Approval,
     Client,
     ClientCommand,
@@ -336,7 +337,7 @@ def project_body(command: ProjectCommand) -> dict[str, Any]:
         "name": command.name,
         "code": command.code,
         "is_billable": True,
-        "is_fixed_fee": command.billing_method == "fixed_fee",
+        "is_fixed_fee": command.billing_method in BILLED_BY_SCHEDULE,
         "bill_by": "Tasks",
         "budget_by": "none",
         "starts_on": command.starts_on.isoformat(),

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from tieline.canonical import (
+    BILLED_BY_SCHEDULE,
     Client,
     ClientCommand,
     Content,
@@ -108,7 +109,7 @@ def employee_values(*, command: EmployeeCommand, company_id: int) -> Values:
 
 def product_codes(command: ContractCommand) -> list[str]:
     """Return, per contract line, the code of the product that Tryton sells."""
-    if command.billing_method == FIXED_FEE:
+    if command.billing_method in BILLED_BY_SCHEDULE:
         return [FIXED_FEE_PRODUCT for _ in command.lines]
     return [line.labor_category or GENERAL_LABOR_PRODUCT for line in command.lines]
 
@@ -126,7 +127,7 @@ def sale_values(
     A fixed fee is invoiced from the sale; everything else from hours, so that sale invoices
     nothing by itself.
     """
-    is_fixed = command.billing_method == FIXED_FEE
+    is_fixed = command.billing_method in BILLED_BY_SCHEDULE
     lines = [
         {
             "type": "line",
@@ -175,8 +176,8 @@ def project_values(*, command: ProjectCommand, company_id: int) -> Values:
 
 
 def invoice_method(billing_method: str) -> str:
-    """Return how Tryton's project invoices; a fixed fee is invoiced from the sale."""
-    return "manual" if billing_method == FIXED_FEE else "timesheet"
+    """Return how Tryton's project invoices: what is billed by a schedule is not billed by its hours."""
+    return "manual" if billing_method in BILLED_BY_SCHEDULE else "timesheet"
 
 
 def task_values(*, command: TaskCommand, company_id: int, product_id: int) -> Values:
