@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -142,7 +142,7 @@ class TestAShownPlan:
 
         assert answers["deal.lines_missing"] == "blocks"
         assert answers["deal.practice_missing"] == "holds"
-        with pytest.raises(UserMistake, match=r"cannot become a project yet: deal\.lines_missing"):
+        with pytest.raises(UserMistake, match=r"cannot be made a project yet: deal\.lines_missing"):
             desk.apply(world.deal)
         world.change(1, is_won=False, stage="closedlost")
         with pytest.raises(UserMistake, match="is not won, it stands at closedlost"):
@@ -250,8 +250,24 @@ class TestADealThatIsLostAfterwards:
         world.flow.run()
 
         world.change(1, cap_amount=Decimal(9000))
+        world.flow.keep_register()
+        assert world.reasons() == {"deal.changed_after_provisioning"}
         drawn, _ = desk.show(world.deal)
+        applied = desk.apply(world.deal)
+        with pytest.raises(UserMistake, match="ann proposed it and may not approve it"):
+            desk.approve(applied, "ann")
+        desk.approve(applied, "bob")
 
-        assert (drawn.kind, drawn.changes) == ("stands", ("cap_amount",))
-        with pytest.raises(UserMistake, match="cap_amount changed since and is a change order"):
-            desk.apply(world.deal, drawn.digest)
+        assert (drawn.kind, drawn.changes, applied.state) == ("change", ("cap_amount",), "proposed")
+        (contract,) = world.rows(
+            "SELECT cap_amount FROM contract_version WHERE superseded_at IS NULL"
+        )
+        assert contract["cap_amount"] == 9000
+        assert world.reasons() == set()
+        assert world.plan["state"] == "active"
+
+        world.change(2, cap_amount=Decimal(9000), ends_on=date(2027, 6, 1))
+        drawn, digest = desk.show(world.deal)
+        assert (drawn.kind, drawn.changes) == ("stands", ("ends_on", "lines"))
+        with pytest.raises(UserMistake, match="ends_on, lines changed since and is a change order"):
+            desk.apply(world.deal, digest)

@@ -210,6 +210,7 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "activate": "Opened for hours",
     "report": "Told",
     "take_back": "Taken back",
+    "change": "Changed",
     "close": "Closed",
 }
 CHECK_OUTCOMES: Mapping[str, str] = {

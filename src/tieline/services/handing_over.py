@@ -25,6 +25,7 @@ from tieline.services.project_provisioning import (
     UNDER_WAY,
     begin_close,
     begin_plan,
+    change_terms,
     changed_terms,
     find_plan_row,
     read_severities,
@@ -34,7 +35,13 @@ from tieline.services.project_provisioning import (
 from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_fields import Field, Write, writes_of
-from tieline.services.provisioning_plan import Plan, build_plan, closed_step, closing_steps
+from tieline.services.provisioning_plan import (
+    Plan,
+    build_plan,
+    closed_step,
+    closing_steps,
+    terms_of,
+)
 from tieline.services.shown_plans import (
     Chosen,
     ShownPlan,
@@ -46,7 +53,19 @@ from tieline.services.shown_plans import (
 )
 
 APPLY = "handover"
-PROVISIONED, CLOSE, STANDS = "provision", "close", "stands"
+PROVISIONED, CHANGE, CLOSE, STANDS = "provision", "change", "close", "stands"
+_DEEDS = {PROVISIONED: "deal.applied", CHANGE: "deal.change_applied", CLOSE: "deal.closed"}
+# What a change order may change from here; the rest is another contract, or is done by hand.
+_CARRIED_OUT = frozenset({"amount", "cap_amount"})
+_CHECKS_OF_A_CHANGE = frozenset(
+    {
+        "deal.amount_differs_from_lines",
+        "deal.amount_not_positive",
+        "deal.cap_missing",
+        "deal.cap_over_value",
+        "deal.schedule_differs_from_amount",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +84,8 @@ class CheckAnswer:
 class Handover:
     """A deal as it would be handed over now: every check's answer and every field for every system.
 
-    ``kind`` is provision, close (it was lost after its project was made) or stands (its project is made);
-    ``changes`` are the terms that differ from those the project was made by.
+    ``kind`` is provision, change (what may be billed of a project that is made), close (it was lost after
+    its project was made) or stands (its project is made); ``changes`` are the terms that differ from those the project was made by.
     """
 
     kind: str
@@ -137,15 +156,47 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
     (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
     plan = build_plan(facts, judged)
     is_made = row is not None and row["state"] in UNDER_WAY
+    changes = changed_terms(facts, row["plan"]) if row is not None and is_made else ()
+    if (
+        row is not None
+        and row["state"] == "active"
+        and changes
+        and _CARRIED_OUT.issuperset(changes)
+    ):
+        return _draw_change(connection, facts, row, changes, severities)
     return Handover(
         kind=STANDS if is_made else PROVISIONED,
-        changes=changed_terms(facts, row["plan"]) if row is not None and is_made else (),
+        changes=changes,
         facts=facts,
         row=row,
         plan=plan,
         judged=judged,
         writes=writes_of(connection, facts=facts, plan=plan, row=row),
         checks=_answers(judged, severities),
+    )
+
+
+def _draw_change(
+    connection: Connection[Row],
+    facts: DealFacts,
+    row: Row,
+    changes: tuple[str, ...],
+    severities: Mapping[str, str],
+) -> Handover:
+    """Plan what a change order without other lines changes: what may be billed, which only we keep."""
+    (judged,) = judge_deals(
+        connection, deals=[facts], severities=[severities], asked=_CHECKS_OF_A_CHANGE
+    )
+    terms = terms_of(facts)
+    return Handover(
+        kind=CHANGE,
+        changes=changes,
+        facts=facts,
+        row=row,
+        plan=row["plan"],
+        judged=judged,
+        writes=(_said("contract", None, CHANGE, {name: terms[name] for name in changes}),),
+        checks=_answers(judged, severities, asked=_CHECKS_OF_A_CHANGE),
     )
 
 
@@ -182,11 +233,12 @@ def _draw_close(facts: DealFacts, row: Row) -> Handover:
     )
 
 
-def _said(step: str, target: str | None, action: str, values: Mapping[str, str]) -> Write:
+def _said(step: str, target: str | None, action: str, values: Mapping[str, str | None]) -> Write:
+    nouns = {CHANGE: "contract", CLOSE: "project"}
     return Write(
         step=step,
         target=target,
-        noun="project" if target is None else "status",
+        noun=nouns.get(action, "status"),
         part="",
         action=action,
         target_code=None,
@@ -236,18 +288,14 @@ def apply_handover(
     :raises UserMistake: it is stale, blocked, not won, under way already, or was never shown.
     """
     drawn, shown = _shown_and_now(connection, ref=ref, chosen=chosen, now=now)
-    if shown.applied_at is not None and drawn.row is not None:
-        # Asked a second time: the answer is the same, and nothing begins again.
-        return Applied(
-            plan_id=drawn.row["plan_id"],
-            state=drawn.row["state"],
-            digest=shown.digest,
-            proposal_id=None,
-        )
+    if shown.applied_at is not None:
+        return _again(drawn, shown)
     _refuse_what_cannot_begin(connection, drawn, shown)
     amount = drawn.facts.deal.amount
-    # Closing lets nothing be billed that was not; only what begins is asked of two.
-    if drawn.kind != CLOSE and takes_two(connection, entity_code=drawn.entity_code, amount=amount):
+    # Closing lets nothing be billed that was not; a change of what may be billed always takes two.
+    if drawn.kind == CHANGE or (
+        drawn.kind != CLOSE and takes_two(connection, entity_code=drawn.entity_code, amount=amount)
+    ):
         proposal = _propose(
             connection, drawn, shown, by=by, reason=reason, now=now, through=through
         )
@@ -255,6 +303,20 @@ def apply_handover(
             plan_id=None, state="proposed", digest=shown.digest, proposal_id=proposal.proposal_id
         )
     return _begin(connection, drawn, shown, by=by, reason=reason, now=now)
+
+
+def _again(drawn: Handover, shown: ShownPlan) -> Applied:
+    """Answer what is asked a second time as the first time: nothing begins again.
+
+    :raises UserMistake: what came of the plan is over.
+    """
+    row = drawn.row
+    is_closed = shown.content["kind"] == CLOSE and row is not None and row["state"] == "closed"
+    if row is None or not (row["state"] in UNDER_WAY or is_closed):
+        raise UserMistake(f"this plan of {drawn.subject} was applied and is over: look again")
+    return Applied(
+        plan_id=row["plan_id"], state=row["state"], digest=shown.digest, proposal_id=None
+    )
 
 
 def get_in_sight(
@@ -278,7 +340,10 @@ def needs_second_person(connection: Connection[Row], *, ref: str, now: datetime)
     :raises UserMistake: no deal is known under the reference.
     """
     drawn = draw_handover(connection, ref=ref, now=now)
-    return takes_two(connection, entity_code=drawn.entity_code, amount=drawn.facts.deal.amount)
+    return drawn.kind == CHANGE or (
+        drawn.kind != CLOSE
+        and takes_two(connection, entity_code=drawn.entity_code, amount=drawn.facts.deal.amount)
+    )
 
 
 def carry_out_apply(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:
@@ -322,8 +387,9 @@ def _refuse_what_cannot_begin(
     connection: Connection[Row], drawn: Handover, shown: ShownPlan
 ) -> None:
     deal = drawn.facts.deal
-    if drawn.kind == CLOSE:
+    if drawn.kind in (CLOSE, CHANGE):
         refuse_stale(shown, content=drawn.content)
+        _refuse_blocked(drawn, "changed")
         return
     if drawn.row is not None and drawn.row["state"] in UNDER_WAY:
         also = ", ".join(drawn.changes)
@@ -338,9 +404,7 @@ def _refuse_what_cannot_begin(
             f"{drawn.subject} is not won, it stands at {deal.stage}: nothing was begun"
         )
     refuse_stale(shown, content=drawn.content)
-    if drawn.judged.blockers:
-        codes = ", ".join(found.code for found in drawn.judged.blockers)
-        raise UserMistake(f"{drawn.subject} cannot become a project yet: {codes}")
+    _refuse_blocked(drawn, "made a project yet")
     other = connection.execute(
         """
         SELECT connection_key || ':' || deal_ref AS deal FROM provisioning_plan
@@ -359,6 +423,12 @@ def _refuse_what_cannot_begin(
         )
 
 
+def _refuse_blocked(drawn: Handover, what: str) -> None:
+    if drawn.judged.blockers:
+        codes = ", ".join(found.code for found in drawn.judged.blockers)
+        raise UserMistake(f"{drawn.subject} cannot be {what}: {codes}")
+
+
 def _begin(
     connection: Connection[Row],
     drawn: Handover,
@@ -375,7 +445,7 @@ def _begin(
         connection,
         now=now,
         actor=by,
-        action="deal.closed" if drawn.kind == CLOSE else "deal.applied",
+        action=_DEEDS[drawn.kind],
         object=f"deal:{drawn.subject}",
         entity_code=drawn.entity_code,
         reason=reason,
@@ -401,6 +471,10 @@ def _moved(connection: Connection[Row], drawn: Handover, now: datetime) -> tuple
         assert drawn.row is not None
         row, wanted = drawn.row, "closing"
         state = begin_close(connection, plan_id=row["plan_id"])
+    elif drawn.kind == CHANGE:
+        assert drawn.row is not None
+        row, wanted = drawn.row, "active"
+        state = change_terms(connection, facts=drawn.facts, names=drawn.changes, row=row, now=now)
     else:
         store_plan(connection, drawn.facts, drawn.judged, drawn.row, now=now)
         found = find_plan_row(connection, ref=drawn.subject)
@@ -452,12 +526,16 @@ def _propose(
     )
 
 
-def _answers(judged: Judged, severities: Mapping[str, str]) -> tuple[CheckAnswer, ...]:
+def _answers(
+    judged: Judged, severities: Mapping[str, str], *, asked: Collection[str] | None = None
+) -> tuple[CheckAnswer, ...]:
     found = {each.code: ("blocks", each.things) for each in judged.blockers}
     found |= {each.code: ("warns", each.things) for each in judged.warnings}
     found |= dict.fromkeys(judged.not_checked, ("not_checked", ()))
     answers: list[CheckAnswer] = []
     for check in CHECKS:
+        if asked is not None and check.code not in asked:
+            continue
         is_ignored = severities.get(check.code, check.severity) == "ignore"
         outcome, things = found.get(check.code, ("ignored" if is_ignored else "holds", ()))
         answers.append(

@@ -6,7 +6,6 @@ from decimal import Decimal, InvalidOperation
 
 from psycopg import Connection
 
-from tieline.kernel.errors import UserMistake
 from tieline.policy import find_value
 from tieline.runtime.database import Row
 
@@ -17,27 +16,22 @@ _TWO_PEOPLE_FROM = "handover_two_people_from"
 def takes_two(
     connection: Connection[Row], *, entity_code: str | None, amount: Decimal | None
 ) -> bool:
-    """Say whether two people must agree before a deal of this amount is handed over.
-
-    :raises UserMistake: the firm's limit is no number.
-    """
+    """Say whether two people must agree before a deal of this amount is handed over."""
     told = find_value(connection, name=_TWO_PEOPLE_FROM, entity_code=entity_code or "")
     if not told:
         return False
     try:
         limit = Decimal(told)
-    except InvalidOperation as error:
-        raise UserMistake(f"the policy value {_TWO_PEOPLE_FROM} is no number: {told}") from error
+    except InvalidOperation:
+        # A limit that nobody can read lets nobody decide alone.
+        return True
     # Of what nobody knows how much it is worth, nobody says alone that it is little.
-    return amount is None or amount >= limit
+    return amount is None or not amount < limit
 
 
 def waits_for_person(
     connection: Connection[Row], *, entity_code: str | None, amount: Decimal | None
 ) -> bool:
-    """Say whether a plan without a blocker still waits until somebody applies it.
-
-    :raises UserMistake: the firm's limit is no number.
-    """
+    """Say whether a plan without a blocker still waits until somebody applies it."""
     begins = find_value(connection, name=_BEGINS, entity_code=entity_code or "")
     return begins == _BY_PERSON or takes_two(connection, entity_code=entity_code, amount=amount)

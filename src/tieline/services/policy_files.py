@@ -53,12 +53,15 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "change_in_open_period": ("rebook", "ask"),
     "change_in_closed_period": ("adjust", "reopen"),
     "change_of_invoiced": ("credit_and_rebill", "hold"),
+    "handover_begins": ("by_itself", "by_person"),
 }
 _FIELD_SENTENCES = {
     "code": "begin it with firm. and go on with small letters, digits and underscores",
     "message": "say in one line of 300 characters at most what is wrong with such an hour",
     "fix": "say in one line of 300 characters at most what somebody should do about it",
 }
+# An amount of money, or nothing.
+_AMOUNTS = frozenset({"handover_two_people_from"})
 _LINE = r"^[^\x00-\x1f\x7f]*$"
 _Line = Field(min_length=1, max_length=300, pattern=_LINE)
 _Short = Field(min_length=1, max_length=100, pattern=_LINE)
@@ -394,6 +397,8 @@ def _checked_value(told: FileValue, shipped: Mapping[str, PolicyValue]) -> str:
         raise UserMistake(f"no value is called {told.name}")
     if told.name in _WORDS:
         return _one_of(told.name, value, _WORDS[told.name])
+    if told.name in _AMOUNTS and value and not re.fullmatch(r"\d{1,12}(\.\d{1,2})?", value):
+        raise UserMistake(f"{told.name}: {value!r} is no amount such as 50000.00")
     if shipped[told.name].value.isdecimal():
         # Every hour is compared with it: a word here would stop the judging of all of them.
         if not re.fullmatch(r"\d{1,10}", value) or int(value) > _NUMBER_MAX:

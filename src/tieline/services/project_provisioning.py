@@ -54,6 +54,7 @@ from tieline.services.provisioning_register import (
     end_contract,
     set_project,
     store_contract,
+    store_value,
     take_over_papers,
 )
 from tieline.services.provisioning_staffing import restaff
@@ -439,6 +440,26 @@ def begin_close(connection: Connection[Row], *, plan_id: UUID) -> str:
         "UPDATE provisioning_plan SET state = 'closing' WHERE plan_id = %s", (plan_id,)
     )
     return "closing"
+
+
+def change_terms(
+    connection: Connection[Row],
+    *,
+    facts: DealFacts,
+    names: Sequence[str],
+    row: Row,
+    now: datetime,
+) -> str:
+    """Agree to what a deal says now of these terms of an active plan; return the state that it is in."""
+    standing = _lock(connection, row["plan_id"])
+    if standing["state"] == "active":
+        terms = {name: value for name, value in terms_of(facts).items() if name in names}
+        store_value(connection, contract_id=standing["contract_id"], deal=facts.deal, now=now)
+        connection.execute(
+            "UPDATE provisioning_plan SET plan = plan || %s WHERE plan_id = %s",
+            (Jsonb(terms), row["plan_id"]),
+        )
+    return str(standing["state"])
 
 
 def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:

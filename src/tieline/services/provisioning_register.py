@@ -73,6 +73,15 @@ def take_over_papers(
     return upsert(connection, table=CONTRACT, key=key, values=_papers(deal), now=now)
 
 
+def store_value(
+    connection: Connection[Row], *, contract_id: UUID, deal: Opportunity, now: datetime
+) -> bool:
+    """Take over what a contract is worth and the most that is billed; return whether it changed."""
+    values = {"value_amount": deal.amount, "cap_amount": deal.cap_amount}
+    key = {"contract_id": contract_id}
+    return upsert(connection, table=CONTRACT, key=key, values=values, now=now)
+
+
 def find_line(connection: Connection[Row], *, contract_id: UUID, part: str) -> Row:
     """Return the contract line of a part ``task|category|starts_on``.
 
