@@ -54,7 +54,6 @@ from tieline.services.shown_plans import (
 
 APPLY = "handover"
 PROVISIONED, CHANGE, CLOSE, STANDS = "provision", "change", "close", "stands"
-_DEEDS = {PROVISIONED: "deal.applied", CHANGE: "deal.change_applied", CLOSE: "deal.closed"}
 # What a change order may change from here; the rest is another contract, or is done by hand.
 _CARRIED_OUT = frozenset({"amount", "cap_amount"})
 _CHECKS_OF_A_CHANGE = frozenset(
@@ -445,7 +444,11 @@ def _begin(
         connection,
         now=now,
         actor=by,
-        action=_DEEDS[drawn.kind],
+        action="deal.closed"
+        if drawn.kind == CLOSE
+        else "deal.change_applied"
+        if drawn.kind == CHANGE
+        else "deal.applied",
         object=f"deal:{drawn.subject}",
         entity_code=drawn.entity_code,
         reason=reason,
