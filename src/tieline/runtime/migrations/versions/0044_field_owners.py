@@ -1,11 +1,11 @@
-"""Keep the plans that people were shown, so that what is applied is what they saw."""
+"""Let a firm declare, dated and per region, which kind of system owns a field."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0042_shown_plans"
-down_revision = "0041_missing_time"
+revision = "0044_field_owners"
+down_revision = "0043_shown_plans"
 branch_labels = None
 depends_on = None
 

@@ -1,11 +1,11 @@
-"""Let a firm declare, dated and per region, which kind of system owns a field."""
+"""Let a firm tell how contracts are billed and split, and whom not to work for."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0043_field_owners"
-down_revision = "0042_shown_plans"
+revision = "0045_deal_terms"
+down_revision = "0044_field_owners"
 branch_labels = None
 depends_on = None
 

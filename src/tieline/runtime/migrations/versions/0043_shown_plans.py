@@ -1,11 +1,11 @@
-"""Let a firm tell how contracts are billed and split, and whom not to work for."""
+"""Keep the plans that people were shown, so that what is applied is what they saw."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0044_deal_terms"
-down_revision = "0043_field_owners"
+revision = "0043_shown_plans"
+down_revision = "0042_what_if"
 branch_labels = None
 depends_on = None
 
