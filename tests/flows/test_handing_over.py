@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.support.deal import CRM, NOW, land_deal
+from tests.support.deal import CLOCK, CRM, NOW, land_as_read, land_deal
 from tests.support.deal_world import IN_BOOKS, World, opened_world
 
+from tieline.canonical import WorkItem
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
 from tieline.services.deciding import Decider, approve_and_carry_out
@@ -144,6 +145,18 @@ class TestAShownPlan:
         assert answers["deal.practice_missing"] == "holds"
         with pytest.raises(UserMistake, match=r"cannot be made a project yet: deal\.lines_missing"):
             desk.apply(world.deal)
+        taken = WorkItem(
+            kind="project",
+            name="Old",
+            code="DP-1",
+            parent_ref=None,
+            client_ref=None,
+            is_active=True,
+        )
+        land_as_read(world.flow.database, CLOCK, "projects", {"77": taken})
+        drawn, _ = desk.show(world.deal)
+        found = {each.code: each.things for each in drawn.judged.blockers}
+        assert found["deal.time_tool_code_taken"] == (f"{CLOCK}:77",)
         world.change(1, is_won=False, stage="closedlost")
         with pytest.raises(UserMistake, match="is not won, it stands at closedlost"):
             desk.apply(world.deal)

@@ -16,8 +16,8 @@ from psycopg import Connection
 from stdnum.exceptions import ValidationError
 from stdnum.util import get_cc_module
 
-from tieline.canonical import OpportunityLine, WorkItem
-from tieline.register import all_links, newest
+from tieline.canonical import OpportunityLine
+from tieline.register import all_links
 from tieline.runtime.database import Row
 from tieline.services.provisioning_facts import ACT, DealFacts, Staffed
 
@@ -76,7 +76,7 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
             (found.connection_key, found.our_id)
             for found in all_links(connection, nouns=("client",))
         ),
-        holders=_holders(connection),
+        holders=_holders(connection, deals),
         own_records=_own_records(connection),
         resting=frozenset(
             row["connection_key"]
@@ -391,14 +391,27 @@ def _parents(connection: Connection[Row]) -> dict[UUID, UUID]:
     return {row["client_id"]: row["parent_client_id"] for row in rows}
 
 
-def _holders(connection: Connection[Row]) -> dict[str, list[tuple[str, str, bool]]]:
-    """Return by code the projects that targets have, and whether they are active."""
+def _holders(
+    connection: Connection[Row], deals: Sequence[DealFacts]
+) -> dict[str, list[tuple[str, str, bool]]]:
+    """Return by code the projects that targets have under a code of these deals, and whether they are active."""
+    codes = {facts.deal.project_code for facts in deals if facts.deal.project_code}
+    rows = connection.execute(
+        """
+        SELECT s.connection_key, s.source_ref, s.data ->> 'code' AS code,
+               (s.data ->> 'is_active')::boolean AS is_active
+        FROM source_version s
+        JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
+        WHERE s.noun = 'WorkItem' AND s.is_newest AND NOT s.is_deleted AND c.kind IN ('erp', 'time')
+          AND s.data ->> 'kind' = 'project' AND s.data ->> 'code' = ANY (%s)
+        ORDER BY s.connection_key, s.source_ref
+        """,
+        (sorted(codes),),
+    ).fetchall()
     found: dict[str, list[tuple[str, str, bool]]] = {}
-    for source in newest(connection, noun=WorkItem, kinds=("erp", "time")):
-        data = source.data
-        if data["kind"] == "project" and data["code"] and not source.is_deleted:
-            record = (source.connection_key, source.source_ref, bool(data["is_active"]))
-            found.setdefault(data["code"], []).append(record)
+    for row in rows:
+        record = (row["connection_key"], row["source_ref"], row["is_active"])
+        found.setdefault(row["code"], []).append(record)
     return found
 
 
