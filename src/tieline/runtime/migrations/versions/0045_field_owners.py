@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0044_field_owners"
-down_revision = "0043_shown_plans"
+revision = "0045_field_owners"
+down_revision = "0044_shown_plans"
 branch_labels = None
 depends_on = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0045_deal_terms"
-down_revision = "0044_field_owners"
+revision = "0046_deal_terms"
+down_revision = "0045_field_owners"
 branch_labels = None
 depends_on = None
 
