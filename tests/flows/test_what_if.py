@@ -22,7 +22,7 @@ from tieline.services.reference_files import (
     read_draft_file,
     read_file,
 )
-from tieline.services.what_if import Question, WhatIf, answer
+from tieline.services.what_if import Question, WhatIf
 
 OCTOBER = (date(2026, 10, 1), date(2026, 11, 1))
 _RATES = "contract,task,labor_category,currency,rate_amount,starts_on\nC1,Build,Consultant,EUR,200,{day}\n"
@@ -133,8 +133,8 @@ class TestADraftOfReferenceData:
         )
         assert told.entities[0].was_amount == Decimal(12 * 150)
 
-    def test_can_be_taken_of_every_noun_there_is(self, firm: Firm) -> None:
-        with firm.worker.transaction() as connection:
+    def test_can_be_taken_of_every_noun_there_is(self, worker_database: Database) -> None:
+        with worker_database.transaction() as connection:
             for noun in DRAFT_NOUNS.values():
                 names = {*noun.key, "starts_on", *noun.values(), noun.own_id, *noun.only}
                 found = connection.execute(
@@ -143,40 +143,28 @@ class TestADraftOfReferenceData:
                 ).fetchall()
                 assert names <= {row["attname"] for row in found}, noun.name
 
-    def test_is_refused_where_nothing_can_be_said_of_it(
-        self, firm: Firm, worker_database: Database
+    def test_is_refused_where_nothing_can_be_said_of_it_and_never_writes(
+        self, firm: Firm, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         starts_on, ends_on = OCTOBER
+        nothing = Question(starts_on=starts_on, ends_on=ends_on)
+        same = _LINKS.replace("u9", "u1").replace("2026-01-01", "0001-01-01")
 
         with pytest.raises(UserMistake, match="name a draft"):
-            firm.ask(firm.worker, Question(starts_on=starts_on, ends_on=ends_on))
+            firm.ask(firm.worker, nothing)
         with pytest.raises(UserMistake, match="line 2, person: no person is known as nobody"):
             ask(firm, person_links=_LINKS.replace("77", "nobody"))
         with pytest.raises(UserMistake, match="links is none of"):
             ask(firm, links=_LINKS)
         with pytest.raises(UserMistake, match="changes nothing"):
-            ask(firm, person_links=_LINKS.replace("u9", "u1").replace("2026-01-01", "0001-01-01"))
-
-    def test_holds_its_transaction_to_reading(
-        self, firm: Firm, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def write(connection: psycopg.Connection[object], **_: object) -> None:
-            connection.execute("DELETE FROM rejudge")
-
-        monkeypatch.setattr("tieline.services.what_if.ask_what_if", write)
-        starts_on, ends_on = OCTOBER
-        file = read_draft_file(
-            noun="person-links", name="x.csv", body=_LINKS.encode(), is_whole=False
-        )
-
+            ask(firm, person_links=same)
+        monkeypatch.setattr("tieline.services.what_if.ask_what_if", _write)
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            answer(
-                firm.worker,
-                question=Question(starts_on=starts_on, ends_on=ends_on, files=(file,)),
-                now=firm.clock.now(),
-                sample=0,
-                progress=lambda done, total: None,
-            )
+            ask(firm, person_links=_LINKS)
+
+
+def _write(connection: psycopg.Connection[object], **_: object) -> None:
+    connection.execute("DELETE FROM rejudge")
 
 
 def _contents(firm: Firm) -> object:

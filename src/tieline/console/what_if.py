@@ -17,7 +17,7 @@ from tieline.console.fields import FormReason, FormText, FormWord, QueryWord, pl
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_WORK, Door, Visitor
-from tieline.console.words import OUTCOMES, WHERE_HOURS_STAND
+from tieline.console.words import WHAT_IF_OUTCOMES, WHERE_HOURS_STAND
 from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
 from tieline.governance import Proposal, list_proposals
 from tieline.kernel.errors import UserMistake
@@ -330,16 +330,16 @@ def _chart(changes: Sequence[ContractChange]) -> dict[str, Any]:
     """Return the hours of the contracts that change most, by what becomes of them."""
     hours: dict[str, dict[str, int]] = {}
     for each in changes:
-        name = each.contract_code or each.was_contract_code or "no contract yet"
+        name = each.contract_code or each.was_contract_code or "none yet"
         becomes = "priced" if each.was == each.becomes else each.becomes
         by_outcome = hours.setdefault(name, {})
         by_outcome[becomes] = by_outcome.get(becomes, 0) + each.seconds
     names = sorted(hours, key=lambda name: (-sum(hours[name].values()), name))[:_IN_CHART_MAX]
     series = (
-        ("cleared", OUTCOMES["cleared"], "posted"),
-        ("correct", OUTCOMES["correct"], "pending"),
-        ("held", OUTCOMES["held"], "held"),
-        ("parked", OUTCOMES["parked"], "at_risk"),
+        ("cleared", WHAT_IF_OUTCOMES["cleared"], "posted"),
+        ("correct", WHAT_IF_OUTCOMES["correct"], "pending"),
+        ("held", WHAT_IF_OUTCOMES["held"], "held"),
+        ("parked", WHAT_IF_OUTCOMES["parked"], "at_risk"),
         ("priced", "Same answer, other price or reasons", "handed_over"),
         ("outside", "Not counted", "excluded"),
     )
@@ -426,8 +426,8 @@ def _contract_sheet(found: WhatIf) -> Sheet:
                 each.was_contract_code,
                 each.contract_code,
                 WHERE_HOURS_STAND.get(each.place, each.place),
-                OUTCOMES.get(each.was, each.was),
-                OUTCOMES.get(each.becomes, each.becomes),
+                WHAT_IF_OUTCOMES.get(each.was, each.was),
+                WHAT_IF_OUTCOMES.get(each.becomes, each.becomes),
                 each.entries,
                 each.seconds,
                 each.was_amount,

@@ -228,6 +228,15 @@ WHAT_IFS: Mapping[str, str] = {
     "failed": "Not answered",
     "stopped": "Stopped",
 }
+# What was decided of past hours, whether it was carried out since or not.
+WHAT_IF_OUTCOMES: Mapping[str, str] = {
+    "cleared": "Goes to the ERP",
+    "correct": "Is corrected in the ERP",
+    "held": "Is held",
+    "parked": "Waits for us",
+    "excluded": "Left out",
+    "outside": "Not counted",
+}
 WHERE_HOURS_STAND: Mapping[str, str] = {
     "waiting": "Not in the ERP",
     "posted": "In the ERP",

@@ -106,13 +106,24 @@ class TestWhatIf:
         assert "line 2, project: no project is known as P-NONE" in failed
         assert "Ask something else" in failed
 
-    def test_is_stopped_and_stays_stopped(self, firm: House) -> None:
+    def test_is_stopped_by_those_who_see_the_whole_firm_and_seen_by_nobody_else(
+        self, firm: House
+    ) -> None:
         dan = firm.browser("dan")
         dan.send("/what-if/rule", **RULE)
         (row,) = firm.rows("SELECT release_id FROM release WHERE state = 'draft'")
         asked = dan.send("/what-if", release=str(row["release_id"]), **DAYS)
         address = asked.headers["location"].partition("?")[0]
 
+        for login in ("ann", "eve", "fay"):
+            browser = firm.browser(login)
+            for page in ("/what-if", "/what-if/rule", address, f"{address}/file.xlsx"):
+                assert browser.get(page).status_code == 404, (login, page)
+            for form in ("/what-if", f"{address}/stop"):
+                refused = browser.send(form, release="1", **DAYS)
+                assert refused.status_code in (403, 404), (login, form)
+        assert firm.browser().get("/what-if").status_code == 303
+        assert firm.rows("SELECT state FROM what_if") == [{"state": "waiting"}]
         dan.send(f"{address}/stop")
         _work(firm)
 
@@ -121,20 +132,3 @@ class TestWhatIf:
             {"state": "stopped", "answer": None}
         ]
         assert dan.send(f"{address}/stop").status_code == 404
-
-    def test_is_for_those_who_see_the_whole_firm(self, firm: House) -> None:
-        dan = firm.browser("dan")
-        dan.send("/what-if/rule", **RULE)
-        (row,) = firm.rows("SELECT release_id FROM release WHERE state = 'draft'")
-        address = (
-            dan.send("/what-if", release=str(row["release_id"]), **DAYS)
-            .headers["location"]
-            .partition("?")[0]
-        )
-
-        for login in ("ann", "eve", "fay"):
-            browser = firm.browser(login)
-            for page in ("/what-if", "/what-if/rule", address, f"{address}/file.xlsx"):
-                assert browser.get(page).status_code == 404, (login, page)
-            assert browser.send("/what-if", release="1", **DAYS).status_code in (403, 404)
-        assert firm.browser().get("/what-if").status_code == 303
