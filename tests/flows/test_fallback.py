@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from tieline.posting.handing_over import (
 )
 from tieline.posting.import_file import checksum_of
 from tieline.posting.lines import Scope
+from tieline.posting.restoring import find_restoration
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.sdk import ImportLayout, ImportLine, Strategy
@@ -36,6 +38,7 @@ from tieline.services.conservation_checks import ConservationChecks
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.fallback import Fallback, draft_files, propose_file
 from tieline.services.period_close import PeriodBusy, PeriodClosed
+from tieline.services.restoring import Restoring, begin
 
 _STRATEGIES = {"unique": Strategy.UNIQUE_FIELD, "probe": Strategy.PROBE_BEFORE_RETRY}
 
@@ -129,6 +132,33 @@ class Close:
         )
         for _ in range(4):
             self.poster.round(scope=scope)
+
+    def load_under_its_key(self, *, seconds: int) -> None:
+        """Let a line stand that a file carried which nobody here remembers."""
+        (row,) = self.world.say(
+            "SELECT e.business_key, v.work_date FROM effect e JOIN verdict v USING (verdict_id)"
+            " WHERE e.seconds = %s",
+            seconds,
+        )
+        like = next(iter(self.desk.books.lines.values()))
+        line = {**like, "date": row["work_date"].isoformat(), "seconds": seconds}
+        self.desk.load(_written([{**line, "reference": str(row["business_key"])}]))
+
+    def restore(self) -> None:
+        """Find out that this is a backup of earlier, and ask the target about every hour."""
+        restoring = Restoring(
+            database=self.world.worker,
+            connectors=self.connectors,
+            clock=self.world.clock,
+            home=Path("/nonexistent"),
+        )
+        with self.world.worker.transaction() as connection:
+            begin(connection, because="a test", by="tests", now=self.world.clock.now())
+        for _ in range(3):
+            with self.world.worker.transaction() as connection:
+                standing = find_restoration(connection)
+            assert standing is not None
+            restoring._step(standing)
 
     def move(self, state: str, *, seconds: int) -> None:
         self.world.say(
@@ -227,6 +257,28 @@ class TestAFile:
         with pytest.raises(UserMistake, match="no line of HR-DE waits"):
             close.propose()
         assert [close.file(first).state, close.world.places()] == ["open", {"handed_over": 1}]
+
+    def test_is_sent_by_nobody_after_a_restore_and_matched_once_it_was_loaded(
+        self, careless: Close
+    ) -> None:
+        close = careless
+        close.book(a=3600, b=1800)
+        file = close.make()
+        close.desk.is_down = False
+        # The backup knows the file, and not that it was loaded; of the next one it knows nothing.
+        close.desk.load(close.content(file))
+        close.book(c=900)
+        close.load_under_its_key(seconds=900)
+
+        close.restore()
+        close.send()
+
+        assert close.desk.seconds() == [900, 1800, 3600]
+        assert close.desk.writes == 0
+        close.look()
+        assert close.file(file).state == "settled"
+        assert close.world.places() == {"posted": 3}
+        assert close.twins() == ()
 
     def test_that_was_changed_loaded_in_part_and_loaded_twice_shows_all_of_it(
         self, careless: Close

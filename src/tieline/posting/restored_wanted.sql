@@ -1,11 +1,14 @@
--- What a target would be sent by the newest verdict of an hour, and by the one its effect was planned with.
-SELECT v.entry_id, v.verdict_id, v.verdict_id = t.verdict_id AS is_newest, v.version, v.outcome, v.period_id,
+-- What a target would be sent by the newest verdict of an hour, and by the one its effect was planned with: under the
+-- first day of a later period where that was agreed for a closed one.
+SELECT v.entry_id, v.verdict_id, v.verdict_id = t.verdict_id AS is_newest, v.version, v.outcome, p.period_id,
        v.project_id, v.seconds, v.amount, v.currency, v.rate_amount, v.posting_hash, v.release_id,
-       v.correlation_id, v.work_date, person.source_ref AS person_code, task.source_ref AS task_code,
-       p.cut_off_at
+       v.correlation_id, coalesce(b.books_on, v.work_date) AS work_date, b.books_on,
+       person.source_ref AS person_code, task.source_ref AS task_code, p.cut_off_at
 FROM time_entry t
 JOIN verdict v ON v.entry_id = t.entry_id
-JOIN fiscal_period p ON p.period_id = v.period_id
+LEFT JOIN adjustment a ON a.entry_id = t.entry_id AND a.version = v.version AND a.superseded_at IS NULL
+JOIN fiscal_period p ON p.period_id = coalesce(a.booking_period_id, v.period_id)
+CROSS JOIN LATERAL (SELECT CASE WHEN p.period_id <> v.period_id THEN p.starts_on END AS books_on) b
 JOIN crosswalk person ON person.connection_key = %(target)s AND person.noun = 'employee'
     AND person.our_id = v.person_id AND person.scope = %(entity_code)s AND person.superseded_at IS NULL
     AND daterange(person.starts_on, person.ends_on) @> v.work_date

@@ -352,6 +352,8 @@ def _link(connection: Connection[Row], target: str, plan: _Plan, *, now: datetim
             "numbers": [each.effect_no for each in plan.links],
             "verdict_ids": [each.verdict["verdict_id"] for each in plan.links],
             "seconds": [each.line.seconds for each in plan.links],
+            "periods": [each.verdict["period_id"] for each in plan.links],
+            "days": [each.verdict["books_on"] for each in plan.links],
             "now": now,
         },
     )

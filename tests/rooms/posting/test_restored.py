@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from tieline.services.restoring import RestoredWrite, Restoring, begin, list_wri
 pytestmark = pytest.mark.sql
 NOWHERE = Path("/nonexistent")
 _PATIENCE_SECONDS = 15
+_LATER = date(2026, 11, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,31 @@ class Firm:
         """Let the source tell of new hours."""
         with self.owner.transaction() as connection:
             return add_hours(connection, self.scene, seconds=seconds)
+
+    def agree_to_book_later(self, entry_id: UUID) -> UUID:
+        """Let two people agree that an hour goes into the next period; return that one."""
+        with self.owner.transaction() as connection:
+            row = connection.execute(
+                "INSERT INTO fiscal_period (entity_code, period_code, starts_on, ends_on, state, cut_off_at)"
+                " VALUES ('HR-DE', '2026-11', %s, '2026-12-01', 'open', %s) RETURNING period_id",
+                (_LATER, NOW),
+            ).fetchone()
+            assert row is not None
+            connection.execute(
+                """
+                WITH changed AS (
+                    INSERT INTO posted_change (entry_id, version, verdict_id, kind, way, old_seconds, new_seconds,
+                        found_at, correlation_id)
+                    SELECT entry_id, newest_version, verdict_id, 'late', 'adjust', 0, 3000, %(now)s, 'c'
+                    FROM time_entry WHERE entry_id = %(entry_id)s
+                    RETURNING change_id, entry_id, version)
+                INSERT INTO adjustment (change_id, entry_id, version, booking_period_id, moves_money, proposed_by,
+                    approved_by, reason, recorded_at)
+                SELECT change_id, entry_id, version, %(period_id)s, true, 'ann', 'bob', 'late', %(now)s FROM changed
+                """,
+                {"now": NOW, "entry_id": entry_id, "period_id": row["period_id"]},
+            )
+            return UUID(str(row["period_id"]))
 
     def standing(self) -> list[int]:
         """Return the lengths of the lines that stand in the target."""
@@ -196,6 +223,38 @@ class TestARestoredDatabase:
             ).fetchall()
         assert sorted(row["seconds"] for row in rows) == now.standing()
         assert {row["entry_id"] for row in rows} >= {posted, corrected, stale, edited, unsent}
+        now.owner.close()
+        now.worker.close()
+
+    def test_knows_again_what_was_agreed_to_be_booked_in_a_later_period(
+        self, prepared_cluster: PreparedCluster, backup: Dsns, target: LineTarget
+    ) -> None:
+        first = _open(backup, target, None, Strategy.PROBE_BEFORE_RETRY)
+        (late,) = first.add(3000)
+        first = replace(
+            first, scene=replace(first.scene, period_id=first.agree_to_book_later(late))
+        )
+        first.owner.close()
+        first.worker.close()
+        name = str(conninfo_to_dict(backup.worker)["dbname"])
+        with new_database(prepared_cluster, copy_of=name) as copy:
+            lost = _open(copy, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
+            lost.post()
+            assert [line.work_date for line in target.lines.values()] == [_LATER]
+            lost.owner.close()
+            lost.worker.close()
+
+        now = _open(backup, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
+        with now.worker.transaction() as connection:
+            begin(connection, because="a test", by="tests", now=NOW)
+        now.follow_up()
+        now.post()
+
+        assert [(each.seconds, each.outcome) for each in now.found()] == [(3000, "linked")]
+        assert (target.calls, now.standing()) == (1, [3000])
+        with now.worker.transaction() as connection:
+            rows = connection.execute("SELECT work_date, period_id FROM ledger_line").fetchall()
+        assert rows == [{"work_date": _LATER, "period_id": first.scene.period_id}]
         now.owner.close()
         now.worker.close()
 
