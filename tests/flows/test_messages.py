@@ -10,7 +10,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +24,14 @@ from tests.support.message_town import CUT_OFF, PEPPER, WEB, Town
 
 from tieline.console.guide import read_page
 from tieline.kernel.errors import UserMistake
-from tieline.notices import StandIn, acknowledge, find_by_link, set_deputy, set_on_call
+from tieline.notices import (
+    StandIn,
+    acknowledge,
+    find_by_link,
+    purge_notices,
+    set_deputy,
+    set_on_call,
+)
 from tieline.notices.writing import NOBODY
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
@@ -108,6 +115,14 @@ class TestEscalation:
             for owner in ("ann", "delivery", "runners")
             for left in ("1 h 00 min", "30 min", "10 min")
         }
+
+        # What was told of stays told of when the messages themselves are no longer kept.
+        told, kept = len(sink.mails), len(town.notices())
+        with town.database.transaction() as connection:
+            assert purge_notices(connection, before=CUT_OFF - timedelta(days=1)) == 0
+            assert purge_notices(connection, before=CUT_OFF) == kept
+        town.at(minutes=1).run()
+        assert (len(sink.mails), town.notices()) == (told, [])
         assert len({mail["Message-ID"] for mail in sink.mails}) == len(sink.mails)
         assert {notice.state for notice in town.notices()} == {"sent"}
 

@@ -38,6 +38,7 @@ from tieline.notices.sending import (
     list_not_sent,
     note_receipt,
     note_unknown,
+    purge_notices,
     put_off,
     send_again,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "list_stand_ins",
     "note_receipt",
     "note_unknown",
+    "purge_notices",
     "person_owner",
     "put_off",
     "queue_owner",

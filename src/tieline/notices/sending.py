@@ -59,6 +59,14 @@ class NotSent:
     errors: tuple[str, ...]
 
 
+def purge_notices(connection: Connection[Row], *, before: datetime) -> int:
+    """Remove messages that ended before an instant; that an occasion was told of is kept. Return how many."""
+    return connection.execute(
+        "DELETE FROM notice WHERE written_at < %s AND state IN ('sent', 'failed', 'superseded')",
+        (before,),
+    ).rowcount
+
+
 def begin_attempt(connection: Connection[Row], *, notice_key: UUID) -> Attempt | None:
     """Note that a notice is being sent; None when it needs no sending any more.
 

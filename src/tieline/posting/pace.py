@@ -38,6 +38,14 @@ def note_pace(
     )
 
 
+def purge_paces(connection: Connection[Row]) -> int:
+    """Remove what no forecast reads any more; return how many minutes went."""
+    return connection.execute(
+        "DELETE FROM posting_pace WHERE minute < clock_timestamp() - make_interval(hours => %s)",
+        (2 * _KEEP_HOURS,),
+    ).rowcount
+
+
 def read_paces(connection: Connection[Row]) -> dict[str, Pace]:
     """Return the pace of the last whole minutes of an hour, by target."""
     rows = connection.execute(

@@ -84,6 +84,11 @@ class Watchdog:
             """,
             (executor_id,),
         )
+        # Nor does it call anybody any more: what it was calling is free for who comes after it.
+        connection.execute(
+            "UPDATE connection_slot SET until = '-infinity' WHERE holder = %s AND until > '-infinity'",
+            (executor_id,),
+        )
 
     def _record(self, connection: Connection[Row], lost: Row, adopted: int) -> None:
         connection.execute(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from tieline.casework import keep_cases
+from tieline.notices import purge_notices
+from tieline.posting.pace import purge_paces
 from tieline.runtime.housekeeping import keep_raw_partitions, purge
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.telemetry import new_correlation_id
@@ -179,14 +182,13 @@ class Workday:
 
     def keep_house(self) -> None:
         """Remove what nobody reads again, and what sources sent longer ago than it may be kept."""
+        now, keep_days = self.system.clock.now(), self.system.settings.raw_retention_days
         purge(self.system.database)
+        keep_raw_partitions(self.system.database, today=now.date(), keep_days=keep_days)
         with self.system.database.transaction() as connection:
-            forget_unapplied(connection, now=self.system.clock.now())
-        keep_raw_partitions(
-            self.system.database,
-            today=self.system.clock.now().date(),
-            keep_days=self.system.settings.raw_retention_days,
-        )
+            forget_unapplied(connection, now=now)
+            purge_paces(connection)
+            purge_notices(connection, before=now - timedelta(days=keep_days))
 
     def reading(self) -> Reading:
         """Return what reads the connections."""

@@ -99,6 +99,13 @@ class TestKilledWorker:
         with worker(database, "--hang-in-step", "2") as first:
             ask_for_saga(saga_database, "deal-1")
             wait_until_it_hangs(first)
+            with saga_database.transaction() as connection:
+                # It was calling somebody who takes one call at a time.
+                connection.execute(
+                    "INSERT INTO connection_slot (connection_key, slot_no, holder, until)"
+                    " SELECT 'erp', 1, executor_id, 'infinity' FROM executor WHERE pid = %s",
+                    (first.pid,),
+                )
             with worker(database) as second:
                 first.kill()
                 first.wait()
@@ -115,9 +122,13 @@ class TestKilledWorker:
             states = connection.execute(
                 "SELECT status, count(*) FROM dbos.workflow_status GROUP BY status"
             ).fetchall()
+            held = connection.execute(
+                "SELECT until > clock_timestamp() AS is_held FROM connection_slot"
+            ).fetchall()
         assert [row["data"]["adopted"] for row in event] == [1]
         assert counted == {"count": 1}
         assert {row["status"]: row["count"] for row in states} == {"CANCELLED": 1, "SUCCESS": 1}
+        assert held == [{"is_held": False}]
 
     def test_leaves_its_saga_to_a_third_when_the_adopter_dies_too(
         self, database: Dsns, saga_database: Database
