@@ -15,7 +15,15 @@ _SECONDS_MAX = 300
 
 def test_posts_each_line_once_either_way(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, str(_ROOT / "benchmarks" / "posting.py"), "--entries", "400", "--json"],
+        [
+            sys.executable,
+            str(_ROOT / "benchmarks" / "posting.py"),
+            "--entries",
+            "400",
+            "--batch-lines",
+            "40",
+            "--json",
+        ],
         env=os.environ | {"TIELINE_HOME": str(tmp_path), "PYTHONPATH": str(_ROOT / "src")},
         capture_output=True,
         text=True,
@@ -25,6 +33,8 @@ def test_posts_each_line_once_either_way(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
 
-    assert (figures["with_protocol_lines"], figures["without_lines"]) == (200, 200)
+    assert (figures["with_protocol_lines"], figures["without_lines"]) == (200, 80)
+    assert figures["least_lines"] == 80
     assert figures["stands"] == 400
     assert Decimal(figures["ratio"]) > 0
+    assert Decimal(figures["ratio_to_least"]) > 0

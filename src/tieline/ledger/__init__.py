@@ -4,6 +4,6 @@ In: judged entries, confirmed effects. Out: planned effects, ledger lines, sums.
 Law: a line follows a confirmed effect, an effect follows a cleared verdict; nothing is changed.
 """
 
-from tieline.ledger.booking import Booked, ScopeWeight, book, plan, weigh
+from tieline.ledger.booking import Booked, ConfirmedLine, ScopeWeight, book, confirm, plan, weigh
 
-__all__ = ["Booked", "ScopeWeight", "book", "plan", "weigh"]
+__all__ = ["Booked", "ConfirmedLine", "ScopeWeight", "book", "confirm", "plan", "weigh"]

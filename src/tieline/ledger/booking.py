@@ -24,6 +24,7 @@ _WITHDRAW_CREDITS = load("tieline.ledger", "withdraw_credits")
 _OF_EVERY_ENTRY = "true"
 _OF_THESE_ENTRIES = "t.entry_id = ANY (%(entry_ids)s::uuid[])"
 _BOOK = load("tieline.ledger", "book_confirmed")
+_CONFIRM = load("tieline.ledger", "confirm_lines")
 _WEIGH = load("tieline.ledger", "weigh_scopes")
 _REVERSE = load("tieline.ledger", "reverse_voided")
 
@@ -54,6 +55,18 @@ class Booked:
     voids: int
     withdrawn: int
     scopes: tuple[ScopeWeight, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedLine:
+    """What the target showed of one line that was sent as so many-th attempt."""
+
+    business_key: UUID
+    attempt: int
+    target_code: str
+    target_seconds: int
+    stored_hash: str
+    reason: str | None
 
 
 def plan(
@@ -103,6 +116,26 @@ def weigh(connection: Connection[dict[str, Any]], *, now: datetime) -> list[Scop
     """Return every scope that has open lines for a target that acts, with how urgent it is now."""
     rows = connection.execute(_WEIGH, {"now": now}).fetchall()
     return [ScopeWeight(**row) for row in rows]
+
+
+def confirm(
+    connection: Connection[dict[str, Any]], *, lines: Sequence[ConfirmedLine], now: datetime
+) -> int:
+    """Confirm what still stands at the INTENT of its attempt, and book it; return how many lines."""
+    if not lines:
+        return 0
+    return connection.execute(
+        _CONFIRM,
+        {
+            "keys": [line.business_key for line in lines],
+            "attempts": [line.attempt for line in lines],
+            "codes": [line.target_code for line in lines],
+            "seconds": [line.target_seconds for line in lines],
+            "hashes": [line.stored_hash for line in lines],
+            "reasons": [line.reason for line in lines],
+            "now": now,
+        },
+    ).rowcount
 
 
 def book(

@@ -6,7 +6,7 @@ Reserve and commit; call with nothing held; record, read back and book, and comm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, LiteralString
 from uuid import UUID
@@ -18,10 +18,8 @@ from tieline.canonical.commands import content_hash
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import (
     AlreadyExists,
-    AskPerson,
     LeaseLost,
     NotExecuted,
-    OutcomeUnknown,
     Refused,
     TielineError,
     TryAgain,
@@ -31,7 +29,16 @@ from tieline.ledger import book
 from tieline.posting import states
 from tieline.posting.accounts import find_accounts
 from tieline.posting.line_access import LineAccess, open_lines
-from tieline.posting.outgoing import command_of, load_gated
+from tieline.posting.line_moves import (
+    RETRY_SECONDS,
+    attempts_of,
+    by_key,
+    conflict_doubled,
+    hold,
+    move,
+)
+from tieline.posting.line_sending import LineSender
+from tieline.posting.outgoing import load_gated
 from tieline.posting.pace import note_pace
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, calls_of, counted_calls, repeated_calls
@@ -41,10 +48,7 @@ from tieline.runtime.work import BILLING
 from tieline.sdk import (
     Accounts,
     CounterDocument,
-    LineAnswer,
     NounWrite,
-    Receipt,
-    RefusedLine,
     StoredCounter,
     StoredLine,
     Strategy,
@@ -69,13 +73,8 @@ _RESERVE_OLDEST = _RESERVE_TEXT.replace(
 _RESERVE_VOIDS = load("tieline.posting", "reserve_voids")
 _INTERRUPTED = load("tieline.posting", "lines_interrupted")
 _UNKNOWN_DUE = load("tieline.posting", "lines_to_probe")
-_NEXT_DUE = load("tieline.posting", "lines_next_due")
-_MOVE_SET = load("tieline.posting", "move_lines")
-_HOLD = load("tieline.posting", "hold_lines")
-_RETRY_SECONDS = 2
+_NEXT_DUE = load_gated("lines_next_due")
 _WAIT_SECONDS_MAX = 60
-# The number of the try under which a line was reserved: what came of it is recorded under no other.
-Attempts = Mapping[UUID, int]
 
 Row = dict[str, Any]
 
@@ -130,29 +129,6 @@ class _Terms:
         return self.undo_of(row) not in (Undo.VOID_BY_KEY, Undo.NONE)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Outcome:
-    can_be_asked: bool
-    confirmed: list[StoredLine] = field(default_factory=list)
-    differing: list[UUID] = field(default_factory=list)
-    rejected: dict[UUID, str] = field(default_factory=dict)
-    unknown: list[UUID] = field(default_factory=list)
-    not_executed: list[UUID] = field(default_factory=list)
-    wait_seconds: int = _RETRY_SECONDS
-    why_not: str = NotExecuted.code
-
-    def missing(self, keys: Iterable[UUID]) -> list[UUID]:
-        """Return the lines of which nothing was said yet."""
-        told = {
-            *(line.business_key for line in self.confirmed),
-            *self.differing,
-            *self.rejected,
-            *self.unknown,
-            *self.not_executed,
-        }
-        return [key for key in keys if key not in told]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinePoster:
     """Post, take back and find out about the time lines of a scope."""
@@ -168,6 +144,13 @@ class LinePoster:
 
         The lines that are due first and worth most go first, except where the oldest are asked for.
         """
+        return self._go(scope, [_RESERVE_OLDEST if is_oldest_first else RESERVE])
+
+    def stretch(self, *, scope: Scope, batches_max: int) -> Sent:
+        """Do one round with so many batches; the last of them takes what was planned longest ago."""
+        return self._go(scope, [RESERVE] * (batches_max - 1) + [_RESERVE_OLDEST])
+
+    def _go(self, scope: Scope, statements: Sequence[LiteralString]) -> Sent:
         if self._is_shut():
             return Sent(wait_seconds=states.SHUT_SECONDS)
         self._find_interrupted(scope)
@@ -180,9 +163,7 @@ class LinePoster:
         with counted_calls() as made, calls_of(work_class=terms.work_class):
             asked = self._probe(scope, terms)
             voided = self._void_batch(scope, terms)
-            sent = self._send_batch(
-                scope, terms, statement=_RESERVE_OLDEST if is_oldest_first else RESERVE
-            )
+            sent = self._sender(scope, terms).send(statements)
         confirmed = asked.confirmed + sent.confirmed
         if made[0]:
             with self.database.transaction() as connection:
@@ -201,197 +182,15 @@ class LinePoster:
             wait_seconds=self._next_wait(scope),
         )
 
-    # -- sending ---------------------------------------------------------------------------------
-
-    def _send_batch(self, scope: Scope, terms: _Terms, *, statement: LiteralString) -> Sent:
-        commands, attempts, is_repeat = self._reserve(scope, terms, statement)
-        if not commands:
-            return Sent()
-        failpoint("lines.after_intent")
-        outcome = _Outcome(can_be_asked=terms.can_be_asked)
-        try:
-            with repeated_calls(is_repeat=is_repeat):
-                self._call(scope, commands, outcome)
-        except LeaseLost:
-            # Whoever has it now finds an INTENT and asks; a word from us would mislead them.
-            raise
-        except TielineError:
-            # Refused at the door, such as by a token that ran out: nothing of the rest was stored.
-            outcome.not_executed.extend(outcome.missing(attempts))
-            self._record(scope, commands, attempts, outcome)
-            raise
-        failpoint("lines.after_read_back")
-        self._record(scope, commands, attempts, outcome)
-        failpoint("lines.after_record")
-        return Sent(
-            confirmed=len(outcome.confirmed),
-            rejected=len(outcome.rejected),
-            unknown=len(outcome.unknown),
-        )
-
-    def _reserve(
-        self, scope: Scope, terms: _Terms, statement: LiteralString
-    ) -> tuple[list[TimeLineCommand], Attempts, bool]:
-        with self.database.transaction() as connection:
-            if not states.acts(connection, target_connection=scope.target_connection):
-                return [], {}, False
-            rows = connection.execute(
-                statement,
-                {
-                    "target": scope.target_connection,
-                    "entity_code": scope.entity_code,
-                    "period_id": scope.period_id,
-                    "limit": terms.lines_max,
-                },
-            ).fetchall()
-            commands = [command_of(row) for row in rows]
-            reserved = connection.execute(
-                """
-                UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, work_class = %s,
-                    payload_hash = k.payload_hash, sent_at = clock_timestamp(), due_at = NULL,
-                    reason = NULL
-                FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, payload_hash)
-                WHERE e.business_key = k.business_key
-                RETURNING e.business_key, e.attempt
-                """,
-                (
-                    terms.work_class,
-                    [command.business_key for command in commands],
-                    [content_hash(command.content()) for command in commands],
-                ),
-            ).fetchall()
-        return commands, _attempts(reserved), any(row["was_tried"] for row in rows)
-
-    def _call(self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome) -> None:
-        # A refusal of the whole call means that nothing of it was stored: the batch is halved until
-        # the refused line stands alone.
-        keys = [command.business_key for command in commands]
-        try:
-            answers = self._lines(scope).send(commands)
-        except NotExecuted as error:
-            outcome.wait_seconds = error.retry_after_seconds or _RETRY_SECONDS
-            outcome.why_not = error.code
-            outcome.not_executed.extend(keys)
-        except AlreadyExists:
-            self._settle_existing(scope, commands, outcome)
-        except Refused as refusal:
-            if len(commands) == 1:
-                outcome.rejected[keys[0]] = refusal.reason
-                return
-            half = len(commands) // 2
-            self._call(scope, commands[:half], outcome)
-            self._call(scope, commands[half:], outcome)
-        except OutcomeUnknown:
-            outcome.unknown.extend(keys)
-        else:
-            failpoint("lines.after_answer")
-            self._take_answers(scope, commands, answers, outcome)
-
-    def _take_answers(
-        self,
-        scope: Scope,
-        commands: Sequence[TimeLineCommand],
-        answers: Sequence[LineAnswer],
-        outcome: _Outcome,
-    ) -> None:
-        """Believe a no for the line it names; a yes, or silence about a line, is for the target to show."""
-        refused = {each.business_key: each for each in answers if isinstance(each, RefusedLine)}
-        sent = [command for command in commands if command.business_key not in refused]
-        for command in commands:
-            key = command.business_key
-            if key not in refused:
-                continue
-            if refused[key].may_pass:
-                outcome.not_executed.append(key)
-            else:
-                outcome.rejected[key] = refused[key].reason
-        if not outcome.can_be_asked:
-            believed = _as_answered(sent, [each for each in answers if isinstance(each, Receipt)])
-            outcome.confirmed.extend(believed)
-            named = {line.business_key for line in believed}
-            outcome.unknown.extend(c.business_key for c in sent if c.business_key not in named)
-        elif sent:
-            self._read_back(scope, [command.business_key for command in sent], outcome)
-
-    def _settle_existing(
-        self, scope: Scope, commands: Sequence[TimeLineCommand], outcome: _Outcome
-    ) -> None:
-        """Believe what stands with the content asked for; what stands otherwise is a person's."""
-        asked = {command.business_key: command.content() for command in commands}
-        found = self._read(scope, list(asked))
-        if not found:
-            # It says that one stands and shows none, or cannot be read: nobody knows yet.
-            outcome.unknown.extend(asked)
-            return
-        standing = {line.business_key for line in found}
-        differing = {
-            line.business_key
-            for line in found
-            if line.business_key is not None and dict(line.content()) != asked[line.business_key]
-        }
-        outcome.differing.extend(differing)
-        outcome.confirmed.extend(line for line in found if line.business_key not in differing)
-        outcome.not_executed.extend(key for key in asked if key not in standing)
-
-    def _read_back(self, scope: Scope, keys: Sequence[UUID], outcome: _Outcome) -> None:
-        # Written and not shown is not absent: it is asked for again when the target has settled.
-        found = self._read(scope, keys) or []
-        standing = {line.business_key for line in found}
-        outcome.confirmed.extend(found)
-        outcome.unknown.extend(key for key in keys if key not in standing)
-
-    def _read(self, scope: Scope, keys: Sequence[UUID]) -> list[StoredLine] | None:
-        """Return what stands under the keys; None when the target cannot be read now."""
-        try:
-            return self._lines(scope).read(keys)
-        except (TryAgain, OutcomeUnknown, AskPerson):
-            return None
-
-    def _record(
-        self,
-        scope: Scope,
-        commands: Sequence[TimeLineCommand],
-        attempts: Attempts,
-        outcome: _Outcome,
-    ) -> None:
-        asked = {command.business_key: command for command in commands}
-        with self.database.transaction() as connection:
-            _hold(connection, attempts, state=states.INTENT)
-            single, doubled = _by_key(outcome.confirmed)
-            self._confirm(connection, list(single.values()), asked)
-            _conflict_doubled(connection, doubled)
-            for key in outcome.differing:
-                states.to_conflict(connection, business_key=key, reason="posted.conflict")
-            for key, reason in outcome.rejected.items():
-                states.move(connection, business_key=key, to=states.REJECTED, reason=reason)
-            settle = self._settle_seconds(connection, scope)
-            _move(connection, outcome.unknown, states.UNKNOWN, "posting.answer_lost", settle)
-            _move(
-                connection,
-                outcome.not_executed,
-                states.PLANNED,
-                outcome.why_not,
-                outcome.wait_seconds,
-            )
-
-    def _confirm(
-        self,
-        connection: Connection[Row],
-        found: Sequence[StoredLine],
-        asked: dict[UUID, TimeLineCommand],
-    ) -> None:
-        keys = [line.business_key for line in found if line.business_key is not None]
-        altered = [
-            key
-            for key, line in zip(keys, found, strict=True)
-            if dict(line.content()) != asked[key].content()
-        ]
-        _confirm_rows(connection, found, altered)
-        book(
-            connection,
-            business_keys=keys,
-            target_seconds=[line.seconds for line in found],
-            now=self.clock.now(),
+    def _sender(self, scope: Scope, terms: _Terms) -> LineSender:
+        return LineSender(
+            database=self.database,
+            access=self._lines(scope),
+            clock=self.clock,
+            scope_values=_scope_values(scope),
+            lines_max=terms.lines_max,
+            work_class=terms.work_class,
+            settle_seconds=lambda connection: self._settle_seconds(connection, scope),
         )
 
     # -- finding out -----------------------------------------------------------------------------
@@ -428,10 +227,8 @@ class LinePoster:
                 ]
         except TielineError:
             with self.database.transaction() as connection:
-                _hold(connection, _attempts(rows), state=states.PROBING)
-                _move(
-                    connection, _keys(rows), states.UNKNOWN, "posting.probe_failed", _RETRY_SECONDS
-                )
+                hold(connection, attempts_of(rows), state=states.PROBING)
+                move(connection, _keys(rows), states.UNKNOWN, "posting.probe_failed", RETRY_SECONDS)
             return Sent(unknown=len(rows))
         failpoint("lines.after_probe")
         taken_back = self._settle_counters(scope, counters, countered)
@@ -441,12 +238,12 @@ class LinePoster:
     def _leave_to_a_person(self, rows: list[Row]) -> Sent:
         # The target keeps no key of ours and finds nothing: one attempt, and then somebody looks.
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.PROBING)
-            _move(connection, _keys(rows), states.CONFLICT, "posting.unconfirmed", 0)
+            hold(connection, attempts_of(rows), state=states.PROBING)
+            move(connection, _keys(rows), states.CONFLICT, "posting.unconfirmed", 0)
         return Sent(rejected=len(rows))
 
     def _settle(self, scope: Scope, rows: list[Row], found: list[StoredLine]) -> Sent:
-        standing, doubled = _by_key(found)
+        standing, doubled = by_key(found)
         bookings = [
             row for row in rows if row["kind"] == "book" and row["business_key"] not in doubled
         ]
@@ -457,7 +254,7 @@ class LinePoster:
         void_open = [r for r in voids if r["asked_key"] in standing or r["asked_key"] in doubled]
         void_done = [row for row in voids if row not in void_open]
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.PROBING)
+            hold(connection, attempts_of(rows), state=states.PROBING)
             _confirm_rows(connection, [standing[row["business_key"]] for row in same], [])
             book(
                 connection,
@@ -465,12 +262,12 @@ class LinePoster:
                 target_seconds=[standing[row["business_key"]].seconds for row in same],
                 now=self.clock.now(),
             )
-            _move(connection, _keys(differs), states.CONFLICT, "posted.conflict", 0)
-            _conflict_doubled(
+            move(connection, _keys(differs), states.CONFLICT, "posted.conflict", 0)
+            conflict_doubled(
                 connection, {key: doubled[key] for key in doubled if key in _keys(rows)}
             )
-            _move(connection, _keys(absent), states.ABSENT, "posting.absent", 0)
-            _move(connection, _keys(void_open), states.ABSENT, "posting.absent", 0)
+            move(connection, _keys(absent), states.ABSENT, "posting.absent", 0)
+            move(connection, _keys(void_open), states.ABSENT, "posting.absent", 0)
             _confirm_voids(connection, _keys(void_done), self.clock)
         return Sent(confirmed=len(same), voided=len(void_done))
 
@@ -521,8 +318,8 @@ class LinePoster:
 
     def _leave_standing(self, rows: list[Row], reason: str) -> Sent:
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.INTENT)
-            _move(connection, _keys(rows), states.REJECTED, reason, 0)
+            hold(connection, attempts_of(rows), state=states.INTENT)
+            move(connection, _keys(rows), states.REJECTED, reason, 0)
         return Sent(rejected=len(rows))
 
     def _void(self, scope: Scope, rows: list[Row]) -> Sent:
@@ -544,9 +341,9 @@ class LinePoster:
         done = [row for row in rows if row["undoes_key"] not in standing]
         left = [row for row in rows if row["undoes_key"] in standing]
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.INTENT)
+            hold(connection, attempts_of(rows), state=states.INTENT)
             _confirm_voids(connection, _keys(done), self.clock)
-            _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", 1)
+            move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", 1)
         return Sent(voided=len(done), unknown=len(left))
 
     def _counter(
@@ -555,7 +352,7 @@ class LinePoster:
         """Take lines back by what stands against them: made once, and believed when it is shown."""
         access = self._lines(scope)
         try:
-            standing, doubled = _by_key(access.read([row["undoes_key"] for row in rows]))
+            standing, doubled = by_key(access.read([row["undoes_key"] for row in rows]))
         except TielineError as error:
             return self._void_later(rows, error)
         undone = {
@@ -592,10 +389,10 @@ class LinePoster:
         done = [row for row in asked if row["business_key"] in shown]
         left = [row for row in asked if row["business_key"] not in shown]
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.INTENT)
+            hold(connection, attempts_of(rows), state=states.INTENT)
             _confirm_voids(connection, _keys([*done, *gone]), self.clock)
             settle = self._settle_seconds(connection, scope)
-            _move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", settle)
+            move(connection, _keys(left), states.UNKNOWN, "posting.answer_lost", settle)
         return Sent(voided=len(done) + len(gone), unknown=len(left))
 
     def _settle_counters(
@@ -607,7 +404,7 @@ class LinePoster:
             by_key.setdefault(each.business_key, []).append(each)
         done, absent = [], []
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.PROBING)
+            hold(connection, attempts_of(rows), state=states.PROBING)
             for row in rows:
                 key = row["business_key"]
                 against = by_key.get(key, [])
@@ -620,23 +417,23 @@ class LinePoster:
                     states.to_conflict(
                         connection, business_key=key, reason=f"it is not taken back by {names}"
                     )
-            _move(connection, absent, states.ABSENT, "posting.absent", 0)
+            move(connection, absent, states.ABSENT, "posting.absent", 0)
             _confirm_voids(connection, done, self.clock)
         return len(done)
 
     def _void_later(self, rows: list[Row], error: TielineError) -> Sent:
-        wait = (error.retry_after_seconds if isinstance(error, TryAgain) else 0) or _RETRY_SECONDS
+        wait = (error.retry_after_seconds if isinstance(error, TryAgain) else 0) or RETRY_SECONDS
         why_not = error.code if isinstance(error, NotExecuted) else NotExecuted.code
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.INTENT)
-            _move(connection, _keys(rows), states.PLANNED, why_not, wait)
+            hold(connection, attempts_of(rows), state=states.INTENT)
+            move(connection, _keys(rows), states.PLANNED, why_not, wait)
         return Sent()
 
     def _void_unanswered(self, scope: Scope, rows: list[Row]) -> Sent:
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.INTENT)
+            hold(connection, attempts_of(rows), state=states.INTENT)
             settle = self._settle_seconds(connection, scope)
-            _move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
+            move(connection, _keys(rows), states.UNKNOWN, "posting.answer_lost", settle)
         return Sent(unknown=len(rows))
 
     def _void_refused(
@@ -646,8 +443,8 @@ class LinePoster:
             half = len(rows) // 2
             return _in_all([again(rows[:half]), again(rows[half:])])
         with self.database.transaction() as connection:
-            _hold(connection, _attempts(rows), state=states.INTENT)
-            _move(connection, _keys(rows), states.REJECTED, refusal.reason, 0)
+            hold(connection, attempts_of(rows), state=states.INTENT)
+            move(connection, _keys(rows), states.REJECTED, refusal.reason, 0)
         return Sent(rejected=1)
 
     # -- common ----------------------------------------------------------------------------------
@@ -738,91 +535,13 @@ def _scope_values(scope: Scope) -> Row:
     }
 
 
-def _attempts(rows: Sequence[Row]) -> Attempts:
-    return {row["business_key"]: row["attempt"] for row in rows}
-
-
-def _hold(connection: Connection[Row], attempts: Attempts, *, state: str) -> None:
-    """Lock the lines of these attempts, so that what came of them is recorded, or nothing is.
-
-    :raises LeaseLost: another run took one of them over while this one was away.
-    """
-    held = connection.execute(
-        _HOLD,
-        {"keys": list(attempts), "attempts": list(attempts.values()), "state": state},
-    ).rowcount
-    if held != len(attempts):
-        raise LeaseLost(f"{len(attempts) - held} lines were taken over by another run")
-
-
-def _as_answered(
-    commands: Sequence[TimeLineCommand], receipts: Sequence[Receipt]
-) -> list[StoredLine]:
-    """Believe a target that cannot be read, as far as its answer goes.
-
-    An answer that names no lines speaks for all of them in their order, or for nobody knows which.
-    """
-    named = {each.business_key: each for each in receipts if each.business_key is not None}
-    if not named and len(receipts) == len(commands):
-        named = {c.business_key: each for c, each in zip(commands, receipts, strict=True)}
-    return [
-        StoredLine(
-            business_key=command.business_key,
-            target_code=named[command.business_key].target_code,
-            entity_code=command.entity_code,
-            person_code=command.person_code,
-            task_code=command.task_code,
-            work_date=command.work_date,
-            seconds=command.seconds,
-            invoice_code=None,
-        )
-        for command in commands
-        if command.business_key in named
-    ]
-
-
 def _keys(rows: Sequence[Row]) -> list[UUID]:
     return [row["business_key"] for row in rows]
-
-
-def _by_key(
-    found: Sequence[StoredLine],
-) -> tuple[dict[UUID, StoredLine], dict[UUID, list[StoredLine]]]:
-    """Return what stands once, and what stands more than once under one key."""
-    by_key: dict[UUID, list[StoredLine]] = {}
-    for line in found:
-        if line.business_key is not None:
-            by_key.setdefault(line.business_key, []).append(line)
-    return (
-        {key: lines[0] for key, lines in by_key.items() if len(lines) == 1},
-        {key: lines for key, lines in by_key.items() if len(lines) > 1},
-    )
-
-
-def _conflict_doubled(
-    connection: Connection[Row], doubled: Mapping[UUID, Sequence[StoredLine]]
-) -> None:
-    # Nobody knows which of them counts: a person decides, with every document named.
-    for key, lines in doubled.items():
-        names = ", ".join(sorted(line.target_code for line in lines))
-        states.to_conflict(
-            connection, business_key=key, reason=f"more than one line stands: {names}"
-        )
 
 
 def _is_same(row: Row, standing: dict[UUID, StoredLine]) -> bool:
     payload_hash: str = row["payload_hash"]
     return content_hash(standing[row["business_key"]].content()) == payload_hash
-
-
-def _move(
-    connection: Connection[Row], keys: Sequence[UUID], to: str, reason: str, due_in_seconds: int
-) -> None:
-    if keys:
-        connection.execute(
-            _MOVE_SET,
-            {"keys": list(keys), "to": to, "reason": reason, "due_in_seconds": due_in_seconds},
-        )
 
 
 def _confirm_rows(
@@ -849,5 +568,5 @@ def _confirm_rows(
 def _confirm_voids(connection: Connection[Row], keys: Sequence[UUID], clock: Clock) -> None:
     if not keys:
         return
-    _move(connection, keys, states.CONFIRMED, "posting.taken_back", 0)
+    move(connection, keys, states.CONFIRMED, "posting.taken_back", 0)
     book(connection, business_keys=keys, target_seconds=[0] * len(keys), now=clock.now())

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tieline.canonical import TimeLineCommand
-from tieline.posting import lines
+from tieline.posting import line_sending, lines
+from tieline.posting.line_sending import LineSender
 from tieline.posting.lines import LinePoster, Scope
 from tieline.proof.books import BooksConnector
 from tieline.runtime.leases import Fence
@@ -33,7 +34,16 @@ class Sabotage:
 
 def _no_fence() -> None:
     _replace(Fence, "check", lambda _self: None)
-    _replace(lines, "_hold", lambda *_args, **_words: None)
+    sending: Any = line_sending
+    for room in (lines, sending):
+        _replace(room, "hold", lambda *_args, **_words: None)
+    confirm = sending.confirm
+
+    def confirm_whatever_came_between(connection: Any, *, lines: Sequence[Any], now: Any) -> int:
+        confirm(connection, lines=lines, now=now)
+        return len(lines)
+
+    _replace(sending, "confirm", confirm_whatever_came_between)
 
 
 def _no_settle() -> None:
@@ -51,17 +61,17 @@ def _no_key() -> None:
 
 
 def _no_commit() -> None:
-    call = LinePoster._call
+    call = LineSender._call
 
     def call_before_the_intent(
-        self: LinePoster, scope: Scope, commands: Sequence[TimeLineCommand], outcome: Any
+        self: LineSender, commands: Sequence[TimeLineCommand], outcome: Any
     ) -> None:
         keys = [command.business_key for command in commands]
         _set_state(self, keys, "PLANNED")
-        call(self, scope, commands, outcome)
+        call(self, commands, outcome)
         _set_state(self, keys, "INTENT")
 
-    _replace(LinePoster, "_call", call_before_the_intent)
+    _replace(LineSender, "_call", call_before_the_intent)
 
 
 def _no_probe() -> None:
@@ -75,8 +85,8 @@ def _no_probe() -> None:
     _replace(LinePoster, "_settle", settle_unasked)
 
 
-def _set_state(poster: LinePoster, keys: Sequence[Any], state: str) -> None:
-    with poster.database.transaction() as connection:
+def _set_state(sender: LineSender, keys: Sequence[Any], state: str) -> None:
+    with sender.database.transaction() as connection:
         connection.execute(
             "UPDATE effect SET state = %s, due_at = NULL WHERE business_key = ANY (%s)",
             (state, list(keys)),

@@ -34,7 +34,8 @@ POST_LINES = "post_lines"
 _BILLING = 1
 _IDLE_SECONDS = 3
 # The last of so many batches takes what was planned longest ago, whatever it is worth.
-_ROUNDS_MAX = 20
+_BATCHES_MAX_OF_A_STRETCH = 10
+_STRETCHES_MAX = 2
 _REJUDGE_KEYS_MAX = 2000
 _BATCHES_MAX = 200
 
@@ -75,11 +76,8 @@ class TimeValidation:
     def post_lines(self, steps: Steps, subject: str) -> Outcome:
         """Post and take back the lines of one target, entity and period until nothing is left."""
         scope = Scope.parse(subject)
-        for number in range(_ROUNDS_MAX):
-            is_last = number == _ROUNDS_MAX - 1
-            progress = steps.run(
-                f"round-{number}", partial(self._round, scope, is_oldest_first=is_last)
-            )
+        for number in range(_STRETCHES_MAX):
+            progress = steps.run(f"stretch-{number}", partial(self._stretch, scope))
             failpoint("post_lines.between_rounds")
             if progress["wait_seconds"] is None:
                 return Done()
@@ -152,8 +150,8 @@ class TimeValidation:
             _schedule_scopes(connection, booked.scopes)
         return len(keys)
 
-    def _round(self, scope: Scope, *, is_oldest_first: bool) -> dict[str, Any]:
-        sent = self.line_poster.round(scope=scope, is_oldest_first=is_oldest_first)
+    def _stretch(self, scope: Scope) -> dict[str, Any]:
+        sent = self.line_poster.stretch(scope=scope, batches_max=_BATCHES_MAX_OF_A_STRETCH)
         if sent.voided:
             self._plan_after_voids()
         return {

@@ -414,6 +414,76 @@ class TestPosting:
         assert [line.seconds for line in target.lines.values()] == [1800]
 
 
+class TestAStretch:
+    def test_books_every_line_of_many_batches_once(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
+            plan(connection, entry_ids=None, now=NOW)
+
+        sent = poster.stretch(scope=_scope(scene), batches_max=10)
+
+        assert (sent.confirmed, sent.wait_seconds) == (14, None)
+        assert (target.calls, len(target.lines)) == (4, 14)
+        assert {row["state"] for row in _states(owner_database)} == {"CONFIRMED"}
+        assert _net_seconds(owner_database) == 60 * sum(range(1, 15))
+
+    @pytest.mark.parametrize("mood", [LOST, BUSY, REFUSED_CONNECTION])
+    def test_sends_no_further_batch_to_a_target_that_does_not_answer(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+        run: Run,
+        mood: str,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
+            plan(connection, entry_ids=None, now=NOW)
+        target.plan = ["", mood]
+
+        sent = poster.stretch(scope=_scope(scene), batches_max=10)
+
+        assert (sent.confirmed, target.calls) == (4, 2)
+        states = [row["state"] for row in _states(owner_database)]
+        # What was reserved while the call was under way is planned again, and never was sent.
+        assert (states.count("CONFIRMED"), states.count("INTENT")) == (4, 0)
+        _let_it_be_due(owner_database)
+        run()
+        assert _net_seconds(owner_database) == 60 * sum(range(1, 15))
+        assert len(target.lines) == 14
+
+    def test_leaves_what_it_reserved_to_be_asked_for_when_it_lost_its_lease(
+        self,
+        owner_database: Database,
+        scene: Scene,
+        target: LineTarget,
+        poster: LinePoster,
+        run: Run,
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
+            plan(connection, entry_ids=None, now=NOW)
+        target.plan = ["", LATE_SENDER]
+
+        with pytest.raises(LeaseLost):
+            poster.stretch(scope=_scope(scene), batches_max=10)
+
+        states = [row["state"] for row in _states(owner_database)]
+        assert (states.count("CONFIRMED"), states.count("INTENT")) == (4, 8)
+        assert target.calls == 2
+        _let_it_be_due(owner_database)
+        run()
+        assert _net_seconds(owner_database) == 60 * sum(range(1, 15))
+        assert len(target.lines) == 14
+
+
 class TestATargetThatCannotBeAsked:
     """It keeps no key of ours: one attempt, and what is not answered waits for a person."""
 

@@ -1,0 +1,28 @@
+-- What the target showed of lines that were sent: each leaves the INTENT of its attempt and gains its ledger line,
+-- under the day under which the target has it. Whoever woke up late finds fewer.
+WITH shown AS (
+    SELECT * FROM unnest(%(keys)s::uuid[], %(attempts)s::int[], %(codes)s::text[], %(seconds)s::int[],
+                         %(hashes)s::text[], %(reasons)s::text[])
+        AS k (business_key, attempt, target_code, target_seconds, stored_hash, reason)
+), confirmed AS (
+    UPDATE effect e SET state = 'CONFIRMED', target_code = k.target_code, due_at = NULL,
+        settled_at = clock_timestamp(), stored_hash = k.stored_hash, reason = k.reason
+    FROM shown k
+    WHERE e.business_key = k.business_key AND e.attempt = k.attempt AND e.state = 'INTENT'
+      AND e.kind = 'book' AND e.noun = 'time_line'
+    RETURNING e.business_key, e.entry_id, e.entry_version, e.target_connection, e.target_code, e.entity_code,
+              e.period_id, e.verdict_id, e.books_on, e.seconds, e.amount, e.currency, e.correlation_id,
+              k.target_seconds
+)
+INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version, target_connection,
+    target_code, entity_code, period_id, client_id, contract_id, contract_line_id, project_id, task_id,
+    person_id, labor_category, work_date, is_billable, seconds, target_seconds, rate_amount, amount, currency,
+    correlation_id)
+SELECT date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date, %(now)s, e.business_key, e.entry_id,
+       e.entry_version, e.target_connection, e.target_code, e.entity_code, e.period_id, v.client_id,
+       v.contract_id, v.contract_line_id, v.project_id, v.task_id, v.person_id, coalesce(v.labor_category, ''),
+       coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true), e.seconds, e.target_seconds, v.rate_amount,
+       e.amount, e.currency, e.correlation_id
+FROM confirmed e
+-- Looked up one by one whatever the planner expects: without statistics it reads all that there ever was.
+CROSS JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = e.verdict_id OFFSET 0) v
