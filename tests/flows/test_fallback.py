@@ -153,7 +153,13 @@ class Close:
             home=Path("/nonexistent"),
         )
         with self.world.worker.transaction() as connection:
-            begin(connection, because="a test", by="tests", now=self.world.clock.now())
+            begin(
+                connection,
+                because="a test",
+                by="tests",
+                home=restoring.home,
+                now=self.world.clock.now(),
+            )
         for _ in range(3):
             with self.world.worker.transaction() as connection:
                 standing = find_restoration(connection)

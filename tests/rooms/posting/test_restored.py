@@ -246,7 +246,7 @@ class TestARestoredDatabase:
 
         now = _open(backup, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
         with now.worker.transaction() as connection:
-            begin(connection, because="a test", by="tests", now=NOW)
+            begin(connection, because="a test", by="tests", home=NOWHERE, now=NOW)
         now.follow_up()
         now.post()
 
