@@ -59,14 +59,14 @@ class Booked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmedLine:
-    """What the target showed of one line that was sent as so many-th attempt."""
+    """What the target showed of one line that was sent as so many-th attempt: as it was sent, or altered."""
 
     business_key: UUID
     attempt: int
     target_code: str
     target_seconds: int
     stored_hash: str
-    reason: str | None
+    is_altered: bool
 
 
 def plan(
@@ -132,7 +132,7 @@ def confirm(
             "codes": [line.target_code for line in lines],
             "seconds": [line.target_seconds for line in lines],
             "hashes": [line.stored_hash for line in lines],
-            "reasons": [line.reason for line in lines],
+            "altered": [line.is_altered for line in lines],
             "now": now,
         },
     ).rowcount

@@ -2,11 +2,12 @@
 -- under the day under which the target has it. Whoever woke up late finds fewer.
 WITH shown AS (
     SELECT * FROM unnest(%(keys)s::uuid[], %(attempts)s::int[], %(codes)s::text[], %(seconds)s::int[],
-                         %(hashes)s::text[], %(reasons)s::text[])
-        AS k (business_key, attempt, target_code, target_seconds, stored_hash, reason)
+                         %(hashes)s::text[], %(altered)s::bool[])
+        AS k (business_key, attempt, target_code, target_seconds, stored_hash, is_altered)
 ), confirmed AS (
     UPDATE effect e SET state = 'CONFIRMED', target_code = k.target_code, due_at = NULL,
-        settled_at = clock_timestamp(), stored_hash = k.stored_hash, reason = k.reason
+        settled_at = clock_timestamp(), stored_hash = k.stored_hash,
+        reason = CASE WHEN k.is_altered THEN 'posted.altered_by_target' END
     FROM shown k
     WHERE e.business_key = k.business_key AND e.attempt = k.attempt AND e.state = 'INTENT'
       AND e.kind = 'book' AND e.noun = 'time_line'

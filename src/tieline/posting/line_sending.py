@@ -244,7 +244,7 @@ class LineSender:
                     target_code=line.target_code,
                     target_seconds=line.seconds,
                     stored_hash=batch.hashes[key] if is_same else content_hash(content),
-                    reason=None if is_same else "posted.altered_by_target",
+                    is_altered=not is_same,
                 )
             )
         confirmed = confirm(connection, lines=lines, now=self.clock.now())
