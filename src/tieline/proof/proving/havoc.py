@@ -238,6 +238,8 @@ class Havoc:
             worker.wake_at, worker.ends_at = None, now + _WAKE_SECONDS
         elif worker.ends_at is not None and now >= worker.ends_at:
             worker.process.terminate()
+            # Who was stopped before it came to its place fell asleep there once more, and hears nothing.
+            os.kill(worker.process.pid, signal.SIGCONT)
             worker.ends_at = None
 
     def _stop(self, worker: Worker) -> None:

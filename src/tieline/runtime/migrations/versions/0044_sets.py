@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0043_sets"
-down_revision = "0042_what_if"
+revision = "0044_sets"
+down_revision = "0043_leaner_plane"
 branch_labels = None
 depends_on = None
 
