@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0044_sets"
-down_revision = "0043_leaner_plane"
+revision = "0047_sets"
+down_revision = "0046_deal_terms"
 branch_labels = None
 depends_on = None
 
