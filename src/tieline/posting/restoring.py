@@ -462,6 +462,8 @@ def _leave_to_a_person(
             "numbers": [numbers[row["entry_id"]] for row in new],
             "verdict_ids": [row["verdict_id"] for row in new],
             "seconds": [row["seconds"] for row in new],
+            "periods": [row["period_id"] for row in new],
+            "days": [row["books_on"] for row in new],
             "now": now,
         },
     )
