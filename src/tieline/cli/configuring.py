@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tieline.cli.rights import ADMIN
 from tieline.cli.showing import as_text, plain, show_json, show_table, tell
 from tieline.cli.tools import (
     GOAL_MISSED,
@@ -21,6 +20,7 @@ from tieline.cli.tools import (
     reason_option,
     signed,
 )
+from tieline.governance import ADMIN
 from tieline.settings import ENVIRONMENTS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -24,16 +24,17 @@ from tieline.cli.tools import (
     shell_user,
     signed,
 )
-from tieline.governance import SCOPES, open_web_transaction
+from tieline.governance import ADMIN, ROLES, SCOPES, open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.services.system import System
 from tieline.settings import NEW_PASSWORD_VARIABLE
 
-ADMIN = "admin"
 _PASSWORD_BYTES = 12
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _RELEASE = "release:"
 _DAYS_MAX = 3660
+_DAY = click.DateTime(["%Y-%m-%d"])
+_ROLES_HELP = "; ".join(f"{role} {what}" for role, what in sorted(ROLES.items())) + ". Repeat it."
 
 
 @click.group()
@@ -44,9 +45,19 @@ def people() -> None:
 @people.command("add")
 @click.argument("login")
 @click.option("--name", "display_name", help="How pages call them; else the login.")
-@click.option("--role", "roles", multiple=True, required=True, help="Such as controller or admin.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(sorted(ROLES)),
+    help=_ROLES_HELP,
+)
 @click.option("--entity", "entities", multiple=True, help="A legal entity they see; repeat it.")
 @click.option("--all-entities", is_flag=True, help="Every legal entity there is now.")
+@click.option(
+    "--until", type=_DAY, help="The first day, in UTC, on which they may no longer log in."
+)
 @click.option("--ask-password", is_flag=True, help="Ask for the password; else it is made up.")
 @json_option
 @pass_tools
@@ -57,6 +68,7 @@ def people_add(
     roles: Sequence[str],
     entities: Sequence[str],
     all_entities: bool,
+    until: datetime | None,
     ask_password: bool,
     as_json: bool,
 ) -> int:
@@ -77,6 +89,7 @@ def people_add(
             entities=seen,
             by=shell_user(),
             now=system.clock.now(),
+            ends_at=until and until.replace(tzinfo=UTC),
         )
     facts = {"login": person.login, "roles": person.roles, "entities": person.entities}
     show_facts(facts if ask_password else {**facts, "password": password}, as_json=as_json)
@@ -98,12 +111,124 @@ def people_list(tools: Tools, as_json: bool) -> int:
         return 0
     show_table(
         title="People",
-        columns=("Login", "Name", "Roles", "Entities"),
+        columns=("Login", "Name", "Roles", "Entities", "Until"),
         rows=[
-            (each.login, each.display_name, ", ".join(each.roles), ", ".join(each.entities))
+            (
+                each.login,
+                each.display_name,
+                ", ".join(each.roles),
+                ", ".join(each.entities),
+                f"{each.ends_at:%Y-%m-%d}" if each.ends_at else "",
+            )
             for each in found
         ],
     )
+    return 0
+
+
+@people.command("change")
+@click.argument("who", metavar="LOGIN")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(sorted(ROLES)),
+    help=_ROLES_HELP,
+)
+@click.option("--entity", "entities", multiple=True, help="A legal entity they see; repeat it.")
+@click.option("--all-entities", is_flag=True, help="Every legal entity there is now.")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def people_change(
+    tools: Tools,
+    who: str,
+    roles: Sequence[str],
+    entities: Sequence[str],
+    all_entities: bool,
+    reason: str,
+    login: str,
+    as_json: bool,
+) -> int:
+    """Give LOGIN these roles and legal entities instead of those they have; it holds at once."""
+    from tieline.governance import change_person
+
+    system = tools.system()
+    by = decider(signed(system, login), role=ADMIN)
+    seen = _entities(system, entities, all_entities=all_entities)
+    with system.database.transaction() as connection:
+        person = change_person(
+            connection,
+            login=who,
+            roles=roles,
+            entities=seen,
+            by=by.login,
+            reason=reason,
+            now=system.clock.now(),
+        )
+    show_facts(
+        {"login": person.login, "roles": person.roles, "entities": person.entities}, as_json=as_json
+    )
+    return 0
+
+
+@people.command("close")
+@click.argument("who", metavar="LOGIN")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def people_close(tools: Tools, who: str, reason: str, login: str, as_json: bool) -> int:
+    """Let LOGIN in no more: sessions end at once, and keys that act for them open nothing."""
+    from tieline.governance import close_person
+
+    system = tools.system()
+    by = decider(signed(system, login), role=ADMIN)
+    with system.database.transaction() as connection:
+        close_person(connection, login=who, by=by.login, reason=reason, now=system.clock.now())
+    show_facts({"login": who.lower(), "state": "closed"}, as_json=as_json)
+    return 0
+
+
+@people.command("log-out")
+@click.argument("who", metavar="LOGIN")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def people_log_out(tools: Tools, who: str, reason: str, login: str, as_json: bool) -> int:
+    """End every open session of LOGIN."""
+    from tieline.governance import end_sessions
+
+    system = tools.system()
+    by = decider(signed(system, login), role=ADMIN)
+    with system.database.transaction() as connection:
+        ended = end_sessions(
+            connection, login=who, by=by.login, reason=reason, now=system.clock.now()
+        )
+    show_facts({"login": who.lower(), "sessions_ended": ended}, as_json=as_json)
+    return 0
+
+
+@people.command("password")
+@click.argument("who", metavar="LOGIN")
+@click.option("--ask-password", is_flag=True, help="Ask for the password; else it is made up.")
+@by_option
+@json_option
+@pass_tools
+def people_password(tools: Tools, who: str, ask_password: bool, login: str, as_json: bool) -> int:
+    """Give LOGIN a new password: it lifts a lock and ends their sessions."""
+    from tieline.governance import set_password
+
+    password = chosen_password(who, is_asked=ask_password)
+    system = tools.system()
+    by = decider(signed(system, login), role=None if who.lower() == login.lower() else ADMIN)
+    with system.database.transaction() as connection:
+        set_password(connection, login=who, password=password, by=by.login, now=system.clock.now())
+    facts = {"login": who.lower(), "state": "password set"}
+    show_facts(facts if ask_password else {**facts, "password": password}, as_json=as_json)
     return 0
 
 

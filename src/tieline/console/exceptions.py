@@ -28,7 +28,13 @@ from tieline.console.rendering import (
     back_to,
     waiting_proposals,
 )
-from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_WORK, Door, Visitor
+from tieline.console.sessions import (
+    ROLES_THAT_APPROVE,
+    ROLES_THAT_MATCH,
+    ROLES_THAT_WORK,
+    Door,
+    Visitor,
+)
 from tieline.console.tie_out import read_entities
 from tieline.console.words import reason as reason_words
 from tieline.governance import list_audit, list_people
@@ -150,6 +156,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             "case.html",
             new_client=_NEW_CLIENT,
             may_work=visitor.may(ROLES_THAT_WORK),
+            may_match=visitor.may(ROLES_THAT_MATCH),
             may_approve=visitor.may(ROLES_THAT_APPROVE),
             hours_waiting=sum(1 for each in detail.members if each.entry_id and not each.left_at),
             **found,
@@ -242,7 +249,7 @@ def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
         client: FormWord,
         reason: FormReason,
     ) -> Response:
-        visitor.must(ROLES_THAT_WORK, "say which client it is")
+        visitor.must(ROLES_THAT_MATCH, "say which client it is")
         with door.sight_of(visitor) as connection:
             _get(connection, case_id)
             propose_same_client(

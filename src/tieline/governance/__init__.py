@@ -28,12 +28,16 @@ from tieline.governance.keys import (
     verify_api_key,
 )
 from tieline.governance.people import (
+    ADMIN,
+    ROLES,
     OpenedSession,
     Person,
     add_person,
     authenticate,
     change_person,
+    close_person,
     end_session,
+    end_sessions,
     find_session,
     list_people,
     open_session,
@@ -50,7 +54,9 @@ from tieline.governance.proposals import (
 from tieline.governance.sight import open_web_transaction
 
 __all__ = [
+    "ADMIN",
     "BEGINNING",
+    "ROLES",
     "SCOPES",
     "SEALED_AT_ONCE_MAX",
     "Anchor",
@@ -65,7 +71,9 @@ __all__ = [
     "approve",
     "authenticate",
     "change_person",
+    "close_person",
     "end_session",
+    "end_sessions",
     "export_audit",
     "find_anchor",
     "find_noted_anchor",

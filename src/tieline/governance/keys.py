@@ -104,10 +104,14 @@ def verify_api_key(
     """Return the caller a secret belongs to, or None when it opens nothing."""
     row = connection.execute(
         """
-        SELECT key_id, name, created_by, scopes, entities FROM api_key
-        WHERE key_hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > %s)
+        SELECT k.key_id, k.name, k.created_by, k.scopes, k.entities
+        FROM api_key k LEFT JOIN person_login p ON p.login = lower(k.created_by)
+        WHERE k.key_hash = %(hash)s AND k.revoked_at IS NULL
+          AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+          -- It acts for whoever issued it, and no longer than they may.
+          AND coalesce(p.is_active AND (p.ends_at IS NULL OR p.ends_at > %(now)s), true)
         """,
-        (token_hash(secret, pepper=pepper), now),
+        {"hash": token_hash(secret, pepper=pepper), "now": now},
     ).fetchone()
     if row is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,17 +25,30 @@ _HASHER = PasswordHasher()
 # Verified against when nobody has the login, so that the answer takes as long.
 _NOBODY = _HASHER.hash("no person has this password")
 
+ADMIN = "admin"
+# What each role is for; an administrator has every right, an auditor none but looking.
+ROLES: Mapping[str, str] = {
+    ADMIN: "gives people and machines their rights",
+    "auditor": "sees everything in scope and changes nothing",
+    "controller": "closes, releases, and agrees to what moves money",
+    "data_steward": "says which records are the same, and adopts what systems hold",
+    "delivery": "works cases of projects and people",
+    "finance": "agrees to what moves money, as a second person",
+    "integration": "connects, pauses and resumes systems",
+}
+
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody who is logged in."""
+    """Somebody who is logged in; ``ends_at`` is when their login ends, None when it does not."""
 
     login: str
     display_name: str
     roles: tuple[str, ...]
     entities: tuple[str, ...]
+    ends_at: datetime | None = None
 
     def has_role(self, role: str) -> bool:
         """Say whether the person has a role; an administrator has every one."""
@@ -61,18 +74,19 @@ def add_person(
     entities: Collection[str],
     by: str,
     now: datetime,
+    ends_at: datetime | None = None,
 ) -> Person:
-    """Let somebody log in.
+    """Let somebody log in, until an instant where one is given.
 
     :raises UserMistake: the login is taken or the password is too short.
     """
     row = connection.execute(
         """
         INSERT INTO person_login (login, display_name, password_hash, roles, entities, created_at,
-            created_by)
-        VALUES (%s, %s, %s, %s, %s, %s, %s)
+            created_by, ends_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (login) DO NOTHING
-        RETURNING login, display_name, roles, entities
+        RETURNING login, display_name, roles, entities, ends_at
         """,
         (
             login.lower(),
@@ -82,6 +96,7 @@ def add_person(
             sorted(entities),
             now,
             by,
+            ends_at,
         ),
     ).fetchone()
     if row is None:
@@ -111,26 +126,68 @@ def change_person(
 ) -> Person:
     """Give a person other roles and legal entities; their open sessions have them at once.
 
-    :raises UserMistake: nobody has this login.
+    :raises UserMistake: nobody has this login, or nobody would be administrator any more.
     """
     row = connection.execute(
         "UPDATE person_login SET roles = %s, entities = %s WHERE login = %s AND is_active"
-        " RETURNING login, display_name, roles, entities",
+        " RETURNING login, display_name, roles, entities, ends_at",
         (sorted(roles), sorted(entities), login.lower()),
     ).fetchone()
     if row is None:
         raise UserMistake(f"nobody has the login {login}")
-    record_audit(
+    _keep_an_administrator(connection, now=now)
+    _audit(
         connection,
-        now=now,
-        actor=by,
+        login=row["login"],
         action="person.changed",
-        object=f"login:{row['login']}",
-        entity_code=None,
         reason=reason,
+        by=by,
+        now=now,
         data={"roles": sorted(roles), "entities": sorted(entities)},
     )
     return _person(row)
+
+
+def close_person(
+    connection: Connection[Row], *, login: str, by: str, reason: str, now: datetime
+) -> None:
+    """Let somebody in no more: their sessions end, and the keys that act for them open nothing.
+
+    :raises UserMistake: nobody has this login, or nobody would be administrator any more.
+    """
+    closed = connection.execute(
+        "UPDATE person_login SET is_active = false WHERE login = %s AND is_active",
+        (login.lower(),),
+    )
+    if closed.rowcount != 1:
+        raise UserMistake(f"nobody has the login {login}")
+    _keep_an_administrator(connection, now=now)
+    _end_sessions(connection, login=login, now=now)
+    _audit(connection, login=login, action="person.closed", reason=reason, by=by, now=now)
+
+
+def end_sessions(
+    connection: Connection[Row], *, login: str, by: str, reason: str, now: datetime
+) -> int:
+    """End every open session of a person, and return how many there were.
+
+    :raises UserMistake: nobody has this login.
+    """
+    if not connection.execute(
+        "SELECT FROM person_login WHERE login = %s", (login.lower(),)
+    ).rowcount:
+        raise UserMistake(f"nobody has the login {login}")
+    ended = _end_sessions(connection, login=login, now=now)
+    _audit(
+        connection,
+        login=login,
+        action="person.sessions_ended",
+        reason=reason,
+        by=by,
+        now=now,
+        data={"sessions": ended},
+    )
+    return ended
 
 
 def set_password(
@@ -147,18 +204,14 @@ def set_password(
     )
     if changed.rowcount != 1:
         raise UserMistake(f"nobody has the login {login}")
-    connection.execute(
-        "UPDATE session SET ended_at = %s WHERE login = %s AND ended_at IS NULL",
-        (now, login.lower()),
-    )
-    record_audit(
+    _end_sessions(connection, login=login, now=now)
+    _audit(
         connection,
-        now=now,
-        actor=by,
+        login=login,
         action="person.password_set",
-        object=f"login:{login.lower()}",
-        entity_code=None,
         reason="a new password",
+        by=by,
+        now=now,
     )
 
 
@@ -168,11 +221,12 @@ def authenticate(
     """Return who this is, or None; ten wrong passwords lock the login for a while."""
     row = connection.execute(
         """
-        SELECT login, display_name, password_hash, roles, entities,
-               is_active AND (locked_until IS NULL OR locked_until <= %s) AS is_open
-        FROM person_login WHERE login = %s FOR UPDATE
+        SELECT login, display_name, password_hash, roles, entities, ends_at,
+               is_active AND (locked_until IS NULL OR locked_until <= %(now)s)
+               AND (ends_at IS NULL OR ends_at > %(now)s) AS is_open
+        FROM person_login WHERE login = %(login)s FOR UPDATE
         """,
-        (now, login.lower()),
+        {"now": now, "login": login.lower()},
     ).fetchone()
     matches = _matches(row["password_hash"] if row else _NOBODY, password)
     if row is None or not row["is_open"]:
@@ -191,7 +245,7 @@ def authenticate(
 def list_people(connection: Connection[Row]) -> tuple[Person, ...]:
     """List who may log in."""
     rows = connection.execute(
-        "SELECT login, display_name, roles, entities FROM person_login"
+        "SELECT login, display_name, roles, entities, ends_at FROM person_login"
         " WHERE is_active ORDER BY login"
     ).fetchall()
     return tuple(_person(row) for row in rows)
@@ -216,11 +270,12 @@ def find_session(
     """Return the person of an open session, with the rights they have today."""
     row = connection.execute(
         """
-        SELECT p.login, p.display_name, p.roles, p.entities
+        SELECT p.login, p.display_name, p.roles, p.entities, p.ends_at
         FROM session s JOIN person_login p USING (login)
-        WHERE s.token_hash = %s AND s.ended_at IS NULL AND s.expires_at > %s AND p.is_active
+        WHERE s.token_hash = %(hash)s AND s.ended_at IS NULL AND s.expires_at > %(now)s AND p.is_active
+          AND (p.ends_at IS NULL OR p.ends_at > %(now)s)
         """,
-        (token_hash(token, pepper=pepper), now),
+        {"hash": token_hash(token, pepper=pepper), "now": now},
     ).fetchone()
     return _person(row) if row else None
 
@@ -230,6 +285,45 @@ def end_session(connection: Connection[Row], *, token: str, pepper: bytes, now: 
     connection.execute(
         "UPDATE session SET ended_at = %s WHERE token_hash = %s AND ended_at IS NULL",
         (now, token_hash(token, pepper=pepper)),
+    )
+
+
+def _end_sessions(connection: Connection[Row], *, login: str, now: datetime) -> int:
+    return connection.execute(
+        "UPDATE session SET ended_at = %s WHERE login = %s AND ended_at IS NULL",
+        (now, login.lower()),
+    ).rowcount
+
+
+def _keep_an_administrator(connection: Connection[Row], *, now: datetime) -> None:
+    left = connection.execute(
+        "SELECT FROM person_login WHERE %s = ANY (roles) AND is_active"
+        " AND (ends_at IS NULL OR ends_at > %s)",
+        (ADMIN, now),
+    ).rowcount
+    if not left:
+        raise UserMistake("nobody would be administrator any more: make somebody else one first")
+
+
+def _audit(
+    connection: Connection[Row],
+    *,
+    login: str,
+    action: str,
+    reason: str,
+    by: str,
+    now: datetime,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action=action,
+        object=f"login:{login.lower()}",
+        entity_code=None,
+        reason=reason,
+        data=data,
     )
 
 
@@ -265,4 +359,5 @@ def _person(row: Row) -> Person:
         display_name=row["display_name"],
         roles=tuple(row["roles"]),
         entities=tuple(row["entities"]),
+        ends_at=row["ends_at"],
     )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tieline.governance import list_api_keys, list_people
+from tieline.governance import ROLES, list_api_keys, list_people
 from tieline.kernel.errors import AskPerson, UserMistake
 from tieline.notices import list_reached, list_stand_ins
 from tieline.runtime.secrets import Secrets
@@ -372,6 +372,8 @@ def _missing_names(
     for login in _touched(differences, "people"):
         for code in sorted(set(file.people[login].entities) - entities):
             yield f"people.{login}: there is no legal entity {code}"
+        for role in sorted(set(file.people[login].roles) - set(ROLES)):
+            yield f"people.{login}: there is no role {role}"
     for key in _touched(differences, "connections"):
         told = file.connections[key]
         if told.system not in system.systems.names():

@@ -26,7 +26,10 @@ from tieline.governance import (
     add_person,
     approve,
     authenticate,
+    change_person,
+    close_person,
     end_session,
+    end_sessions,
     find_session,
     issue_api_key,
     list_audit,
@@ -206,6 +209,86 @@ class TestProposal:
 
         with pytest.raises(psycopg.errors.CheckViolation):
             worker_connection.execute(statement)
+
+
+class TestLeaving:
+    def test_ends_sessions_at_once_and_lets_nobody_in_again(self, worker_connection: Rows) -> None:
+        person = ada(worker_connection)
+        boss(worker_connection)
+        opened = open_session(worker_connection, person=person, pepper=PEPPER, now=NOW)
+
+        close_person(worker_connection, login="ADA", by="boss", reason="left", now=NOW)
+
+        assert find_session(worker_connection, token=opened.token, pepper=PEPPER, now=NOW) is None
+        assert authenticate(worker_connection, login="ada", password=PASSWORD, now=NOW) is None
+        assert [each.action for each in list_audit(worker_connection, object="login:ada")] == [
+            "person.closed",
+            "person.added",
+        ]
+
+    def test_happens_by_itself_when_the_time_is_over(self, worker_connection: Rows) -> None:
+        ends_at = NOW + timedelta(days=1)
+        person = add_person(
+            worker_connection,
+            login="paula",
+            display_name="Paula",
+            password=PASSWORD,
+            roles=["auditor"],
+            entities=["DE"],
+            by="setup",
+            now=NOW,
+            ends_at=ends_at,
+        )
+        opened = open_session(worker_connection, person=person, pepper=PEPPER, now=NOW)
+        expected = [(ends_at - timedelta(seconds=1), True), (ends_at, False)]
+
+        for at, is_in in expected:
+            found = find_session(worker_connection, token=opened.token, pepper=PEPPER, now=at)
+            known = authenticate(worker_connection, login="paula", password=PASSWORD, now=at)
+            assert (found is not None, known is not None) == (
+                is_in and opened.expires_at > at,
+                is_in,
+            )
+
+    def test_other_rights_hold_in_sessions_that_are_open(self, worker_connection: Rows) -> None:
+        person = ada(worker_connection)
+        boss(worker_connection)
+        opened = open_session(worker_connection, person=person, pepper=PEPPER, now=NOW)
+
+        change_person(
+            worker_connection,
+            login="ada",
+            roles=["auditor"],
+            entities=["UK"],
+            by="boss",
+            reason="another task",
+            now=NOW,
+        )
+        found = find_session(worker_connection, token=opened.token, pepper=PEPPER, now=NOW)
+        ended = end_sessions(worker_connection, login="ada", by="boss", reason="lost", now=NOW)
+
+        assert found is not None
+        assert (found.roles, found.entities, ended) == (("auditor",), ("UK",), 1)
+        assert find_session(worker_connection, token=opened.token, pepper=PEPPER, now=NOW) is None
+
+    def test_leaves_somebody_who_can_give_rights(self, worker_connection: Rows) -> None:
+        boss(worker_connection)
+
+        with pytest.raises(UserMistake, match="administrator"):
+            close_person(worker_connection, login="boss", by="boss", reason="x", now=NOW)
+
+
+def boss(connection: Rows) -> Any:
+    return add_person(
+        connection,
+        login="boss",
+        display_name="Boss",
+        password=PASSWORD,
+        roles=["admin"],
+        entities=["DE"],
+        by="setup",
+        now=NOW,
+    )
 
 
 class TestAudit:

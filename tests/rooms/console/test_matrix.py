@@ -1,0 +1,147 @@
+"""Every page and every deed against every role, taken from the application itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi.routing import APIRoute
+from tests.rooms.casework.hand_made_firm import NOW
+
+from tieline.governance import ADMIN, ROLES
+
+from .conftest import House, _hash
+
+_APPROVE = {"controller", "finance"}
+_WORK = {*_APPROVE, "delivery", "integration"}
+_PAUSE = {"controller", "integration"}
+_EVERYBODY = {*ROLES}
+# What moves money, a system or a case names its roles here once more: a new deed fails until somebody did.
+_DEEDS = {
+    "/login": _EVERYBODY,
+    "/logout": _EVERYBODY,
+    "/theme": _EVERYBODY,
+    "/approvals/{proposal_id}/approve": _APPROVE,
+    "/approvals/{proposal_id}/reject": _WORK,
+    "/approvals/rules/{release_id}/approve": _APPROVE,
+    "/approvals/rules/{release_id}/reject": _APPROVE,
+    "/changes/agree": _APPROVE,
+    "/changes/credited": _APPROVE,
+    "/close/{contract_id}/{period_id}/release": _APPROVE,
+    "/close/{contract_id}/{period_id}/withdraw": _APPROVE,
+    "/close/periods/{period_id}/close": _APPROVE,
+    "/close/periods/{period_id}/reopen": _APPROVE,
+    "/connections/stops/{stop_id}/lift": _APPROVE,
+    "/connections/{connection_key}/pause": _PAUSE,
+    "/connections/{connection_key}/resume": _PAUSE,
+    "/exceptions/{case_id}/assign": _WORK,
+    "/exceptions/{case_id}/again": _WORK,
+    "/exceptions/{case_id}/dismiss": _WORK,
+    "/exceptions/{case_id}/leave-out": _WORK,
+    "/exceptions/{case_id}/same-client": {*_WORK, "data_steward"},
+    "/missing/remind": _WORK,
+    "/missing/deputize": _WORK,
+    "/what-if": _WORK,
+    "/what-if/{what_if_id}/stop": _WORK,
+    "/what-if/rule": _APPROVE,
+    "/seen/{token}": _EVERYBODY,
+}
+_PLACE = re.compile(r"\{([a-z_]+)(?::path)?\}")
+_WORDS: dict[Any, str] = {UUID: str(uuid4()), int: "1", date: "2026-11-02"}
+
+
+def _routes(house: House) -> Iterator[tuple[str, APIRoute]]:
+    for route in house.web._pages._app.routes:
+        if isinstance(route, APIRoute):
+            yield from ((method, route) for method in sorted(route.methods or ()))
+
+
+def _fields(route: APIRoute) -> dict[str, str]:
+    """Fill what a form must have with something of its kind: what is refused then is refused by right."""
+    return {
+        field.alias: _WORDS.get(field.field_info.annotation, "2026-11-02")
+        for field in route.dependant.body_params
+        if field.field_info.is_required()
+    }
+
+
+def _address(path: str) -> str:
+    return _PLACE.sub(lambda found: "1" if found[1] == "release_id" else str(uuid4()), path)
+
+
+def _join(house: House) -> None:
+    with house.worker.transaction() as connection:
+        for role in ROLES:
+            connection.execute(
+                "INSERT INTO person_login (login, display_name, password_hash, roles, entities,"
+                " created_at, created_by) VALUES (%s, %s, %s, %s, '{DE}', %s, 'setup')",
+                (role, role, _hash(), [role], NOW),
+            )
+
+
+def test_each_deed_is_done_by_the_roles_it_takes_and_refused_to_all_others(house: House) -> None:
+    _join(house)
+    deeds = {route.path: route for method, route in _routes(house) if method == "POST"}
+    assert set(deeds) == set(_DEEDS)
+    wrong = []
+
+    for role in ROLES:
+        browser = house.browser(role)
+        for path, route in deeds.items():
+            if path in ("/login", "/logout", "/theme", "/seen/{token}"):
+                continue
+            answer = browser.send(_address(path), **_fields(route))
+            is_known = role in _DEEDS[path] or role == ADMIN
+            # A proposal may be taken back by the one who made it, so it is looked for first.
+            is_hidden = answer.status_code == 404 and path.endswith("{proposal_id}/reject")
+            is_refused = answer.status_code == 403 or is_hidden
+            if (is_refused is is_known and not is_hidden) or answer.status_code >= 500:
+                wrong.append((role, path, answer.status_code))
+
+    assert wrong == []
+
+
+def test_each_page_is_shown_to_every_role_and_to_no_stranger(house: House) -> None:
+    _join(house)
+    stranger, auditor = house.browser(), house.browser("auditor")
+    wrong = []
+
+    for method, route in _routes(house):
+        if method != "GET" or route.path in ("/login", "/seen/{token}"):
+            continue
+        address = _address(route.path)
+        if stranger.get(address).status_code not in (303, 422):
+            wrong.append(("stranger", route.path, stranger.get(address).status_code))
+        if auditor.get(address).status_code not in (200, 303, 404, 422):
+            wrong.append(("auditor", route.path, auditor.get(address).status_code))
+
+    assert wrong == []
+
+
+def test_an_auditor_finds_no_button_that_changes_anything(firm: House) -> None:
+    _join(firm)
+    browser = firm.browser("auditor")
+    contract = f"{firm.project['contract_id']}/{firm.periods['DE', '2026-10']}"
+    ours = {"/theme", "/logout"}
+    found: set[str] = set()
+
+    for address in (
+        "/",
+        "/exceptions",
+        f"/exceptions/{firm.case_id}",
+        "/close",
+        f"/close/{contract}",
+        f"/close/periods/{firm.periods['DE', '2026-10']}",
+        "/changes",
+        "/missing",
+        "/connections",
+        "/approvals",
+    ):
+        page = browser.get(address)
+        assert page.status_code == 200, address
+        found |= set(re.findall(r'method="post" action="([^"]*)"', page.text))
+
+    assert found - ours == set()
