@@ -286,7 +286,7 @@ def _undo(path: Path, wanted: Sequence[Difference], *, to: str) -> tuple[str, ..
             continue
         match each.section:
             case "connections":
-                steps.append(f"pause {each.key} on the Connections page: it is new")
+                steps.append(f"tieline connections pause {each.key}: it is new")
             case "people":
                 steps.append(f"tieline people close {each.key}: they are new")
             case "reach" | "stand_ins":
