@@ -44,6 +44,7 @@ _DEEDS = {
     "/exceptions/{case_id}/same-client": {*_WORK, "data_steward"},
     "/missing/remind": _WORK,
     "/missing/deputize": _WORK,
+    "/handover/apply": _APPROVE,
     "/what-if": _WORK,
     "/what-if/{what_if_id}/stop": _WORK,
     "/what-if/rule": _APPROVE,
@@ -55,6 +56,8 @@ _PLACE = re.compile(r"\{([a-z_]+)(?::path)?\}")
 _SOMETHING = str(uuid4())
 _WORDS: dict[Any, str] = {UUID: _SOMETHING, list[UUID]: _SOMETHING, date: "2026-11-02"}
 
+_NAMED = {"digest": "0" * 64}
+
 
 def _routes(house: House) -> Iterator[tuple[str, APIRoute]]:
     for route in house.web._pages._app.routes:
@@ -65,7 +68,8 @@ def _routes(house: House) -> Iterator[tuple[str, APIRoute]]:
 def _fields(route: APIRoute) -> dict[str, str]:
     """Fill what a form must have with something of its kind: what is refused then is refused by right."""
     return {
-        field.alias: _WORDS.get(field.field_info.annotation, "2026-11-02")
+        field.alias: _NAMED.get(field.alias)
+        or _WORDS.get(field.field_info.annotation, "2026-11-02")
         for field in route.dependant.body_params
         if field.field_info.is_required()
     }
