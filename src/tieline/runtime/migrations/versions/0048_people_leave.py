@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0047_people_leave"
-down_revision = "0046_deal_terms"
+revision = "0048_people_leave"
+down_revision = "0047_sets"
 branch_labels = None
 depends_on = None
 
