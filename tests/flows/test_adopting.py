@@ -71,6 +71,11 @@ def firm(worker_database: Database) -> Firm:
         records.add("clock", "users", "21", "Person", person)
         records.add("sales", "owners", "22", "Person", {"name": "anna berg", "email": None})
         records.add("sales", "companies", "31", "Client", {"name": "Nordwind"})
+        # Of an ERP's parties an employee and a company of the firm are nobody's client.
+        party = {"name": "A. Berg", "city": "Bremen", "extras": {"code": "E-1"}}
+        records.add("books", "parties", "41", "Client", party)
+        employee = {"name": "A. Berg", "email": None, "extras": {"party_code": "41"}}
+        records.add("books", "employees", "51", "Person", employee)
     return firm
 
 

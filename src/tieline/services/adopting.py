@@ -20,6 +20,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.runtime.telemetry import new_correlation_id
+from tieline.services.client_sync import find_strangers
 from tieline.validation import mark_reference_change
 
 LINK, LEAVE = "link", "leave"
@@ -108,7 +109,15 @@ class Adopted:
 def plan_adoption(connection: Connection[Row]) -> AdoptPlan:
     """Propose a link for every record that has none."""
     rows = connection.execute(_PROPOSALS).fetchall()
-    return AdoptPlan(proposals=tuple(Adoptable(**row) for row in rows))
+    strangers = find_strangers(connection)
+    return AdoptPlan(
+        proposals=tuple(
+            Adoptable(**row)
+            for row in rows
+            if row["noun"] != "client"
+            or (row["connection_key"], row["source_ref"]) not in strangers
+        )
+    )
 
 
 def as_cells(plan: AdoptPlan) -> list[tuple[str, ...]]:

@@ -169,6 +169,13 @@ def find_unclear(connection: Connection[Row]) -> Unclear:
     return Unclear(reasons=reasons, client_ids=frozenset(client_ids))
 
 
+def find_strangers(connection: Connection[Row]) -> frozenset[SourceKey]:
+    """Return the parties of ERPs that are nobody's client: their employees and their own companies."""
+    sources = newest(connection, noun=Client, kinds=(_ERP,))
+    clients, _ = _only_clients(connection, sources)
+    return frozenset(map(_key, sources)) - frozenset(map(_key, clients))
+
+
 def decide_same_client(
     connection: Connection[Row],
     *,
