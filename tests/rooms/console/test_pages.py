@@ -48,6 +48,9 @@ def _all_addresses(firm: House) -> list[str]:
     ]
 
 
+PARTS = ("/overview/now",)
+
+
 class TestEveryPage:
     @pytest.mark.parametrize("address", ADDRESSES)
     def test_asks_who_looks(self, house: House, address: str) -> None:
@@ -65,7 +68,8 @@ class TestEveryPage:
 
             assert answer.status_code == 200, address
             assert answer.text.count("<h1") == 1, address
-            assert ">TEST</p>" in answer.text, address
+            # What refreshes itself is a part of a page that has said it already.
+            assert (">TEST</p>" in answer.text) is (address not in PARTS), address
             assert not _ENGINE.findall(text), (address, _ENGINE.findall(text))
 
     def test_allows_no_script_but_its_own(self, firm: House) -> None:
