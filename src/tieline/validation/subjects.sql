@@ -28,6 +28,9 @@ WHERE v.version <> t.newest_version OR s.stands IS NULL
               AND l.superseded_at IS NULL AND daterange(l.starts_on, l.ends_on) @> v.work_date
               AND (l.rate_amount, l.currency) IS DISTINCT FROM (o.rate_amount, o.currency)
           WHERE o.contract_line_id = v.contract_line_id AND o.superseded_at IS NOT NULL)
+UNION
+-- The same, where another step of the rates decides.
+SELECT entry_id FROM repriced_hours(%(set_keys)s::text[])
 -- then
 -- Whoever shares a scarce amount with one of them is judged with it, whatever asked for the look: what is left for
 -- one hour depends on every hour before it. Nothing is looked up where nothing is scarce.
