@@ -416,7 +416,7 @@ class TestTermsBetweenCompanies:
         world.say("UPDATE connection SET mode = 'act' WHERE connection_key = 'tryton'")
         world.book("2", 5400)
         with world.worker.transaction() as connection:
-            (leg,) = list_legs(connection, period_code="2026-10")
+            (leg,) = list_legs(connection, period_code="2026-10", now=now)
         assert (leg.part, leg.seconds, leg.amount, leg.currency, leg.unpriced) == (
             "leg:HR-UK", 9000, Decimal("175.00"), "GBP", 0,
         )  # fmt: skip

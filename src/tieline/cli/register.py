@@ -238,18 +238,29 @@ def orders(tools: Tools, contract: str | None, as_json: bool) -> int:
 def legs(tools: Tools, period: str | None, as_json: bool) -> int:
     """What one company owes another for its people, and the state of each one's period.
 
-    It is expected by transfer price: no second leg is written.
+    It is expected by transfer price; what the home company booked is told by a file.
     """
     from tieline.services.terms_lists import list_legs
 
-    with tools.system().database.transaction() as connection:
-        found = list_legs(connection, period_code=period)
+    system = tools.system()
+    with system.database.transaction() as connection:
+        found = list_legs(connection, period_code=period, now=system.clock.now())
     if as_json:
         show_json({"legs": found})
         return 0
     show_table(
         title="Between companies",
-        columns=("Home", "Period", "Project", "Period", "Hours", "Amount", "Without a price"),
+        columns=(
+            "Home",
+            "Period",
+            "Project",
+            "Period",
+            "Hours",
+            "Amount",
+            "Unpriced",
+            "Booked",
+            "State",
+        ),
         rows=[
             (
                 each.home_entity_code,
@@ -259,6 +270,8 @@ def legs(tools: Tools, period: str | None, as_json: bool) -> int:
                 hours(each.seconds),
                 "" if each.amount is None else f"{each.amount} {each.currency}",
                 str(each.unpriced),
+                "" if each.booked_amount is None else f"{each.booked_amount} {each.currency}",
+                each.state.replace("_", " "),
             )
             for each in found
         ],

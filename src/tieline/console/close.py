@@ -40,6 +40,7 @@ from tieline.services.links import Links, read_links
 from tieline.services.period_close import list_periods, list_reopened
 from tieline.services.preflight import list_preflights
 from tieline.services.system import System
+from tieline.services.terms_lists import list_legs
 from tieline.services.unconfirmed import list_unconfirmed
 
 _RELEASABLE = ("ready", "at_risk", "blocked")
@@ -94,6 +95,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 limit=ROWS_PER_PAGE,
                 offset=paging.offset,
             )
+            legs = list_legs(connection, period_code=chosen or None, now=renderer.now)
             reopened = list_reopened(connection)
             fiscal_periods = list_periods(
                 connection,
@@ -117,6 +119,11 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             stops=[each for each in stops if entity in ("", each.entity_code or "")],
             not_taken=[each for each in not_taken if entity in ("", each.entity_code)],
             files=[each for each in files if entity in ("", each.entity_code)],
+            legs=[
+                each
+                for each in legs
+                if entity in ("", each.home_entity_code, each.project_entity_code)
+            ],
             preflights=[each for each in preflights if entity in ("", each.entity_code)],
             contracts=contracts,
             fiscal_periods=fiscal_periods,

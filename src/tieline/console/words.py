@@ -123,6 +123,12 @@ CHANGE_WAYS: Mapping[str, str] = {
     "credit_and_rebill": "credit and bill anew",
     "hold": "left as it is",
 }
+LEG_STATES: Mapping[str, str] = {
+    "both": "Both legs stand",
+    "waiting": "The other leg may still come",
+    "one_leg": "One leg without the other",
+    "not_checked": "Not checked: nobody told what was booked",
+}
 MISSING_STATES: Mapping[str, str] = {
     "missing": "Has not handed in",
     "unapproved": "Waits for approval",
@@ -157,6 +163,7 @@ THINGS: Mapping[str, str] = {
     "stream": "Connection",
     "connection": "Connection",
     "period": "Fiscal period",
+    "legs": "Between companies",
     "owner": "Person or team",
 }
 MOVING = PERIOD_MOVING
@@ -270,6 +277,7 @@ _CODES: Mapping[str, str] = {
     "check.sent": "What was confirmed is not what was sent",
     "connection.refused": "The system refuses us",
     "event.not_heard": "A system does not take our events",
+    "intercompany.one_leg": "One company has booked its leg and the other has not",
     "notice.not_sent": "A message to people could not be sent",
     "notice.nobody_to_tell": "Nobody is reached who should be told",
     "read.replay_overtaken": "A replay would do something else by now",

@@ -316,6 +316,19 @@ TRANSFER_PRICES = Noun(
     ),
     moves_money=True,
 )
+INTERCOMPANY_BOOKINGS = Noun(
+    name="intercompany-bookings",
+    says="What a company booked for its people's work for another, in its period that starts_on lies in.",
+    table="intercompany_booking",
+    key=("home_entity_code", "project_entity_code", "currency"),
+    columns=(
+        *TRANSFER_PRICES.columns[:2],
+        FileColumn(name="currency", kind=Kind.CURRENCY, says="The currency of the booking."),
+        FileColumn(name="amount", kind=Kind.NUMBER, says="The whole amount of that period."),
+        FileColumn(name="document_code", kind=Kind.TEXT, says="The number of the booking."),
+    ),
+    moves_money=True,
+)
 TAX_TREATMENTS = Noun(
     name="tax-treatments",
     says="Which tax treatments a legal entity may use, and for clients of which country.",
@@ -361,6 +374,7 @@ NOUNS: Mapping[str, Noun] = {
         SPENDING_LIMITS,
         PURCHASE_ORDERS,
         TRANSFER_PRICES,
+        INTERCOMPANY_BOOKINGS,
         TAX_TREATMENTS,
         REVENUE_ACCOUNTS,
     )

@@ -1,13 +1,14 @@
 """What stands on each purchase order, and what one company of the firm owes another.
 
 Pattern: one read. Vendor calls: none. The order of an hour is that which holds as known now, so that a
-client's change of an order moves what is listed; a leg is expected only, for the product writes none.
+client's change of an order moves what is listed. A leg is expected by transfer price and told by finance: the
+product writes none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, LiteralString
 
@@ -59,16 +60,7 @@ _ORDERS: LiteralString = """
     GROUP BY a.contract_code, a.entity_code, a.order_number, a.currency
     ORDER BY a.contract_code, 4, a.order_number LIMIT %(limit)s
 """
-_LEGS: LiteralString = """
-    SELECT part, home_entity_code, project_entity_code, home_period_code, home_period_state,
-           project_period_code, project_period_state, currency, count(DISTINCT entry_id) AS hours,
-           sum(seconds)::bigint AS seconds, sum(amount) AS amount,
-           count(*) FILTER (WHERE amount IS NULL) AS unpriced
-    FROM expected_leg
-    WHERE %(period)s::text IS NULL OR %(period)s IN (home_period_code, project_period_code)
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-    ORDER BY 2, 3, 6, 4, 8 LIMIT %(limit)s
-"""
+ONE_LEG = "one_leg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +91,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """What a project's company owes its colleague's: expected by transfer price, written by nobody.
+    """What a project's company owes its colleague's by transfer price, and what finance told of it.
 
-    ``amount`` leaves out the ``unpriced`` lines; a state is None where the company has no such period.
+    ``amount`` leaves out the ``unpriced`` lines; ``booked_amount`` is None where nothing was told. A
+    state of a period is None where the company has none. ``state``: both, waiting, one_leg or
+    not_checked.
     """
 
     part: str
@@ -116,6 +110,9 @@ class Leg:
     seconds: int
     amount: Decimal | None
     unpriced: int
+    booked_amount: Decimal | None
+    document_code: str | None
+    state: str
 
 
 def list_orders(connection: Connection[Row], *, contract_code: str | None) -> tuple[Order, ...]:
@@ -124,7 +121,11 @@ def list_orders(connection: Connection[Row], *, contract_code: str | None) -> tu
     return tuple(Order(**row) for row in rows)
 
 
-def list_legs(connection: Connection[Row], *, period_code: str | None) -> tuple[Leg, ...]:
-    """List the legs between companies with the state of each one's period."""
-    rows = connection.execute(_LEGS, {"period": period_code, "limit": LIST_MAX}).fetchall()
+def list_legs(
+    connection: Connection[Row], *, period_code: str | None, now: datetime
+) -> tuple[Leg, ...]:
+    """List both legs between companies in sight, with the state of each one's period."""
+    rows = connection.execute(
+        "SELECT * FROM page_legs(%s, %s) LIMIT %s", (period_code, now, LIST_MAX)
+    ).fetchall()
     return tuple(Leg(**row) for row in rows)

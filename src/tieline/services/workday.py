@@ -21,6 +21,7 @@ from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, Conserv
 from tieline.services.fallback import Fallback
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
+from tieline.services.leg_checks import LegChecks
 from tieline.services.line_checks import ASK_LINES, LineChecks
 from tieline.services.message_desk import SEND_NOTICE
 from tieline.services.messaging import LINK_PURPOSE, Messaging
@@ -144,6 +145,11 @@ class Workday:
                 name="own-books",
                 interval_seconds=_OWN_BOOKS_SECONDS,
                 function=self.standing_checks().look,
+            ),
+            Job(
+                name="legs",
+                interval_seconds=_OWN_BOOKS_SECONDS,
+                function=self.leg_checks().look,
             ),
             Job(
                 name="lines",
@@ -311,6 +317,10 @@ class Workday:
             clock=self.system.clock,
             home=self.system.settings.home,
         )
+
+    def leg_checks(self) -> LegChecks:
+        """Return what holds both legs between companies against each other."""
+        return LegChecks(database=self.system.database, clock=self.system.clock)
 
     def fallback(self) -> Fallback:
         """Return what asks about files that people load."""
