@@ -277,7 +277,7 @@ _CODES: Mapping[str, str] = {
     "check.sent": "What was confirmed is not what was sent",
     "connection.refused": "The system refuses us",
     "event.not_heard": "A system does not take our events",
-    "intercompany.one_leg": "One company has booked its leg and the other has not",
+    "reconciliation.one_leg": "One company has booked its leg and the other has not",
     "notice.not_sent": "A message to people could not be sent",
     "notice.nobody_to_tell": "Nobody is reached who should be told",
     "read.replay_overtaken": "A replay would do something else by now",

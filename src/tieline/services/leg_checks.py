@@ -17,7 +17,7 @@ from tieline.kernel.wording import hours, money
 from tieline.runtime.database import Database
 from tieline.services.terms_lists import ONE_LEG, Leg, list_legs
 
-ALONE = "intercompany.one_leg"
+ALONE = "reconciliation.one_leg"
 _FIX = (
     "Book the leg in the books of the company that has not, then say so:"
     " tieline register load intercompany-bookings. Where its period is closed, book it in the next one"
