@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0042_repriced"
-down_revision = "0041_missing_time"
+revision = "0043_repriced"
+down_revision = "0042_what_if"
 branch_labels = None
 depends_on = None
 
