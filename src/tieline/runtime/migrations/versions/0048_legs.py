@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0044_legs"
-down_revision = "0043_repriced"
+revision = "0048_legs"
+down_revision = "0047_repriced"
 branch_labels = None
 depends_on = None
 
