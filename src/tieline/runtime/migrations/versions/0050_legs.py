@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0048_legs"
-down_revision = "0047_repriced"
+revision = "0050_legs"
+down_revision = "0049_repriced"
 branch_labels = None
 depends_on = None
 

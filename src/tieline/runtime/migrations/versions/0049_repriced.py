@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0047_repriced"
-down_revision = "0046_deal_terms"
+revision = "0049_repriced"
+down_revision = "0048_people_leave"
 branch_labels = None
 depends_on = None
 
