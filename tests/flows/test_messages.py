@@ -116,6 +116,9 @@ class TestEscalation:
             for left in ("1 h 00 min", "30 min", "10 min")
         }
 
+        assert len({mail["Message-ID"] for mail in sink.mails}) == len(sink.mails)
+        assert {notice.state for notice in town.notices()} == {"sent"}
+
         # What was told of stays told of when the messages themselves are no longer kept.
         told, kept = len(sink.mails), len(town.notices())
         with town.database.transaction() as connection:
@@ -123,8 +126,6 @@ class TestEscalation:
             assert purge_notices(connection, before=CUT_OFF) == kept
         town.at(minutes=1).run()
         assert (len(sink.mails), town.notices()) == (told, [])
-        assert len({mail["Message-ID"] for mail in sink.mails}) == len(sink.mails)
-        assert {notice.state for notice in town.notices()} == {"sent"}
 
     def test_says_the_newest_step_only_when_it_was_down(self, town: Town, sink: MailSink) -> None:
         town.at(minutes=25).run()
