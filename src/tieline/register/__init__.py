@@ -20,8 +20,7 @@ from tieline.register.matching import (
     Candidate,
     Known,
     Likeness,
-    candidates,
-    exact_matches,
+    Neighborhood,
 )
 from tieline.register.names import email_key, name_key, vat_key
 from tieline.register.nouns import NOUNS
@@ -125,6 +124,7 @@ __all__ = [
     "Linked",
     "Meant",
     "Mistake",
+    "Neighborhood",
     "Noun",
     "OWNERS",
     "Ownership",
@@ -138,13 +138,11 @@ __all__ = [
     "as_opportunity",
     "as_person",
     "as_staffing_fact",
-    "candidates",
     "close",
     "create_person",
     "current_client_id",
     "email_key",
     "erase_person",
-    "exact_matches",
     "file_columns",
     "find_current",
     "find_newest",

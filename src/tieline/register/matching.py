@@ -12,6 +12,8 @@ NAME_ALONE_MIN = 90
 NAME_WITH_PLACE_MIN = 78
 _SAME_COUNTRY, _SAME_CITY, _SAME_DOMAIN, _OTHER_COUNTRY = 2, 3, 5, -10
 CANDIDATES_MAX = 10
+CROWD_MIN = 1_000
+_LETTERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +43,61 @@ class Candidate:
     score: int
 
 
-def exact_matches(subject: Likeness, known: Iterable[Known]) -> list[UUID]:
-    """Return the clients with the same tax number."""
-    if subject.vat_key is None:
-        return []
-    return [one.client_id for one in known if one.likeness.vat_key == subject.vat_key]
+class Neighborhood:
+    """The golden clients, found by what they have in common and never by looking at each of them."""
+
+    def __init__(self, known: Iterable[Known] = ()) -> None:
+        self._known: dict[UUID, Known] = {}
+        self._members: dict[str, set[UUID]] = {}
+        for one in known:
+            self.keep(one)
+
+    def keep(self, known: Known) -> None:
+        """Let a client stand as it is now."""
+        before = self._known.get(known.client_id)
+        if before is not None:
+            for trait in _traits(before.likeness):
+                self._members[trait].discard(known.client_id)
+        self._known[known.client_id] = known
+        for trait in _traits(known.likeness):
+            self._members.setdefault(trait, set()).add(known.client_id)
+
+    def exact_matches(self, subject: Likeness) -> list[UUID]:
+        """Return the clients with the same tax number."""
+        if subject.vat_key is None:
+            return []
+        return sorted(self._members.get(f"tax {subject.vat_key}", ()), key=str)
+
+    def candidates(self, subject: Likeness) -> list[Candidate]:
+        """Return the clients that may be the same, most alike first.
+
+        Two different tax numbers are two firms, whatever they are called.
+        """
+        found = [
+            Candidate(client_id=client_id, score=score)
+            for client_id in self._near(subject)
+            if not _tax_numbers_differ(subject, self._known[client_id].likeness)
+            and (score := likeness_score(subject, self._known[client_id].likeness)) is not None
+        ]
+        found.sort(key=lambda candidate: (-candidate.score, str(candidate.client_id)))
+        return found[:CANDIDATES_MAX]
+
+    def _near(self, subject: Likeness) -> set[UUID]:
+        groups = [self._members.get(trait, set()) for trait in _traits(subject)]
+        groups = sorted((group for group in groups if group), key=len)
+        # What a crowd shares finds nobody, unless there is nothing rarer.
+        telling = [group for group in groups if len(group) <= CROWD_MIN] or groups[:1]
+        return set().union(*telling)
 
 
-def candidates(subject: Likeness, known: Iterable[Known]) -> list[Candidate]:
-    """Return the clients that may be the same, most alike first.
-
-    Two different tax numbers are two firms, whatever they are called.
-    """
-    found = [
-        Candidate(client_id=one.client_id, score=score)
-        for one in known
-        if not _tax_numbers_differ(subject, one.likeness)
-        and (score := likeness_score(subject, one.likeness)) is not None
-    ]
-    found.sort(key=lambda candidate: (-candidate.score, str(candidate.client_id)))
-    return found[:CANDIDATES_MAX]
+def _traits(likeness: Likeness) -> set[str]:
+    letters = f"^{likeness.name_key.replace(' ', '')}$"
+    traits = {letters[at : at + _LETTERS] for at in range(max(1, len(letters) - _LETTERS + 1))}
+    if likeness.vat_key is not None:
+        traits.add(f"tax {likeness.vat_key}")
+    if likeness.domain:
+        traits.add(f"domain {likeness.domain.strip().casefold()}")
+    return traits
 
 
 def likeness_score(left: Likeness, right: Likeness) -> int | None:

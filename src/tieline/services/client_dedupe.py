@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tieline.kernel.errors import UserMistake
-from tieline.register.likeness import FIELDS, Matched, gather, match
+from tieline.register.likeness import FIELDS, WEIGHED, Matched, gather, match
 
 RECORD, CLUSTER = "record_id", "cluster_id"
 _COMPARED = tuple(name for name in FIELDS if name != "source")
@@ -26,12 +26,16 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two records that are the same client; ``decision`` says whether a steward should look."""
+    """Two records that are the same client; ``decision`` says whether a steward should look.
+
+    ``weights`` is what each field told, as natural logarithms of odds: above zero for, below against.
+    """
 
     left: str
     right: str
     score: float
     decision: str
+    weights: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +203,11 @@ def _pairs(matched: Matched, ids: list[str]) -> tuple[Pair, ...]:
             right=ids[matched.right[pair]],
             score=round(float(scores[pair]), 6),
             decision="link" if matched.may_link[pair] else "steward",
+            weights={
+                name: round(weight, 2)
+                for name, weight in zip(WEIGHED, matched.told[pair].tolist(), strict=True)
+                if weight
+            },
         )
         for pair in order.tolist()
     )

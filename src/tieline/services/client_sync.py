@@ -29,13 +29,12 @@ from tieline.register import (
     Likeness,
     Link,
     LinkTaken,
+    Neighborhood,
     Ownership,
     Source,
     all_links,
     as_client,
-    candidates,
     current_client_id,
-    exact_matches,
     find_current,
     find_ours,
     keep_drifts,
@@ -102,7 +101,7 @@ class SameClientRefused:
 class _Ledger:
     """What one run knows and did."""
 
-    known: dict[UUID, Known]
+    known: Neighborhood
     links: dict[SourceKey, UUID]
     linked_of: dict[UUID, dict[str, str]]
     kinds: Mapping[str, str]
@@ -302,15 +301,14 @@ def _sync_one(
 def _match(source: Source, ledger: _Ledger) -> tuple[str | None, list[Candidate]]:
     """Return a reason and candidates; without a reason one candidate links and none creates."""
     likeness = _likeness(as_client(source))
-    known = list(ledger.known.values())
-    exact = exact_matches(likeness, known)
+    exact = ledger.known.exact_matches(likeness)
     if len(exact) == 1:
         taken = ledger.linked_of.get(exact[0], {}).get(source.connection_key)
         found = [Candidate(client_id=exact[0], score=100)]
         return (None if taken is None else DUPLICATE_IN_SOURCE), found
     if exact:
         return SAME_CLIENT_UNCLEAR, [Candidate(client_id=one, score=100) for one in exact]
-    similar = candidates(likeness, known)
+    similar = ledger.known.candidates(likeness)
     return (SAME_CLIENT_UNCLEAR if similar else None), similar
 
 
@@ -371,7 +369,7 @@ def _update(
     values = _with_key(settled.values)
     if upsert(connection, table=CLIENT, key={"client_id": client_id}, values=values, now=now):
         ledger.changed += 1
-    ledger.known[client_id] = Known(client_id=client_id, likeness=_likeness_of_row(values))
+    ledger.known.keep(Known(client_id=client_id, likeness=_likeness_of_row(values)))
 
 
 def _fields(client: Client) -> dict[str, Any]:
@@ -420,10 +418,9 @@ def _open_ledger(connection: Connection[Row], sources: Iterable[Source]) -> _Led
         for row in connection.execute("SELECT connection_key, kind FROM connection").fetchall()
     }
     ledger = _Ledger(
-        known={
-            row["client_id"]: Known(client_id=row["client_id"], likeness=_likeness_of_row(row))
-            for row in rows
-        },
+        known=Neighborhood(
+            Known(client_id=row["client_id"], likeness=_likeness_of_row(row)) for row in rows
+        ),
         links={},
         linked_of={},
         kinds=kinds,

@@ -17,7 +17,14 @@ from tieline.register.likeness.learning import choose, learn, sights
 from tieline.register.likeness.pairing import find_pairs
 from tieline.register.likeness.records import Comparable, Records, comparable
 from tieline.register.likeness.settling import pairs_of_groups, settle_groups
-from tieline.register.likeness.weighing import Floats, Numbers, likely, weigh
+from tieline.register.likeness.weighing import (
+    WEIGHED,
+    Floats,
+    Numbers,
+    level_codes,
+    likely,
+    weigh,
+)
 
 Row = Mapping[str, str]
 Told = Callable[[str], None]
@@ -27,7 +34,7 @@ _PAIRS_A_TURN = 20_000
 _SEEN_A_TURN = 200_000
 _SEED = 20
 # Odds from which a link needs no steward: while nothing is labeled more is asked for.
-LINK_ODDS, LINK_ODDS_LEARNED = 6.0, 3.0
+LINK_ODDS, LINK_ODDS_LEARNED = 6.0, 4.0
 _LINK_CHANCE = 0.997
 _ONCE_SEEN = 0.5
 _Done = TypeVar("_Done")
@@ -37,13 +44,17 @@ _records = Records()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matched:
-    """Pairs that are the same client, their odds, which of them need no steward, and what was asked."""
+    """Pairs that are the same client, their odds, which of them need no steward, and what was asked.
+
+    ``told`` is what each of ``WEIGHED`` added to the odds, one row a pair.
+    """
 
     candidates: int
     left: Numbers
     right: Numbers
     odds: Floats
     may_link: NDArray[np.bool_]
+    told: Floats
     asked: frozenset[tuple[int, int]]
 
 
@@ -65,14 +76,16 @@ def match(
     is_same: Callable[[int, int], bool] | None = None,
 ) -> Matched:
     """Find the pairs that are the same client; ``is_same`` answers for ``labels`` of them."""
-    left, right = find_pairs(records)
+    left, right = find_pairs(records, spread=_spread)
     say(f"{len(left)} pairs are worth comparing")
     likeness = compare_all(records, left, right)
     say("weighing what agrees and what does not")
-    odds = weigh(likeness, left, right, records=len(records))
+    if not len(left):
+        return _NOTHING
+    odds, model = weigh(likeness, left, right, records=len(records))
     asked: frozenset[tuple[int, int]] = frozenset()
     least = LINK_ODDS
-    if labels and is_same is not None and len(left):
+    if labels and is_same is not None:
         chosen = choose(odds, min(labels, len(left)), seed=_SEED)
         answers = np.array(
             [is_same(int(left[pair]), int(right[pair])) for pair in chosen], dtype=np.bool_
@@ -82,7 +95,15 @@ def match(
         asked = frozenset(zip(left[chosen].tolist(), right[chosen].tolist(), strict=True))
         least = _least(odds)
     group = settle_groups(left, right, odds, records=len(records))
-    return _settled(left, right, odds, group, least, asked)
+    one, other = pairs_of_groups(group)
+    place, was_seen = _where(left, right, one, other, len(records))
+    # A pair of a group that was never compared is there because of the others.
+    found = np.where(was_seen, np.maximum(odds[place], _ONCE_SEEN), _ONCE_SEEN)
+    told = model.evidence(level_codes(likeness[place])) * was_seen[:, None]
+    return Matched(
+        candidates=len(left), left=one, right=other, odds=found, may_link=found >= least, told=told,
+        asked=asked,
+    )  # fmt: skip
 
 
 def compare_all(records: Records, left: Numbers, right: Numbers) -> Levels:
@@ -120,31 +141,19 @@ def _least(odds: Floats) -> float:
     return float(kept[-1]) if len(kept) else np.inf
 
 
-def _settled(
-    left: Numbers,
-    right: Numbers,
-    odds: Floats,
-    group: Numbers,
-    least: float,
-    asked: frozenset[tuple[int, int]],
-) -> Matched:
-    count = len(group)
-    one, other = pairs_of_groups(group)
-    codes = left * count + right
-    place = np.minimum(np.searchsorted(codes, one * count + other), max(len(codes) - 1, 0))
-    # A pair of a group that was never compared is there because of the others.
-    found = np.full(len(one), _ONCE_SEEN)
-    if len(codes):
-        seen = codes[place] == one * count + other
-        found = np.where(seen, np.maximum(odds[place], _ONCE_SEEN), _ONCE_SEEN)
-    return Matched(
-        candidates=len(left),
-        left=one,
-        right=other,
-        odds=found,
-        may_link=found >= least,
-        asked=asked,
-    )
+def _where(
+    left: Numbers, right: Numbers, one: Numbers, other: Numbers, records: int
+) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return where pairs stand among the compared ones, and whether they do."""
+    codes, wanted = left * records + right, one * records + other
+    place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+    return place, codes[place] == wanted
+
+
+_NOTHING = Matched(
+    candidates=0, left=np.empty(0, np.int64), right=np.empty(0, np.int64), odds=np.empty(0),
+    may_link=np.empty(0, np.bool_), told=np.empty((0, len(WEIGHED))), asked=frozenset(),
+)  # fmt: skip
 
 
 # -- on all processors -----------------------------------------------------------------------------

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz import process
+from rapidfuzz.distance import Indel
 
 from tieline.register.likeness.records import EMPTY, Records
 
 Numbers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Spread(Protocol):
+    def __call__(
+        self, work: Callable[[range], Numbers], turns: Iterator[range]
+    ) -> Iterable[Numbers]:
+        """Do turns, beside each other where there are many."""
+        ...
+
 
 BLOCK_MAX = 60
 SMALL_RECORDS = 30_000
 SMALL_BLOCK_MAX = 200
 RARE_WORDS = 4
 NEIGHBORS_MAX = 10
+_NEAREST_A_TURN = 5_000
+_LETTERS_MIN = 0.2
+_GLANCED_AT_ONCE = 200_000
+_GLANCE_MIN = 0.55
+_HANDFUL = 6
 NEIGHBORS_OF_MANY_MAX = 3
 GRAM = 3
 GRAMS_MAX = 40
@@ -25,18 +44,58 @@ POSTINGS_MAX = 2_000
 POSTINGS_OF_MANY_MAX = 120
 
 
-def find_pairs(records: Records) -> tuple[Numbers, Numbers]:
+def find_pairs(records: Records, *, spread: Spread | None = None) -> tuple[Numbers, Numbers]:
     """Return the pairs that share a telling key, or most of the letters of a name."""
     count = len(records)
-    codes = [_pairs_of_blocks(keys, owners, count) for keys, owners in _keys(records)]
-    codes.append(_nearest_by_letters(records))
-    found = np.unique(np.concatenate(codes)) if codes else np.empty(0, dtype=np.int64)
+    sure = _together(
+        [_pairs_of_blocks(keys, owners, count) for keys, owners in _telling_keys(records)]
+    )
+    words = _key_family(records, _word_keys)
+    # A word that a handful has is telling by itself, whatever else stands in the names.
+    sure = _together([sure, _pairs_of_blocks(*words, count, limit=_HANDFUL)])
+    maybe = _together(
+        [
+            _pairs_of_blocks(*words, count),
+            *(_pairs_of_blocks(keys, owners, count) for keys, owners in _placed_keys(records)),
+            *_nearest_by_letters(records, spread),
+        ]
+    )
+    if count > SMALL_RECORDS:
+        maybe = np.setdiff1d(maybe, sure, assume_unique=True)
+        maybe = maybe[_names_may_be_alike(records, maybe)]
+    found = _together([sure, maybe])
     return found // count, found % count
 
 
-def _pairs_of_blocks(keys: Numbers, owners: Numbers, count: int) -> Numbers:
+def _together(codes: list[Numbers]) -> Numbers:
+    return np.unique(np.concatenate(codes)) if codes else np.empty(0, dtype=np.int64)
+
+
+def _names_may_be_alike(records: Records, codes: Numbers) -> NDArray[np.bool_]:
+    """Say of each pair whether its names have so much in common that a closer look is worth it."""
+    count, texts = len(records), records.texts["ordered"].texts
+    numbers = np.frombuffer(records.columns["ordered"], dtype=np.int32)
+    kept = np.empty(len(codes), dtype=np.bool_)
+    for start in range(0, len(codes), _GLANCED_AT_ONCE):
+        turn = codes[start : start + _GLANCED_AT_ONCE]
+        ours, theirs = numbers[turn // count], numbers[turn % count]
+        alike = process.cpdist(
+            [texts[number] for number in ours.tolist()],
+            [texts[number] for number in theirs.tolist()],
+            scorer=Indel.normalized_similarity,
+            workers=-1,
+            dtype=np.float32,
+        )
+        unnamed = (ours == EMPTY) | (theirs == EMPTY)
+        kept[start : start + len(turn)] = (alike >= _GLANCE_MIN) | unnamed
+    return kept
+
+
+def _pairs_of_blocks(
+    keys: Numbers, owners: Numbers, count: int, *, limit: int | None = None
+) -> Numbers:
     """Pair all records with one key; a key that too many have is passed over."""
-    limit = SMALL_BLOCK_MAX if count <= SMALL_RECORDS else BLOCK_MAX
+    limit = limit or (SMALL_BLOCK_MAX if count <= SMALL_RECORDS else BLOCK_MAX)
     if not len(keys):
         return np.empty(0, dtype=np.int64)
     order = np.argsort(keys, kind="stable")
@@ -68,11 +127,13 @@ def _ranges(lengths: Numbers) -> Numbers:
 # -- keys ------------------------------------------------------------------------------------------
 
 
-def _keys(records: Records) -> Iterator[tuple[Numbers, Numbers]]:
-    for column in ("tax", "phone", "domain"):
+def _telling_keys(records: Records) -> Iterator[tuple[Numbers, Numbers]]:
+    for column in ("tax", "phone", "domain", "mailbox", "sounds"):
         yield _column_keys(records, column)
-    yield _key_family(records, _mail_keys)
     yield _key_family(records, _name_keys)
+
+
+def _placed_keys(records: Records) -> Iterator[tuple[Numbers, Numbers]]:
     yield _key_family(records, _place_keys)
     yield _key_family(records, _address_keys)
 
@@ -91,12 +152,7 @@ def _key_family(
         found = keys_of(records, record)
         keys.extend(found)
         owners.extend([record] * len(found))
-    return np.array(keys, dtype=np.int64), np.array(owners, dtype=np.int64)
-
-
-def _mail_keys(records: Records, record: int) -> list[int]:
-    box = records.columns["mailbox"][record]
-    return [box] if box != EMPTY else []
+    return np.frombuffer(keys, dtype=np.int64), np.frombuffer(owners, dtype=np.int64)
 
 
 def _rare_words(records: Records, record: int) -> list[int]:
@@ -106,9 +162,11 @@ def _rare_words(records: Records, record: int) -> list[int]:
 
 def _name_keys(records: Records, record: int) -> list[int]:
     rare = sorted(_rare_words(records, record))
-    keys = [(number << 32) for number in rare]
-    keys += [(one << 32) + other for place, one in enumerate(rare) for other in rare[place + 1 :]]
-    return keys
+    return [(one << 32) + other for place, one in enumerate(rare) for other in rare[place + 1 :]]
+
+
+def _word_keys(records: Records, record: int) -> list[int]:
+    return _rare_words(records, record)
 
 
 def _place_keys(records: Records, record: int) -> list[int]:
@@ -150,52 +208,73 @@ def _hash(kind: str, value: int, text: str) -> int:
 # -- letters ---------------------------------------------------------------------------------------
 
 
-def _nearest_by_letters(records: Records) -> Numbers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Letters:
+    """Which records have which group of letters, and what each group tells."""
+
+    flat: Numbers
+    starts: Numbers
+    owners: Numbers
+    begins: Numbers
+    sizes: Numbers
+    weights: Floats
+    norms: Floats
+    useful: NDArray[np.bool_]
+    nearest: int
+
+
+_letters: _Letters | None = None
+
+
+def _nearest_by_letters(records: Records, spread: Spread | None) -> list[Numbers]:
     """Pair every record with those that share most of the rare letter groups of its name."""
+    global _letters
     count = len(records)
     is_small = count <= SMALL_RECORDS
-    nearest = NEIGHBORS_MAX if is_small else NEIGHBORS_OF_MANY_MAX
-    limit = POSTINGS_MAX if is_small else POSTINGS_OF_MANY_MAX
     flat, starts = _grams(records)
-    order = np.argsort(flat, kind="stable")
-    owners = np.repeat(np.arange(count), np.diff(starts))[order]
-    sizes = np.bincount(flat) if len(flat) else np.empty(0, dtype=np.int64)
-    begins = np.concatenate(([0], np.cumsum(sizes)))
-    weights = np.log((count + 1) / (sizes + 0.5))
-    norms = (
-        np.sqrt(
-            np.bincount(np.repeat(np.arange(count), np.diff(starts)), weights[flat] ** 2, count)
-        )
-        + 1e-9
+    if not len(flat):
+        return []
+    records_of = np.repeat(np.arange(count), np.diff(starts))
+    sizes = np.bincount(flat)
+    weights = np.log((count + 1) / (sizes + 0.5)) ** 2
+    _letters = _Letters(
+        flat=flat,
+        starts=starts,
+        owners=records_of[np.argsort(flat, kind="stable")],
+        begins=np.concatenate(([0], np.cumsum(sizes))),
+        sizes=sizes,
+        weights=weights,
+        norms=np.sqrt(np.bincount(records_of, weights[flat], count)) + 1e-9,
+        useful=(sizes > 1) & (sizes <= (POSTINGS_MAX if is_small else POSTINGS_OF_MANY_MAX)),
+        nearest=NEIGHBORS_MAX if is_small else NEIGHBORS_OF_MANY_MAX,
     )
-    useful = (sizes > 1) & (sizes <= limit)
-    found = []
-    for record in range(count):
-        grams = flat[starts[record] : starts[record + 1]]
-        grams = grams[useful[grams]]
+    turns = (
+        range(start, min(count, start + _NEAREST_A_TURN))
+        for start in range(0, count, _NEAREST_A_TURN)
+    )
+    return list(map(_nearest_of, turns) if spread is None else spread(_nearest_of, turns))
+
+
+def _nearest_of(turn: range) -> Numbers:
+    assert _letters is not None
+    known, count = _letters, len(_letters.norms)
+    found = [np.empty(0, dtype=np.int64)]
+    for record in turn:
+        grams = known.flat[known.starts[record] : known.starts[record + 1]]
+        grams = grams[known.useful[grams]]
         if not len(grams):
             continue
-        others = np.concatenate([owners[begins[gram] : begins[gram + 1]] for gram in grams])
-        shares = np.repeat(weights[grams] ** 2, sizes[grams])
-        if is_small:
-            scores = np.bincount(others, shares, count).astype(np.float64)
-            scores[record] = 0
-            scores = scores / norms
-            best = (
-                np.argpartition(scores, -nearest)[-nearest:]
-                if count > nearest
-                else np.arange(count)
-            )
-            best = best[scores[best] > 0]
-        else:
-            unique, inverse = np.unique(others, return_inverse=True)
-            scores = np.bincount(inverse, shares) / norms[unique]
-            scores[unique == record] = 0
-            best = np.argsort(scores)[-nearest:]
-            best = unique[best[scores[best] > 0]]
-        low, high = np.minimum(best, record), np.maximum(best, record)
-        found.append(low * count + high)
-    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+        begins = known.begins
+        others = np.concatenate([known.owners[begins[gram] : begins[gram + 1]] for gram in grams])
+        unique, inverse = np.unique(others, return_inverse=True)
+        shares = np.bincount(inverse, np.repeat(known.weights[grams], known.sizes[grams]))
+        scores = shares / known.norms[unique] / known.norms[record]
+        chosen = (scores >= _LETTERS_MIN) & (unique != record)
+        unique, scores = unique[chosen], scores[chosen]
+        if len(unique) > known.nearest:
+            unique = unique[np.argpartition(scores, -known.nearest)[-known.nearest :]]
+        found.append(np.minimum(unique, record) * count + np.maximum(unique, record))
+    return np.unique(np.concatenate(found))
 
 
 def _grams(records: Records) -> tuple[Numbers, Numbers]:
@@ -208,4 +287,4 @@ def _grams(records: Records) -> tuple[Numbers, Numbers]:
             [numbers.setdefault(group, len(numbers)) for group in sorted(groups)[:GRAMS_MAX]]
         )
         starts.append(len(flat))
-    return np.array(flat, dtype=np.int64), np.array(starts, dtype=np.int64)
+    return np.frombuffer(flat, dtype=np.int64), np.frombuffer(starts, dtype=np.int64)

@@ -29,7 +29,7 @@ _ROMAN = frozenset("i ii iii iv v vi vii viii ix x xi xii xiii xiv xv".split())
 # What is kept of a record: its words, then its single values.
 Comparable = tuple[list[str], list[str], tuple[str, ...]]
 VALUES = (
-    "source", "letters", "sounds", "form", "city", "postal", "country", "phone", "mailbox", "domain",
+    "source", "letters", "ordered", "sounds", "form", "city", "postal", "country", "phone", "mailbox", "domain",
     "tax",
 )  # fmt: skip
 
@@ -121,6 +121,9 @@ class Records:
             for number in numbers:
                 counted[number] += 1
             self.counts[column] = counted
+        # Nothing more is added, and the way from a text to its number is half of what is kept.
+        for vocabulary in (self.name.vocabulary, self.address.vocabulary, *self.texts.values()):
+            vocabulary.numbers.clear()
         houses = [self._house(record) for record in range(len(self))]
         occupied = Counter(houses)
         self.neighbors = array("i", [occupied[house] for house in houses])
@@ -159,6 +162,7 @@ def comparable(row: Mapping[str, str]) -> Comparable:
     values = (
         said("source").strip(),
         letters,
+        "".join(sorted(name[:WORDS_MAX])),
         skeleton(letters),
         form,
         plain(said("city")),

@@ -80,6 +80,9 @@ def likely(odds: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -_ODDS_MAX, _ODDS_MAX))))
 
 
+WEIGHED = ("name", "address", *(simple.name for simple in SIMPLE))
+
+
 def level_codes(likeness: Levels) -> Codes:
     """Return each field's level of each pair: name, address, then the simple fields."""
     codes = np.full((len(likeness), 2 + len(SIMPLE)), UNSAID, dtype=np.int8)
@@ -160,14 +163,18 @@ class Model:
 
     def odds(self, codes: Codes) -> Floats:
         """Return the logarithm of the odds that each pair is the same client."""
-        told = self.evidence(codes)
-        where = told[:, SITE_PLACES].sum(axis=1)
-        rest = told.sum(axis=1) - where
-        begin = np.log(self.share / (1 - self.share))
-        return np.asarray(begin + rest + np.minimum(where, self.site_max))
+        total = np.full(len(codes), np.log(self.share / (1 - self.share)))
+        where = np.zeros(len(codes))
+        for place, weights in enumerate(self.weights[: codes.shape[1]]):
+            told = np.append(weights, 0.0)[codes[:, place]]
+            if place in SITE_PLACES:
+                where += told
+            else:
+                total += told
+        return np.asarray(total + np.minimum(where, self.site_max))
 
     def evidence(self, codes: Codes) -> Floats:
-        """Return what each field adds to the odds of each pair."""
+        """Return what each of ``WEIGHED`` adds to the odds of each pair."""
         return np.stack(
             [
                 np.append(weights, 0.0)[codes[:, place]]
@@ -293,11 +300,9 @@ def _expected(place: int, column: Codes, counts: NDArray[np.int64]) -> Floats:
     return np.asarray((shares * np.array(same)[:, None]).ravel())
 
 
-def weigh(likeness: Levels, left: Numbers, right: Numbers, *, records: int) -> Floats:
-    """Return the odds of every pair, as logarithms."""
+def weigh(likeness: Levels, left: Numbers, right: Numbers, *, records: int) -> tuple[Floats, Model]:
+    """Return the odds of every pair, as logarithms, and the model that they come from."""
     codes = level_codes(likeness)
-    if not len(codes):
-        return np.empty(0)
     general = first_odds(likeness, codes, records=records)
     model = fit(codes, general, left, right, records=records)
     odds = (general + model.odds(codes)) / 2
@@ -307,4 +312,4 @@ def weigh(likeness: Levels, left: Numbers, right: Numbers, *, records: int) -> F
     usual = np.bincount(ranked[:, -1], chance, 3) / (chance.sum() + 1e-9)
     # To be the best is no evidence by itself: a record without a twin has a best pair, too.
     told = model.weights[-1] - (usual * model.weights[-1]).sum()
-    return np.asarray((odds + model.odds(codes)) / 2 + np.minimum(told, 0)[ranked[:, -1]])
+    return np.asarray((odds + model.odds(codes)) / 2 + np.minimum(told, 0)[ranked[:, -1]]), model
