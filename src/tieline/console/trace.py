@@ -17,6 +17,7 @@ from tieline.console.sessions import Door, Visitor
 from tieline.kernel import wording
 from tieline.kernel.errors import UserMistake
 from tieline.services.explain import Step, explain
+from tieline.services.explain_rules import in_numbers
 from tieline.services.links import read_links
 from tieline.services.system import System
 
@@ -90,6 +91,8 @@ _LABELS: Mapping[str, str] = {
 }
 _HIDDEN = frozenset(
     {
+        "context",
+        "rules",
         "kind",
         "state",
         "outcome",
@@ -133,6 +136,13 @@ _HIDDEN = frozenset(
     | {"failure", "known_at", "planned_at", "narrative_length", "message", "fix_hint", "severity"}
 )
 
+# What a violation does.
+_WEIGHTS: Mapping[str, str] = {
+    "error": "Holds it",
+    "warn": "Is told",
+    "park": "Lets it wait",
+    "ignore": "Is ignored",
+}
 # What support asks for first.
 _IDS = ("business_key", "entry_id", "contract_line_id", "raw_id", "batch_id", "correlation_id")
 # Facts that are words of ours; the rest is what people and systems called things.
@@ -143,6 +153,18 @@ _SCHEMES = ("https://", "http://")
 
 Row = dict[str, Any]
 Kind = Literal["hour", "deal", "case", "invoice-line"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownRule:
+    """What one rule answered, by what, and which part of the policy gave it its weight."""
+
+    code: str
+    title: str
+    answer: str
+    weight: str
+    looked_at: str
+    policy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +181,9 @@ class ShownStep:
     guide: str
     hour: str
     case: str
+    rules: tuple[ShownRule, ...]
+    rules_said: str
+    context: tuple[tuple[str, str], ...]
 
 
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
@@ -226,7 +251,32 @@ def _shown(step: Step, names: Mapping[str, str]) -> ShownStep:
         if step.what in ("made of", "holds") and "entry_id" in facts
         else "",
         case=str(facts["case_id"]) if step.what == "in a case" else "",
+        rules=tuple(_rule(rule) for rule in facts.get("rules", ())),
+        rules_said=in_numbers(facts["rules"]) if "rules" in facts else "",
+        context=tuple((name, _plainly(value)) for name, value in facts.get("context", {}).items()),
     )
+
+
+def _rule(rule: Mapping[str, Any]) -> ShownRule:
+    override = rule["override"]
+    return ShownRule(
+        code=str(rule["rule"]),
+        title=words.reason(str(rule["rule"]), rule),
+        answer=words.said(str(rule["answer"]).replace("_", " ")),
+        weight="" if rule["weight"] is None else words.spoken(rule["weight"], _WEIGHTS),
+        looked_at=", ".join(
+            f"{name}: {_plainly(value)}" for name, value in rule["looked_at"].items()
+        ),
+        policy="" if override is None else words.said(override["reason"]),
+    )
+
+
+def _plainly(value: Any) -> str:
+    if value is None:
+        return "not known"
+    if isinstance(value, datetime):
+        return wording.when(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _title(step: Step) -> str:

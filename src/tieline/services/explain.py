@@ -15,7 +15,8 @@ from psycopg import Connection
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.services import explain_chapters
-from tieline.services.explain_chapters import Chapter
+from tieline.services.explain_chapters import JUDGED, Chapter
+from tieline.services.explain_rules import answered
 from tieline.services.links import Links
 from tieline.services.pricing_words import PRICED, priced_in_words
 from tieline.services.unconfirmed import OPEN, in_words
@@ -66,7 +67,13 @@ def explain(
         for row in connection.execute(chapter.statement, {**found, "limit": _STEPS_MAX}).fetchall()
     ]
     entities = {row["entity_code"] for _, row in rows if row.get("entity_code")}
-    steps = [_step(chapter, _told(chapter, row, now), links) for chapter, row in rows]
+    answers = answered(
+        connection, verdicts=[row["verdict_id"] for chapter, row in rows if chapter.what == JUDGED]
+    )
+    steps = [
+        _step(chapter, {**_told(chapter, row, now), **_answers(chapter, row, answers)}, links)
+        for chapter, row in rows
+    ]
     return Explanation(
         kind=kind,
         ref=ref,
@@ -85,6 +92,10 @@ def _told(chapter: Chapter, row: Row, now: datetime) -> Row:
     if row["state"] not in OPEN:
         return kept
     return {**kept, "in_words": in_words({**row, "zone": row["zone"] or "UTC"}, now=now)}
+
+
+def _answers(chapter: Chapter, row: Row, answers: Mapping[int, Row]) -> Row:
+    return answers.get(row["verdict_id"], {}) if chapter.what == JUDGED else {}
 
 
 def _step(chapter: Chapter, row: Row, links: Links) -> Step:

@@ -11,6 +11,7 @@ from typing import LiteralString
 
 from tieline.services.pricing_words import PRICED, PRICED_STATEMENT
 
+JUDGED = "judged"
 _SOURCE = ("connection_key", "object", "source_ref")
 _TARGET = ("target_connection", "noun", "target_code")
 
@@ -52,7 +53,7 @@ HOUR = (
             WHERE t.entry_id = %(entry_id)s LIMIT %(limit)s""",
     ),
     Chapter(
-        what="judged",
+        what=JUDGED,
         statement="""
             SELECT v.judged_at AS at, v.verdict_id, v.version, v.outcome, v.entity_code, v.release_id,
                    r.title AS release_title, v.known_at, v.person_id, v.client_id, c.contract_code,

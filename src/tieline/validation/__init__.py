@@ -18,7 +18,8 @@ from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, co
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
 from tieline.validation.own_predicates import write_predicate
-from tieline.validation.preview import Candidate, PreviewVerdict, explain_verdict, preview
+from tieline.validation.explaining import Explained, Override, RuleAnswer, explain_verdict
+from tieline.validation.preview import Candidate, PreviewVerdict, preview
 from tieline.validation.trial import Effect, try_change
 
 __all__ = [
@@ -33,8 +34,11 @@ __all__ = [
     "Candidate",
     "Difference",
     "Effect",
+    "Explained",
     "Judged",
+    "Override",
     "PreviewVerdict",
+    "RuleAnswer",
     "Side",
     "Step",
     "always_held",

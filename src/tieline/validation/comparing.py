@@ -22,13 +22,13 @@ from tieline.validation.statement import (
     judging_statement,
     load_rules,
 )
+from tieline.validation.weighing import WEIGHTS
 
 # Whole days, so that a person's day is never torn apart; a firm's busiest day may be more.
 CHUNK_HOURS = 5_000
 _MEMORY = "SET LOCAL work_mem = '64MB'"
 _DAYS = load("tieline.validation", "days")
 _COMPARE = load("tieline.validation", "compare")
-_WEIGH = load("tieline.validation", "weigh")
 _DECIDE = load("tieline.validation", "decide")
 _SUBJECTS = load("tieline.validation", "compare_subjects")
 # By a list that is written out: how many there are is what the plan of the whole statement hangs on.
@@ -156,7 +156,7 @@ def _asked(rules: Sequence[Rule], side: Side) -> sql.Composed:
         "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ({}), {} SELECT entry_id, outcome, reasons,"
         " entity_code, contract_id, period_id, period_state, currency, amount, seconds, work_date, posting_hash,"
         " standing_count, is_standing_invoiced FROM decided"
-    ).format(judged, sql.SQL(_WEIGH), sql.SQL(_DECIDE))
+    ).format(judged, sql.SQL(WEIGHTS), sql.SQL(_DECIDE))
 
 
 def _ask(

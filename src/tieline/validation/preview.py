@@ -1,4 +1,4 @@
-"""The same engine for one hour that is not stored, and for a verdict of the past."""
+"""The same engine for hours that are not stored."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tieline.validation.statement import (
     CANDIDATE_COLUMNS,
     CANDIDATE_SUBJECT,
     CANDIDATE_TABLE_SUBJECT,
-    OLD_SUBJECT,
     load_rules,
 )
+from tieline.validation.weighing import WEIGHTS
 
 CANDIDATES_MAX = 100
 # How much each violation weighs, and what comes of the hour, is said by the texts that decide of stored hours.
 _DECIDED = (
     "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ("
-    + load("tieline.validation", "weigh")
+    + WEIGHTS
     + "), "
     + load("tieline.validation", "decide").replace("{}", "{{}}")
     + " SELECT * FROM decided"
@@ -151,22 +151,6 @@ def _verdict(row: Row, by_code: Mapping[str, Rule]) -> PreviewVerdict:
             for code, _, severity in weighed
         ),
     )
-
-
-def explain_verdict(connection: Connection[Row], *, verdict_id: int) -> Mapping[str, Any]:
-    """Return the context of a verdict, rebuilt by the statement that made it, as it was known then.
-
-    :raises LookupError: there is no such verdict.
-    """
-    verdict = connection.execute(
-        "SELECT entry_id, version, known_at, release_id, outcome FROM verdict WHERE verdict_id = %s",
-        (verdict_id,),
-    ).fetchone()
-    if verdict is None:
-        raise LookupError(f"no verdict has the number {verdict_id}")
-    rules = load_rules(connection, release_id=verdict["release_id"])
-    rows = answer_rows(connection, subject=OLD_SUBJECT, rules=rules, values=verdict, is_then=True)
-    return {**verdict, "context": rows[0] if rows else None}
 
 
 def _as_row(number: int, entry: Candidate, now: datetime) -> Row:

@@ -20,6 +20,11 @@ _NEWEST_THEN = (
     "v.version = (SELECT max(x.version) FROM time_entry_version x"
     " WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)"
 )
+# What stands in a target, or may, and was not taken back.
+_STANDS = "e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')"
+_UNDONE = "u.state = 'CONFIRMED'"
+# Whatever an earlier verdict had asked for was there then; what a later one asked for was not.
+_BEFORE = " AND {}.verdict_id < %(verdict_id)s"
 VERSION_COLUMNS = """
     t.entry_id, w.version, t.connection_key, t.source_epoch, t.object, t.source_ref, w.correlation_id,
     w.recorded_at, w.is_deleted, w.approval, w.approver_ref, w.person_ref, w.project_ref, w.task_ref,
@@ -103,6 +108,7 @@ def judging_statement(
     anew from what was understood of them. ``is_history`` asks what stands unchanged in a target, too, except
     whether it may still be taken back. ``is_drafted`` asks a calendar that this session copied. What these tables
     tell is left out: they are ``empty``. Of the context's ``columns`` only these are answered, where any are named.
+    ``is_then`` asks as everything was known then, and brings what each rule answered.
 
     :raises UserMistake: a firm's own rule cannot be read, or reads a column that there is no more.
     """
@@ -124,16 +130,28 @@ def _judging_text(
     empty: frozenset[str],
     columns: tuple[str, ...],
 ) -> str:
-    context = context_steps(empty=empty).replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
+    context = _steps(empty, is_then=is_then)
     if is_drafted:
         context = context.replace("tieline.expected_day(", "pg_temp.expected_day(")
     head = f"WITH judging_subject AS ({subject}), {context}"
     answered = sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("context.*")
     checks = sql.SQL(", ").join(check_of(rule, is_history=is_history) for rule in rules)
+    answers = sql.SQL(", ").join(_answer_of(rule) for rule in rules)
+    told = sql.SQL(", ARRAY[{}]::text[] AS answers").format(answers) if is_then else sql.SQL("")
     statement = sql.SQL(
-        "{} SELECT {}, array_remove(ARRAY[{}]::text[], NULL) AS violations FROM context"
-    ).format(sql.SQL(head), answered, checks)
+        "{} SELECT {}, array_remove(ARRAY[{}]::text[], NULL) AS violations{} FROM context"
+    ).format(sql.SQL(head), answered, checks, told)
     return statement.as_string(None)
+
+
+def _steps(empty: frozenset[str], *, is_then: bool) -> str:
+    stands, undone = (
+        (_STANDS + _BEFORE.format("e"), _UNDONE + _BEFORE.format("u"))
+        if is_then
+        else (_STANDS, _UNDONE)
+    )
+    steps = context_steps(empty=empty).replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
+    return steps.replace("{stands}", stands).replace("{undone}", undone)
 
 
 def check_of(rule: Rule, *, is_history: bool = False) -> sql.Composed:
@@ -141,14 +159,37 @@ def check_of(rule: Rule, *, is_history: bool = False) -> sql.Composed:
 
     :raises UserMistake: a firm's own rule cannot be read.
     """
+    asked, applies_when, predicate = _parts(rule, is_history=is_history)
+    text = f"CASE WHEN {asked} AND ({applies_when}) AND ({predicate}) IS NOT TRUE THEN "
+    return sql.SQL("{}{} END").format(sql.SQL(_as_text(text)), sql.Literal(rule.code))
+
+
+def _answer_of(rule: Rule) -> sql.Composed:
+    """Return what a rule says of a row of the context, as CODE=ANSWER; NULL where it is not asked."""
+    asked, applies_when, predicate = _parts(rule, is_history=False)
+    text = (
+        f" || CASE WHEN ({asked}) IS NOT TRUE THEN NULL WHEN ({applies_when}) IS NOT TRUE THEN"
+        f" '=not_applicable' WHEN ({predicate}) IS TRUE THEN '=holds' ELSE '=violated' END"
+    )
+    return sql.SQL("{}{}").format(sql.Literal(rule.code), sql.SQL(_as_text(text)))
+
+
+def _parts(rule: Rule, *, is_history: bool) -> tuple[str, str, str]:
+    """Return who is asked, when the rule applies, and what must be true."""
     is_settled = rule.code in ASKED_WHEN_LEAVING
     who = "is_counted OR is_leaving" if is_settled else "is_counted"
     asked = f"({who})" if is_history and not is_settled else f"({who}) AND NOT is_posted_unchanged"
-    applies_when, predicate = rule.applies_when, rule.predicate
-    if is_own(rule):
-        applies_when, predicate = write_predicate(applies_when), write_predicate(predicate)
-    text = f"CASE WHEN {asked} AND ({applies_when}) AND ({predicate}) IS NOT TRUE THEN "
-    return sql.SQL("{}{} END").format(sql.SQL(_as_text(text)), sql.Literal(rule.code))
+    return asked, *written(rule)
+
+
+def written(rule: Rule) -> tuple[str, str]:
+    """Return when a rule applies and what must be true, as the database is asked.
+
+    :raises UserMistake: a firm's own rule cannot be read.
+    """
+    if not is_own(rule):
+        return rule.applies_when, rule.predicate
+    return write_predicate(rule.applies_when), write_predicate(rule.predicate)
 
 
 def is_own(rule: Rule) -> bool:

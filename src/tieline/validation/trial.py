@@ -14,11 +14,10 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.judging import WEIGHED
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
+from tieline.validation.weighing import WEIGHED
 
 HOURS_MAX = 500_000
-_WEIGH = WEIGHED + load("tieline.validation", "weigh")
 _TRIAL = load("tieline.validation", "trial")
 
 
@@ -78,7 +77,7 @@ def try_change(
             cursor.execute(
                 sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement), values
             )
-            cursor.execute(_WEIGH, values)
+            cursor.execute(WEIGHED, values)
             return tuple(Effect(**row) for row in cursor.execute(_TRIAL).fetchall())
 
 

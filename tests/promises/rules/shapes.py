@@ -17,7 +17,13 @@ from tieline.validation.statement import STORED_SUBJECT
 
 FILE = resources.files("tieline.validation.context").joinpath("shapes.toml")
 _HEAD = "# The columns of what may be left out, with their types; `python -m tests.promises.rules.shapes` writes them."
-_VALUES = ("%(known_at)s", "'2026-01-01'"), ("%(release_id)s", "1"), ("{newest}", "v.is_newest")
+_VALUES = (
+    ("%(known_at)s", "'2026-01-01'"),
+    ("%(release_id)s", "1"),
+    ("{newest}", "v.is_newest"),
+    ("{stands}", "true"),
+    ("{undone}", "true"),
+)
 
 
 def described(connection: Connection[dict[str, object]]) -> str:

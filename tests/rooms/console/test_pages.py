@@ -282,6 +282,8 @@ class TestTrace:
 
         for word in ("Received", "Checked", "Ready to post", "In Tryton", "In our books"):
             assert word in text
+        assert "What each rule answered: " in text
+        assert 'href="/guide/reference/reasons#time.' in text
         assert 'href="https://app.harvestapp.com/time/week?entry=booked-1"' in text
 
     def test_says_when_nothing_is_known(self, firm: House) -> None:

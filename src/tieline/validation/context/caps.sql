@@ -5,9 +5,9 @@ cap_standing AS (
     WHERE e.project_id IN (SELECT p.project_id FROM project p WHERE p.contract_id IN (
               SELECT contract_id FROM counted WHERE cap_amount IS NOT NULL))
       AND e.noun = 'time_line' AND e.kind = 'book'
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
+      AND {stands}
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND u.state = 'CONFIRMED')
+                      AND {undone})
     GROUP BY v.contract_id
 ), cap_queue AS (
     -- What stands goes first, then by (work date, source identity).

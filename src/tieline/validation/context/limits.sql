@@ -61,7 +61,7 @@ limit_row AS (
     FROM limit_contract l
     JOIN project p ON p.contract_id = l.contract_id
     JOIN effect e ON e.project_id = p.project_id AND e.noun = 'time_line' AND e.kind = 'book'
-        AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
+        AND {stands}
     JOIN verdict v ON v.verdict_id = e.verdict_id AND l.valid @> v.work_date
     LEFT JOIN task t ON t.task_id = v.task_id
     WHERE l.limit_id IN (SELECT limit_id FROM limit_use)
@@ -70,7 +70,7 @@ limit_row AS (
           SELECT FROM order_row o WHERE o.contract_id = l.contract_id AND o.task_name = t.task_name
             AND o.task_name <> '' AND o.valid @> v.work_date))
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND u.state = 'CONFIRMED')
+                      AND {undone})
 ), limit_standing AS (
     SELECT limit_id, sum(amount) AS amount, sum(seconds) AS seconds FROM limit_effect GROUP BY limit_id
 ), own_standing AS (

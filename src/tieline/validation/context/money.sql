@@ -38,9 +38,9 @@ line_fact AS (
     FROM (SELECT DISTINCT entry_id FROM considered) c
     CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = c.entry_id OFFSET 0) e
     WHERE e.noun = 'time_line' AND e.kind = 'book'
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
+      AND {stands}
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND u.state = 'CONFIRMED')
+                      AND {undone})
     GROUP BY e.entry_id
 ), first_go_live AS (
     SELECT connection_key, min(go_live_on) AS go_live_on FROM connection_go_live GROUP BY connection_key

@@ -24,9 +24,9 @@ person_day AS (
     FROM stored_member m
     CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = m.entry_id OFFSET 0) e
     WHERE e.noun = 'time_line' AND e.kind = 'book'
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')
+      AND {stands}
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND u.state = 'CONFIRMED')
+                      AND {undone})
 ), member AS (
     SELECT m.person_key, m.work_date, m.entry_id, m.connection_key, m.source_ref, m.seconds, m.started_at,
            m.ended_at, m.created_at, m.narrative_hash,

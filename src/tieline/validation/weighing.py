@@ -1,0 +1,10 @@
+"""How much what was violated weighs: one text for what is stored, asked about, tried and explained."""
+
+from __future__ import annotations
+
+from tieline.runtime.sql import load
+
+EVERY_WEIGHT = load(__package__, "weigh")
+# What the policy ignores is no reason.
+WEIGHTS = f"SELECT entry_id, code, severity FROM ({EVERY_WEIGHT}) w WHERE severity <> 'ignore'"
+WEIGHED = f"CREATE TEMP TABLE weighed ON COMMIT DROP AS\n{WEIGHTS}"
