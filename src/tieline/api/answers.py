@@ -1,7 +1,7 @@
 """What callers get: described words; money, rates and instants are text, durations whole seconds."""
 
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -205,6 +205,37 @@ class MissingHours(BaseModel):
     unknown_people: int
     people: tuple[MissingPerson, ...]
     approvers: tuple[Approver, ...]
+
+
+class EarlyHour(BaseModel):
+    """An hour that is not approved, as it would be decided if it were; it is never posted by this."""
+
+    entry_id: UUID
+    connection_key: str
+    source_ref: str
+    person_id: UUID | None
+    project_code: str | None
+    entity_code: str | None
+    approver_id: UUID | None
+    work_date: date
+    seconds: int
+    amount: str | None
+    currency: str | None
+    outcome: str
+    is_early: Literal[True]
+    reasons: list[RuleBroken]
+
+
+class EarlyHours(BaseModel):
+    """What would be held of the hours that nobody has approved yet."""
+
+    entries: int
+    seconds: int
+    held_entries: int
+    held_seconds: int
+    held_amounts: dict[str, str]
+    by_reason: dict[str, int]
+    hours: list[EarlyHour]
 
 
 class PeopleReminded(BaseModel):

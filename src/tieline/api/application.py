@@ -17,6 +17,7 @@ from tieline.api.routes.clients import client_routes
 from tieline.api.routes.close import close_routes
 from tieline.api.routes.connections import connection_routes, webhook_routes
 from tieline.api.routes.deals import deal_routes
+from tieline.api.routes.early import early_routes
 from tieline.api.routes.explaining import explaining_routes
 from tieline.api.routes.hours import hours_routes
 from tieline.api.routes.missing import missing_routes
@@ -31,6 +32,7 @@ from tieline.services.system import System
 _ROUTES = (
     open_routes,
     hours_routes,
+    early_routes,
     missing_routes,
     deal_routes,
     case_routes,

@@ -30,6 +30,7 @@ _NAVIGATION = (
     ("/", "Overview"),
     ("/missing", "Missing time"),
     ("/handover", "Hand-over"),
+    ("/early", "Early look"),
     ("/exceptions", "Exceptions"),
     ("/close", "Close"),
     ("/changes", "Changes"),

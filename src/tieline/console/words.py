@@ -135,6 +135,11 @@ MISSING_STATES: Mapping[str, str] = {
     "unknown": "Not known what was expected",
     "all": "Everybody",
 }
+EARLY_STATES: Mapping[str, str] = {
+    "held": "Would need attention",
+    "clear": "Would be ready to post",
+    "all": "All",
+}
 # Why nobody knows what was expected of a person.
 NOT_EXPECTED: Mapping[str, str] = {
     "employment": "two employers at once",

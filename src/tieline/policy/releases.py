@@ -224,6 +224,12 @@ def reject_release(
     )  # fmt: skip
 
 
+def has_release(connection: Connection[Row]) -> bool:
+    """Say whether a release decides yet."""
+    row = connection.execute("SELECT 1 FROM release WHERE state = 'current'").fetchone()
+    return row is not None
+
+
 def current_release(connection: Connection[Row]) -> Release:
     """Return the release that decides now.
 

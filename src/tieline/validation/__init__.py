@@ -15,11 +15,12 @@ from tieline.validation.book_of_deals import (
 )
 from tieline.validation.books import always_held, builtin_rules, builtin_values
 from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, compare
+from tieline.validation.early import EarlyVerdict, look_early
+from tieline.validation.explaining import Explained, Override, RuleAnswer, explain_verdict
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
 from tieline.validation.own_predicates import write_predicate
-from tieline.validation.explaining import Explained, Override, RuleAnswer, explain_verdict
-from tieline.validation.preview import Candidate, PreviewVerdict, preview
+from tieline.validation.preview import Broken, Candidate, PreviewVerdict, preview
 from tieline.validation.trial import Effect, try_change
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "deal_rules",
     "CHUNK_HOURS",
     "RULE_FAILED",
+    "Broken",
     "Candidate",
     "Difference",
+    "EarlyVerdict",
     "Effect",
     "Explained",
     "Judged",
@@ -48,6 +51,7 @@ __all__ = [
     "compare",
     "explain_verdict",
     "judge",
+    "look_early",
     "mark_reference_change",
     "mark_rejudge",
     "next_marked",

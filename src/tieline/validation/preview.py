@@ -130,7 +130,6 @@ def _fill(connection: Connection[Row], rows: Sequence[Row]) -> None:
 
 
 def _verdict(row: Row, by_code: Mapping[str, Rule]) -> PreviewVerdict:
-    weighed = [reason.rpartition("=") for reason in row["reasons"]]
     return PreviewVerdict(
         source_ref=row["source_ref"],
         outcome=row["outcome"],
@@ -140,16 +139,21 @@ def _verdict(row: Row, by_code: Mapping[str, Rule]) -> PreviewVerdict:
         rate_amount=row["rate_amount"],
         amount=row["amount"],
         currency=row["currency"],
-        reasons=tuple(
-            Broken(
-                code=code,
-                severity=severity,
-                owner_queue=by_code[code].owner_queue,
-                message=by_code[code].message,
-                fix_hint=by_code[code].fix_hint,
-            )
-            for code, _, severity in weighed
-        ),
+        reasons=as_broken(row["reasons"], by_code),
+    )
+
+
+def as_broken(reasons: Sequence[str], by_code: Mapping[str, Rule]) -> tuple[Broken, ...]:
+    """Return reasons, each written CODE=SEVERITY, with what their rules say to people."""
+    return tuple(
+        Broken(
+            code=code,
+            severity=severity,
+            owner_queue=by_code[code].owner_queue,
+            message=by_code[code].message,
+            fix_hint=by_code[code].fix_hint,
+        )
+        for code, _, severity in (reason.rpartition("=") for reason in reasons)
     )
 
 

@@ -17,6 +17,7 @@ from .conftest import ANOTHER_NAME, House
 
 ADDRESSES = (
     "/",
+    "/early",
     "/handover",
     "/exceptions",
     "/close",

@@ -26,6 +26,7 @@ class TestAnotherEntity:
             "/",
             "/handover",
             "/missing?state=all",
+            "/early?state=all",
             "/exceptions",
             "/close",
             "/trace",

@@ -1,0 +1,11 @@
+-- What would become of each hour, whose it is, and who would approve it.
+SELECT d.entry_id, d.connection_key, d.source_ref, d.person_id, s.name AS person_name, d.project_id, p.project_code,
+       d.task_name, d.entity_code, d.work_date, d.seconds, d.amount, d.currency, d.outcome, d.reasons,
+       a.approver_id, b.name AS approver_name
+FROM decided d
+LEFT JOIN subject s ON s.subject_id = d.person_id AND s.kind = 'person'
+LEFT JOIN project p ON p.project_id = d.project_id
+LEFT JOIN assignment a ON a.person_id = d.person_id AND a.project_id = d.project_id
+    AND daterange(a.starts_on, a.ends_on) @> d.work_date AND a.superseded_at IS NULL
+LEFT JOIN subject b ON b.subject_id = a.approver_id AND b.kind = 'person'
+ORDER BY d.work_date DESC, d.connection_key, d.source_ref

@@ -1,0 +1,165 @@
+"""What nobody has approved is judged early, by the rules that will decide, and nothing of it can be posted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from tests.support.scene import (
+    DAY,
+    NOW,
+    Scene,
+    add_hours,
+    approve_shipped_rules,
+    build_scene,
+    complete_scene,
+)
+from tests.support.target import FixedClock
+
+from tieline.ledger import plan
+from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
+from tieline.services.early_look import HELD, EarlyLook, read_early_look
+from tieline.validation import EarlyVerdict, judge
+
+LATER = NOW + timedelta(minutes=1)
+_HOUR = 3600
+
+
+@pytest.fixture
+def scene(database: Dsns) -> Scene:
+    """Enter three hours that nobody approved: two are in order, one makes the day too long."""
+    with psycopg.connect(database.owner, row_factory=psycopg.rows.dict_row) as connection:
+        made = build_scene(connection)
+        complete_scene(connection, made)
+        approve_shipped_rules(connection)
+        entries = add_hours(connection, made, seconds=[2 * _HOUR, 3 * _HOUR, 4 * _HOUR])
+        connection.execute("UPDATE time_entry SET verdict_id = NULL")
+        connection.execute("DELETE FROM verdict")
+        connection.execute("UPDATE time_entry_version SET approval = 'not_approved'")
+        connection.execute(
+            "UPDATE time_entry_version SET work_date = %s, seconds = 25 * 3600 WHERE entry_id = %s",
+            (DAY + timedelta(days=1), entries[2]),
+        )
+    return made
+
+
+@pytest.fixture
+def judge_database(database: Dsns) -> Any:
+    """Give the role that reads everything and writes nothing."""
+    opened = Database(database.judge, pool_max=1, application_name="test-judge").open()
+    yield opened
+    opened.close()
+
+
+class TestTheEarlyLook:
+    def test_says_what_would_be_held_and_leaves_nothing_that_could_be_posted(
+        self, scene: Scene, worker_database: Database, judge_database: Database
+    ) -> None:
+        _judge(worker_database, _keys(worker_database), NOW)
+        early = _look(judge_database)
+
+        assert sorted((each.seconds, each.outcome) for each in early.hours) == [
+            (2 * _HOUR, "cleared"),
+            (3 * _HOUR, "cleared"),
+            (25 * _HOUR, "held"),
+        ]
+        (held,) = early.held
+        assert "time.day_over_maximum" in [reason.code for reason in held.reasons]
+        assert held.project_code == "P1"
+        assert early.held_amounts == {"EUR": 3750}
+        assert early.of(state=HELD, project_code="P2").hours == ()
+
+        # Not by what was stored, ...
+        assert _column(worker_database, "SELECT outcome FROM verdict") == ["outside"] * 3
+        with worker_database.transaction() as connection:
+            booked = plan(connection, entry_ids=None, now=LATER)
+        assert (booked.bookings, booked.scopes) == (0, ())
+        assert _column(worker_database, "SELECT business_key FROM effect") == []
+        # ... not by hand, ...
+        cleared = next(each for each in early.hours if each.outcome == "cleared")
+        for outcome in ("outside", "cleared"):
+            with (
+                pytest.raises(psycopg.IntegrityError),
+                worker_database.transaction() as connection,
+            ):
+                _post_by_hand(connection, scene, cleared, outcome=outcome)
+        # ... and not by who looks.
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            judge_database.transaction() as connection,
+        ):
+            connection.execute("UPDATE verdict SET outcome = 'cleared'")
+
+    def test_is_what_is_decided_once_they_are_approved(
+        self, scene: Scene, worker_database: Database, judge_database: Database
+    ) -> None:
+        early = {each.entry_id: _told(each) for each in _look(judge_database).hours}
+
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE time_entry_version SET approval = 'approved'")
+        _judge(worker_database, _keys(worker_database), NOW)
+
+        assert early == _decided(worker_database)
+        assert _look(judge_database).hours == ()
+        with worker_database.transaction() as connection:
+            assert plan(connection, entry_ids=None, now=LATER).bookings == 2
+
+    def test_is_told_to_who_sees_the_legal_entity(
+        self, scene: Scene, judge_database: Database
+    ) -> None:
+        with judge_database.transaction() as connection:
+            of_another = read_early_look(
+                connection, now=NOW, entities=("HR-UK",), all_entities=("HR-DE", "HR-UK")
+            )
+
+        assert of_another.hours == ()
+
+
+def _look(database: Database) -> EarlyLook:
+    with database.transaction() as connection:
+        return read_early_look(connection, now=NOW, entities=("HR-DE",), all_entities=("HR-DE",))
+
+
+def _judge(worker: Database, keys: list[str], at: Any) -> None:
+    with worker.transaction() as connection:
+        judge(connection, clock=FixedClock(at), correlation_id="c", neighbor_keys=keys)
+
+
+def _keys(database: Database) -> list[str]:
+    return [f"entry:{each}" for each in _column(database, "SELECT entry_id FROM time_entry")]
+
+
+def _column(database: Database, statement: str) -> list[Any]:
+    with database.transaction() as connection:
+        return [next(iter(row.values())) for row in connection.execute(statement).fetchall()]
+
+
+def _told(each: EarlyVerdict) -> tuple[str, Any, frozenset[str]]:
+    return each.outcome, each.amount, frozenset(reason.code for reason in each.reasons)
+
+
+def _decided(database: Database) -> dict[UUID, tuple[str, Any, frozenset[str]]]:
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT t.entry_id, v.outcome, v.amount, ARRAY(SELECT code FROM verdict_reason r"
+            " WHERE r.verdict_id = v.verdict_id) AS reasons FROM time_entry t JOIN verdict v USING (verdict_id)"
+        ).fetchall()
+    return {
+        row["entry_id"]: (row["outcome"], row["amount"], frozenset(row["reasons"])) for row in rows
+    }
+
+
+def _post_by_hand(connection: Any, scene: Scene, each: EarlyVerdict, *, outcome: str) -> None:
+    connection.execute(
+        "INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,"
+        " target_connection, noun, part, effect_no, kind, verdict_id, entry_id, entry_version,"
+        " verdict_outcome, entity_code, period_id, seconds, work_class, correlation_id, planned_at)"
+        " SELECT gen_random_uuid(), t.connection_key, 0, t.object, t.source_ref, 'tryton', 'time_line', 'main',"
+        " 1, 'book', t.verdict_id, t.entry_id, 1, %s, 'HR-DE', %s, 7200, 1, 'c', %s"
+        " FROM time_entry t WHERE t.entry_id = %s",
+        (outcome, scene.period_id, NOW, each.entry_id),
+    )
