@@ -311,6 +311,11 @@ class TestAStop:
 
     @pytest.mark.parametrize("state", ["INTENT", "HANDED_OVER"])
     def test_refuses_what_leaves_our_hands(self, stopped: World, state: str) -> None:
+        stopped.corrupt(
+            "INSERT INTO import_file_line (file_id, business_key, line_number, person_code, task_code,"
+            " work_date, seconds, given_at, valid_until) SELECT gen_random_uuid(), "
+            f"'{stopped.waiting['A']}', 1, 'E-1', 'T-1', '2026-10-05', 3600, now(), now()"
+        )
         stopped.connection.execute("SET LOCAL ROLE tieline_worker")
 
         with pytest.raises(errors.CheckViolation, match="stands in the way"):

@@ -146,6 +146,7 @@ def test_what_is_not_there_or_not_a_files_to_change_is_named(
     assert "no legal entity HR-PL" in run(*words).err
 
     monkeypatch.setenv("TIELINE_SECRET_LIVE_ACCESS_TOKEN", "t")
+    monkeypatch.setenv("TIELINE_SECRET_LIVE_ACCOUNT_ID", "1")
     monkeypatch.setenv("TIELINE_PRODUCTION_HOSTS", "api.harvestapp.com")
     toml = tmp_path / "harvest.toml"
     toml.write_text(

@@ -159,6 +159,7 @@ _ENDED = """
 import signal, sys, time
 from tieline.proof.processes import interrupted_by_signals
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with interrupted_by_signals():
     try:
         print("running", flush=True)
