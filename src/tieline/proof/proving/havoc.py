@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,15 +87,21 @@ class Havoc:
     asleep: list[Worker] = field(default_factory=list)
     kills: int = 0
     zombies: int = 0
-    database_crashes: int = 0
+    fates: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_DATABASE_FATES, 0)))
     upgrades: int = 0
     unexpected: int = 0
     broken_at: list[datetime] = field(default_factory=list)
     _number: int = 0
+    _fates_left: list[str] = field(default_factory=list)
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"havoc:{self.seed}")
+
+    @property
+    def database_crashes(self) -> int:
+        """Tell how often the database was broken."""
+        return self.fates.total()
 
     @property
     def is_anybody_asleep(self) -> bool:
@@ -147,8 +154,10 @@ class Havoc:
 
     def crash_database(self) -> None:
         """Kill the postmaster, stop it at once, or kill one of its backends; bring it back."""
-        fate = self._random.choice(_DATABASE_FATES)
-        self.database_crashes += 1
+        # Each of the three comes up as often as the others, in an order of the seed.
+        self._fates_left = self._fates_left or self._random.sample(_DATABASE_FATES, 3)
+        fate = self._fates_left.pop()
+        self.fates[fate] += 1
         self._note_break()
         if fate == "backend":
             self._kill_backend()

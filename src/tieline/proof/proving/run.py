@@ -290,6 +290,7 @@ class _Proof:
             "kills": havoc.kills,
             "zombies": havoc.zombies,
             "database_crashes": havoc.database_crashes,
+            "database_crashes_by_kind": dict(havoc.fates),
             "upgrades": havoc.upgrades,
             "workers_ended_by_themselves": havoc.unexpected,
             "faults_injected": {
@@ -329,6 +330,8 @@ def broken_promises(figures: Mapping[str, Any], options: ProveOptions) -> list[s
         broken.append(f"only {figures['kills']} workers were killed")
     if figures["zombies"] < options.zombies:
         broken.append(f"only {figures['zombies']} workers were put to sleep")
+    if figures["database_crashes"] < options.database_crashes:
+        broken.append(f"the database crashed only {figures['database_crashes']} times")
     return broken
 
 
