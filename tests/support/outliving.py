@@ -25,16 +25,16 @@ class Outliving:
     @contextmanager
     def changed(self) -> Iterator[Any]:
         """Lend the fake itself, and keep what became of it even when the block fails."""
-        with self.path.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            fake = pickle.loads(file.read())
+        with self.path.with_suffix(".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            fake = pickle.loads(self.path.read_bytes())
             try:
                 yield fake
             finally:
-                file.seek(0)
-                file.truncate()
-                file.write(pickle.dumps(fake))
-                file.flush()
+                # Whoever calls may die in another thread meanwhile: it is kept whole or as it was.
+                draft = self.path.with_suffix(".draft")
+                draft.write_bytes(pickle.dumps(fake))
+                draft.replace(self.path)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
