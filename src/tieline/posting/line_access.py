@@ -41,6 +41,11 @@ class LineAccess:
         """Say whether the target finds a line again."""
         return self.write.strategy is not Strategy.ONCE_THEN_CASE
 
+    @property
+    def refuses_twice(self) -> bool:
+        """Say whether the target itself refuses or replaces a second line of a key."""
+        return self.write.strategy in (Strategy.NATIVE_KEY, Strategy.UPSERT, Strategy.UNIQUE_FIELD)
+
     def send(self, commands: Sequence[TimeLineCommand]) -> Sequence[LineAnswer]:
         """Send a batch once; the errors of the connector pass through."""
         if self.write.strategy is not Strategy.IMPORT_BATCH:

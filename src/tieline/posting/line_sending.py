@@ -125,11 +125,12 @@ class LineSender:
     def send(self, statements: Sequence[LiteralString]) -> Tally:
         """Send a batch for each statement that reserves one, until one finds nothing.
 
-        A target that finds nothing again is given no batch before the one before it is recorded: what
-        we leave behind in dying is for a person there.
+        Only a target that refuses a second line is given a batch before the one before it is recorded:
+        elsewhere the fence alone keeps a late sender back, and a pause of the recording thread would fall
+        between the look at the deadline and the first byte of the call beside it.
         """
         tally = Tally()
-        if len(statements) > 1 and self.access.can_be_asked:
+        if len(statements) > 1 and self.access.refuses_twice:
             self._send_overlapping(iter(statements), tally)
             return tally
         for statement in statements:
