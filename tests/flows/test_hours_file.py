@@ -172,7 +172,6 @@ class TestAFileWithItsFirm:
             {"client": "Brunnen AG", "narrative_words_min": 4, "starts_on": "2026-01-01"}
         ]
         file["context"]["values"] = [{"name": "late_entry_days", "value": 90}]
-        # More than come as one value: the same in a table.
         file["entries"] += [
             {**file["entries"][0], "ref": f"more-{n}", "work_date": f"2026-10-{1 + n % 25:02}",
              "seconds": 60 + n, "hours": None} for n in range(120)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from tieline.policy import Rule, current_release
@@ -17,14 +17,11 @@ from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 from tieline.validation.answering import STORED_COLUMNS, answer_rows
 from tieline.validation.statement import (
-    CANDIDATE_COLUMNS,
     CANDIDATE_SUBJECT,
-    CANDIDATE_TABLE_SUBJECT,
     load_rules,
 )
 from tieline.validation.weighing import WEIGHTS
 
-CANDIDATES_MAX = 100
 # How much each violation weighs, and what comes of the hour, is said by the texts that decide of stored hours.
 _DECIDED = (
     "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ("
@@ -96,16 +93,12 @@ def preview(
     release = current_release(connection)
     rules = load_rules(connection, release_id=release.release_id)
     values: Row = {"known_at": now, "now": now, "release_id": release.release_id}
-    rows = [_as_row(number, entry, now) for number, entry in enumerate(entries)]
-    if len(rows) <= CANDIDATES_MAX:
-        subject = CANDIDATE_SUBJECT
-        values["candidates"] = Jsonb([_as_json(row) for row in rows])
-    else:
-        subject = CANDIDATE_TABLE_SUBJECT
-        _fill(connection, rows)
+    values["candidates"] = [
+        Jsonb(_as_json(_as_row(number, entry, now))) for number, entry in enumerate(entries)
+    ]
     found = answer_rows(
         connection,
-        subject=subject,
+        subject=CANDIDATE_SUBJECT,
         rules=rules,
         values=values,
         around=_DECIDED,
@@ -113,20 +106,6 @@ def preview(
     )
     by_code = {rule.code: rule for rule in rules}
     return [_verdict(row, by_code) for row in sorted(found, key=lambda row: int(row["subject_no"]))]
-
-
-def _fill(connection: Connection[Row], rows: Sequence[Row]) -> None:
-    """Put many candidates into a table of this transaction."""
-    connection.execute("DROP TABLE IF EXISTS candidate")
-    connection.execute(f"CREATE TEMP TABLE candidate ({CANDIDATE_COLUMNS}) ON COMMIT DROP".encode())
-    names = tuple(rows[0])
-    columns = sql.SQL(", ").join(map(sql.Identifier, names))
-    with connection.cursor().copy(
-        sql.SQL("COPY candidate ({}) FROM STDIN").format(columns)
-    ) as copy:
-        for row in rows:
-            copy.write_row([row[name] for name in names])
-    connection.execute("ANALYZE candidate")
 
 
 def _verdict(row: Row, by_code: Mapping[str, Rule]) -> PreviewVerdict:

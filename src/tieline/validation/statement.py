@@ -50,15 +50,9 @@ NEWEST_SUBJECT = f"""
     FROM (SELECT * FROM time_entry ORDER BY entry_id DESC LIMIT 500) t
     JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
 """
-CANDIDATE_COLUMNS = """
-    subject_no bigint, entry_id uuid, connection_key text, source_epoch integer, object text,
-    source_ref text, approval text, approver_ref text, approved_at timestamptz, person_ref text,
-    project_ref text, task_ref text, entry_labor_category text, work_date date, zone text, seconds integer,
-    started_at timestamptz, ended_at timestamptz, created_at timestamptz, narrative_length integer,
-    narrative_hash bytea, told_text text, entry_is_billable boolean
-"""
-# An hour that the source has already is the same hour: it is no neighbor of itself.
-_CANDIDATE_SUBJECT = """
+# An hour that the source has already is the same hour: it is no neighbor of itself. They come as a list of values: of
+# one value that holds them all a planner guesses that it holds a hundred.
+CANDIDATE_SUBJECT = """
     SELECT c.subject_no,
         CASE WHEN count(*) OVER (PARTITION BY c.connection_key, c.source_ref) = 1
              THEN coalesce(h.entry_id, c.entry_id) ELSE c.entry_id END AS entry_id, 1 AS version, c.connection_key, c.source_epoch, c.object, c.source_ref,
@@ -67,16 +61,17 @@ _CANDIDATE_SUBJECT = """
         c.work_date, c.zone, c.seconds, c.started_at, c.ended_at, c.created_at,
         c.approved_at, NULL::bigint AS narrative_id, c.narrative_length, c.narrative_hash,
         c.entry_is_billable, c.told_text, true AS is_subject
-    FROM {candidates} c
+    FROM unnest(%(candidates)s::jsonb[]) AS told (hour)
+    CROSS JOIN LATERAL jsonb_to_record(told.hour) AS c (
+        subject_no bigint, entry_id uuid, connection_key text, source_epoch integer, object text,
+        source_ref text, approval text, approver_ref text, approved_at timestamptz, person_ref text,
+        project_ref text, task_ref text, entry_labor_category text, work_date date, zone text, seconds integer,
+        started_at timestamptz, ended_at timestamptz, created_at timestamptz, narrative_length integer,
+        narrative_hash bytea, told_text text, entry_is_billable boolean)
     LEFT JOIN connection k ON k.connection_key = c.connection_key
     LEFT JOIN time_entry h ON h.connection_key = c.connection_key AND h.source_epoch = k.source_epoch
         AND h.object = 'time_entries' AND h.source_ref = c.source_ref
 """
-CANDIDATE_SUBJECT = _CANDIDATE_SUBJECT.replace(
-    "{candidates} c", f"jsonb_to_recordset(%(candidates)s::jsonb) AS c ({CANDIDATE_COLUMNS})"
-)
-# Of many the planner must know how many they are: it guesses a hundred of what comes as one value.
-CANDIDATE_TABLE_SUBJECT = _CANDIDATE_SUBJECT.replace("{candidates}", "candidate")
 
 
 def load_rules(connection: Connection[Row], *, release_id: int) -> list[Rule]:

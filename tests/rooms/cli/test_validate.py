@@ -20,13 +20,22 @@ class TestValidate:
         # Not the test's own folder: the server's user must be able to reach it.
         folder = Path(tempfile.mkdtemp(prefix="tieline-test-"))
         folder.chmod(0o755)
+        # As many as a file has, and a call has not: by a server as it is made, with the rights of its roles.
+        told = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+        told["entries"] += [
+            {**told["entries"][0], "ref": f"more-{n}", "hours": 0.01, "narrative": f"Part {n}"}
+            for n in range(150)
+        ]
+        file = tmp_path / "hours.json"
+        file.write_text(json.dumps(told))
         with monkeypatch.context() as patched:
             patched.setattr(tempfile, "tempdir", str(folder))
 
-            ran = run_bare("time", "validate", "--file", str(EXAMPLE), "--json")
+            ran = run_bare("time", "validate", "--file", str(file), "--json")
 
         assert ran.code == 0, ran.err
-        assert [entry["verdict"] for entry in ran.json["entries"]] == [
+        assert ran.json["summary"]["judged"] == 155
+        assert [entry["verdict"] for entry in ran.json["entries"][:5]] == [
             "cleared", "cleared", "held", "held", "held",
         ]  # fmt: skip
         assert ran.json["summary"]["context"] == "file"
