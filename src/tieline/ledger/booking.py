@@ -59,7 +59,7 @@ class Booked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmedLine:
-    """What the target showed of one line that was sent as so many-th attempt: as it was sent, or altered."""
+    """What the target showed of one line of its so many-th attempt: as it was sent, or altered."""
 
     business_key: UUID
     attempt: int
@@ -119,9 +119,13 @@ def weigh(connection: Connection[dict[str, Any]], *, now: datetime) -> list[Scop
 
 
 def confirm(
-    connection: Connection[dict[str, Any]], *, lines: Sequence[ConfirmedLine], now: datetime
+    connection: Connection[dict[str, Any]],
+    *,
+    lines: Sequence[ConfirmedLine],
+    state: str,
+    now: datetime,
 ) -> int:
-    """Confirm what still stands at the INTENT of its attempt, and book it; return how many lines."""
+    """Confirm what still is in this state of its attempt, and book it; return how many lines."""
     if not lines:
         return 0
     return connection.execute(
@@ -133,6 +137,7 @@ def confirm(
             "seconds": [line.target_seconds for line in lines],
             "hashes": [line.stored_hash for line in lines],
             "altered": [line.is_altered for line in lines],
+            "state": state,
             "now": now,
         },
     ).rowcount

@@ -1,5 +1,5 @@
--- What the target showed of lines that were sent: each leaves the INTENT of its attempt and gains its ledger line,
--- under the day under which the target has it. Whoever woke up late finds fewer.
+-- What the target showed of lines that were sent, or asked about: each leaves the state that its attempt was in and
+-- gains its ledger line, under the day under which the target has it. Whoever woke up late finds fewer.
 WITH shown AS (
     SELECT * FROM unnest(%(keys)s::uuid[], %(attempts)s::int[], %(codes)s::text[], %(seconds)s::int[],
                          %(hashes)s::text[], %(altered)s::bool[])
@@ -9,7 +9,7 @@ WITH shown AS (
         settled_at = clock_timestamp(), stored_hash = k.stored_hash,
         reason = CASE WHEN k.is_altered THEN 'posted.altered_by_target' END
     FROM shown k
-    WHERE e.business_key = k.business_key AND e.attempt = k.attempt AND e.state = 'INTENT'
+    WHERE e.business_key = k.business_key AND e.attempt = k.attempt AND e.state = %(state)s
       AND e.kind = 'book' AND e.noun = 'time_line'
     RETURNING e.business_key, e.entry_id, e.entry_version, e.target_connection, e.target_code, e.entity_code,
               e.period_id, e.verdict_id, e.books_on, e.seconds, e.amount, e.currency, e.correlation_id,

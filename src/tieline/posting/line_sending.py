@@ -54,7 +54,6 @@ Row = dict[str, Any]
 class Outcome:
     """What a call said of each line of its batch; ``error`` is what refused the rest at the door."""
 
-    can_be_asked: bool
     confirmed: list[StoredLine] = field(default_factory=list)
     differing: list[UUID] = field(default_factory=list)
     rejected: dict[UUID, str] = field(default_factory=dict)
@@ -248,7 +247,7 @@ class LineSender:
                     is_altered=not is_same,
                 )
             )
-        confirmed = confirm(connection, lines=lines, now=self.clock.now())
+        confirmed = confirm(connection, lines=lines, state=states.INTENT, now=self.clock.now())
         if confirmed != len(lines):
             raise LeaseLost(f"{len(lines) - confirmed} lines were taken over by another run")
 
@@ -269,7 +268,7 @@ class LineSender:
         :raises LeaseLost: whoever has it now finds an INTENT and asks; a word from us would mislead them.
         """
         failpoint("lines.after_intent")
-        outcome = Outcome(can_be_asked=self.access.can_be_asked)
+        outcome = Outcome()
         try:
             with repeated_calls(is_repeat=batch.is_repeat):
                 self._call(batch.commands, outcome)
@@ -325,7 +324,7 @@ class LineSender:
                 outcome.not_executed.append(key)
             else:
                 outcome.rejected[key] = refused[key].reason
-        if not outcome.can_be_asked:
+        if not self.access.can_be_asked:
             believed = _as_answered(sent, [each for each in answers if isinstance(each, Receipt)])
             outcome.confirmed.extend(believed)
             named = {line.business_key for line in believed}

@@ -25,7 +25,7 @@ from tieline.kernel.errors import (
     TryAgain,
 )
 from tieline.kernel.failpoints import failpoint
-from tieline.ledger import book
+from tieline.ledger import ConfirmedLine, book, confirm
 from tieline.posting import states
 from tieline.posting.accounts import find_accounts
 from tieline.posting.line_access import LineAccess, open_lines
@@ -255,11 +255,10 @@ class LinePoster:
         void_done = [row for row in voids if row not in void_open]
         with self.database.transaction() as connection:
             hold(connection, attempts_of(rows), state=states.PROBING)
-            _confirm_rows(connection, [standing[row["business_key"]] for row in same], [])
-            book(
+            confirm(
                 connection,
-                business_keys=_keys(same),
-                target_seconds=[standing[row["business_key"]].seconds for row in same],
+                lines=[_as_sent(row, standing[row["business_key"]]) for row in same],
+                state=states.PROBING,
                 now=self.clock.now(),
             )
             move(connection, _keys(differs), states.CONFLICT, "posted.conflict", 0)
@@ -544,24 +543,14 @@ def _is_same(row: Row, standing: dict[UUID, StoredLine]) -> bool:
     return content_hash(standing[row["business_key"]].content()) == payload_hash
 
 
-def _confirm_rows(
-    connection: Connection[Row], lines: Sequence[StoredLine], altered: Sequence[UUID]
-) -> None:
-    connection.execute(
-        """
-        UPDATE effect e SET state = 'CONFIRMED', target_code = k.target_code, due_at = NULL,
-            settled_at = clock_timestamp(), stored_hash = k.stored_hash,
-            reason = CASE WHEN e.business_key = ANY (%s::uuid[])
-                          THEN 'posted.altered_by_target' END
-        FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS k (business_key, target_code, stored_hash)
-        WHERE e.business_key = k.business_key AND e.state <> 'CONFIRMED'
-        """,
-        (
-            list(altered),
-            [line.business_key for line in lines],
-            [line.target_code for line in lines],
-            [content_hash(line.content()) for line in lines],
-        ),
+def _as_sent(row: Row, line: StoredLine) -> ConfirmedLine:
+    return ConfirmedLine(
+        business_key=row["business_key"],
+        attempt=row["attempt"],
+        target_code=line.target_code,
+        target_seconds=line.seconds,
+        stored_hash=row["payload_hash"],
+        is_altered=False,
     )
 
 

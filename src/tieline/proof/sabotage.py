@@ -39,8 +39,10 @@ def _no_fence() -> None:
         _replace(room, "hold", lambda *_args, **_words: None)
     confirm = sending.confirm
 
-    def confirm_whatever_came_between(connection: Any, *, lines: Sequence[Any], now: Any) -> int:
-        confirm(connection, lines=lines, now=now)
+    def confirm_whatever_came_between(
+        connection: Any, *, lines: Sequence[Any], **words: Any
+    ) -> int:
+        confirm(connection, lines=lines, **words)
         return len(lines)
 
     _replace(sending, "confirm", confirm_whatever_came_between)

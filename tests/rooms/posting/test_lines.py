@@ -415,6 +415,12 @@ class TestPosting:
 
 
 class TestAStretch:
+    @pytest.fixture(autouse=True)
+    def fourteen_hours(self, owner_database: Database, scene: Scene) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
+            plan(connection, entry_ids=None, now=NOW)
+
     def test_books_every_line_of_many_batches_once(
         self,
         owner_database: Database,
@@ -422,10 +428,6 @@ class TestAStretch:
         target: LineTarget,
         poster: LinePoster,
     ) -> None:
-        with owner_database.transaction() as connection:
-            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
-            plan(connection, entry_ids=None, now=NOW)
-
         sent = poster.stretch(scope=_scope(scene), batches_max=10)
 
         assert (sent.confirmed, sent.wait_seconds) == (14, None)
@@ -443,9 +445,6 @@ class TestAStretch:
         run: Run,
         mood: str,
     ) -> None:
-        with owner_database.transaction() as connection:
-            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
-            plan(connection, entry_ids=None, now=NOW)
         target.plan = ["", mood]
 
         sent = poster.stretch(scope=_scope(scene), batches_max=10)
@@ -467,9 +466,6 @@ class TestAStretch:
         poster: LinePoster,
         run: Run,
     ) -> None:
-        with owner_database.transaction() as connection:
-            add_hours(connection, scene, seconds=[60 * each for each in range(1, 15)])
-            plan(connection, entry_ids=None, now=NOW)
         target.plan = ["", LATE_SENDER]
 
         with pytest.raises(LeaseLost):
@@ -482,6 +478,28 @@ class TestAStretch:
         run()
         assert _net_seconds(owner_database) == 60 * sum(range(1, 15))
         assert len(target.lines) == 14
+
+    def test_puts_no_batch_ahead_where_a_line_may_stand_twice(
+        self,
+        owner_database: Database,
+        worker_database: Database,
+        scene: Scene,
+        target: LineTarget,
+    ) -> None:
+        poster = LinePoster(
+            database=worker_database,
+            connectors=OneConnector(target, strategy=Strategy.PROBE_BEFORE_RETRY),
+            budgets=OpenBudgets(),  # type: ignore[arg-type]
+            clock=FixedClock(NOW),
+            batch_lines_max=4,
+        )
+        target.plan = ["", LATE_SENDER]
+
+        with pytest.raises(LeaseLost):
+            poster.stretch(scope=_scope(scene), batches_max=10)
+
+        states = [row["state"] for row in _states(owner_database)]
+        assert (states.count("CONFIRMED"), states.count("INTENT")) == (4, 4)
 
 
 class TestATargetThatCannotBeAsked:
