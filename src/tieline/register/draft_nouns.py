@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tieline.register.guideline_nouns import agreed_noun
 from tieline.register.nouns import NOUNS
 from tieline.register.reference_nouns import (
+    CONTRACT,
     PERSON,
     PROJECT,
-    Empty,
+    RATE,
+    TASK,
     FileColumn,
     Kind,
     Noun,
@@ -24,28 +27,8 @@ _REF = FileColumn(name="source_ref", kind=Kind.TEXT, says="As the source calls i
 _CATEGORY = FileColumn(name="labor_category", kind=Kind.TEXT, says="As what.")
 
 
-def _noun(
-    name: str,
-    says: str,
-    *,
-    table: str,
-    key: Sequence[str],
-    columns: Sequence[FileColumn],
-    only: Mapping[str, str] | None = None,
-) -> Noun:
-    return Noun(
-        name=name,
-        says=says,
-        table=table,
-        key=tuple(key),
-        columns=tuple(columns),
-        moves_money=True,
-        only=only or {},
-    )
-
-
 def _links(name: str, says: str, *, noun: str, ours: FileColumn) -> Noun:
-    return _noun(
+    return agreed_noun(
         name,
         says,
         table="crosswalk",
@@ -56,36 +39,12 @@ def _links(name: str, says: str, *, noun: str, ours: FileColumn) -> Noun:
 
 
 DRAFT_ONLY: Sequence[Noun] = (
-    _noun(
+    agreed_noun(
         "contract-rates",
         "What an hour costs by the lines of a contract.",
         table="contract_line",
         key=("contract_id", "task_name", "labor_category"),
-        columns=(
-            FileColumn(
-                name="contract",
-                kind=Kind.CONTRACT,
-                says="The contract's code.",
-                stored_as="contract_id",
-            ),
-            FileColumn(
-                name="task",
-                kind=Kind.TEXT,
-                says="Of which task; empty: every task.",
-                stored_as="task_name",
-                empty=Empty.EVERY,
-            ),
-            FileColumn(
-                name="labor_category",
-                kind=Kind.TEXT,
-                says="Of whom; empty: everybody.",
-                empty=Empty.EVERY,
-            ),
-            FileColumn(name="currency", kind=Kind.CURRENCY, says="The currency of the rate."),
-            FileColumn(
-                name="rate_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0
-            ),
-        ),
+        columns=(CONTRACT, TASK, *RATE),
     ),
     _links(
         "person-links",
@@ -114,14 +73,14 @@ DRAFT_ONLY: Sequence[Noun] = (
             stored_as="our_id",
         ),
     ),
-    _noun(
+    agreed_noun(
         "assignments",
         "Who is on which project, and as what.",
         table="assignment",
         key=("person_id", "project_id"),
         columns=(PERSON, PROJECT, _CATEGORY),
     ),
-    _noun(
+    agreed_noun(
         "week-patterns",
         "When somebody works.",
         table="work_pattern",
@@ -136,7 +95,7 @@ DRAFT_ONLY: Sequence[Noun] = (
             ),
         ),
     ),
-    _noun(
+    agreed_noun(
         "work-shares",
         "Which share of the pattern somebody is employed for.",
         table="employment_share",
@@ -146,14 +105,14 @@ DRAFT_ONLY: Sequence[Noun] = (
             FileColumn(name="share", kind=Kind.NUMBER, says="Such as 0.8.", minimum=0),
         ),
     ),
-    _noun(
+    agreed_noun(
         "work-places",
         "Where somebody works: whose public holidays are free.",
         table="work_place",
         key=("person_id",),
         columns=(PERSON, FileColumn(name="place", kind=Kind.TEXT, says="Such as DE or DE-BY.")),
     ),
-    _noun(
+    agreed_noun(
         "company-holidays",
         "Days that a company gives its people.",
         table="company_holiday",
@@ -170,7 +129,7 @@ DRAFT_ONLY: Sequence[Noun] = (
             ),
         ),
     ),
-    _noun(
+    agreed_noun(
         "leave",
         "When somebody is away.",
         table="leave",

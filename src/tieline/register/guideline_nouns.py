@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tieline.register.reference_nouns import (
     CLIENT,
@@ -31,10 +31,16 @@ def _yes_or_no(name: str, says: str) -> FileColumn:
     return FileColumn(name=name, kind=Kind.YES_NO, says=says, empty=Empty.UNKNOWN)
 
 
-def _noun(
-    name: str, says: str, *, table: str, key: Sequence[str], columns: Sequence[FileColumn]
+def agreed_noun(
+    name: str,
+    says: str,
+    *,
+    table: str,
+    key: Sequence[str],
+    columns: Sequence[FileColumn],
+    only: Mapping[str, str] | None = None,
 ) -> Noun:
-    # Each of these may let an hour through that was held before: two people agree to it.
+    """Return a noun that may let an hour through that was held before: two people agree to it."""
     return Noun(
         name=name,
         says=says,
@@ -42,11 +48,12 @@ def _noun(
         key=tuple(key),
         columns=tuple(columns),
         moves_money=True,
+        only=only or {},
     )
 
 
 GUIDELINE_NOUNS: Sequence[Noun] = (
-    _noun(
+    agreed_noun(
         "client-guidelines",
         "What a client asks of time that it pays for; an empty cell says nothing of it.",
         table="client_guideline",
@@ -73,7 +80,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             _yes_or_no("bills_training", "Whether training is paid."),
         ),
     ),
-    _noun(
+    agreed_noun(
         "client-codes",
         "The activity codes that a client pays for; without any row it pays for all.",
         table="client_code",
@@ -83,14 +90,14 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             _ACTIVITY_CODE,
         ),
     ),
-    _noun(
+    agreed_noun(
         "forbidden-words",
         "Words that a client does not accept in a text.",
         table="client_word",
         key=("client_id", "word"),
         columns=(CLIENT, FileColumn(name="word", kind=Kind.TEXT, says="A word, or several.")),
     ),
-    _noun(
+    agreed_noun(
         "timekeepers",
         "Whom a client approved; without any row it asks for no approval.",
         table="timekeeper",
@@ -106,7 +113,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             ),
         ),
     ),
-    _noun(
+    agreed_noun(
         "task-codes",
         "What kind of work a task is, in the codes of clients and of cost accounting.",
         table="task_code",
@@ -124,14 +131,14 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             FileColumn(name="is_allowable", kind=Kind.YES_NO, says="Whether it is allowable cost."),
         ),
     ),
-    _noun(
+    agreed_noun(
         "closed-for-time",
         "Projects and tasks on which nobody books while everything else goes on.",
         table="closed_for_time",
         key=("project_id", "task_name"),
         columns=(PROJECT, _ANY_TASK, _REASON),
     ),
-    _noun(
+    agreed_noun(
         "charge-controls",
         "Who may charge what and when; the narrowest decides, and what none names is open only where all forbid.",
         table="charge_control",
@@ -148,7 +155,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             FileColumn(name="may_charge", kind=Kind.YES_NO, says="Whether they may."),
         ),
     ),
-    _noun(
+    agreed_noun(
         "approval-authority",
         "Who may approve hours on projects of a legal entity, beside approvers and deputies of assignments.",
         table="approval_authority",
@@ -160,7 +167,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             ),
         ),
     ),
-    _noun(
+    agreed_noun(
         "approval-delegations",
         "Who approves for whom.",
         table="approval_delegation",
@@ -177,35 +184,35 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             ),
         ),
     ),
-    _noun(
+    agreed_noun(
         "required-clearances",
         "What a person must hold to work on a project.",
         table="required_clearance",
         key=("project_id", "clearance"),
         columns=(PROJECT, _CLEARANCE),
     ),
-    _noun(
+    agreed_noun(
         "held-clearances",
         "What a person holds.",
         table="held_clearance",
         key=("person_id", "clearance"),
         columns=(PERSON, _CLEARANCE),
     ),
-    _noun(
+    agreed_noun(
         "ethical-walls",
         "Who must not work for a client.",
         table="ethical_wall",
         key=("client_id", "person_id"),
         columns=(CLIENT, PERSON, _REASON),
     ),
-    _noun(
+    agreed_noun(
         "qualifications",
         "As what a person may work; who has no row may work as anything.",
         table="qualification",
         key=("person_id", "labor_category"),
         columns=(PERSON, FileColumn(name="labor_category", kind=Kind.TEXT, says="As what.")),
     ),
-    _noun(
+    agreed_noun(
         "subcontracts",
         "The order under which somebody works who is not employed.",
         table="subcontract",
@@ -215,7 +222,7 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             FileColumn(name="subcontract_code", kind=Kind.TEXT, says="The number of the order."),
         ),
     ),
-    _noun(
+    agreed_noun(
         "attendance",
         "How long a person was at work; each day is a row of its own, and only its first day counts.",
         table="attendance",

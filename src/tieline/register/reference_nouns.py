@@ -95,7 +95,7 @@ PROJECT = FileColumn(
 PERSON = FileColumn(
     name="person", kind=Kind.PERSON, says="E-mail or employee code.", stored_as="person_id"
 )
-_CONTRACT = FileColumn(
+CONTRACT = FileColumn(
     name="contract", kind=Kind.CONTRACT, says="The contract's code.", stored_as="contract_id"
 )
 _PRACTICE = FileColumn(name="practice", kind=Kind.TEXT, says="As the contract calls it.")
@@ -115,7 +115,7 @@ FX_RATES = Noun(
     moves_money=True,
 )
 
-_RATE = (
+RATE = (
     FileColumn(
         name="labor_category", kind=Kind.TEXT, says="Of whom; empty: everybody.", empty=Empty.EVERY
     ),
@@ -132,7 +132,7 @@ PERSON_RATES = Noun(
     columns=(
         PROJECT,
         PERSON,
-        *_RATE[1:],
+        *RATE[1:],
     ),
     moves_money=True,
 )
@@ -144,7 +144,7 @@ CLIENT_RATES = Noun(
     columns=(
         CLIENT,
         _CARD,
-        *_RATE,
+        *RATE,
     ),
     moves_money=True,
 )
@@ -156,7 +156,7 @@ PRACTICE_RATES = Noun(
     columns=(
         _PRACTICE,
         _CARD,
-        *_RATE,
+        *RATE,
     ),
     moves_money=True,
 )
@@ -174,7 +174,7 @@ LIST_RATES = Noun(
             empty=Empty.EVERY,
         ),
         _CARD,
-        *_RATE,
+        *RATE,
     ),
     moves_money=True,
 )
@@ -185,7 +185,7 @@ RATE_BOUNDS = Noun(
     key=("client_id", "labor_category", "currency"),
     columns=(
         CLIENT,
-        *_RATE[:2],
+        *RATE[:2],
         FileColumn(
             name="rate_min",
             kind=Kind.NUMBER,
@@ -209,7 +209,7 @@ BILLING_TERMS = Noun(
     table="billing_terms",
     key=("contract_id",),
     columns=(
-        _CONTRACT,
+        CONTRACT,
         FileColumn(
             name="increment_seconds",
             kind=Kind.WHOLE,
@@ -238,7 +238,7 @@ BILLING_TERMS = Noun(
     moves_money=True,
 )
 
-_TASK = FileColumn(
+TASK = FileColumn(
     name="task", kind=Kind.TEXT, says="Of which task; empty: every task.", stored_as="task_name",
     empty=Empty.EVERY,
 )  # fmt: skip
@@ -254,9 +254,9 @@ SPENDING_LIMITS = Noun(
             says="cap or funding, which hold what goes over; budget or retainer, which warn.",
             words=("cap", "funding", "budget", "retainer"),
         ),
-        replace(_CONTRACT, empty=Empty.UNKNOWN),
+        replace(CONTRACT, empty=Empty.UNKNOWN),
         replace(CLIENT, says="Name or tax number, for all of its contracts.", empty=Empty.UNKNOWN),
-        _TASK,
+        TASK,
         FileColumn(
             name="code", kind=Kind.TEXT, says="Tells limits of one thing apart.", empty=Empty.EVERY
         ),
@@ -278,9 +278,9 @@ PURCHASE_ORDERS = Noun(
     table="purchase_order",
     key=("contract_id", "order_number", "task_name"),
     columns=(
-        _CONTRACT,
+        CONTRACT,
         FileColumn(name="order_number", kind=Kind.TEXT, says="As the client writes it."),
-        _TASK,
+        TASK,
         FileColumn(
             name="amount",
             kind=Kind.NUMBER,
@@ -310,8 +310,8 @@ TRANSFER_PRICES = Noun(
             says="For whose project.",
             stored_as="project_entity_code",
         ),
-        _RATE[0],
-        _RATE[1],
+        RATE[0],
+        RATE[1],
         FileColumn(name="price_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0),
     ),
     moves_money=True,
