@@ -67,25 +67,6 @@ class PolicyValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseText:
-    """Everything that one release says."""
-
-    release_id: int
-    title: str
-    state: str
-    proposed_by: str
-    proposed_at: datetime
-    approved_by: str | None
-    approved_at: datetime | None
-    reason: str
-    based_on: int | None
-    shipped_rules: tuple[Rule, ...]
-    own_rules: tuple[Rule, ...]
-    values: tuple[PolicyValue, ...]
-    overrides: tuple[Override, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseLine:
     """One release in the list of all."""
 
@@ -98,6 +79,17 @@ class ReleaseLine:
     approved_at: datetime | None
     reason: str
     based_on: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseText:
+    """Everything that one release says."""
+
+    line: ReleaseLine
+    shipped_rules: tuple[Rule, ...]
+    own_rules: tuple[Rule, ...]
+    values: tuple[PolicyValue, ...]
+    overrides: tuple[Override, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,10 +240,8 @@ def read_release(connection: Connection[Row], *, release_id: int) -> ReleaseText
 
     :raises UserMistake: there is no such release.
     """
-    head = connection.execute(
-        f"SELECT {_LINE} FROM release WHERE release_id = %s", (release_id,)
-    ).fetchone()
-    if head is None:
+    line = find_release(connection, release_id=release_id)
+    if line is None:
         raise UserMistake(f"there is no release {release_id}")
     rules = [
         Rule(**{**row, "neighbors": tuple(row["neighbors"])})
@@ -271,7 +261,7 @@ def read_release(connection: Connection[Row], *, release_id: int) -> ReleaseText
         (release_id,),
     ).fetchall()
     return ReleaseText(
-        **head,
+        line=line,
         shipped_rules=tuple(rule for rule in rules if not rule.code.startswith(OWN)),
         own_rules=tuple(rule for rule in rules if rule.code.startswith(OWN)),
         values=tuple(PolicyValue(**row) for row in values),

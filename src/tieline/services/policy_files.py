@@ -194,7 +194,7 @@ def export_policy(connection: Connection[Row], *, release_id: int | None = None)
     found = read_release(connection, release_id=number)
     clients, contracts = _client_names(connection), _contract_codes(connection)
     return PolicyFile(
-        title=found.title,
+        title=found.line.title,
         value=[
             FileValue(name=v.name, entity=v.entity_code, value=v.value, reason=v.reason)
             for v in found.values
