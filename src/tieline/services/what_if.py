@@ -17,7 +17,7 @@ from psycopg import Connection
 
 from tieline.governance import get_proposal
 from tieline.kernel.errors import UserMistake
-from tieline.policy import current_release, diff_releases, read_release
+from tieline.policy import current_release, diff_releases, find_release
 from tieline.register import MOMENT, Change, Noun, copy_calendar, copy_table, write_draft
 from tieline.runtime.database import Database, Row
 from tieline.services.reference_files import LOAD, File, plan_file, proposed_file
@@ -250,7 +250,8 @@ def check_question(
     if old_id == new_id and not has_drafts:
         raise UserMistake(f"release {old_id} against itself changes nothing: name a draft")
     for number in (old_id, new_id):
-        read_release(connection, release_id=number)
+        if find_release(connection, release_id=number) is None:
+            raise UserMistake(f"there is no release {number}")
     return old_id, new_id
 
 
