@@ -28,6 +28,7 @@ FILES_MAX = 20
 CLOSED = "closed"
 # What goes to the ERP, or went there.
 _POSTED = ("cleared", "correct")
+_NOTHING = Decimal(0)
 _CALENDAR = frozenset(
     {"work_pattern", "employment_share", "work_place", "leave", "company_holiday"}
 )
@@ -354,36 +355,44 @@ class _Sums:
                 self.sample += each.sample
 
     def _add_entities(self, each: Difference) -> None:
-        was_amount = each.was_amount if each.was in _POSTED else Decimal(0)
-        amount = each.amount if each.becomes in _POSTED else Decimal(0)
-        sides = (
-            (each.entity_code, each.currency or each.was_currency, Decimal(0), amount, True),
-            (
-                each.was_entity_code,
-                each.was_currency or each.currency,
-                was_amount,
-                Decimal(0),
-                False,
-            ),
+        # The hours count where they would go; what went is added where it went.
+        self._add_entity(
+            each.entity_code,
+            each.currency or each.was_currency,
+            entries=each.entries,
+            seconds=each.seconds,
+            amount=_posted(each.amount, outcome=each.becomes),
         )
-        for entity_code, currency, was, becomes, is_counted in sides:
-            if not is_counted and not was:
-                continue
-            stands = self.entities.get((entity_code, currency)) or EntityChange(
-                entity_code=entity_code,
-                currency=currency,
-                entries=0,
-                seconds=0,
-                was_amount=Decimal(0),
-                amount=Decimal(0),
+        if was_amount := _posted(each.was_amount, outcome=each.was):
+            self._add_entity(
+                each.was_entity_code, each.was_currency or each.currency, was_amount=was_amount
             )
-            self.entities[entity_code, currency] = replace(
-                stands,
-                entries=stands.entries + (each.entries if is_counted else 0),
-                seconds=stands.seconds + (each.seconds if is_counted else 0),
-                was_amount=stands.was_amount + was,
-                amount=stands.amount + becomes,
-            )
+
+    def _add_entity(
+        self,
+        entity_code: str,
+        currency: str,
+        *,
+        entries: int = 0,
+        seconds: int = 0,
+        was_amount: Decimal = _NOTHING,
+        amount: Decimal = _NOTHING,
+    ) -> None:
+        stands = self.entities.get((entity_code, currency)) or EntityChange(
+            entity_code=entity_code,
+            currency=currency,
+            entries=0,
+            seconds=0,
+            was_amount=_NOTHING,
+            amount=_NOTHING,
+        )
+        self.entities[entity_code, currency] = replace(
+            stands,
+            entries=stands.entries + entries,
+            seconds=stands.seconds + seconds,
+            was_amount=stands.was_amount + was_amount,
+            amount=stands.amount + amount,
+        )
 
     def _add_contract(self, each: Difference) -> None:
         key = (
@@ -424,15 +433,15 @@ class _Sums:
             currency=currency,
             entries=0,
             seconds=0,
-            was_amount=Decimal(0),
-            amount=Decimal(0),
+            was_amount=_NOTHING,
+            amount=_NOTHING,
         )
         self.periods[key] = replace(
             stands,
             entries=stands.entries + each.entries,
             seconds=stands.seconds + each.seconds,
-            was_amount=stands.was_amount + (each.was_amount if each.was in _POSTED else 0),
-            amount=stands.amount + (each.amount if each.becomes in _POSTED else 0),
+            was_amount=stands.was_amount + _posted(each.was_amount, outcome=each.was),
+            amount=stands.amount + _posted(each.amount, outcome=each.becomes),
         )
 
     def _add_rule(self, reason: str, each: Difference, *, gained: int, lost: int) -> None:
@@ -446,3 +455,7 @@ class _Sums:
             lost=stands.lost + lost,
             seconds=stands.seconds + each.seconds,
         )
+
+
+def _posted(amount: Decimal, *, outcome: str) -> Decimal:
+    return amount if outcome in _POSTED else _NOTHING
