@@ -22,14 +22,13 @@ from tieline.validation.statement import (
     judging_statement,
     load_rules,
 )
-from tieline.validation.weighing import WEIGHTS
+from tieline.validation.weighing import DECIDED
 
 # Whole days, so that a person's day is never torn apart; a firm's busiest day may be more.
 CHUNK_HOURS = 5_000
 _MEMORY = "SET LOCAL work_mem = '64MB'"
 _DAYS = load("tieline.validation", "days")
 _COMPARE = load("tieline.validation", "compare")
-_DECIDE = load("tieline.validation", "decide")
 _SUBJECTS = load("tieline.validation", "compare_subjects")
 # By a list that is written out: how many there are is what the plan of the whole statement hangs on.
 _SUBJECT = f"""
@@ -153,10 +152,10 @@ def _asked(rules: Sequence[Rule], side: Side) -> sql.Composed:
     except UserMistake as error:
         raise UserMistake(f"release {side.release_id}: {error}") from error
     return sql.SQL(
-        "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ({}), {} SELECT entry_id, outcome, reasons,"
-        " entity_code, contract_id, period_id, period_state, currency, amount, seconds, work_date, posting_hash,"
-        " standing_count, is_standing_invoiced FROM decided"
-    ).format(judged, sql.SQL(WEIGHTS), sql.SQL(_DECIDE))
+        DECIDED
+        + " SELECT entry_id, outcome, reasons, entity_code, contract_id, period_id, period_state, currency,"
+        " amount, seconds, work_date, posting_hash, standing_count, is_standing_invoiced FROM decided"
+    ).format(judged)
 
 
 def _ask(

@@ -15,7 +15,7 @@ from tieline.runtime.sql import load
 from tieline.validation.answering import answer_rows
 from tieline.validation.preview import Broken, as_broken
 from tieline.validation.statement import VERSION_COLUMNS, load_rules
-from tieline.validation.weighing import WEIGHTS
+from tieline.validation.weighing import DECIDED
 
 HOURS_MAX = 20_000
 # Nobody has approved them: who did and when is not asked. What stands in a target is a change, and decided as one.
@@ -32,13 +32,7 @@ _SUBJECT = f"""
     JOIN time_entry t ON t.entry_id = w.entry_id
     WHERE NOT EXISTS (SELECT FROM standing_effect e WHERE e.entry_id = t.entry_id)
 """
-_DECIDED = (
-    "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ("
-    + WEIGHTS
-    + "), "
-    + load("tieline.validation", "decide").replace("{}", "{{}}")
-    + load("tieline.validation", "early")
-)
+_EARLY = load("tieline.validation", "early")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +75,7 @@ def look_early(
             "since_on": since_on,
             "limit": limit,
         },
-        around=_DECIDED,
+        around=DECIDED + _EARLY,
     )
     by_code = {rule.code: rule for rule in rules}
     return [

@@ -16,7 +16,7 @@ from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 from tieline.validation.answering import make_judged
 from tieline.validation.statement import STORED_SUBJECT, load_rules
-from tieline.validation.weighing import WEIGHED
+from tieline.validation.weighing import DECIDE, WEIGHED
 
 # A power of two: the bucket of a key is the last bits of its hash.
 BUCKETS = 64
@@ -35,9 +35,7 @@ _BUCKETS = load("tieline.validation", "buckets")
 # What the statement builds on its way stays in memory: a page of 5,000 hours needs about half of it.
 _MEMORY = "SET LOCAL work_mem = '64MB'"
 _SERVED = "DELETE FROM rejudge WHERE neighbor_key = ANY (%(keys)s::text[]) AND recorded_at <= %(known_at)s"
-_STORE = load("tieline.validation", "store").replace(
-    "{decide}", load("tieline.validation", "decide")
-)
+_STORE = load("tieline.validation", "store").replace("{decide}", DECIDE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

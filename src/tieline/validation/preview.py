@@ -14,22 +14,12 @@ from psycopg.types.json import Jsonb
 
 from tieline.policy import Rule, current_release
 from tieline.runtime.database import Row
-from tieline.runtime.sql import load
 from tieline.validation.answering import STORED_COLUMNS, answer_rows
 from tieline.validation.statement import (
     CANDIDATE_SUBJECT,
     load_rules,
 )
-from tieline.validation.weighing import WEIGHTS
-
-# How much each violation weighs, and what comes of the hour, is said by the texts that decide of stored hours.
-_DECIDED = (
-    "WITH judged AS MATERIALIZED ({}), weighed AS MATERIALIZED ("
-    + WEIGHTS
-    + "), "
-    + load("tieline.validation", "decide").replace("{}", "{{}}")
-    + " SELECT * FROM decided"
-)
+from tieline.validation.weighing import DECIDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +91,7 @@ def preview(
         subject=CANDIDATE_SUBJECT,
         rules=rules,
         values=values,
-        around=_DECIDED,
+        around=DECIDED + " SELECT * FROM decided",
         columns=("source_ref", *STORED_COLUMNS),
     )
     by_code = {rule.code: rule for rule in rules}
