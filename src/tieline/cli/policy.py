@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,8 +65,8 @@ _sample_option = click.option(
 
 def _window(command: _Command) -> _Command:
     day = click.DateTime(formats=["%Y-%m-%d"])
-    until = click.option("--to", "ends_on", required=True, type=day, help="The first day after it.")
-    since = click.option("--from", "starts_on", required=True, type=day, help="The first day.")
+    until = click.option("--to", "ends", required=True, type=day, help="The first day after it.")
+    since = click.option("--from", "starts", required=True, type=day, help="The first day.")
     return since(until(command))
 
 
@@ -192,8 +192,8 @@ def try_file(
     tools: Tools,
     path: Path,
     is_installed: bool,
-    starts_on: date,
-    ends_on: date,
+    starts: datetime,
+    ends: datetime,
     sample: int,
     as_json: bool,
 ) -> int:
@@ -214,8 +214,8 @@ def try_file(
         found = ask_what_if(
             connection,
             question=Question(
-                starts_on=_day(starts_on),
-                ends_on=_day(ends_on),
+                starts_on=starts.date(),
+                ends_on=ends.date(),
                 new_release_id=done.release_id,
             ),
             now=now,
@@ -288,8 +288,8 @@ def diff(
     loads: tuple[str, ...],
     is_whole: bool,
     proposals: tuple[UUID, ...],
-    starts_on: date,
-    ends_on: date,
+    starts: datetime,
+    ends: datetime,
     sample: int,
     as_json: bool,
 ) -> int:
@@ -307,8 +307,8 @@ def diff(
         # Only the worker may have copies of its own.
         system.database if files or proposals else system.judge_database,
         question=Question(
-            starts_on=_day(starts_on),
-            ends_on=_day(ends_on),
+            starts_on=starts.date(),
+            ends_on=ends.date(),
             new_release_id=draft_id,
             old_release_id=against_id,
             files=files,
@@ -402,11 +402,6 @@ def _draft_file(told: str, *, is_whole: bool) -> File:
         return read_draft_file(noun=noun, name=path.name, body=body, is_whole=is_whole)
     except UserMistake as error:
         raise UserMistake(f"{path.name}: {error}") from error
-
-
-def _day(given: date) -> date:
-    # click has no type of a day: it gives midnight.
-    return date(given.year, given.month, given.day)
 
 
 def _tell_progress(done: int, total: int) -> None:
