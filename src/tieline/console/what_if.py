@@ -21,7 +21,7 @@ from tieline.console.words import WHAT_IF_OUTCOMES, WHERE_HOURS_STAND
 from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
 from tieline.governance import Proposal, list_proposals
 from tieline.kernel.errors import UserMistake
-from tieline.policy import list_releases
+from tieline.policy import find_release, list_releases
 from tieline.register import DRAFT_NOUNS
 from tieline.runtime.database import Row
 from tieline.services.policy_files import FieldMistake, draft_own_rule, owner_queues
@@ -59,15 +59,6 @@ class _Desk:
                     "Rules, rates and calendars hold for every legal entity; you see some."
                 )
             yield connection
-
-    def answered(self, visitor: Visitor, what_if_id: UUID) -> Answered:
-        with self.open(visitor) as connection:
-            try:
-                return get_answer(connection, what_if_id=what_if_id, entities=visitor.entities)
-            except LookupError as error:
-                raise not_found(
-                    "There is no such question, or it is older than 90 days."
-                ) from error
 
 
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
@@ -166,25 +157,25 @@ def _add_answer(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         what_if_id: UUID,
         visitor: Annotated[Visitor, Depends(door.visitor)],
     ) -> Response:
-        answered = desk.answered(visitor, what_if_id)
-        found = answered.found
         with desk.open(visitor) as connection:
-            states = {each.release_id: each.state for each in list_releases(connection)}
+            answered = _answered(connection, visitor, what_if_id)
+            release = find_release(connection, release_id=answered.new_release_id or 0)
+        found = answered.found
         return desk.renderer.page(
             request,
             visitor,
             "what_if.html",
             asked=answered.asked,
-            question=answered,
             found=found,
             chart=_chart(found.contracts) if found else None,
-            is_draft=states.get(answered.new_release_id or 0) == "draft",
+            is_draft=release is not None and release.state == "draft",
             may_ask=visitor.may(ROLES_THAT_WORK),
         )
 
     @pages.get("/what-if/{what_if_id}/file.xlsx")
     def file(what_if_id: UUID, visitor: Annotated[Visitor, Depends(door.visitor)]) -> Response:
-        answered = desk.answered(visitor, what_if_id)
+        with desk.open(visitor) as connection:
+            answered = _answered(connection, visitor, what_if_id)
         if answered.found is None:
             raise not_found("It is not answered yet.")
         return download(name="what-if", content=_workbook(answered, answered.found, visitor.login))
@@ -324,6 +315,13 @@ def _day(word: str) -> date:
 
 
 # -- what is shown ---------------------------------------------------------------------------------
+
+
+def _answered(connection: Connection[Row], visitor: Visitor, what_if_id: UUID) -> Answered:
+    try:
+        return get_answer(connection, what_if_id=what_if_id, entities=visitor.entities)
+    except LookupError as error:
+        raise not_found("There is no such question, or it is older than 90 days.") from error
 
 
 def _chart(changes: Sequence[ContractChange]) -> dict[str, Any]:

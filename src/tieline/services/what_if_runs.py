@@ -63,11 +63,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A question with its days, and its answer once there is one."""
+    """A question, which release it is about, and its answer once there is one."""
 
     asked: Asked
-    starts_on: date
-    ends_on: date
     new_release_id: int | None
     found: WhatIf | None
 
@@ -136,16 +134,16 @@ def get_answer(
     :raises LookupError: there is none in sight.
     """
     row = connection.execute(
-        f"SELECT {_LINE}, question, answer FROM what_if WHERE what_if_id = %s", (what_if_id,)
+        f"SELECT {_LINE}, (question ->> 'new_release_id')::bigint AS new_release_id, answer"
+        " FROM what_if WHERE what_if_id = %s",
+        (what_if_id,),
     ).fetchone()
     if row is None or not sees_all(connection, entities):
         raise LookupError(f"there is no what-if {what_if_id}")
-    question, found = _read(row.pop("question")), row.pop("answer")
+    new_release_id, found = row.pop("new_release_id"), row.pop("answer")
     return Answered(
         asked=Asked(**row),
-        starts_on=question.starts_on,
-        ends_on=question.ends_on,
-        new_release_id=question.new_release_id,
+        new_release_id=new_release_id,
         found=None if found is None else _ANSWERS.validate_python(found),
     )
 
