@@ -25,7 +25,7 @@ from tieline.policy import find_release, list_releases
 from tieline.register import DRAFT_NOUNS
 from tieline.runtime.database import Row
 from tieline.services.policy_files import FieldMistake, draft_own_rule, owner_queues
-from tieline.services.reference_files import LOAD, read_draft_file
+from tieline.services.reference_files import LOAD, File, read_draft_file
 from tieline.services.system import System
 from tieline.services.what_if import ContractChange, Question, WhatIf
 from tieline.services.what_if_runs import (
@@ -284,17 +284,16 @@ def _question(told: Mapping[str, Any]) -> Question:
         raise UserMistake(f"there is no release {release}")
     if bool(rows) != bool(told["noun"]):
         raise UserMistake("rows go with what they are: choose it and paste them, or leave both")
-    pasted = [
-        read_draft_file(noun=told["noun"], name="pasted rows", body=text.encode(), is_whole=False)
-        for text in (rows,)
-        if text
-    ]
+    files: tuple[File, ...] = ()
+    if rows:
+        body = rows.encode()
+        files = (read_draft_file(noun=told["noun"], name="pasted rows", body=body, is_whole=False),)
     return Question(
         starts_on=_day(told["starts_on"]),
         ends_on=_day(told["ends_on"]),
         new_release_id=int(release) if release else None,
         proposal_ids=tuple(told["proposal"]),
-        files=tuple(pasted),
+        files=files,
     )
 
 
