@@ -31,6 +31,7 @@ from tieline.policy import (
     read_release,
 )
 from tieline.runtime.database import Row
+from tieline.services.installation import entity_codes
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.validation import (
@@ -266,7 +267,7 @@ def draft_policy(
     _refuse_twice("rule", [rule.code for rule in own])
     rules = [*_shipped(found.shipped_rules, is_installed=is_installed), *own]
     codes = {rule.code for rule in rules} | {check.code for check in PROVISIONING_CHECKS}
-    entities = _entities(connection)
+    entities = frozenset(entity_codes(connection))
     overrides = [
         _override(connection, each, codes=codes, entities=entities) for each in file.severity
     ]
@@ -465,11 +466,6 @@ def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
 
 
 # -- names -----------------------------------------------------------------------------------------
-
-
-def _entities(connection: Connection[Row]) -> frozenset[str]:
-    rows = connection.execute("SELECT entity_code FROM legal_entity").fetchall()
-    return frozenset(row["entity_code"] for row in rows)
 
 
 def _client_id(connection: Connection[Row], name: str) -> UUID:
