@@ -268,8 +268,10 @@ def draft_policy(
     rules = [*_shipped(found.shipped_rules, is_installed=is_installed), *own]
     codes = {rule.code for rule in rules} | {check.code for check in PROVISIONING_CHECKS}
     entities = frozenset(entity_codes(connection))
+    clients, contracts = _client_ids(connection, file), _contract_ids(connection, file)
     overrides = [
-        _override(connection, each, codes=codes, entities=entities) for each in file.severity
+        _override(each, codes=codes, entities=entities, clients=clients, contracts=contracts)
+        for each in file.severity
     ]
     _refuse_overlaps(overrides)
     check_own_rules(connection, rules=own, release_id=current.release_id, known_at=now)
@@ -411,11 +413,12 @@ def _checked_value(told: FileValue, shipped: Mapping[str, PolicyValue]) -> str:
 
 
 def _override(
-    connection: Connection[Row],
     told: FileSeverity,
     *,
     codes: set[str],
     entities: frozenset[str],
+    clients: Mapping[str, Sequence[UUID]],
+    contracts: Mapping[str, UUID],
 ) -> Override:
     if told.rule not in codes:
         raise UserMistake(f"there is no rule {told.rule}")
@@ -429,11 +432,14 @@ def _override(
         raise UserMistake(f"{told.rule}: there is no legal entity {told.entity}")
     if told.ends_on is not None and told.ends_on <= told.starts_on:
         raise UserMistake(f"{told.rule}: it ends on {told.ends_on}, before it begins")
+    client_id = None if told.client is None else _client_id(told.client, clients)
+    if told.contract is not None and told.contract not in contracts:
+        raise UserMistake(f"there is no contract {told.contract}")
     return Override(
         code=told.rule,
         entity_code=told.entity,
-        client_id=None if told.client is None else _client_id(connection, told.client),
-        contract_id=None if told.contract is None else _contract_id(connection, told.contract),
+        client_id=client_id,
+        contract_id=None if told.contract is None else contracts[told.contract],
         starts_on=told.starts_on,
         ends_on=told.ends_on,
         severity=told.severity,
@@ -468,28 +474,34 @@ def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
 # -- names -----------------------------------------------------------------------------------------
 
 
-def _client_id(connection: Connection[Row], name: str) -> UUID:
+def _client_ids(connection: Connection[Row], file: PolicyFile) -> dict[str, Sequence[UUID]]:
+    """Return whom the name of a client in a file may mean: by its name, or its id."""
     rows = connection.execute(
-        "SELECT DISTINCT coalesce(n.redirect_to, n.client_id) AS client_id"
-        " FROM client n JOIN client_version v ON v.client_id = n.client_id AND v.superseded_at IS NULL"
-        " WHERE lower(v.name) = lower(%(name)s) OR n.client_id::text = lower(%(name)s)",
-        {"name": name},
+        "SELECT told.name, array_agg(DISTINCT coalesce(n.redirect_to, n.client_id)) AS client_ids"
+        " FROM unnest(%s::text[]) AS told (name)"
+        " JOIN (SELECT client_id, lower(name) AS called FROM client_version WHERE superseded_at IS NULL"
+        " UNION ALL SELECT client_id, client_id::text FROM client_version WHERE superseded_at IS NULL) v"
+        " ON v.called = lower(told.name)"
+        " JOIN client n ON n.client_id = v.client_id GROUP BY told.name",
+        ([each.client for each in file.severity if each.client is not None],),
     ).fetchall()
-    if len(rows) != 1:
-        count = "no client" if not rows else f"{len(rows)} clients"
+    return {row["name"]: row["client_ids"] for row in rows}
+
+
+def _client_id(name: str, clients: Mapping[str, Sequence[UUID]]) -> UUID:
+    found = clients.get(name, ())
+    if len(found) != 1:
+        count = "no client" if not found else f"{len(found)} clients"
         raise UserMistake(f"{count} of ours is called {name}: name it by its id")
-    client_id: UUID = rows[0]["client_id"]
-    return client_id
+    return found[0]
 
 
-def _contract_id(connection: Connection[Row], code: str) -> UUID:
-    row = connection.execute(
-        "SELECT contract_id FROM contract WHERE contract_code = %s", (code,)
-    ).fetchone()
-    if row is None:
-        raise UserMistake(f"there is no contract {code}")
-    contract_id: UUID = row["contract_id"]
-    return contract_id
+def _contract_ids(connection: Connection[Row], file: PolicyFile) -> dict[str, UUID]:
+    rows = connection.execute(
+        "SELECT contract_code, contract_id FROM contract WHERE contract_code = ANY (%s::text[])",
+        ([each.contract for each in file.severity if each.contract is not None],),
+    ).fetchall()
+    return {row["contract_code"]: row["contract_id"] for row in rows}
 
 
 def _client_names(connection: Connection[Row]) -> dict[UUID, str]:
