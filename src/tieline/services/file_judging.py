@@ -15,7 +15,7 @@ from decimal import Decimal
 from psycopg import Connection
 
 from tieline.runtime.database import Row
-from tieline.services.hours_file import DEFAULT_CONNECTION, HoursFile, Problem, Record
+from tieline.services.hours_file import HoursFile, Problem, Record
 from tieline.validation import Candidate, PreviewVerdict, preview
 
 NOT_JUDGED = "not_judged"
@@ -107,18 +107,14 @@ def judge_file(
 
 def sources_of(file: HoursFile) -> Sequence[str]:
     """Return the connections that the entries of a file come from."""
-    return sorted({_connection(record) for record in file.records})
-
-
-def _connection(record: Record) -> str:
-    return str(record.values.get("connection", DEFAULT_CONNECTION))
+    return sorted({record.connection for record in file.records})
 
 
 def _candidate(record: Record, key: bytes) -> Candidate:
     told = record.values
     narrative = (told.get("narrative") or "").strip()
     return Candidate(
-        connection_key=_connection(record),
+        connection_key=record.connection,
         source_ref=told["ref"],
         person_ref=told["person"],
         project_ref=told.get("project"),

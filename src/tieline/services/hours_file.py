@@ -10,7 +10,8 @@ import difflib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -64,6 +65,11 @@ class Record:
     ref: str | None
     values: Mapping[str, Any]
     problems: tuple[Problem, ...]
+
+    @property
+    def connection(self) -> str:
+        """Return the connection that it comes from."""
+        return str(self.values.get("connection", DEFAULT_CONNECTION))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,9 +277,12 @@ def _decoder() -> json.JSONDecoder:
 def _members(pairs: list[tuple[str, Any]]) -> Members:
     members = Members(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        members.twice = tuple(name for name in members if names.count(name) > 1)
+        members.twice = _twice(name for name, _ in pairs)
     return members
+
+
+def _twice(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name, count in Counter(names).items() if count > 1)
 
 
 def _no_json(name: str, error: json.JSONDecodeError) -> UserMistake:
@@ -292,8 +301,7 @@ def _csv_records(text: str, name: str) -> list[tuple[str, int, Any]]:
     records: list[tuple[str, int, Any]] = []
     try:
         header = [cell.strip() for cell in next(reader)]
-        twice = [cell for cell in header if header.count(cell) > 1]
-        if twice:
+        if twice := _twice(header):
             raise UserMistake(f"{name}: the column {_shown(twice[0])} stands twice")
         for cells in reader:
             if len(cells) > len(header):
@@ -369,19 +377,19 @@ def _record(place: str, line: int, value: Any) -> Record:
 
 def _told_twice(records: Sequence[Record]) -> Iterator[Record]:
     """Add to whatever shares its connection and ref with another that neither is believed."""
-    places: dict[tuple[Any, Any], list[Record]] = {}
+    # A whole file may share one ref: each looks for one other, never at all of them.
+    same: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         if record.ref is not None:
-            key = (record.values.get("connection", DEFAULT_CONNECTION), record.ref)
-            places.setdefault(key, []).append(record)
+            same.setdefault((record.connection, record.ref), []).append(record)
     for record in records:
-        place = (record.values.get("connection", DEFAULT_CONNECTION), record.ref)
-        others = [other for other in places.get(place, ()) if other is not record]
-        if not others:
+        sharing = () if record.ref is None else same[(record.connection, record.ref)]
+        other = next((each for each in sharing if each is not record), None)
+        if other is None:
             yield record
             continue
         sentence = (
-            f"{_shown(str(record.ref))} stands in {others[0].place} (line {others[0].line}), too:"
+            f"{_shown(str(record.ref))} stands in {other.place} (line {other.line}), too:"
             " which of them counts cannot be known"
         )
         problem = Problem(place=f"{record.place}.ref", line=record.line, sentence=sentence)
