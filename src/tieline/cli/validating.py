@@ -151,10 +151,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _tell_problems(judged: JudgedFile) -> None:
+    from tieline.services.file_judging import NOT_JUDGED
+
     told = [
         reason.message
         for entry in judged.entries
-        if entry.verdict == "not_judged"
+        if entry.verdict == NOT_JUDGED
         for reason in entry.reasons
     ]
     for sentence in told[:_PROBLEMS_TOLD_MAX]:
