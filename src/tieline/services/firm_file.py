@@ -6,7 +6,6 @@ register loads from files may stand in it, too, under the same names and columns
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -33,7 +32,7 @@ from tieline.register import (
     write_plan,
 )
 from tieline.runtime.database import Row
-from tieline.services.hours_file import Problem
+from tieline.services.hours_file import Problem, likely_meant
 from tieline.services.installation import holidays_of
 from tieline.services.working_time import keep_holidays
 from tieline.validation import builtin_rules, builtin_values
@@ -472,7 +471,9 @@ def load_firm(
     lists: dict[str, list[Cells]] = {}
     for name, given in context.items():
         if name not in known:
-            problems.append(_problem(name, f"a firm has no such list{_meant(name, known)}"))
+            problems.append(
+                _problem(name, f"a firm has no such list{likely_meant(name, among=known)}")
+            )
         elif not isinstance(given, list):
             problems.append(_problem(name, "it is no list of rows"))
         elif len(given) > ROWS_MAX:
@@ -515,7 +516,7 @@ def _cells(
             problems.append(_problem(f"{name}[{number}]", "it is no object with columns"))
             continue
         wrong = [(column, "it stands twice in the row") for column in getattr(row, "twice", ())] + [
-            (column, f"{name} has no such column{_meant(column, columns)}")
+            (column, f"{name} has no such column{likely_meant(column, among=columns)}")
             for column in row
             if column not in columns
         ]
@@ -633,7 +634,9 @@ def _decide(connection: Connection[Row], rows: Sequence[Cells], now: datetime) -
         name, entity_code, told = (row.values[each] for each in ("name", "entity_code", "value"))
         place = f"{VALUES.name}[{row.line}]"
         if name not in names:
-            problems.append(_problem(place, f"no value is called {name}{_meant(name, names)}"))
+            problems.append(
+                _problem(place, f"no value is called {name}{likely_meant(name, among=names)}")
+            )
         elif values[(name, "")].value.isdigit() and not (told.isdigit() and told.isascii()):
             problems.append(_problem(place, f"{name} is a whole number"))
         values[(name, entity_code)] = PolicyValue(
@@ -665,8 +668,3 @@ def _of(noun: str, mistake: Mistake) -> Problem:
 
 def _problem(place: str, sentence: str) -> Problem:
     return Problem(place=f"context.{place[:80]}", line=None, sentence=sentence)
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    likely = difflib.get_close_matches(name[:80], list(known), n=1)
-    return f": {likely[0]} may be meant" if likely else ""

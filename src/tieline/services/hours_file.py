@@ -25,6 +25,7 @@ NARRATIVE_CHARACTERS_MAX = 1_000_000
 FORMAT = 1
 _TEXT_CHARACTERS_MAX = 200
 _SHOWN_CHARACTERS_MAX = 40
+_GUESSED_CHARACTERS_MAX = 80
 _SECONDS_MAX = 1_000_000_000
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
@@ -101,14 +102,7 @@ def read_hours(body: bytes, *, name: str) -> HoursFile:
 
     :raises UserMistake: it is no such file, or too large.
     """
-    if len(body) > FILE_BYTES_MAX:
-        raise UserMistake(
-            f"{name} has {len(body)} bytes, of at most {FILE_BYTES_MAX}: cut it into parts by person or week"
-        )
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserMistake(f"{name} is no text in UTF-8: see byte {error.start + 1}") from error
+    text = _text_of(body, name)
     if not text.strip():
         raise UserMistake(f"{name} is empty")
     if name.lower().endswith(".csv"):
@@ -126,12 +120,9 @@ def read_context(body: bytes, *, name: str) -> Mapping[str, Any]:
 
     :raises UserMistake: it is no such file, or too large.
     """
-    if len(body) > FILE_BYTES_MAX:
-        raise UserMistake(f"{name} has {len(body)} bytes, of at most {FILE_BYTES_MAX}")
+    text = _text_of(body, name)
     try:
-        found = _decoder().decode(body.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise UserMistake(f"{name} is no text in UTF-8: see byte {error.start + 1}") from error
+        found = _decoder().decode(text)
     except json.JSONDecodeError as error:
         raise _no_json(name, error) from error
     except RecursionError as error:
@@ -142,7 +133,24 @@ def read_context(body: bytes, *, name: str) -> Mapping[str, Any]:
     return inside
 
 
+def likely_meant(name: str, *, among: Iterable[str]) -> str:
+    """Return the end of a sentence that says which known name a wrong one is likely for."""
+    found = difflib.get_close_matches(name[:_GUESSED_CHARACTERS_MAX], list(among), n=1)
+    return f": {found[0]} may be meant" if found else ""
+
+
 # -- the file as a whole ---------------------------------------------------------------------------
+
+
+def _text_of(body: bytes, name: str) -> str:
+    if len(body) > FILE_BYTES_MAX:
+        raise UserMistake(
+            f"{name} has {len(body)} bytes, of at most {FILE_BYTES_MAX}: cut it into parts by person or week"
+        )
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserMistake(f"{name} is no text in UTF-8: see byte {error.start + 1}") from error
 
 
 class _Document:
@@ -195,7 +203,7 @@ class _Document:
         for name, value_at in self._names(at):
             if name not in known:
                 raise UserMistake(
-                    f"{self._name}: {_shown(name)} is no member of the file{_meant(name, known)}"
+                    f"{self._name}: {_shown(name)} is no member of the file{likely_meant(name, among=known)}"
                 )
             if name in self._members:
                 raise UserMistake(f"{self._name}: {name} stands twice")
@@ -346,7 +354,9 @@ def _record(place: str, line: int, value: Any) -> Record:
     for name, given in value.items():
         field = FIELDS_BY_NAME.get(name)
         if field is None:
-            said.append((name, f"an entry has no such field{_meant(name, FIELDS_BY_NAME)}"))
+            said.append(
+                (name, f"an entry has no such field{likely_meant(name, among=FIELDS_BY_NAME)}")
+            )
         elif given is not None:
             try:
                 values[name] = field.read(given)
@@ -492,11 +502,6 @@ def _shown(value: Any) -> str:
     if len(text) > _SHOWN_CHARACTERS_MAX:
         text = f"{text[:_SHOWN_CHARACTERS_MAX]}... ({len(text)} characters)"
     return text or "(nothing)"
-
-
-def _meant(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    likely = difflib.get_close_matches(name[:_TEXT_CHARACTERS_MAX], list(known), n=1)
-    return f": {likely[0]} may be meant" if likely else ""
 
 
 DEFAULT_CONNECTION = "file"
