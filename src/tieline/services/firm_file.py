@@ -555,7 +555,7 @@ def _load(
 ) -> tuple[int, list[Problem]]:
     meant, mistakes = understand_columns(connection, columns=noun.columns, rows=rows)
     problems = [_of(noun.name, mistake) for mistake in mistakes]
-    unknown = [each for row in meant for each in _places(noun, row)]
+    unknown = list(_unknown_places(noun, meant))
     if unknown:
         return 0, [*problems, *unknown]
     values = [_values(noun, row, now) for row in meant]
@@ -569,11 +569,14 @@ def _load(
     return len(meant), problems
 
 
-def _places(noun: FirmNoun, row: Meant) -> Iterable[Problem]:
-    try:
-        holidays_of(row.values["place"] if noun.name == "work-patterns" else "")
-    except LookupError as error:
-        yield _problem(f"{noun.name}[{row.line}].place", str(error))
+def _unknown_places(noun: FirmNoun, rows: Sequence[Meant]) -> Iterable[Problem]:
+    if noun.name != "work-patterns":
+        return
+    for row in rows:
+        try:
+            holidays_of(row.values["place"])
+        except LookupError as error:
+            yield _problem(f"{noun.name}[{row.line}].place", str(error))
 
 
 def _store_one(
