@@ -58,7 +58,6 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             visitor,
             "early.html",
             found=found,
-            whole_is_decided=whole.is_decided,
             hours=hours[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE],
             entities=entities,
             projects=sorted({each.project_code for each in whole.hours if each.project_code}),

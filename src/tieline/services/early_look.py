@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -20,7 +20,6 @@ from tieline.validation import EarlyVerdict, look_early
 # Two months and a bit: what is older and not approved is missing approval, not early.
 DAYS_BACK = 70
 HELD, CLEAR, ALL = "held", "clear", "all"
-STATES = (HELD, CLEAR, ALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,8 @@ class EarlyLook:
         approver_id: UUID | None = None,
     ) -> EarlyLook:
         """Return the part that somebody asks for."""
-        return EarlyLook(
+        return replace(
+            self,
             hours=tuple(
                 each
                 for each in self.hours
@@ -84,7 +84,7 @@ class EarlyLook:
                 and person_id in (None, each.person_id)
                 and approver_id in (None, each.approver_id)
                 and (state not in (HELD, CLEAR) or (each.outcome == "cleared") is (state == CLEAR))
-            )
+            ),
         )
 
 
