@@ -6,7 +6,7 @@ stands in for an approver is agreed to by two people. Vendor calls: none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -446,15 +446,13 @@ def _person(rows: Sequence[Row]) -> MissingPerson:
             person_id=first["person_id"], name=first["person_name"], has_email=first["has_email"]
         ),
         worth=worth,
-        approvers=tuple(_approver_of(row) for row in rows if row["approver_id"] is not None),
+        approvers=tuple(_named(row, "approver") for row in rows if row["approver_id"] is not None),
     )
 
 
-def _approver_of(row: Mapping[str, object]) -> Named:
+def _named(row: Row, part: str) -> Named:
     return Named(
-        person_id=row["approver_id"],  # type: ignore[arg-type]
-        name=row["approver_name"],  # type: ignore[arg-type]
-        has_email=bool(row["approver_has_email"]),
+        person_id=row[f"{part}_id"], name=row[f"{part}_name"], has_email=row[f"{part}_has_email"]
     )
 
 
@@ -469,19 +467,13 @@ def _approvers(rows: Iterable[Row]) -> Iterable[Approver]:
         # Whom the staffing file names may differ from one assignment to the next: then it names nobody.
         (chosen,) = deputies.values() if len(deputies) == 1 else (None,)
         yield Approver(
-            person=_approver_of(first),
+            person=_named(first, "approver"),
             entity_code=first["entity_code"],
             period_code=first["period_code"],
             zone=first["zone"],
             cut_off_at=first["cut_off_at"],
             away_until=first["away_until"],
-            deputy=None
-            if chosen is None
-            else Named(
-                person_id=chosen["deputy_id"],
-                name=chosen["deputy_name"],
-                has_email=chosen["deputy_has_email"],
-            ),
+            deputy=None if chosen is None else _named(chosen, "deputy"),
             deputies=first["deputies"],
             people=len(
                 {
