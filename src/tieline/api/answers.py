@@ -1,7 +1,7 @@
 """What callers get: described words; money, rates and instants are text, durations whole seconds."""
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -29,6 +29,7 @@ from tieline.services.revenue_status import RevenueStatus
 from tieline.services.unconfirmed import Unconfirmed
 from tieline.services.what_if import WhatIf
 from tieline.services.what_if_runs import Asked
+from tieline.validation import Broken
 
 
 class Health(BaseModel):
@@ -41,6 +42,16 @@ class RuleBroken(BaseModel):
     severity: str
     message: str
     fix: str
+
+    @classmethod
+    def of(cls, broken: Broken) -> Self:
+        """Return what a caller is told of a rule that does not hold."""
+        return cls(
+            code=broken.code,
+            severity=broken.severity,
+            message=broken.message,
+            fix=broken.fix_hint,
+        )
 
 
 class VerdictOnEntry(BaseModel):

@@ -73,13 +73,5 @@ def _shown(each: EarlyVerdict) -> EarlyHour:
         currency=each.currency,
         outcome=each.outcome,
         is_early=True,
-        reasons=[
-            RuleBroken(
-                code=broken.code,
-                severity=broken.severity,
-                message=broken.message,
-                fix=broken.fix_hint,
-            )
-            for broken in each.reasons
-        ],
+        reasons=[RuleBroken.of(broken) for broken in each.reasons],
     )

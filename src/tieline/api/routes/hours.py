@@ -38,13 +38,5 @@ def _shown(verdict: PreviewVerdict, caller: ApiCaller) -> VerdictOnEntry:
         outcome=verdict.outcome,
         amount=None if verdict.amount is None else str(verdict.amount),
         currency=verdict.currency,
-        reasons=[
-            RuleBroken(
-                code=broken.code,
-                severity=broken.severity,
-                message=broken.message,
-                fix=broken.fix_hint,
-            )
-            for broken in verdict.reasons
-        ],
+        reasons=[RuleBroken.of(broken) for broken in verdict.reasons],
     )
