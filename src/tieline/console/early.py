@@ -128,7 +128,7 @@ def _sorted(found: EarlyLook) -> list[EarlyVerdict]:
 
 def _people(pairs: Iterable[tuple[UUID | None, str | None]]) -> list[tuple[str, str]]:
     names = {
-        str(person_id): name or f"no name ({str(person_id)[:8]})"
+        str(person_id): words.person(name, person_id)
         for person_id, name in pairs
         if person_id is not None
     }

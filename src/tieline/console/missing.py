@@ -8,11 +8,11 @@ from fastapi import Depends, FastAPI, Form
 from fastapi.requests import Request
 from fastapi.responses import Response
 
+from tieline.console import words
 from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_WORK, Door, Visitor
 from tieline.console.tie_out import read_entities
-from tieline.console.words import NOT_EXPECTED
 from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
 from tieline.kernel.errors import UserMistake
 from tieline.services.missing_time import (
@@ -178,18 +178,17 @@ def _sorted(found: MissingTime, state: str) -> list[MissingPerson]:
     wanted = state if state in STATES else ALL
     return sorted(
         (each for each in found.people if each.is_in(wanted)),
-        key=lambda each: (-each.missing_seconds, -each.unapproved_seconds, named(each.person)),
+        key=lambda each: (-each.missing_seconds, -each.unapproved_seconds, _named(each.person)),
     )
 
 
 def _choices(whole: MissingTime) -> list[tuple[str, str]]:
-    names = {str(each.person.person_id): named(each.person) for each in whole.approvers}
+    names = {str(each.person.person_id): _named(each.person) for each in whole.approvers}
     return sorted(names.items(), key=lambda pair: pair[1])
 
 
-def named(person: Named) -> str:
-    """Return a person's name, or what is left of it."""
-    return person.name or f"no name ({str(person.person_id)[:8]})"
+def _named(person: Named) -> str:
+    return words.person(person.name, person.person_id)
 
 
 def _people_sheet(people: list[MissingPerson]) -> Sheet:
@@ -215,7 +214,7 @@ def _people_sheet(people: list[MissingPerson]) -> Sheet:
         ),
         rows=[
             (
-                named(each.person),
+                _named(each.person),
                 each.entity_code,
                 each.period_code,
                 each.starts_on,
@@ -229,8 +228,8 @@ def _people_sheet(people: list[MissingPerson]) -> Sheet:
                 each.worth.amount if each.worth else None,
                 each.worth.currency if each.worth else None,
                 each.unknown_days,
-                NOT_EXPECTED.get(each.unknown, each.unknown),
-                ", ".join(named(one) for one in each.approvers),
+                words.NOT_EXPECTED.get(each.unknown, each.unknown),
+                ", ".join(_named(one) for one in each.approvers),
             )
             for each in people
         ],
@@ -253,7 +252,7 @@ def _approver_sheet(approvers: tuple[Approver, ...]) -> Sheet:
         ),
         rows=[
             (
-                named(each.person),
+                _named(each.person),
                 each.entity_code,
                 each.period_code,
                 each.people,
@@ -261,7 +260,7 @@ def _approver_sheet(approvers: tuple[Approver, ...]) -> Sheet:
                 each.approved_seconds,
                 each.unapproved_seconds,
                 each.away_until,
-                named(each.deputy) if each.deputy else None,
+                _named(each.deputy) if each.deputy else None,
             )
             for each in approvers
         ],

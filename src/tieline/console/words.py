@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from uuid import UUID
 
 from tieline.services.changes import ADJUST, CREDITED
 from tieline.services.deciding import LEAVE_OUT
@@ -350,6 +351,11 @@ def reason(code: str, details: Mapping[str, object] | None = None) -> str:
     if told and code.split(".", maxsplit=1)[0] in ("time", "deal", "firm"):
         return said(told)
     return said(code.rpartition(".")[2].replace("_", " ").capitalize())
+
+
+def person(name: str | None, person_id: UUID) -> str:
+    """Return a person's name, or what is left of it."""
+    return name or f"no name ({str(person_id)[:8]})"
 
 
 def spoken(word: str, among: Mapping[str, str]) -> str:
