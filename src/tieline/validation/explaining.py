@@ -67,9 +67,7 @@ class Explained:
     """How a verdict came about; ``differs`` are reasons that are told now and were not then, or the reverse."""
 
     verdict_id: int
-    version: int
     outcome: str
-    release_id: int
     context: Mapping[str, Any]
     rules: tuple[RuleAnswer, ...]
     differs: tuple[str, ...]
@@ -103,9 +101,7 @@ def explain_verdict(connection: Connection[Row], *, verdict_id: int) -> Explaine
     }
     return Explained(
         verdict_id=verdict_id,
-        version=verdict["version"],
         outcome=verdict["outcome"],
-        release_id=verdict["release_id"],
         context={column.name: row[column.name] for column in documented_columns()},
         rules=_answers(rules, row),
         differs=tuple(sorted(told ^ set(verdict["reasons"]))),
