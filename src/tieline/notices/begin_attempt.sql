@@ -9,7 +9,8 @@ WITH found AS (
     LEFT JOIN reach r USING (recipient, connection_key)
     -- Who delivers is reached where all of them are, at the address in the staffing file.
     LEFT JOIN reach a ON a.recipient = 'staff:all' AND a.connection_key = n.connection_key
-    LEFT JOIN subject f ON n.recipient = 'staff:' || f.subject_id AND a.recipient IS NOT NULL
+    LEFT JOIN subject f ON f.subject_id = CASE WHEN starts_with(n.recipient, 'staff:') AND n.recipient <> a.recipient
+                                               THEN substr(n.recipient, 7)::uuid END
     WHERE n.notice_key = %(notice_key)s AND n.state IN ('waiting', 'sending')
     FOR UPDATE OF n
 ), begun AS (
