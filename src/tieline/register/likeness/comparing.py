@@ -173,7 +173,7 @@ def word_likeness(one: str, other: str) -> float:
             return _BEGINS if len(shorter) >= _PREFIX_MIN else 0.0
         if len(shorter) >= _PREFIX_MIN:
             alike = float(OSA.normalized_similarity(one, other, score_cutoff=_TYPO_MIN))
-            if alike > 0 or len(shorter) < _PREFIX_MIN:
+            if alike > 0:
                 return alike
             if one[0] == other[0] and _is_shortened(shorter, longer):
                 return _ABBREVIATED

@@ -29,7 +29,7 @@ from tieline.register.likeness.weighing import (
 Row = Mapping[str, str]
 Told = Callable[[str], None]
 
-_PARALLEL_ROWS_MIN, _ROWS_A_TURN = 20_000, 5_000
+_ROWS_A_TURN = 5_000
 _PAIRS_A_TURN = 20_000
 _SEEN_A_TURN = 200_000
 _SEED = 20

@@ -139,10 +139,6 @@ class Records:
         number = next((word for word in words if self.address.has_digit[word]), -1)
         return street, number
 
-    def value(self, column: str, record: int) -> str:
-        """Return one value of one record."""
-        return self.texts[column].texts[self.columns[column][record]]
-
     def words(self, record: int) -> list[str]:
         """Return the words of one record's name."""
         texts = self.name.vocabulary.texts
