@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from tieline.register.likeness.records import EMPTY, Records
+from tieline.register.likeness.records import EMPTY, Records, Words
 
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -155,40 +155,39 @@ def _key_family(
     return np.frombuffer(keys, dtype=np.int64), np.frombuffer(owners, dtype=np.int64)
 
 
-def _rare_words(records: Records, record: int) -> list[int]:
-    words, bits = records.name.of(record), records.name.bits
-    return sorted(set(words), key=lambda number: (-bits[number], number))[:RARE_WORDS]
+def _rare_words(words: Words, record: int) -> list[int]:
+    bits = words.bits
+    return sorted(set(words.of(record)), key=lambda number: (-bits[number], number))[:RARE_WORDS]
 
 
 def _name_keys(records: Records, record: int) -> list[int]:
-    rare = sorted(_rare_words(records, record))
+    rare = sorted(_rare_words(records.name, record))
     return [(one << 32) + other for place, one in enumerate(rare) for other in rare[place + 1 :]]
 
 
 def _word_keys(records: Records, record: int) -> list[int]:
-    return _rare_words(records, record)
+    return _rare_words(records.name, record)
 
 
 def _place_keys(records: Records, record: int) -> list[int]:
-    words = records.name.of(record)
     texts = records.name.vocabulary.texts
+    rare = [texts[number] for number in _rare_words(records.name, record)]
+    letters = "".join(records.words(record))
     keys = []
     for column in ("city", "postal", "country", "phone"):
         value = records.columns[column][record]
         if value == EMPTY:
             continue
-        keys += [_hash(column, value, texts[word]) for word in _rare_words(records, record)]
-        if words:
-            letters = "".join([texts[number] for number in words])
+        keys += [_hash(column, value, word) for word in rare]
+        if rare:
             keys.append(_hash(column + "^", value, letters[:4]))
             keys.append(_hash(column + "$", value, letters[-4:]))
     return keys
 
 
 def _address_keys(records: Records, record: int) -> list[int]:
-    words, texts = records.address.of(record), records.address.vocabulary.texts
-    bits = records.address.bits
-    rare = sorted(set(words), key=lambda number: (-bits[number], number))[:RARE_WORDS]
+    texts = records.address.vocabulary.texts
+    rare = _rare_words(records.address, record)
     keys = [
         _hash("a", min(one, other), str(max(one, other)))
         for place, one in enumerate(rare)
