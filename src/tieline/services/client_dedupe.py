@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tieline.kernel.errors import UserMistake
-from tieline.register.likeness import FIELDS, WEIGHED, Matched, gather, match
+from tieline.register.likeness import FIELDS, WEIGHED, Matched, gather, likely, match
 
 RECORD, CLUSTER = "record_id", "cluster_id"
 _COMPARED = tuple(name for name in FIELDS if name != "source")
@@ -195,7 +195,7 @@ def _refuse_repeated(path: Path, file: _File) -> None:
 
 
 def _pairs(matched: Matched, ids: list[str]) -> tuple[Pair, ...]:
-    scores = 1 / (1 + np.exp(-np.clip(matched.odds, -30, 30)))
+    scores = likely(matched.odds)
     order = np.argsort(-matched.odds, kind="stable")
     return tuple(
         Pair(

@@ -2,6 +2,6 @@
 
 from tieline.register.likeness.matching import Matched, gather, match
 from tieline.register.likeness.records import FIELDS, Records
-from tieline.register.likeness.weighing import WEIGHED
+from tieline.register.likeness.weighing import WEIGHED, likely
 
-__all__ = ["FIELDS", "Matched", "Records", "WEIGHED", "gather", "match"]
+__all__ = ["FIELDS", "Matched", "Records", "WEIGHED", "gather", "likely", "match"]
