@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from rapidfuzz import fuzz
@@ -47,20 +48,27 @@ class Neighborhood:
     """The golden clients, found by what they have in common and never by looking at each of them."""
 
     def __init__(self, known: Iterable[Known] = ()) -> None:
-        self._known: dict[UUID, Known] = {}
-        self._members: dict[str, set[UUID]] = {}
-        for one in known:
-            self.keep(one)
+        self._known = {one.client_id: one for one in known}
+
+    @cached_property
+    def _members(self) -> dict[str, set[UUID]]:
+        # Made for the first who asks: a run that meets nobody new looks nobody up.
+        members: dict[str, set[UUID]] = {}
+        for one in self._known.values():
+            _add(members, one)
+        return members
 
     def keep(self, known: Known) -> None:
         """Let a client stand as it is now."""
         before = self._known.get(known.client_id)
+        if before == known:
+            return
+        members = self._members
         if before is not None:
             for trait in _traits(before.likeness):
-                self._members[trait].discard(known.client_id)
+                members[trait].discard(known.client_id)
         self._known[known.client_id] = known
-        for trait in _traits(known.likeness):
-            self._members.setdefault(trait, set()).add(known.client_id)
+        _add(members, known)
 
     def exact_matches(self, subject: Likeness) -> list[UUID]:
         """Return the clients with the same tax number."""
@@ -88,6 +96,11 @@ class Neighborhood:
         # What a crowd shares finds nobody, unless there is nothing rarer.
         telling = [group for group in groups if len(group) <= CROWD_MIN] or groups[:1]
         return set().union(*telling)
+
+
+def _add(members: dict[str, set[UUID]], known: Known) -> None:
+    for trait in _traits(known.likeness):
+        members.setdefault(trait, set()).add(known.client_id)
 
 
 def _traits(likeness: Likeness) -> set[str]:
