@@ -101,17 +101,23 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         cases: list[CaseRequest] = []
         deals = load_deals(connection, now=now)
         to_plan: list[tuple[DealFacts, Row | None]] = []
+        active: list[tuple[DealFacts, Row]] = []
         for facts in deals:
             row = standing.get((facts.source.connection_key, facts.source.source_ref))
             is_won = facts.deal.is_won and not facts.source.is_deleted
             if row is not None and row["state"] in UNDER_WAY:
                 cases += _later_life(connection, facts, row, is_won=is_won, now=now)
                 if is_won and row["state"] == "active":
-                    found_severities = severities_of(severities, facts)
-                    held = restaff(connection, facts, row, severities=found_severities)
-                    cases += [_case(facts, found) for found in held if found.opens_case]
+                    active.append((facts, row))
             elif is_won or (row is not None and row["state"] == "ready"):
                 to_plan.append((facts, row))
+        held = restaff(
+            connection,
+            active=active,
+            severities=[severities_of(severities, facts) for facts, _ in active],
+        )
+        for (facts, _), blockers in zip(active, held, strict=True):
+            cases += [_case(facts, found) for found in blockers if found.opens_case]
         verdicts = judge_deals(
             connection,
             deals=[facts for facts, _ in to_plan],

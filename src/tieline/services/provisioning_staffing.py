@@ -27,41 +27,69 @@ _PEOPLE_CHECKS = frozenset(rule.code for rule in CHECKS if rule.scope == "person
 
 
 def restaff(
-    connection: Connection[Row], facts: DealFacts, row: Row, *, severities: Mapping[str, str]
-) -> tuple[Blocker, ...]:
-    """Let an active plan follow the staffing of its project; return what holds newcomers back."""
-    plan: Plan = row["plan"]
-    if any(plan.get(name) != getattr(facts.deal, name) for name in ("project_code", "entity_code")):
-        # The list of another project says nothing of this one.
+    connection: Connection[Row],
+    *,
+    active: Sequence[tuple[DealFacts, Row]],
+    severities: Sequence[Mapping[str, str]],
+) -> list[tuple[Blocker, ...]]:
+    """Let active plans follow the staffing of their projects; return of each what holds newcomers back."""
+    newcomers = [_newcomers(facts, row["plan"]) for facts, row in active]
+    held = _held(connection, active, newcomers, severities)
+    for (facts, row), theirs, found in zip(active, newcomers, held, strict=True):
+        if _is_listed_for(facts, row["plan"]):
+            _follow(connection, facts, row, newcomers=theirs, held=found)
+    return held
+
+
+def _is_listed_for(facts: DealFacts, plan: Plan) -> bool:
+    # The list of another project says nothing of this one.
+    return all(
+        plan.get(name) == getattr(facts.deal, name) for name in ("project_code", "entity_code")
+    )
+
+
+def _newcomers(facts: DealFacts, plan: Plan) -> tuple[Staffed, ...]:
+    if not _is_listed_for(facts, plan):
         return ()
-    newcomers = tuple(one for one in facts.staff if _is_newcomer(facts, plan, one))
-    held = _held(connection, facts, newcomers, severities) if newcomers else ()
+    return tuple(one for one in facts.staff if _is_newcomer(facts, plan, one))
+
+
+def _held(
+    connection: Connection[Row],
+    active: Sequence[tuple[DealFacts, Row]],
+    newcomers: Sequence[tuple[Staffed, ...]],
+    severities: Sequence[Mapping[str, str]],
+) -> list[tuple[Blocker, ...]]:
+    """Ask of all newcomers at once; return what was found plan by plan."""
+    asked = [number for number, theirs in enumerate(newcomers) if theirs]
+    verdicts = judge_deals(
+        connection,
+        deals=[replace(active[number][0], staff=newcomers[number]) for number in asked],
+        severities=[severities[number] for number in asked],
+        asked=_PEOPLE_CHECKS,
+    )
+    found = {number: judged.blockers for number, judged in zip(asked, verdicts, strict=True)}
+    return [found.get(number, ()) for number in range(len(active))]
+
+
+def _follow(
+    connection: Connection[Row],
+    facts: DealFacts,
+    row: Row,
+    *,
+    newcomers: Sequence[Staffed],
+    held: Sequence[Blocker],
+) -> None:
     names_held = {thing for found in held for thing in found.things}
     joining = [
         step
         for one in newcomers
         if one.part not in names_held
-        for step in _missing(facts, plan, one)
+        for step in _missing(facts, row["plan"], one)
     ]
     leaving = _leaving(connection, facts, row)
     if joining or leaving:
         _store_steps(connection, row, joining=joining, leaving=leaving)
-    return held
-
-
-def _held(
-    connection: Connection[Row],
-    facts: DealFacts,
-    newcomers: tuple[Staffed, ...],
-    severities: Mapping[str, str],
-) -> tuple[Blocker, ...]:
-    (judged,) = judge_deals(
-        connection,
-        deals=[replace(facts, staff=newcomers)],
-        severities=[severities],
-        asked=_PEOPLE_CHECKS,
-    )
-    return judged.blockers
 
 
 def _is_newcomer(facts: DealFacts, plan: Plan, one: Staffed) -> bool:
