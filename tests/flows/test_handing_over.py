@@ -17,7 +17,13 @@ from tieline.canonical import WorkItem
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
 from tieline.services.deciding import Decider, approve_and_carry_out
-from tieline.services.handing_over import Applied, Handover, apply_handover, show_handover
+from tieline.services.handing_over import (
+    Applied,
+    Handover,
+    apply_handover,
+    draw_handover,
+    show_handover,
+)
 from tieline.services.shown_plans import Chosen, forget_unapplied
 
 
@@ -37,7 +43,8 @@ class Desk:
 
     def show(self, deal: str) -> tuple[Handover, str]:
         with self.world.flow.database.transaction() as connection:
-            drawn, shown = show_handover(connection, ref=f"{CRM}:{deal}", to="ann", now=NOW)
+            drawn = draw_handover(connection, ref=f"{CRM}:{deal}", now=NOW)
+            shown = show_handover(connection, drawn=drawn, to="ann", now=NOW)
         return drawn, shown.digest
 
     def apply(self, deal: str, digest: str | None = None) -> Applied:

@@ -90,10 +90,12 @@ def provision(
 
 def _plan(system: System, deal: str, *, as_json: bool) -> int:
     from tieline.services.deals import describe_handover
-    from tieline.services.handing_over import show_handover, systems_of
+    from tieline.services.handing_over import by_system, draw_handover, show_handover
 
+    now = system.clock.now()
     with system.database.transaction() as connection:
-        drawn, shown = show_handover(connection, ref=deal, to=shell_user(), now=system.clock.now())
+        drawn = draw_handover(connection, ref=deal, now=now)
+        shown = show_handover(connection, drawn=drawn, to=shell_user(), now=now)
         found = describe_handover(connection, drawn=drawn)
     if as_json:
         show_json(
@@ -103,7 +105,10 @@ def _plan(system: System, deal: str, *, as_json: bool) -> int:
                 "changes": drawn.changes,
                 "digest": shown.digest,
                 "plan_id": shown.shown_id,
-                "systems": systems_of(drawn.writes),
+                "systems": [
+                    {"system": key, "writes": writes}
+                    for key, writes in by_system(drawn.writes).items()
+                ],
                 "checks": drawn.checks,
             }
         )

@@ -7,12 +7,14 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Form
 from fastapi.requests import Request
 from fastapi.responses import Response
+from psycopg import Connection
 
 from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
 from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Row
 from tieline.services.deals import count_deal_plans, list_deal_plans
 from tieline.services.handing_over import (
     Handover,
@@ -89,13 +91,15 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
         visitor: Annotated[Visitor, Depends(door.visitor)],
         deal: QueryWord,
     ) -> Response:
-        drawn, digest = _draw(visitor, deal)
+        with system.database.transaction() as connection:
+            drawn = _in_sight(connection, visitor, deal)
+            shown = show_handover(connection, drawn=drawn, to=visitor.login, now=renderer.now)
         return renderer.page(
             request,
             visitor,
             "handover_plan.html",
             drawn=drawn,
-            digest=digest,
+            digest=shown.digest,
             systems=by_system(drawn.writes),
             state=drawn.row["state"] if drawn.row else "not_planned",
             may_apply=visitor.may(ROLES_THAT_APPROVE),
@@ -110,10 +114,7 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
     ) -> Response:
         visitor.must(ROLES_THAT_APPROVE, "apply hand-overs")
         with system.database.transaction() as connection:
-            try:
-                get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
-            except (LookupError, UserMistake) as error:
-                raise _unknown() from error
+            _in_sight(connection, visitor, deal)
             applied = apply_handover(
                 connection,
                 ref=deal,
@@ -124,14 +125,8 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             )
         return back_to("/handover", done="proposed" if applied.proposal_id else "handed_over")
 
-    def _draw(visitor: Visitor, deal: str) -> tuple[Handover, str]:
-        with system.database.transaction() as connection:
-            try:
-                get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
-            except (LookupError, UserMistake) as error:
-                raise _unknown() from error
-            drawn, shown = show_handover(connection, ref=deal, to=visitor.login, now=renderer.now)
-        return drawn, shown.digest
-
-    def _unknown() -> Exception:
-        return not_found("There is no such deal, or it is not yours to see.")
+    def _in_sight(connection: Connection[Row], visitor: Visitor, deal: str) -> Handover:
+        try:
+            return get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
+        except (LookupError, UserMistake) as error:
+            raise not_found("There is no such deal, or it is not yours to see.") from error

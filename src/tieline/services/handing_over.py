@@ -7,7 +7,7 @@ client are applied one after the other. From an amount that the firm names, a se
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -253,14 +253,10 @@ def _is_won(facts: DealFacts) -> bool:
 
 
 def show_handover(
-    connection: Connection[Row], *, ref: str, to: str, now: datetime
-) -> tuple[Handover, ShownPlan]:
-    """Plan a deal and keep what is shown of it, so that it can be applied.
-
-    :raises UserMistake: no deal is known under the reference.
-    """
-    drawn = draw_handover(connection, ref=ref, now=now)
-    shown = keep_shown(
+    connection: Connection[Row], *, drawn: Handover, to: str, now: datetime
+) -> ShownPlan:
+    """Keep what is shown of a drawn plan, so that it can be applied."""
+    return keep_shown(
         connection,
         kind=APPLY,
         subject=drawn.subject,
@@ -269,7 +265,6 @@ def show_handover(
         to=to,
         now=now,
     )
-    return drawn, shown
 
 
 def apply_handover(
@@ -290,11 +285,7 @@ def apply_handover(
     if shown.applied_at is not None:
         return _again(drawn, shown)
     _refuse_what_cannot_begin(connection, drawn, shown)
-    amount = drawn.facts.deal.amount
-    # Closing lets nothing be billed that was not; a change of what may be billed always takes two.
-    if drawn.kind == CHANGE or (
-        drawn.kind != CLOSE and takes_two(connection, entity_code=drawn.entity_code, amount=amount)
-    ):
+    if _takes_two(connection, drawn):
         proposal = _propose(
             connection, drawn, shown, by=by, reason=reason, now=now, through=through
         )
@@ -338,7 +329,11 @@ def needs_second_person(connection: Connection[Row], *, ref: str, now: datetime)
 
     :raises UserMistake: no deal is known under the reference.
     """
-    drawn = draw_handover(connection, ref=ref, now=now)
+    return _takes_two(connection, draw_handover(connection, ref=ref, now=now))
+
+
+def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
+    # Closing lets nothing be billed that was not; a change of what may be billed always takes two.
     return drawn.kind == CHANGE or (
         drawn.kind != CLOSE
         and takes_two(connection, entity_code=drawn.entity_code, amount=drawn.facts.deal.amount)
@@ -570,11 +565,3 @@ def by_system(writes: Sequence[Write]) -> Mapping[str, tuple[Write, ...]]:
         key = write.target or "tieline"
         systems[key] = (*systems.get(key, ()), write)
     return systems
-
-
-def systems_of(writes: Sequence[Write]) -> list[dict[str, Any]]:
-    """Return the same as plain JSON."""
-    return [
-        {"system": key, "writes": [asdict(write) for write in theirs]}
-        for key, theirs in by_system(writes).items()
-    ]

@@ -24,6 +24,7 @@ from tieline.services.deals import (
     list_deal_plans,
 )
 from tieline.services.handing_over import (
+    Handover,
     apply_handover,
     by_system,
     get_in_sight,
@@ -61,10 +62,8 @@ def deal_routes(doors: Doors) -> APIRouter:
         """Show what each system would receive of a deal, field by field, with every check; nothing begins."""
 
         def work(connection: Connection[Row]) -> DealPlanShown:
-            _must_see(connection, body.deal, change)
-            drawn, shown = show_handover(
-                connection, ref=body.deal, to=change.by.login, now=change.now
-            )
+            drawn = _in_sight(connection, body.deal, change)
+            shown = show_handover(connection, drawn=drawn, to=change.by.login, now=change.now)
             return DealPlanShown(
                 deal=describe_handover(connection, drawn=drawn),
                 kind=drawn.kind,
@@ -90,7 +89,7 @@ def deal_routes(doors: Doors) -> APIRouter:
         """Carry out the very plan that was shown, or have a second person agree; a stale one is refused."""
 
         def work(connection: Connection[Row]) -> DealApplied:
-            _must_see(connection, body.deal, change)
+            _in_sight(connection, body.deal, change)
             applied = apply_handover(
                 connection,
                 ref=body.deal,
@@ -132,12 +131,12 @@ def deal_routes(doors: Doors) -> APIRouter:
     return routes
 
 
-def _must_see(connection: Connection[Row], deal: str, change: Change) -> None:
-    """Answer a deal that nobody knows as one that is not in sight.
+def _in_sight(connection: Connection[Row], deal: str, change: Change) -> Handover:
+    """Draw a deal's plan; answer a deal that nobody knows as one that is not in sight.
 
     :raises LookupError: it is not in the caller's sight.
     """
     try:
-        get_in_sight(connection, ref=deal, entities=change.caller.entities, now=change.now)
+        return get_in_sight(connection, ref=deal, entities=change.caller.entities, now=change.now)
     except UserMistake as error:
         raise LookupError(str(error)) from error
