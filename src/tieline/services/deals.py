@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +16,9 @@ from psycopg import Connection
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.work import PROVISIONING, schedule
 from tieline.services.handing_over import Handover, draw_handover
-from tieline.services.handover_policy import takes_two, waits_for_person
+from tieline.services.handover_policy import read_handover_policy
 from tieline.services.project_provisioning import PROVISION, UNDER_WAY, as_json, find_plan_row
+from tieline.services.provisioning_plan import agreed_amount
 
 PLANS_PAGE_MAX = 500
 NOT_PLANNED = "not_planned"
@@ -157,13 +157,15 @@ def ask_for_project(
     """
     connection.execute("SELECT 1 FROM provisioning_plan WHERE plan_id = %s FOR UPDATE", (plan_id,))
     found = get_deal_plan(connection, plan_id=plan_id)
+    policy = read_handover_policy(connection, entity_code=found.entity_code)
+    amount = agreed_amount(found.plan)
     match found.state:
         case "active" | "running":
             return found
         case "blocked":
             codes = ", ".join(str(blocker["code"]) for blocker in found.blockers)
             raise UserMistake(f"{found.deal_ref} cannot become a project yet: {codes}")
-        case _ if _takes_two(connection, found):
+        case _ if policy.takes_two(amount=amount):
             raise UserMistake(
                 f"{found.deal_ref} takes two people: show its plan and apply it, then somebody agrees"
             )
@@ -181,7 +183,7 @@ def ask_for_project(
         "SELECT 1 AS one FROM provisioning_plan WHERE state IN ('running', 'compensating') LIMIT 1"
     ).fetchone()
     # Where the firm begins nothing by itself, nobody else would take this one up.
-    if others is None or _waits(connection, found):
+    if others is None or policy.waits_for_person(amount=amount):
         schedule(
             connection,
             kind=PROVISION,
@@ -190,16 +192,3 @@ def ask_for_project(
             correlation_id=correlation_id,
         )
     return get_deal_plan(connection, plan_id=plan_id)
-
-
-def _takes_two(connection: Connection[Row], found: DealPlanDetail) -> bool:
-    return takes_two(connection, entity_code=found.entity_code, amount=_amount(found))
-
-
-def _waits(connection: Connection[Row], found: DealPlanDetail) -> bool:
-    return waits_for_person(connection, entity_code=found.entity_code, amount=_amount(found))
-
-
-def _amount(found: DealPlanDetail) -> Decimal | None:
-    told = found.plan.get("amount")
-    return None if told is None else Decimal(told)

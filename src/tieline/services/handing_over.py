@@ -19,7 +19,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.handover_policy import takes_two
+from tieline.services.handover_policy import read_handover_policy
 from tieline.services.project_provisioning import (
     PROVISION,
     UNDER_WAY,
@@ -334,10 +334,10 @@ def needs_second_person(connection: Connection[Row], *, ref: str, now: datetime)
 
 def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
     # Closing lets nothing be billed that was not; a change of what may be billed always takes two.
-    return drawn.kind == CHANGE or (
-        drawn.kind != CLOSE
-        and takes_two(connection, entity_code=drawn.entity_code, amount=drawn.facts.deal.amount)
-    )
+    if drawn.kind in (CHANGE, CLOSE):
+        return drawn.kind == CHANGE
+    policy = read_handover_policy(connection, entity_code=drawn.entity_code)
+    return policy.takes_two(amount=drawn.facts.deal.amount)
 
 
 def carry_out_apply(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:

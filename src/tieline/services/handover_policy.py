@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from psycopg import Connection
@@ -13,25 +14,34 @@ _BEGINS, _BY_PERSON = "handover_begins", "by_person"
 _TWO_PEOPLE_FROM = "handover_two_people_from"
 
 
-def takes_two(
-    connection: Connection[Row], *, entity_code: str | None, amount: Decimal | None
-) -> bool:
-    """Say whether two people must agree before a deal of this amount is handed over."""
-    told = find_value(connection, name=_TWO_PEOPLE_FROM, entity_code=entity_code or "")
-    if not told:
-        return False
-    try:
-        limit = Decimal(told)
-    except InvalidOperation:
-        # A limit that nobody can read lets nobody decide alone.
-        return True
-    # Of what nobody knows how much it is worth, nobody says alone that it is little.
-    return amount is None or not amount < limit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoverPolicy:
+    """What a legal entity decided; ``two_people_from`` is empty where nobody else is asked."""
+
+    begins: str | None
+    two_people_from: str | None
+
+    def takes_two(self, *, amount: Decimal | None) -> bool:
+        """Say whether two people must agree before a deal of this amount is handed over."""
+        if not self.two_people_from:
+            return False
+        try:
+            limit = Decimal(self.two_people_from)
+        except InvalidOperation:
+            # A limit that nobody can read lets nobody decide alone.
+            return True
+        # Of what nobody knows how much it is worth, nobody says alone that it is little.
+        return amount is None or not amount < limit
+
+    def waits_for_person(self, *, amount: Decimal | None) -> bool:
+        """Say whether a plan without a blocker still waits until somebody applies it."""
+        return self.begins == _BY_PERSON or self.takes_two(amount=amount)
 
 
-def waits_for_person(
-    connection: Connection[Row], *, entity_code: str | None, amount: Decimal | None
-) -> bool:
-    """Say whether a plan without a blocker still waits until somebody applies it."""
-    begins = find_value(connection, name=_BEGINS, entity_code=entity_code or "")
-    return begins == _BY_PERSON or takes_two(connection, entity_code=entity_code, amount=amount)
+def read_handover_policy(connection: Connection[Row], *, entity_code: str | None) -> HandoverPolicy:
+    """Return what holds for a legal entity, or for a deal that names none."""
+    entity = entity_code or ""
+    return HandoverPolicy(
+        begins=find_value(connection, name=_BEGINS, entity_code=entity),
+        two_people_from=find_value(connection, name=_TWO_PEOPLE_FROM, entity_code=entity),
+    )

@@ -36,13 +36,14 @@ from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
-from tieline.services.handover_policy import waits_for_person
+from tieline.services.handover_policy import read_handover_policy
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_plan import (
     ACTIVATE,
     CRM_STATUS,
     Plan,
+    agreed_amount,
     build_plan,
     closed_step,
     closing_steps,
@@ -148,22 +149,16 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
 
 def _waiting_for_person(connection: Connection[Row], rows: Sequence[Row]) -> set[UUID]:
     """Return the ready plans that the firm lets nobody begin but a person."""
-    decided: dict[tuple[str, str], bool] = {}
-    waiting = set()
-    for row in rows:
-        if row["state"] != "ready":
-            continue
-        told = row["plan"].get("amount")
-        asked = (row["entity_code"] or "", told or "")
-        if asked not in decided:
-            decided[asked] = waits_for_person(
-                connection,
-                entity_code=row["entity_code"],
-                amount=None if told is None else Decimal(told),
-            )
-        if decided[asked]:
-            waiting.add(row["plan_id"])
-    return waiting
+    ready = [row for row in rows if row["state"] == "ready"]
+    policies = {
+        entity_code: read_handover_policy(connection, entity_code=entity_code)
+        for entity_code in {row["entity_code"] for row in ready}
+    }
+    return {
+        row["plan_id"]
+        for row in ready
+        if policies[row["entity_code"]].waits_for_person(amount=agreed_amount(row["plan"]))
+    }
 
 
 def _is_open(row: Row, refused: Collection[str]) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
+from decimal import Decimal
 from typing import Any
 
 from tieline.services.provisioning_checks import Blocker, Judged
@@ -51,6 +52,12 @@ def terms_of(facts: DealFacts) -> Plan:
         "ends_on": _day(deal.ends_on),
         "lines": [_line(line) for line in facts.lines],
     }
+
+
+def agreed_amount(plan: Mapping[str, Any]) -> Decimal | None:
+    """Return what a plan's deal is worth, as far as anybody said."""
+    told = plan.get("amount")
+    return None if told is None else Decimal(told)
 
 
 def steps_of(facts: DealFacts) -> list[Step]:
