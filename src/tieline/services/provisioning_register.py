@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,9 +13,11 @@ from psycopg import Connection
 from tieline.canonical import Opportunity
 from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, close, upsert
 from tieline.runtime.database import Row
+from tieline.services.provisioning_commands import rows_of_lines
 from tieline.services.provisioning_plan import Plan
 
-_SECONDS_PER_HOUR = 3600
+_LINE_KEY = ("task_name", "labor_category", "starts_on")
+_LINE_VALUES = ("rate_amount", "currency", "sold_seconds", "ends_on")
 
 
 def store_contract(
@@ -170,40 +172,22 @@ def _papers(deal: Opportunity) -> dict[str, Any]:
 
 
 def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now: datetime) -> None:
-    wanted = {_line_key(line): line for line in plan["lines"]}
+    wanted = {
+        tuple(line[name] for name in _LINE_KEY): {name: line[name] for name in _LINE_VALUES}
+        for line in rows_of_lines(plan)
+    }
     standing = connection.execute(
         "SELECT * FROM contract_line WHERE contract_id = %s AND superseded_at IS NULL",
         (contract_id,),
     ).fetchall()
     for row in standing:
-        own = (row["task_name"], row["labor_category"], row["starts_on"])
-        line = wanted.get(own)
-        if line is None or _line_values(line, plan) != {
-            name: row[name] for name in ("rate_amount", "currency", "sold_seconds", "ends_on")
-        }:
+        own = tuple(row[name] for name in _LINE_KEY)
+        if wanted.get(own) != {name: row[name] for name in _LINE_VALUES}:
             key = {"contract_line_id": row["contract_line_id"]}
             close(connection, table=CONTRACT_LINE, key=key, now=now)
-    for (task_name, category, starts_on), line in wanted.items():
-        key = {
-            "contract_id": contract_id,
-            "task_name": task_name,
-            "labor_category": category,
-            "starts_on": starts_on,
-        }
-        upsert(connection, table=CONTRACT_LINE, key=key, values=_line_values(line, plan), now=now)
-
-
-def _line_key(line: Mapping[str, Any]) -> tuple[str, str, date]:
-    return (line["task_name"], line["labor_category"], date.fromisoformat(line["starts_on"]))
-
-
-def _line_values(line: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    return {
-        "rate_amount": Decimal(line["rate_amount"]),
-        "currency": plan["currency"],
-        "sold_seconds": int(Decimal(line["hours"]) * _SECONDS_PER_HOUR),
-        "ends_on": None if line["ends_on"] is None else date.fromisoformat(line["ends_on"]),
-    }
+    for own, values in wanted.items():
+        key = {"contract_id": contract_id, **dict(zip(_LINE_KEY, own, strict=True))}
+        upsert(connection, table=CONTRACT_LINE, key=key, values=values, now=now)
 
 
 def _store_tasks(connection: Connection[Row], project_id: UUID, plan: Plan, now: datetime) -> None:
