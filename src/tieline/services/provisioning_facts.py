@@ -379,7 +379,7 @@ def _entity(row: Row) -> EntityFacts:
         currency=row["currency"],
         erp_connection_key=row["erp_connection_key"] if row["mode"] else None,
         erp_mode=row["mode"],
-        labor_categories=config.get("labor_categories", {}),
+        labor_categories=config.get("labor_categories") or {},
     )
 
 

@@ -6,7 +6,7 @@ shown as waiting for that step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
@@ -22,20 +22,14 @@ from tieline.runtime.database import Row
 from tieline.services import provisioning_commands as commands
 from tieline.services.provisioning_facts import DealFacts
 from tieline.services.provisioning_plan import ACTIVATE, Plan, Step, kind_of
-from tieline.services.provisioning_steps import (
-    find_home_record,
-    find_lent,
-    labor_categories,
-)
+from tieline.services.provisioning_steps import find_home_record, find_lent
 
 _NO_KEY = UUID(int=0)
 _DEAL, _REGISTER = "deal", "register"
+_OF_CLIENT = ("name", "vat_number", "street", "postal_code", "city", "country_code")
 # Where the fields of a command come from that are not the deal's own.
 _COMES_FROM: Mapping[tuple[str, str], str] = {
-    **{
-        ("client", name): _REGISTER
-        for name in ("name", "vat_number", "street", "postal_code", "city", "country_code")
-    },
+    **{("client", name): _REGISTER for name in _OF_CLIENT},
     ("employee", "employee_code"): "staffing",
     ("employee", "starts_on"): "staffing",
     ("employee", "ends_on"): "staffing",
@@ -80,7 +74,12 @@ def writes_of(
 ) -> tuple[Write, ...]:
     """Return what every step of a plan would send, in order; ``row`` is the plan as it is stored."""
     shown = _Shown(
-        connection=connection, plan=plan, deal=facts.deal, deal_ref=facts.source.source_ref, row=row
+        connection=connection,
+        facts=facts,
+        plan=plan,
+        row=row,
+        agreed=_agreed(plan, facts.deal),
+        lines=commands.rows_of_lines(plan),
     )
     return tuple(shown.write(step) for step in plan["steps"])
 
@@ -88,10 +87,11 @@ def writes_of(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
     connection: Connection[Row]
+    facts: DealFacts
     plan: Plan
-    deal: Opportunity
-    deal_ref: str
     row: Row | None
+    agreed: commands.Agreed
+    lines: Sequence[Row]
 
     def write(self, step: Step) -> Write:
         done = ((self.row or {}).get("plan") or {}).get("done", {})
@@ -124,9 +124,10 @@ class _Shown:
                 return None
 
     def _command(self, step: Step) -> Command:
-        agreed = _agreed(self.plan, self.deal)
-        lines = commands.rows_of_lines(self.plan)
-        categories = labor_categories(self.connection, connection_key=step["target"])
+        agreed, lines = self.agreed, self.lines
+        entity = self.facts.entity
+        # Only an ERP is told categories, and it is the entity's.
+        categories = {} if entity is None else entity.labor_categories
         match kind_of(step):
             case "erp.client" | "time.client":
                 client = self._client()
@@ -172,7 +173,7 @@ class _Shown:
                 )  # fmt: skip
             case "crm.status":
                 return commands.status_command(
-                    key=_NO_KEY, entity_code=agreed.entity_code, deal_ref=self.deal_ref,
+                    key=_NO_KEY, entity_code=agreed.entity_code, deal_ref=self.facts.source.source_ref,
                     project_code=agreed.project_code, part=step["part"],
                 )  # fmt: skip
             case kind:
@@ -184,8 +185,7 @@ class _Shown:
             client = find_current(self.connection, table=CLIENT, key=key)
             if client is not None:
                 return client
-        names = ("name", "vat_number", "street", "postal_code", "city", "country_code")
-        return dict.fromkeys(names, _NotYet(_REGISTER))
+        return dict.fromkeys(_OF_CLIENT, _NotYet(_REGISTER))
 
     def _code(self, step: Step, noun: str) -> str:
         """Return how the step's system calls what the step stands on, or that it will be made first."""
