@@ -13,7 +13,7 @@ from tests.support.deal import BOOKS, COMPANY, CRM, NOW, land_as_read
 from tests.support.deal_world import World, opened_world
 from tests.support.target import FixedClock, OpenBudgets
 
-from tieline.canonical import Client
+from tieline.canonical import Client, WorkItem
 from tieline.kernel.errors import UserMistake
 from tieline.posting import Poster
 from tieline.register import list_drifts
@@ -27,6 +27,8 @@ from tieline.services.shown_plans import Chosen
 class Desk:
     """A client that a CRM and an ERP know, and somebody who compares the two."""
 
+    party = "31"
+
     def __init__(self, world: World) -> None:
         self.world = world
         properties = {"name": COMPANY.name, "city": COMPANY.city, "address": COMPANY.street}
@@ -39,10 +41,17 @@ class Desk:
 
     def say(self, system: str, *, minute: int = 0, **changed: Any) -> None:
         """Let a system tell the client anew."""
-        stream, ref = ("companies", self.company) if system == CRM else ("parties", "31")
+        stream, ref = ("companies", self.company) if system == CRM else ("parties", self.party)
         told: Client = replace(COMPANY, **changed)
         land_as_read(self.world.flow.database, system, stream, {ref: told}, minute=minute)
         self.world.flow.keep_register()
+
+    def invoice(self, ref: str) -> None:
+        """Let the books tell an invoice."""
+        told = WorkItem(
+            kind="invoice", name=ref, code=ref, parent_ref=None, client_ref=None, is_active=True
+        )
+        land_as_read(self.world.flow.database, BOOKS, "invoices", {ref: told})
 
     def list(self) -> tuple[Difference, ...]:
         with self.world.flow.database.transaction() as connection:
@@ -128,13 +137,17 @@ class TestADifference:
         desk.show("client.city")
         rule = {"name": "one", "kind": "answer_lost", "method": "PATCH", "occurrences": [1]}
         desk.world.crm.do("faults", {"add": [{**rule, "path": "/crm/v3/objects/companies"}]})
+        # The books count their invoices from one too.
+        desk.invoice(desk.party)
         shown_id = desk.apply("client.city")
         desk.work(shown_id)
         desk.work(shown_id)
 
         assert desk.in_crm("city") == "Ottensen"
-        (effect,) = desk.world.rows("SELECT state, attempt, noun FROM effect")
-        assert effect == {"state": "CONFIRMED", "attempt": 1, "noun": "field"}
+        (effect,) = desk.world.rows("SELECT state, attempt, noun, object FROM effect")
+        assert effect == {
+            "state": "CONFIRMED", "attempt": 1, "noun": "field", "object": "parties",
+        }  # fmt: skip
         (audit,) = desk.world.rows("SELECT actor, reason FROM audit WHERE action = 'drift.aligned'")
         assert audit == {"actor": "ann", "reason": "finance says so"}
         desk.say(CRM, city="Ottensen", minute=2)

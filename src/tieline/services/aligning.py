@@ -143,10 +143,10 @@ class Aligning:
         return content
 
     def _write(self, subject: str, field: str, told: Mapping[str, str]) -> int:
-        name = field.partition(".")[2]
+        noun, _, name = field.partition(".")
         with self.database.transaction() as connection:
             entity_code = _entity_of(connection, told["system_key"])
-            source = _owner(connection, told)
+            source = _owner(connection, noun, told)
 
         def build(key: UUID) -> FieldCommand:
             return FieldCommand(
@@ -233,20 +233,22 @@ def _told(each: Difference) -> dict[str, str]:
     return {name: str(values[name]) for name in kept}
 
 
-def _owner(connection: Connection[Row], told: Mapping[str, str]) -> SourceIdentity:
+def _owner(connection: Connection[Row], noun: str, told: Mapping[str, str]) -> SourceIdentity:
     """Return the record whose word is written: it is the event of the effect."""
-    row = connection.execute(
+    # A system may count the records of each object from one: its client 31 is not its invoice 31.
+    rows = connection.execute(
         """
         SELECT s.connection_key, s.source_epoch, s.object, s.source_ref
         FROM source_version s JOIN connection c USING (connection_key, source_epoch)
-        WHERE s.is_newest AND s.connection_key = %s AND s.source_ref = %s
-          AND s.noun IN ('Client', 'WorkItem') ORDER BY s.object LIMIT 1
+        WHERE s.is_newest AND s.connection_key = %(owner_key)s AND s.source_ref = %(owner_ref)s
+          AND CASE %(noun)s WHEN 'client' THEN s.noun = 'Client'
+              ELSE s.noun = 'WorkItem' AND s.data ->> 'kind' = %(noun)s END
         """,
-        (told["owner_key"], told["owner_ref"]),
-    ).fetchone()
-    if row is None:
-        raise LookupError(f"{told['owner_key']} has no record {told['owner_ref']} any more")
-    return SourceIdentity(**row)
+        {"noun": noun, "owner_key": told["owner_key"], "owner_ref": told["owner_ref"]},
+    ).fetchall()
+    if len(rows) != 1:
+        raise LookupError(f"{told['owner_key']} has not one {noun} {told['owner_ref']}")
+    return SourceIdentity(**rows[0])
 
 
 def _entity_of(connection: Connection[Row], connection_key: str) -> str:
