@@ -284,16 +284,7 @@ def _histories(
 
 
 def _at(source: Source, row: Row) -> Source:
-    return Source(
-        identity=source.identity,
-        kind=source.kind,
-        version=source.version,
-        is_deleted=False,
-        source_at=None,
-        recorded_at=row["recorded_at"],
-        correlation_id=source.correlation_id,
-        data=row["data"],
-    )
+    return replace(source, recorded_at=row["recorded_at"], data=row["data"])
 
 
 def _since_last(
@@ -326,7 +317,7 @@ def _deals(connection: Connection[Row], ownership: Ownership, now: datetime) -> 
     found: list[Difference] = []
     for facts in load_deals(connection, now=now):
         row = rows.get((facts.source.connection_key, facts.source.source_ref))
-        if row is not None and facts.deal.is_won and not facts.source.is_deleted:
+        if row is not None and facts.is_won:
             found += _terms(facts, row, ownership.of_region(None))
     return found
 
@@ -350,5 +341,5 @@ def _terms(facts: DealFacts, row: Row, owners: Mapping[str, str]) -> Iterable[Di
             value=str(agreed[name] or ""),
             since=facts.source.recorded_at,
             action=PLAN,
-            fix=f"tieline provision {facts.source.connection_key}:{facts.source.source_ref} --plan",
+            fix=f"tieline provision {facts.key} --plan",
         )

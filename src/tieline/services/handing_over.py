@@ -98,7 +98,7 @@ class Handover:
 
     @property
     def subject(self) -> str:
-        return f"{self.facts.source.connection_key}:{self.facts.source.source_ref}"
+        return self.facts.key
 
     @property
     def entity_code(self) -> str | None:
@@ -141,15 +141,11 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
     row = find_plan_row(connection, ref=ref)
     name = f"{row['connection_key']}:{row['deal_ref']}" if row else ref
     deals = load_deals(connection, now=now)
-    found = [
-        facts
-        for facts in deals
-        if f"{facts.source.connection_key}:{facts.source.source_ref}" == name
-    ]
+    found = [facts for facts in deals if facts.key == name]
     if len(found) != 1:
         raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
     (facts,) = found
-    if row is not None and row["state"] == "active" and not _is_won(facts):
+    if row is not None and row["state"] == "active" and not facts.is_won:
         return _draw_close(facts, row)
     severities = severities_of(read_severities(connection), facts)
     (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
@@ -246,10 +242,6 @@ def _said(step: str, target: str | None, action: str, values: Mapping[str, str |
             for name, value in values.items()
         ),
     )
-
-
-def _is_won(facts: DealFacts) -> bool:
-    return facts.deal.is_won and not facts.source.is_deleted
 
 
 def show_handover(

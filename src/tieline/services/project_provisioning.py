@@ -105,12 +105,11 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         active: list[tuple[DealFacts, Row]] = []
         for facts in deals:
             row = standing.get((facts.source.connection_key, facts.source.source_ref))
-            is_won = facts.deal.is_won and not facts.source.is_deleted
             if row is not None and row["state"] in UNDER_WAY:
-                cases += _later_life(connection, facts, row, is_won=is_won, now=now)
-                if is_won and row["state"] == "active":
+                cases += _later_life(connection, facts, row, now=now)
+                if facts.is_won and row["state"] == "active":
                     active.append((facts, row))
-            elif is_won or (row is not None and row["state"] == "ready"):
+            elif facts.is_won or (row is not None and row["state"] == "ready"):
                 to_plan.append((facts, row))
         held = restaff(
             connection,
@@ -127,7 +126,7 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         )
         for (facts, row), judged in zip(to_plan, verdicts, strict=True):
             store_plan(connection, facts, judged, row, now=now)
-            if facts.deal.is_won and not facts.source.is_deleted:
+            if facts.is_won:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
         cases += [*_stuck(connection), *_not_linked(connection)]
         rows = connection.execute(
@@ -528,10 +527,10 @@ def severities_of(overrides: Sequence[Row], facts: DealFacts) -> dict[str, str]:
 
 
 def _later_life(
-    connection: Connection[Row], facts: DealFacts, row: Row, *, is_won: bool, now: datetime
+    connection: Connection[Row], facts: DealFacts, row: Row, *, now: datetime
 ) -> list[CaseRequest]:
     """Take over what the CRM may still say of a provisioned deal; the rest is a change order."""
-    if not is_won:
+    if not facts.is_won:
         return [
             _about(
                 facts, reason=LOST, owner_queue="sales_operations",
@@ -564,14 +563,13 @@ def changed_terms(facts: DealFacts, agreed: Plan) -> tuple[str, ...]:
 def _about(
     facts: DealFacts, *, reason: str, owner_queue: str, message: str, fix: str
 ) -> CaseRequest:
-    key = f"{facts.source.connection_key}:{facts.source.source_ref}"
     return CaseRequest(
         reason=reason,
         owner_queue=owner_queue,
         thing_kind="deal",
-        thing_key=key,
+        thing_key=facts.key,
         entity_code=facts.deal.entity_code,
-        members=(_member(key, facts.deal.amount, facts.deal.currency),),
+        members=(_member(facts.key, facts.deal.amount, facts.deal.currency),),
         details={"message": message, "fix": fix},
     )
 
@@ -624,7 +622,7 @@ def store_plan(
             connection,
             type="deal.won",
             subject_kind="deal",
-            subject_id=f"{source.connection_key}:{source.source_ref}",
+            subject_id=facts.key,
             entity_code=facts.deal.entity_code,
             occurred_at=source.source_at or now,
             recorded_at=now,
@@ -661,14 +659,13 @@ def as_json(found: Blocker) -> dict[str, Any]:
 
 
 def _case(facts: DealFacts, found: Blocker) -> CaseRequest:
-    key = f"{facts.source.connection_key}:{facts.source.source_ref}"
     return CaseRequest(
         reason=found.code,
         owner_queue=found.owner_queue,
         thing_kind="deal",
-        thing_key=key,
+        thing_key=facts.key,
         entity_code=facts.deal.entity_code,
-        members=(_member(key, facts.deal.amount, facts.deal.currency),),
+        members=(_member(facts.key, facts.deal.amount, facts.deal.currency),),
         details={
             "message": found.message,
             "fix": found.fix_hint,

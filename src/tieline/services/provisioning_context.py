@@ -146,7 +146,7 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "closed_on": deal.closed_on,
         "deal_kind": deal.extras.get(_KIND),
         "is_owner_active": facts.owner is not None and facts.owner.is_active,
-        "twins": ", ".join(told.twins.get(_key(facts), ())),
+        "twins": ", ".join(told.twins.get(facts.key, ())),
         "entity_currency": None if facts.entity is None else facts.entity.currency,
         "is_entity_known": facts.entity is not None,
         "is_erp_connected": bool(facts.entity and facts.entity.erp_connection_key),
@@ -436,16 +436,12 @@ def _twins(deals: Sequence[DealFacts]) -> dict[str, list[str]]:
     same: dict[Any, list[str]] = {}
     for facts in deals:
         deal = facts.deal
-        if facts.client is not None and deal.is_won and not facts.source.is_deleted:
+        if facts.client is not None and facts.is_won:
             what = (facts.client.client_id, deal.name, deal.amount, deal.starts_on)
-            same.setdefault(what, []).append(_key(facts))
+            same.setdefault(what, []).append(facts.key)
     return {
         one: [other for other in group if other != one]
         for group in same.values()
         if len(group) > 1
         for one in group
     }
-
-
-def _key(facts: DealFacts) -> str:
-    return f"{facts.source.connection_key}:{facts.source.source_ref}"

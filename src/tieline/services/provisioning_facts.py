@@ -110,6 +110,16 @@ class DealFacts:
     staff: tuple[Staffed, ...]
     lines: tuple[PricedLine, ...]
 
+    @property
+    def key(self) -> str:
+        """Return what everybody calls the deal: connection:deal."""
+        return f"{self.source.connection_key}:{self.source.source_ref}"
+
+    @property
+    def is_won(self) -> bool:
+        """Say whether it is won and still there."""
+        return self.deal.is_won and not self.source.is_deleted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Surroundings:
