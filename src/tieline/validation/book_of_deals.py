@@ -7,16 +7,15 @@ asked of. The answer is which rows violate it, or that nobody can tell.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from psycopg import Connection, sql
 
 from tieline.runtime.database import Row
+from tieline.validation.books import UNKNOWN, read_book
 from tieline.validation.predicates import check_predicate, read_columns
 
 SCOPES = ("deal", "line", "person")
@@ -33,10 +32,6 @@ FILES = (
     "execution",
 )
 """The files of the provisioning book, in the order of its rules."""
-
-_PACKAGE = "tieline.validation.books"
-# What nobody knows is no value of TOML.
-_UNKNOWN = "null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,22 +94,22 @@ def deal_rules() -> tuple[DealRule, ...]:
     :raises UserMistake: a predicate uses something that is not allowed.
     """
     return tuple(
-        _rule(table) for name in FILES for table in _read(f"provisioning/{name}.toml")["rule"]
+        _rule(table) for name in FILES for table in read_book(f"provisioning/{name}")["rule"]
     )
 
 
 @cache
 def deal_columns(scope: str) -> Mapping[str, tuple[str, str]]:
     """Return type and meaning of every column that rules of a scope may look at."""
-    columns = _read("provisioning.toml")["columns"][scope]
+    columns = read_book("provisioning")["columns"][scope]
     return {name: (told[0], told[1]) for name, told in columns.items()}
 
 
 def common_row(scope: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row in which every rule of a scope holds, with what differs."""
-    common = _read("provisioning.toml")["common"][scope]
+    common = read_book("provisioning")["common"][scope]
     row = {**dict.fromkeys(deal_columns(scope)), **common, **changed}
-    return {name: None if value == _UNKNOWN else value for name, value in row.items()}
+    return {name: None if value == UNKNOWN else value for name, value in row.items()}
 
 
 def ask_rules(
@@ -220,9 +215,3 @@ def _rule(table: Mapping[str, Any]) -> DealRule:
         opens_case=table.get("opens_case", True),
         fails=table.get("fails"),
     )
-
-
-@cache
-def _read(name: str) -> dict[str, Any]:
-    text = resources.files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
-    return tomllib.loads(text)

@@ -26,8 +26,8 @@ FILES = (
 """The files of the time book, in the order of its rules."""
 
 _SHIPPED = "shipped with Tieline"
-# What nobody knows is no value of TOML.
-_UNKNOWN = "null"
+UNKNOWN = "null"
+"""How a book writes what nobody knows: that is no value of TOML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,8 @@ class ShippedRule:
             *read_columns(self.rule.predicate),
             *changed,
         }
-        values = ((name, row.get(name, _UNKNOWN)) for name in sorted(names))
-        return {name: None if value == _UNKNOWN else value for name, value in values}
+        values = ((name, row.get(name, UNKNOWN)) for name in sorted(names))
+        return {name: None if value == UNKNOWN else value for name, value in values}
 
 
 def builtin_rules() -> tuple[Rule, ...]:
@@ -75,7 +75,7 @@ def shipped_rules() -> tuple[ShippedRule, ...]:
 
     :raises UserMistake: a predicate uses something that is not allowed.
     """
-    tables = [table for name in FILES for table in _book(f"time/{name}")["rule"]]
+    tables = [table for name in FILES for table in read_book(f"time/{name}")["rule"]]
     return tuple(_shipped(position, table) for position, table in enumerate(tables, start=1))
 
 
@@ -87,7 +87,7 @@ def always_held() -> frozenset[str]:
 
 def common_context() -> Mapping[str, Any]:
     """Return the context in which every shipped rule holds."""
-    context: Mapping[str, Any] = _book("time")["common"]
+    context: Mapping[str, Any] = read_book("time")["common"]
     return context
 
 
@@ -96,7 +96,7 @@ def builtin_values() -> tuple[PolicyValue, ...]:
     return tuple(
         PolicyValue(name=name, entity_code="", value=str(value), reason=_SHIPPED)
         for book in ("time", "provisioning")
-        for name, value in _book(book)["values"].items()
+        for name, value in read_book(book)["values"].items()
     )
 
 
@@ -126,6 +126,8 @@ def _shipped(position: int, table: Mapping[str, Any]) -> ShippedRule:
     )
 
 
-def _book(name: str) -> dict[str, Any]:
+@cache
+def read_book(name: str) -> Mapping[str, Any]:
+    """Return a file of a book; it is read once."""
     text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
