@@ -115,8 +115,11 @@ def rows_of(deals: Sequence[DealFacts], told: Told) -> Rows:
     rows: Rows = {"deal": [], "line": [], "person": []}
     for number, facts in enumerate(deals):
         rows["deal"].append({"deal_no": number, "thing": "", **_deal(facts, told)})
+        starts = Counter(
+            (each.task_name, each.labor_category, each.starts_on) for each in facts.lines
+        )
         rows["line"] += [
-            {"deal_no": number, "thing": line.line_ref, **_line(facts, line)}
+            {"deal_no": number, "thing": line.line_ref, **_line(facts, line, starts)}
             for line in facts.deal.lines
         ]
         rows["person"] += [
@@ -273,10 +276,11 @@ def _billing(facts: DealFacts, told: Told) -> dict[str, Any]:
     }
 
 
-def _line(facts: DealFacts, line: OpportunityLine) -> dict[str, Any]:
+def _line(
+    facts: DealFacts, line: OpportunityLine, starts: Counter[tuple[str, str, date]]
+) -> dict[str, Any]:
     deal = facts.deal
     begins = line.rate_starts_on or deal.starts_on
-    counted = Counter((each.task_name, each.labor_category, each.starts_on) for each in facts.lines)
     product = None
     if line.hours is not None and line.rate_amount is not None:
         product = (line.hours * line.rate_amount).quantize(_CENT)
@@ -295,7 +299,7 @@ def _line(facts: DealFacts, line: OpportunityLine) -> dict[str, Any]:
         else product == line.amount.quantize(_CENT),
         "is_complete": is_complete,
         "rate_starts_on": begins,
-        "same_start_count": counted[line.task_name or "", line.labor_category or "", begins]
+        "same_start_count": starts[line.task_name or "", line.labor_category or "", begins]
         if begins
         else 0,
         "deal_starts_on": deal.starts_on,
