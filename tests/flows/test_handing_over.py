@@ -127,6 +127,7 @@ class TestAShownPlan:
             part = "B1" if row["noun"] == "employee" else part
             fields = shown[row["target_connection"], row["noun"], part]
             same = {name for name in row["content"] if name in fields}
+            assert same, row["noun"]
             assert {name: fields[name] for name in same} == {
                 name: row["content"][name] for name in same
             }
