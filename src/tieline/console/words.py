@@ -233,7 +233,6 @@ CHECK_OUTCOMES: Mapping[str, str] = {
     "ignored": "Not asked, by the rules",
     "not_checked": "Nothing to go by",
 }
-# What was done, after it was done; the address carries only the key.
 WHAT_IFS: Mapping[str, str] = {
     "waiting": "Waits for its turn",
     "running": "Being answered",
@@ -255,6 +254,7 @@ WHERE_HOURS_STAND: Mapping[str, str] = {
     "posted": "In the ERP",
     "invoiced": "On an invoice",
 }
+# What was done, after it was done; the address carries only the key.
 DONE: Mapping[str, str] = {
     "assigned": "The case has an owner now.",
     "sent_again": "Everything in this case is checked and sent again.",
