@@ -52,7 +52,7 @@ class Person:
 
     def has_role(self, role: str) -> bool:
         """Say whether the person has a role; an administrator has every one."""
-        return role in self.roles or "admin" in self.roles
+        return role in self.roles or ADMIN in self.roles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +101,13 @@ def add_person(
     ).fetchone()
     if row is None:
         raise UserMistake(f"the login {login} is taken")
-    record_audit(
+    _audit(
         connection,
-        now=now,
-        actor=by,
+        login=row["login"],
         action="person.added",
-        object=f"login:{row['login']}",
-        entity_code=None,
         reason="a person may log in",
+        by=by,
+        now=now,
         data={"roles": sorted(roles), "entities": sorted(entities)},
     )
     return _person(row)

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pycountry
 from psycopg import Connection
 
-from tieline.governance import add_person, list_people
+from tieline.governance import ADMIN, add_person, list_people
 from tieline.kernel.errors import UserMistake
 from tieline.policy import draft_release
 from tieline.services.installation import (
@@ -28,7 +28,6 @@ from tieline.services.installation import (
 )
 from tieline.validation import builtin_rules, builtin_values
 
-ADMIN = "admin"
 SETUP = "setup"
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,19}")
 _WORDS = frozenset(
