@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tieline.runtime.postgres import EmbeddedCluster
+from tieline.settings import Settings
+
 # From here on nothing more is read: what is under way needs the room that is left.
 FULL_PERCENT = 85
 # A large disk has room enough for days when it is that full.
@@ -26,6 +29,13 @@ class LowDisk:
             f"the disk of {self.folder} is {self.used_percent} % full,"
             f" {self.free_bytes // 1024**2} MiB are free"
         )
+
+
+def folders_we_fill(settings: Settings) -> Sequence[Path]:
+    """Return what lies on the disks that we fill; a server of one's own watches its own."""
+    if settings.dsn is not None:
+        return (settings.home,)
+    return (settings.home, EmbeddedCluster(settings.postgres_directory).data_directory.parent)
 
 
 def find_low_disk(folders: Sequence[Path]) -> LowDisk | None:

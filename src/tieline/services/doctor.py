@@ -15,7 +15,7 @@ from tieline import __version__
 from tieline.governance import find_noted_anchor, has_anchor
 from tieline.kernel.errors import TielineError
 from tieline.posting import list_stops
-from tieline.runtime.disk import find_low_disk
+from tieline.runtime.disk import find_low_disk, folders_we_fill
 from tieline.runtime.health import (
     ServerState,
     look_at_guards,
@@ -23,7 +23,6 @@ from tieline.runtime.health import (
     look_at_workers,
     newest_migration,
 )
-from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.secrets import Secrets
 from tieline.sdk.http import trusted_authorities
 from tieline.services.fitness import unfit_for_production, why_no_call
@@ -101,11 +100,7 @@ class Doctor:
         yield _migrations(server.migration)
 
     def _disk(self) -> Finding:
-        settings = self.system.settings
-        folders = [settings.home]
-        if settings.dsn is None:
-            folders.append(EmbeddedCluster(settings.postgres_directory).data_directory.parent)
-        low = find_low_disk(folders)
+        low = find_low_disk(folders_we_fill(self.system.settings))
         if low is None:
             return Finding(name="disk", state=GREEN, means="there is room")
         return Finding(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from tieline.casework import keep_cases
 from tieline.notices import purge_notices
 from tieline.posting.pace import purge_paces
+from tieline.runtime.disk import folders_we_fill
 from tieline.runtime.housekeeping import keep_raw_partitions, purge
-from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
@@ -205,15 +204,8 @@ class Workday:
             time_validation=self.system.time_validation,
             checks=self._checks(),
             clock=self.system.clock,
-            folders=self._folders(),
+            folders=folders_we_fill(self.system.settings),
         )
-
-    def _folders(self) -> Sequence[Path]:
-        """Return what lies on the disks that we fill; a server of one's own watches its own."""
-        settings = self.system.settings
-        if settings.dsn is not None:
-            return (settings.home,)
-        return (settings.home, EmbeddedCluster(settings.postgres_directory).data_directory.parent)
 
     def keep_register(self) -> None:
         """Bring clients, people and plans in line with what was read."""
