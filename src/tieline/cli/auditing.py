@@ -47,7 +47,6 @@ def audit_verify(tools: Tools, file: Path | None, kept: Sequence[str], as_json: 
     others keep are given with --anchor.
     """
     from tieline.governance import verify_export
-    from tieline.services.sealing import Sealing
 
     anchors = tuple(Anchor.parse(text) for text in kept)
     if file is not None:
@@ -57,9 +56,9 @@ def audit_verify(tools: Tools, file: Path | None, kept: Sequence[str], as_json: 
         except OSError as error:
             raise UserMistake(f"{file} cannot be read: {error.strerror}") from error
     else:
-        system = tools.system()
-        sealing = Sealing(database=system.database, home=system.settings.home)
-        state = sealing.verify(anchors=anchors)
+        from tieline.services.workday import Workday
+
+        state = Workday(system=tools.system()).sealing().verify(anchors=anchors)
     _show(state, as_json=as_json)
     return 0 if state.is_intact else GOAL_MISSED
 
@@ -76,12 +75,12 @@ def audit_export(tools: Tools, file: Path, after: str | None, login: str, as_jso
     Rows of legal entities that LOGIN does not see go out as digests, so that the chain can still be
     followed. Keep the anchor where nobody of this installation can change it.
     """
-    from tieline.services.sealing import Sealing
+    from tieline.services.workday import Workday
 
     system = tools.system()
     person = signed(system, login)
     by = decider(person, role=AUDITOR)
-    sealing = Sealing(database=system.database, home=system.settings.home)
+    sealing = Workday(system=system).sealing()
     try:
         with file.open("xb") as target:
             anchor = sealing.export(

@@ -1,5 +1,5 @@
--- Every link in its order, with the row that it stands for; and every row that stands in no link and does not
--- wait for one. The columns come as text, so that no number is read as another one.
+-- Every link in its order, with the row that it stands for. The columns come as text, so that no number is read
+-- as another one.
 SELECT s.seal_no, s.audit_id, s.hash, a.canonical,
        jsonb_build_object('audit_id', a.audit_id,
            'at', to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),

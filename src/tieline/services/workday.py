@@ -166,7 +166,7 @@ class Workday:
                 interval_seconds=_PREFLIGHT_SECONDS,
                 function=self.preflights().run_due,
             ),
-            Job(name="audit", interval_seconds=_AUDIT_SECONDS, function=self._sealing().seal),
+            Job(name="audit", interval_seconds=_AUDIT_SECONDS, function=self.sealing().seal),
             Job(name="events", interval_seconds=_EVENTS_SECONDS, function=self.telling().tell),
             Job(
                 name="restoring",
@@ -288,7 +288,8 @@ class Workday:
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
         )
 
-    def _sealing(self) -> Sealing:
+    def sealing(self) -> Sealing:
+        """Return what keeps the audit linked."""
         return Sealing(database=self.system.database, home=self.system.settings.home)
 
     def preflights(self) -> Preflights:
