@@ -9,6 +9,7 @@ import click
 
 from tieline.cli.showing import plain, show_facts, show_json, show_table, tell
 from tieline.cli.tools import (
+    CONTROLLER,
     GOAL_MISSED,
     Tools,
     decider,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tieline.services.system import System
 
 _STEWARD = "data_steward"
-_CONTROLLER = "controller"
 
 
 @click.command()
@@ -83,7 +83,7 @@ def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: 
     from tieline.services.adopting import adopt as link_all
     from tieline.services.xlsx_reading import read_sheet
 
-    role = _STEWARD if person.has_role(_STEWARD) else _CONTROLLER
+    role = _STEWARD if person.has_role(_STEWARD) else CONTROLLER
     by = decider(person, role=role)
     try:
         rows = read_sheet(path.read_bytes(), name=SHEET)

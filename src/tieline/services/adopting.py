@@ -23,8 +23,8 @@ from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.client_sync import find_strangers
 from tieline.validation import mark_reference_change
 
-LINK, LEAVE = "link", "leave"
-STRONG, WEAK = "strong", "weak"
+_LINK = "link"
+_STRONG = "strong"
 SHEET = "Adopt"
 HEADER = (
     "System",
@@ -69,7 +69,7 @@ class Adoptable:
     @property
     def decision(self) -> str:
         """Return what is proposed to a person: only a strong reason is filled in."""
-        return LINK if self.state == STRONG else ""
+        return _LINK if self.state == _STRONG else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
