@@ -34,7 +34,23 @@ _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _RELEASE = "release:"
 _DAYS_MAX = 3660
 _DAY = click.DateTime(["%Y-%m-%d"])
-_ROLES_HELP = "; ".join(f"{role} {what}" for role, what in sorted(ROLES.items())) + ". Repeat it."
+_roles_option = click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(sorted(ROLES)),
+    help="; ".join(f"{role} {what}" for role, what in sorted(ROLES.items())) + ". Repeat it.",
+)
+_entities_option = click.option(
+    "--entity", "entities", multiple=True, help="A legal entity they see; repeat it."
+)
+_all_entities_option = click.option(
+    "--all-entities", is_flag=True, help="Every legal entity there is now."
+)
+_ask_password_option = click.option(
+    "--ask-password", is_flag=True, help="Ask for the password; else it is made up."
+)
 
 
 @click.group()
@@ -45,20 +61,13 @@ def people() -> None:
 @people.command("add")
 @click.argument("login")
 @click.option("--name", "display_name", help="How pages call them; else the login.")
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    required=True,
-    type=click.Choice(sorted(ROLES)),
-    help=_ROLES_HELP,
-)
-@click.option("--entity", "entities", multiple=True, help="A legal entity they see; repeat it.")
-@click.option("--all-entities", is_flag=True, help="Every legal entity there is now.")
+@_roles_option
+@_entities_option
+@_all_entities_option
 @click.option(
     "--until", type=_DAY, help="The first day, in UTC, on which they may no longer log in."
 )
-@click.option("--ask-password", is_flag=True, help="Ask for the password; else it is made up.")
+@_ask_password_option
 @json_option
 @pass_tools
 def people_add(
@@ -128,16 +137,9 @@ def people_list(tools: Tools, as_json: bool) -> int:
 
 @people.command("change")
 @click.argument("who", metavar="LOGIN")
-@click.option(
-    "--role",
-    "roles",
-    multiple=True,
-    required=True,
-    type=click.Choice(sorted(ROLES)),
-    help=_ROLES_HELP,
-)
-@click.option("--entity", "entities", multiple=True, help="A legal entity they see; repeat it.")
-@click.option("--all-entities", is_flag=True, help="Every legal entity there is now.")
+@_roles_option
+@_entities_option
+@_all_entities_option
 @reason_option
 @by_option
 @json_option
@@ -214,7 +216,7 @@ def people_log_out(tools: Tools, who: str, reason: str, login: str, as_json: boo
 
 @people.command("password")
 @click.argument("who", metavar="LOGIN")
-@click.option("--ask-password", is_flag=True, help="Ask for the password; else it is made up.")
+@_ask_password_option
 @by_option
 @json_option
 @pass_tools
