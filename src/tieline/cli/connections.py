@@ -18,6 +18,7 @@ from tieline.cli.tools import (
     Tools,
     ask_secret,
     by_option,
+    holder,
     in_file,
     json_option,
     pass_tools,
@@ -237,9 +238,7 @@ def _switch(
     from tieline.services.pausing import ROLES_THAT_PAUSE, set_paused
 
     system = tools.system()
-    person = signed(system, login)
-    if not any(map(person.has_role, ROLES_THAT_PAUSE)):
-        raise UserMistake(f"{login} is no {' or '.join(ROLES_THAT_PAUSE)}")
+    person = holder(signed(system, login), roles=ROLES_THAT_PAUSE)
     with open_web_transaction(system.web_database, entities=person.entities) as connection:
         try:
             is_changed = set_paused(

@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from tieline.cli.showing import show_json, show_table, tell
-from tieline.cli.tools import Tools, decider, json_option, pass_tools, shell_user, signed
+from tieline.cli.tools import Tools, decider, holder, json_option, pass_tools, shell_user, signed
 from tieline.kernel.errors import UserMistake
 from tieline.services.aligning import (
     ROLES_THAT_ALIGN,
@@ -115,9 +115,7 @@ def _plan(system: System, field: str, *, as_json: bool) -> int:
 def _apply(
     system: System, field: str, chosen: Chosen, *, login: str, reason: str, as_json: bool
 ) -> int:
-    person = signed(system, login)
-    if not any(person.has_role(role) for role in ROLES_THAT_ALIGN):
-        raise UserMistake(f"{login} is neither of {', '.join(ROLES_THAT_ALIGN)}")
+    person = holder(signed(system, login), roles=ROLES_THAT_ALIGN)
     with system.database.transaction() as connection:
         shown = apply_alignment(
             connection,

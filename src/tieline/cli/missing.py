@@ -13,12 +13,13 @@ from tieline.cli.tools import (
     as_id,
     by_option,
     decider,
+    holder,
     json_option,
     pass_tools,
     reason_option,
     signed,
 )
-from tieline.governance import Person, open_web_transaction
+from tieline.governance import open_web_transaction
 from tieline.kernel.errors import UserMistake
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -117,7 +118,7 @@ def remind_people(
     from tieline.services.reminding import reminding_desk
 
     system = tools.system()
-    person = _worker_of(signed(system, login))
+    person = holder(signed(system, login), roles=_ROLES)
     with open_web_transaction(system.web_database, entities=person.entities) as connection:
         found = read_missing_time(
             connection, now=system.clock.now(), entity_code=entity, period_code=period
@@ -164,7 +165,7 @@ def deputize_approver(
     from tieline.services.missing_time import deputize, read_missing_time
 
     system = tools.system()
-    person = _worker_of(signed(system, login))
+    person = holder(signed(system, login), roles=_ROLES)
     approver_id = as_id(approver, what="person")
     with open_web_transaction(system.web_database, entities=person.entities) as connection:
         found = read_missing_time(connection, now=system.clock.now())
@@ -183,12 +184,6 @@ def deputize_approver(
         )
     show_facts({"proposal": done.proposal_id}, as_json=as_json)
     return 0
-
-
-def _worker_of(person: Person) -> Person:
-    if not any(person.has_role(role) for role in _ROLES):
-        raise UserMistake(f"{person.login} is none of {', '.join(_ROLES)}")
-    return person
 
 
 # They are found under the group that they join.

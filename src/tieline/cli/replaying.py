@@ -7,7 +7,7 @@ from datetime import date
 import click
 
 from tieline.cli.showing import hours, show_facts, show_json, show_table, tell
-from tieline.cli.tools import Tools, json_option, pass_tools, signed
+from tieline.cli.tools import Tools, holder, json_option, pass_tools, signed
 from tieline.governance import Person, open_web_transaction
 from tieline.intake import Slice
 from tieline.kernel.errors import UserMistake
@@ -106,10 +106,7 @@ def _apply(
 def _person(system: System, login: str | None) -> Person:
     if login is None:
         raise UserMistake("say who does it with --by")
-    person = signed(system, login)
-    if not any(person.has_role(role) for role in ROLES):
-        raise UserMistake(f"{login} is neither of {', '.join(ROLES)}")
-    return person
+    return holder(signed(system, login), roles=ROLES)
 
 
 def _show(planned: ReplayPlan, *, state: str, proposal: str | None, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -108,6 +108,16 @@ def decider(person: Person, *, role: str | None = None) -> Decider:
     if role is not None and not person.has_role(role):
         raise UserMistake(f"{person.login} is no {role}")
     return Decider(login=person.login)
+
+
+def holder(person: Person, *, roles: Sequence[str]) -> Person:
+    """Return the person who has one of these roles.
+
+    :raises UserMistake: they have none of them.
+    """
+    if not any(map(person.has_role, roles)):
+        raise UserMistake(f"{person.login} is none of {', '.join(roles)}")
+    return person
 
 
 def ask_secret(question: str, *, variable: str) -> str:
