@@ -153,7 +153,7 @@ def run_web(settings: Settings) -> int:
     assets = build_assets(cache=settings.cache)
     if assets.notice:
         structlog.get_logger().warning("console.plain", why=assets.notice)
-    application = create_web(open_system(settings), assets=assets, web_url=settings.web_url)
+    application = create_web(open_system(settings), assets=assets)
     host, port = settings.listen
     return serve(
         application,

@@ -65,12 +65,12 @@ class FrontDoor:
         await self._api(scope, receive, send)
 
 
-def create_web(system: System, *, assets: Assets, web_url: str = "") -> FrontDoor:
-    """Return the API and the console as one application, which people reach at ``web_url``."""
+def create_web(system: System, *, assets: Assets) -> FrontDoor:
+    """Return the API and the console as one application."""
     return FrontDoor(
         api=create_api(system),
         pages=create_pages(system, assets=assets),
-        is_under_tls=web_url.startswith("https:"),
+        is_under_tls=system.settings.web_url.startswith("https:"),
     )
 
 
