@@ -26,12 +26,16 @@ from tieline.runtime.health import (
 from tieline.runtime.secrets import Secrets
 from tieline.sdk.http import trusted_authorities
 from tieline.services.fitness import unfit_for_production, why_no_call
-from tieline.services.preflight import certificate_place, read_certificate_end
+from tieline.services.preflight import (
+    CLOCK_SECONDS_MAX,
+    certificate_place,
+    read_certificate_end,
+    seconds_apart,
+)
 from tieline.services.system import System
 from tieline.settings import Settings
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
-_CLOCK_SECONDS_MAX = 5
 _CERTIFICATE_DAYS_MIN = 21
 _CLIENTS_PERCENT_MAX = 80
 
@@ -283,8 +287,8 @@ def _roles(unguarded: Sequence[str]) -> Finding:
 
 
 def _clock(database_at: datetime) -> Finding:
-    apart = abs(int(database_at.timestamp()) - int(time.time()))
-    is_good = apart <= _CLOCK_SECONDS_MAX
+    apart = seconds_apart(database_at)
+    is_good = apart <= CLOCK_SECONDS_MAX
     return Finding(
         name="clocks",
         state=GREEN if is_good else RED,

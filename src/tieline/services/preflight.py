@@ -37,7 +37,7 @@ STAGES: Sequence[tuple[str, timedelta]] = (("24h", timedelta(hours=24)), ("2h", 
 _ASKED = "asked"
 _FREE_BYTES_MIN = 1024**3
 _FREE_PERCENT_MIN = 5
-_CLOCK_SECONDS_MAX = 5
+CLOCK_SECONDS_MAX = 5
 _CERTIFICATE_SECONDS = 10
 _HTTPS_PORT = 443
 _PATIENCE, _PATIENCE_SECONDS = 4, 3
@@ -299,6 +299,11 @@ def read_certificate_end(host: str, port: int, *, context: ssl.SSLContext) -> da
     return x509.load_der_x509_certificate(certificate).not_valid_after_utc
 
 
+def seconds_apart(database_at: datetime) -> int:
+    """Return how far a database's clock is from this machine's, whatever business time a rehearsal has."""
+    return abs(int(database_at.timestamp()) - int(time.time()))
+
+
 def _disk(home: Path) -> Tried:
     usage = shutil.disk_usage(home)
     is_good = usage.free >= max(_FREE_BYTES_MIN, usage.total * _FREE_PERCENT_MIN // 100)
@@ -307,9 +312,8 @@ def _disk(home: Path) -> Tried:
 
 
 def _clocks(database_at: datetime) -> Tried:
-    # What is compared is the machine's own clock, whatever business time a rehearsal has.
-    apart = abs(int(database_at.timestamp()) - int(time.time()))
-    is_good = apart <= _CLOCK_SECONDS_MAX
+    apart = seconds_apart(database_at)
+    is_good = apart <= CLOCK_SECONDS_MAX
     fix = "" if is_good else f"The clocks of database and workers are {apart} s apart."
     return Tried(connection_key=None, name="clocks", is_good=is_good, fix=fix)
 
