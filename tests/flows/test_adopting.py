@@ -164,6 +164,17 @@ def test_a_row_that_cannot_be_meant_is_named(
         _apply(worker_database, _sheet([row]))
 
 
+@pytest.mark.parametrize(("place", "word"), [(2, "12"), (8, "P-2")])
+def test_two_rows_for_one_record_or_one_of_ours_are_named(
+    worker_database: Database, firm: Firm, place: int, word: str
+) -> None:
+    rows = [["clock", "project", "11", "n", "", "", "strong", "w", "P-1", "", "link", ""]] * 2
+    rows[1] = [*rows[1][:place], word, *rows[1][place + 1 :]]
+
+    with pytest.raises(UserMistake, match="row 3: it, or ours, is linked by row 2"):
+        _apply(worker_database, _sheet(rows))
+
+
 def _archive(**parts: bytes) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as book:

@@ -146,12 +146,14 @@ def read_confirmed(
 ) -> tuple[Confirmed, ...]:
     """Understand a corrected sheet; `Ours` may name another project, task or e-mail than was proposed.
 
-    :raises UserMistake: the header is not ours, or a row names what there is not; the sentence says which.
+    :raises UserMistake: the header is not ours, a row names what there is not, or two rows confirm the same; the
+        sentence says which.
     """
     if not rows or tuple(rows[0][: len(HEADER)]) != HEADER:
         raise UserMistake(f"the first row of the sheet {SHEET} is not the header that was written")
     ours = _ours(connection)
     found = []
+    row_of: dict[tuple[object, ...], int] = {}
     for number, row in enumerate(rows[1:], start=2):
         cells = dict(zip(HEADER, (*row, *[""] * len(HEADER)), strict=False))
         match cells["Decision"].strip().lower():
@@ -159,6 +161,7 @@ def read_confirmed(
                 continue
             case "link":
                 found.append(_confirmed(cells, ours, number))
+                _refuse_second(found[-1], row_of, number)
             case other:
                 raise UserMistake(f"row {number}: Decision is link or leave, not {other[:40]}")
     return tuple(found)
@@ -247,6 +250,15 @@ def _confirmed(
         our_id=our_id,
         because=f"{_BECAUSE}: {cells['Why'][:200]}",
     )
+
+
+def _refuse_second(
+    confirmed: Confirmed, row_of: dict[tuple[object, ...], int], number: int
+) -> None:
+    for side in (confirmed.source_ref, confirmed.our_id):
+        first = row_of.setdefault((confirmed.connection_key, confirmed.noun, side), number)
+        if first != number:
+            raise UserMistake(f"row {number}: it, or ours, is linked by row {first} as well")
 
 
 def _id(text: str) -> UUID | None:
