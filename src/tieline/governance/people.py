@@ -122,15 +122,16 @@ def change_person(
     by: str,
     reason: str,
     now: datetime,
+    display_name: str | None = None,
 ) -> Person:
-    """Give a person other roles and legal entities; their open sessions have them at once.
+    """Give a person other roles and legal entities, and a name where one is given; open sessions have them at once.
 
     :raises UserMistake: nobody has this login, or nobody would be administrator any more.
     """
     row = connection.execute(
-        "UPDATE person_login SET roles = %s, entities = %s WHERE login = %s AND is_active"
-        " RETURNING login, display_name, roles, entities, ends_at",
-        (sorted(roles), sorted(entities), login.lower()),
+        "UPDATE person_login SET roles = %s, entities = %s, display_name = coalesce(%s, display_name)"
+        " WHERE login = %s AND is_active RETURNING login, display_name, roles, entities, ends_at",
+        (sorted(roles), sorted(entities), display_name, login.lower()),
     ).fetchone()
     if row is None:
         raise UserMistake(f"nobody has the login {login}")

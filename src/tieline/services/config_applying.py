@@ -121,6 +121,7 @@ class _Applying:
             change_person(
                 self.connection,
                 login=change.key,
+                display_name=told.name,
                 roles=told.roles,
                 entities=told.entities,
                 by=self.by,

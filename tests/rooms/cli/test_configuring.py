@@ -52,7 +52,8 @@ def test_a_configuration_goes_from_one_installation_to_another(
         },
     }
     exported["people"]["gil"] = {"name": "Gil", "roles": ["controller"], "entities": ["HR-UK"]}
-    exported["people"]["finance"]["entities"] = ["HR-DE"]
+    was = exported["people"]["finance"]["name"]
+    exported["people"]["finance"] |= {"entities": ["HR-DE"], "name": "Fay"}
     exported["stand_ins"]["person:gil 2026-11-02"] = {
         "login": "controller",
         "ends_on": "2026-11-09",
@@ -80,7 +81,10 @@ def test_a_configuration_goes_from_one_installation_to_another(
         ("stand_ins", "person:gil 2026-11-02"): "added",
         ("policy", "release"): "changed",
     }
-    assert found["people", "finance"]["fields"] == {"entities": [["HR-DE", "HR-UK"], ["HR-DE"]]}
+    assert found["people", "finance"]["fields"] == {
+        "entities": [["HR-DE", "HR-UK"], ["HR-DE"]],
+        "name": [was, "Fay"],
+    }
     assert "second controller" in plan.json["approvals"][0]
 
     words = ("config", "apply", str(file), "--to", "trial", "--plan")
@@ -107,6 +111,7 @@ def test_a_configuration_goes_from_one_installation_to_another(
     assert undone.code == 0, undone.err
     people = run("config", "export", "--json").json["people"]
     assert people["finance"]["entities"] == ["HR-DE", "HR-UK"]
+    assert people["finance"]["name"] == was
 
 
 def test_what_is_not_there_or_not_a_files_to_change_is_named(
