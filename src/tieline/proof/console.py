@@ -25,6 +25,8 @@ _NAME = "console"
 # The first start fetches the console's assets; the story does not wait for it.
 _START_SECONDS_MAX = 300
 _POLL_SECONDS = 0.2
+# What else is looked at, by the name of its run file.
+_PLACES = {"Tryton": "tryton", "Board": "board"}
 Progress = Callable[[str], None]
 
 
@@ -70,20 +72,23 @@ class DemoConsole:
                 return
             time.sleep(_POLL_SECONDS)
         facts = json.loads(run_file.read_text(encoding="utf-8"))
-        Console(file=sys.stderr).print(_box(facts, erp_url=self._erp_url(), logins=logins))
+        Console(file=sys.stderr).print(_box(facts, places=self._places(), logins=logins))
         self._opened.set()
 
-    def _erp_url(self) -> str:
-        facts = json.loads(
-            (self.settings.run_directory / "tryton.json").read_text(encoding="utf-8")
-        )
-        return str(facts["url"])
+    def _places(self) -> Mapping[str, str]:
+        return {
+            title: json.loads(
+                (self.settings.run_directory / f"{name}.json").read_text(encoding="utf-8")
+            )["url"]
+            for title, name in _PLACES.items()
+        }
 
 
-def _box(facts: Mapping[str, Any], *, erp_url: str, logins: Sequence[Login]) -> Panel:
+def _box(facts: Mapping[str, Any], *, places: Mapping[str, str], logins: Sequence[Login]) -> Panel:
     lines = Table.grid(padding=(0, 2))
     lines.add_row("Console", facts["url"])
-    lines.add_row("Tryton", erp_url)
+    for title, url in places.items():
+        lines.add_row(title, url)
     lines.add_row("API", f"{facts['url']}/v1/openapi.json")
     for login in logins:
         lines.add_row(f"Who {login.does}", f"{login.login}  {login.password}")

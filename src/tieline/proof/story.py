@@ -11,6 +11,7 @@ from typing import Any
 from tieline.proof import faultplan
 from tieline.proof.town import Town
 from tieline.sandbox.firm import Firm
+from tieline.sandbox.firm_board import plan_board
 from tieline.sandbox.firm_model import Deal
 from tieline.sandbox.truth import final_truth, harvest_ids, last_state
 
@@ -34,6 +35,7 @@ class Story:
         self._deal_refs = {key: str(ref) for key, ref in loaded["ids"]["deals"].items()}
         self._company_refs = {key: str(ref) for key, ref in loaded["ids"]["companies"].items()}
         self.town.harvest.act("load", self.firm.harvest_load())
+        self.town.board.act("occasions", plan_board(self.firm))
 
     def drop_staffing(self) -> None:
         """Put the staffing file where it is looked for."""

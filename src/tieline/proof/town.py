@@ -74,10 +74,11 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendors:
-    """The time tool and the CRM, with the secrets to enter them."""
+    """The time tool and the CRM with the secrets to enter them, and the board that acts on them."""
 
     harvest: Vendor
     hubspot: Vendor
+    board: Vendor
     harvest_token: str = field(repr=False)
     harvest_account: str
     hubspot_token: str = field(repr=False)
@@ -101,6 +102,10 @@ class Town:
     @property
     def hubspot(self) -> Vendor:
         return self.saas.hubspot
+
+    @property
+    def board(self) -> Vendor:
+        return self.saas.board
 
     @property
     def saas(self) -> Vendors:
@@ -140,7 +145,10 @@ def build_town(
             progress("waiting for the ERP")
         running = erp_ready.result()
     tryton = _proxy(settings=settings, upstream=running.server.url, control=tokens[2])
-    for vendor in (harvest, hubspot):
+    board = _board(
+        settings=settings, running=running, front=tryton, hubspot=hubspot, harvest=harvest
+    )
+    for vendor in (harvest, hubspot, board):
         vendor.act("clock", {"now": now.isoformat()})
     return Town(
         dsns=dsns,
@@ -150,6 +158,7 @@ def build_town(
         vendors=Vendors(
             harvest=harvest,
             hubspot=hubspot,
+            board=board,
             harvest_token=tokens[3],
             harvest_account=HARVEST_ACCOUNT,
             hubspot_token=tokens[0],
@@ -293,4 +302,23 @@ def _proxy(*, settings: Settings, upstream: str, control: str) -> Vendor:
         module="tieline.sandbox.front",
         arguments=["--upstream", upstream, "--log", str(log), "--name", "tryton"],
         secret_words={CONTROL: control},
+    )
+
+
+def _board(
+    *, settings: Settings, running: erp.RunningErp, front: Vendor, hubspot: Vendor, harvest: Vendor
+) -> Vendor:
+    return start_vendor(
+        settings=settings,
+        name="board",
+        module="tieline.sandbox.board",
+        arguments=[
+            *("--hubspot", hubspot.url, "--harvest", harvest.url, "--front", front.url),
+            *("--erp", running.server.url, "--erp-database", running.server.database),
+            *("--console", str(settings.run_directory / "console.json")),
+        ],
+        secret_words={
+            CONTROL: front.control_token,
+            "TIELINE_SANDBOX_ERP_PASSWORD": running.template.admin_password,
+        },
     )

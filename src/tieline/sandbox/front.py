@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import hmac
 import json
+import math
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from tieline.sandbox.exchanges import Exchange, Watch, watched_by_nobody
 from tieline.sandbox.faults import Claim, FaultInjector, FaultKind, FaultPlanError
 from tieline.sandbox.pages import duplicated_page, skipped_page
-from tieline.sandbox.process import run_until_stopped, secret, write_run_file
+from tieline.sandbox.process import monotonic, run_until_stopped, secret, write_run_file
 from tieline.sandbox.wire import (
     Answering,
     Delivering,
@@ -34,6 +35,8 @@ from tieline.sandbox.wire import (
 
 TOKEN_HEADER = "x-sandbox-token"
 _FAULTS_PATH = "/_sandbox/faults"
+_AWAY_PATH = "/_sandbox/away"
+_AWAY_SECONDS_MAX = 600
 _REMEMBERED_MAX = 256
 _VERSIONS_MAX = 4
 
@@ -59,11 +62,17 @@ class Front:
         self._error_answer = error_answer
         self._memory: OrderedDict[str, deque[Response]] = OrderedDict()
         self._late: set[asyncio.Task[None]] = set()
+        self._away_until = 0.0
+        self._turned_away = 0
 
     async def deliver(self, request: Request) -> Delivery:
         """Answer one request as the plan wants it answered."""
         if request.path.startswith("/_sandbox/"):
             return Delivery(response=await self._control(request))
+        if monotonic() < self._away_until:
+            # The vendor never hears of it, as where the proxy before a server finds it gone.
+            self._turned_away += 1
+            return Delivery(response=self._error_answer(503))
         claim = self._injector.claim(request)
         if claim is None:
             return Delivery(response=await self._forward(request))
@@ -81,12 +90,28 @@ class Front:
     async def _control(self, request: Request) -> Response:
         if not hmac.compare_digest(request.headers.get(TOKEN_HEADER, ""), self._token):
             return json_response({"message": "the sandbox token is missing or wrong"}, status=401)
+        if request.path == _AWAY_PATH:
+            return self._go_away(request)
         if not request.path.startswith(_FAULTS_PATH):
             return await self._vendor(request)
         if request.method == "GET":
             is_detailed = request.path.endswith("/rules")
             return json_response(self._injector.rules() if is_detailed else self._injector.counts())
         return self._change_plan(request)
+
+    def _go_away(self, request: Request) -> Response:
+        """Take the vendor away for so many seconds, or (0) bring it back."""
+        if request.method == "POST":
+            try:
+                seconds = int(json.loads(request.body)["seconds"])
+            except (ValueError, KeyError, TypeError, OverflowError):
+                return json_response({"message": "away needs whole seconds"}, status=422)
+            if not 0 <= seconds <= _AWAY_SECONDS_MAX:
+                told = f"away takes 0 to {_AWAY_SECONDS_MAX} seconds, not {seconds}"
+                return json_response({"message": told}, status=422)
+            self._away_until = monotonic() + seconds
+        left = max(0, math.ceil(self._away_until - monotonic()))
+        return json_response({"seconds_left": left, "turned_away": self._turned_away})
 
     def _change_plan(self, request: Request) -> Response:
         try:

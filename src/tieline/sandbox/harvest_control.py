@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from tieline.sandbox.harvest_model import (
@@ -35,6 +36,7 @@ class HarvestControl:
             "load": self._load,
             "entries": self._enter,
             "approve": self._approve,
+            "approve_week": self._approve_week,
             "unapprove": self._unapprove,
             "edit": self._edit,
             "delete": self._delete,
@@ -48,6 +50,8 @@ class HarvestControl:
             after = int(request.query.get("after", "0"))
             lines = self._store.journal(table=request.query.get("table"), after=after)
             return json_response({"journal": lines})
+        if request.method == "GET" and verb == "weeks":
+            return json_response({"weeks": self._weeks()})
         if request.method != "POST" or verb not in self._verbs:
             return json_response({"message": f"there is no control {verb}"}, status=404)
         try:
@@ -125,6 +129,27 @@ class HarvestControl:
         reason = str(body.get("locked_reason", APPROVED))
         return self._change_entries(body, {"is_locked": True, "locked_reason": reason}, "approve")
 
+    def _approve_week(self, body: Mapping[str, Any]) -> object:
+        """Approve all hours of a week that are handed in, as its approval page does."""
+        week = date.fromisoformat(body["starts_on"])
+        ids = [record["id"] for record in self._waiting() if _monday(record) == week]
+        if not ids:
+            raise Unprocessable(f"no hours of the week of {week} wait for approval")
+        return self._approve({**body, "ids": ids})
+
+    def _weeks(self) -> list[Mapping[str, object]]:
+        """Return the weeks with hours that wait for approval, as the approval page lists them."""
+        counts = Counter(_monday(record) for record in self._waiting())
+        return [{"starts_on": week.isoformat(), "entries": counts[week]} for week in sorted(counts)]
+
+    def _waiting(self) -> list[Record]:
+        today = self._clock.now().date()
+        return [
+            record
+            for record in self._store.table(TIME_ENTRIES.name).values()
+            if not record["is_locked"] and date.fromisoformat(record["spent_date"]) <= today
+        ]
+
     def _unapprove(self, body: Mapping[str, Any]) -> object:
         return self._change_entries(body, {"is_locked": False, "locked_reason": None}, "unapprove")
 
@@ -162,11 +187,15 @@ class HarvestControl:
         self._store.commit(changes)
         return {"deleted": len(changes)}
 
-    def _entry(self, identity: int) -> Record:
-        record = self._store.table(TIME_ENTRIES.name).get(identity)
-        if record is None:
-            raise Unprocessable(f"time entry {identity} does not exist")
-        return record
+    def _entry(self, ref: int | str) -> Record:
+        """Return an entry by its id or by the key it was loaded with."""
+        table = self._store.table(TIME_ENTRIES.name)
+        if isinstance(ref, int) and ref in table:
+            return table[ref]
+        for record in table.values():
+            if record["_key"] == ref:
+                return record
+        raise Unprocessable(f"time entry {ref} does not exist")
 
     def _set_clock(self, body: Mapping[str, Any]) -> object:
         self._clock.set(_moment(body["now"]))
@@ -181,6 +210,11 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise Unprocessable(f"{text} says no zone")
     return moment.astimezone(UTC)
+
+
+def _monday(record: Record) -> date:
+    day = date.fromisoformat(record["spent_date"])
+    return day - timedelta(days=day.weekday())
 
 
 def _resource(name: str) -> Resource:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tieline.sandbox.hubspot import HubSpotServer
 
 _LOADED = (COMPANIES, CONTACTS, DEALS, LINE_ITEMS)
+_SHOWN = ("dealname", "amount", "deal_currency_code")
 
 
 class HubSpotControl:
@@ -52,6 +53,8 @@ class HubSpotControl:
             after = int(request.query.get("after", "0"))
             lines = self._server.store.journal(table=request.query.get("table"), after=after)
             return json_response({"journal": lines})
+        if request.method == "GET" and verb == "deals":
+            return json_response({"deals": self._open_deals()})
         if request.method == "GET" and verb == "webhooks":
             hooks = self._server.webhooks
             return json_response({"sent": hooks.sent, "failed": hooks.failed})
@@ -147,6 +150,18 @@ class HubSpotControl:
             at,
         )
         return {"deal_id": str(deal["id"]), "dealstage": stage}
+
+    def _open_deals(self) -> list[Mapping[str, object]]:
+        """Return the deals that are neither won nor lost, as the pipeline shows them."""
+        return [
+            {
+                "key": deal["_key"],
+                "deal_id": str(deal["id"]),
+                **{name: deal["properties"].get(name) for name in _SHOWN},
+            }
+            for deal in self._server.store.table(DEALS.table).values()
+            if not deal["archived"] and deal["properties"].get("dealstage") not in (WON, LOST)
+        ]
 
     def _edit(self, body: Mapping[str, Any]) -> object:
         kind = get_object_type(body["object"])

@@ -1,0 +1,270 @@
+"""The board: a deed has its effect at the vendor, and a page tells it without believing anybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.rooms.sandbox.conftest import Vendor
+from tests.rooms.sandbox.serving import serving
+
+from tieline.sandbox.board import Deeds, Door, ErpDoor
+from tieline.sandbox.board.pages import Pages
+from tieline.sandbox.board.server import Board
+from tieline.sandbox.faults import FaultInjector
+from tieline.sandbox.firm import Firm
+from tieline.sandbox.firm_board import plan_board
+from tieline.sandbox.front import Front, plain_error
+from tieline.sandbox.process import SandboxClock
+from tieline.sandbox.wire import Request, Response, json_response
+
+_TOKEN = {"X-Sandbox-Token": "control"}
+_NASTY = "<script>alert(\"Müller & 'Söhne'\")</script>"
+_FORM_TOKEN = re.compile(r'name="token" value="([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """A board before its vendors; ``erp`` is what stands behind the front."""
+
+    board: httpx.Client
+    erp: httpx.Client
+    crm: Vendor
+    time_tool: Vendor
+    folder: Path
+
+    def do(self, code: str, choice: str = "") -> httpx.Response:
+        return self.board.post(f"/_sandbox/deeds/{code}", json={"choice": choice}, headers=_TOKEN)
+
+    def press(self, code: str, choice: str = "", **fields: str) -> httpx.Response:
+        found = _FORM_TOKEN.search(self.board.get("/").text)
+        assert found is not None
+        form = {"token": found.group(1), "choice": choice, **fields}
+        return self.board.post(f"/deeds/{code}", data=form)
+
+    def choices(self, code: str) -> list[str]:
+        told = self.board.get("/_sandbox/deeds", headers=_TOKEN).json()["deeds"]
+        found: list[str] = next(deed["choices"] for deed in told if deed["code"] == code)
+        return found
+
+    def plan(self, **occasions: object) -> httpx.Response:
+        return self.board.post("/_sandbox/occasions", json=occasions, headers=_TOKEN)
+
+
+async def _take(request: Request) -> Response:
+    return json_response({"result": request.body.decode()})
+
+
+@pytest.fixture
+def world(crm: Vendor, time_tool: Vendor, tmp_path: Path) -> Iterator[_World]:
+    clock = SandboxClock(now=datetime(2026, 11, 3, 13, 56, tzinfo=UTC))
+    front = Front(
+        answer=_take,
+        injector=FaultInjector(name="erp", plan={}, log=None),
+        control_token="control",
+        error_answer=plain_error,
+    )
+    console = tmp_path / "console.json"
+    console.write_text('{"url": "http://127.0.0.1:1"}')
+
+    def door(name: str, url: object) -> Door:
+        return Door(name=name, url=str(url), token="control")
+
+    with serving(front.deliver) as way:
+        board = Board(
+            deeds=Deeds(
+                hubspot=door("the CRM", crm.control.base_url),
+                harvest=door("the time tool", time_tool.control.base_url),
+                front=door("the way to the ERP", way),
+                erp=ErpDoor(url="http://127.0.0.1:1", database="erp", password="none"),
+                now=clock.now,
+            ),
+            clock=clock,
+            pages=Pages(form_token="form"),
+            control_token="control",
+            places={"Console": console, "Tryton": "http://127.0.0.1:2"},
+        )
+        with (
+            serving(board.deliver) as address,
+            httpx.Client(base_url=address) as people,
+            httpx.Client(base_url=way) as erp,
+        ):
+            yield _World(
+                board=people, erp=erp, crm=crm, time_tool=time_tool, folder=tmp_path / "agency"
+            )
+
+
+class TestADeed:
+    def test_wins_a_deal_that_is_open(self, world: _World, firm: Firm) -> None:
+        loaded = world.crm.do("load", firm.hubspot_load())
+        waiting = world.choices("win")
+
+        done = world.do("win", waiting[0])
+
+        deal_id = loaded["ids"]["deals"][waiting[0]]
+        deal = world.crm.api.get(
+            f"/crm/v3/objects/deals/{deal_id}", params={"properties": "dealstage"}
+        )
+        assert done.json()["said"].startswith("Won: ")
+        assert deal.json()["properties"]["dealstage"] == "closedwon"
+        assert world.choices("win") == waiting[1:]
+        assert world.do("win", waiting[0]).status_code == 422
+
+    def test_approves_a_week_edits_and_deletes_and_nothing_else(
+        self, world: _World, with_time: Vendor, firm: Firm
+    ) -> None:
+        world.plan(**plan_board(firm))
+        week = world.choices("approve")[0]
+        (edited,), (deleted,) = world.choices("edit"), world.choices("delete")
+        ids, before = with_time.ids().entry_ids, len(with_time.journal())
+
+        said = [
+            world.do(code, choice).json()["said"]
+            for code, choice in (("approve", week), ("edit", edited), ("delete", deleted))
+        ]
+
+        lines = with_time.journal()[before:]
+        changed = [(line["operation"], line["id"]) for line in lines]
+        approved = [ref for operation, ref in changed if operation == "approve"]
+        assert said[0] == f"{len(approved)} entries approved."
+        assert changed[len(approved) :] == [("edit", ids[edited]), ("delete", ids[deleted])]
+        one = with_time.api.get(f"/time_entries/{approved[0]}").json()
+        assert (one["is_locked"], one["spent_date"] >= week) == (True, True)
+        hours = with_time.api.get(f"/time_entries/{ids[edited]}").json()["hours"]
+        assert hours == float(plan_board(firm)["edits"][0]["hours"])
+        assert with_time.api.get(f"/time_entries/{ids[deleted]}").status_code == 404
+        assert week not in world.choices("approve")
+        assert (world.choices("edit"), world.choices("delete")) == ([], [])
+
+    def test_loses_five_answers_to_hours_and_no_other(self, world: _World) -> None:
+        world.do("lose")
+        lost = 0
+
+        assert world.erp.post("/rpc", content="model.project.work.create").status_code == 200
+        for _ in range(6):
+            try:
+                world.erp.post("/rpc", content="model.timesheet.line.create")
+            except httpx.RemoteProtocolError:
+                lost += 1
+
+        assert lost == 5
+
+    def test_takes_the_erp_away_and_it_comes_back(self, world: _World) -> None:
+        world.do("away")
+        away = world.erp.get("/_sandbox/away", headers=_TOKEN).json()["seconds_left"]
+        told = world.erp.post("/rpc", content="x").status_code
+
+        world.erp.post("/_sandbox/away", json={"seconds": 0}, headers=_TOKEN)
+
+        assert (told, 0 < away <= 30) == (503, True)
+        assert world.erp.post("/rpc", content="x").status_code == 200
+        assert world.erp.get("/_sandbox/away", headers=_TOKEN).json()["turned_away"] == 1
+        for seconds in (-1, 601, "x", None):
+            body = {"seconds": seconds}
+            assert world.erp.post("/_sandbox/away", json=body, headers=_TOKEN).status_code == 422
+
+    def test_drops_a_file_twice_under_two_names(self, world: _World) -> None:
+        assert world.choices("file") == []
+        world.plan(
+            file={
+                "directory": str(world.folder),
+                "name": "agency.csv",
+                "content": "a;b\nü;1\n",
+                "note": "two lines",
+            }
+        )
+
+        assert world.do("file").status_code == 200
+
+        dropped = {path.name: path.read_text() for path in world.folder.iterdir()}
+        assert dropped == dict.fromkeys(("agency.csv", "agency-again.csv"), "a;b\nü;1\n")
+
+    def test_is_not_planned_from_what_cannot_be_read(self, world: _World) -> None:
+        for occasions in (
+            {"zone": "Nowhere/Land"},
+            {"zone": "../../etc"},
+            {"edits": [{"entry": "e"}]},
+            {"edits": [{"entry": "e", "hours": "x", "note": ""}]},
+            {"months": ["2026-13-01"]},
+            {"file": {"directory": "/", "name": "../etc.csv", "content": "", "note": ""}},
+            {"deals": 7},
+        ):
+            answer = world.plan(**occasions)
+
+            assert (answer.status_code, "occasions: " in answer.json()["message"]) == (422, True)
+
+
+class TestThePage:
+    def test_shows_what_it_is_told_as_text_only(self, world: _World) -> None:
+        world.crm.do(
+            "load",
+            {"deals": [{"key": "d", "properties": {"dealname": _NASTY, "amount": "5"}}]},
+        )
+        world.plan(deals=[{"deal": "d", "note": _NASTY}], city=_NASTY)
+
+        pages = [world.board.get("/"), world.press("win", "d"), world.board.get("/?done=1")]
+
+        assert [page.status_code for page in pages] == [200, 303, 200]
+        assert pages[1].headers["location"] == "/?done=1#win"
+        for page in (pages[0], pages[2]):
+            assert "<script" not in page.text
+            assert "&lt;script&gt;" in page.text
+            assert page.headers["content-security-policy"].startswith("default-src 'none'")
+            assert "http://127.0.0.1:1/handover" in page.text
+        assert 'role="status">Won: &lt;script&gt;' in pages[2].text
+
+    def test_refuses_a_form_that_is_not_its_own(self, world: _World) -> None:
+        world.crm.do("load", {"deals": [{"key": "d", "properties": {"dealname": "One"}}]})
+        sent = world.board.post
+
+        refused = {
+            "no token": sent("/deeds/win", data={"choice": "d"}),
+            "a wrong token": world.press("win", "d", token="ü"),
+            "another choice": world.press("win", "e"),
+            "a NUL": world.press("win", "d\x00"),
+            "an unknown deed": world.press("empty-the-bank"),
+            "no form": sent("/deeds/win", json={"token": "form", "choice": "d"}),
+            "bad bytes": sent(
+                "/deeds/win",
+                content=b"token=form&choice=%ff",
+                headers={"content-type": "application/x-www-form-urlencoded"},
+            ),
+            "said twice": sent(
+                "/deeds/win",
+                content=b"token=form&choice=d&choice=e",
+                headers={"content-type": "application/x-www-form-urlencoded"},
+            ),
+            "a huge form": world.press("win", "d" * 20_000),
+            "a link": world.board.get("/deeds/win"),
+            "a stray file": world.board.get("/static/../pages.py"),
+            "no control token": sent("/_sandbox/deeds/win", json={"choice": "d"}),
+        }
+
+        assert {name: answer.status_code for name, answer in refused.items()} == {
+            "no token": 403,
+            "a wrong token": 403,
+            "another choice": 409,
+            "a NUL": 409,
+            "an unknown deed": 404,
+            "no form": 415,
+            "bad bytes": 400,
+            "said twice": 400,
+            "a huge form": 413,
+            "a link": 405,
+            "a stray file": 404,
+            "no control token": 401,
+        }
+        assert world.choices("win") == ["d"]
+
+    def test_stands_while_the_erp_does_not(self, world: _World) -> None:
+        world.plan(months=["2026-10-01"])
+
+        page = world.board.get("/")
+
+        assert page.status_code == 200
+        assert "the ERP says: " in page.text
