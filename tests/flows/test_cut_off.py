@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -193,3 +194,28 @@ class TestWork:
             "urgent_from": datetime(2027, 1, 4, 4, tzinfo=UTC),
             "grace_until": datetime(2027, 1, 5, 17, 30, tzinfo=UTC),
         }
+
+    def test_covers_a_span_with_whole_weeks(self, world: World) -> None:
+        boston = replace(BERLIN, calendar="4-4-5", zone="America/New_York", close_working_day=3)
+        with world.worker.transaction() as connection:
+            for _ in range(2):
+                opened = open_periods(
+                    connection,
+                    entity=boston,
+                    starts_on=date(2026, 12, 1),
+                    ends_on=date(2027, 2, 1),
+                    opened_by="ann",
+                    now=NOW,
+                )
+            rows = connection.execute(
+                "SELECT period_code, starts_on, ends_on, cut_off_at FROM fiscal_period"
+                " WHERE period_code LIKE '%P%' ORDER BY starts_on"
+            ).fetchall()
+
+        # 2026 is a year of 53 weeks: its last period has the one that is over.
+        assert opened == 0
+        assert [(r["period_code"], r["starts_on"], r["ends_on"]) for r in rows] == [
+            ("2026-P12", date(2026, 11, 23), date(2027, 1, 4)),
+            ("2027-P01", date(2027, 1, 4), date(2027, 2, 1)),
+        ]
+        assert rows[0]["cut_off_at"] == datetime(2027, 1, 6, 22, tzinfo=UTC)

@@ -152,7 +152,7 @@ class TestTheExamples:
         system = tomllib.loads(text).get("system")
 
         if system is None:
-            assert len(read_firm(text)) == 2
+            assert len(read_firm(text)) == 4
         else:
             written = read_written(text, system=system, systems=InstalledSystems())
             assert written.system == system

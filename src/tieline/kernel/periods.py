@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
+
+_WEEKS = (4, 4, 5)
+_QUARTERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +35,15 @@ def month_of(day: date) -> Period:
 def next_month(day: date) -> date:
     """Return the first day of the month after the day's."""
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def weeks_of_year(year: int) -> tuple[tuple[date, date], ...]:
+    """Return the twelve half-open periods of a year of whole weeks: 4, 4 and 5 weeks in each quarter.
+
+    The year is that of ISO 8601, which begins on a Monday; where it has a 53rd week, the last period has it.
+    """
+    edges = [date.fromisocalendar(year, 1, 1)]
+    for weeks in _WEEKS * _QUARTERS:
+        edges.append(edges[-1] + timedelta(weeks=weeks))
+    edges[-1] = date.fromisocalendar(year + 1, 1, 1)
+    return tuple(pairwise(edges))

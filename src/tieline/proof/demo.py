@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from tieline.proof.town import Town, build_town
 from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_model import LABOR_CATEGORIES
 from tieline.services.installation import (
+    MONTHS,
+    WEEKS,
     ConnectionSetup,
     EntitySetup,
     connect,
@@ -330,7 +331,6 @@ def _plain(value: object) -> object:
 
 
 def _entities(firm: Firm) -> list[EntitySetup]:
-    closes = {"HR-DE": clock_time(17), "HR-UK": clock_time(18)}
     return [
         EntitySetup(
             entity_code=entity.code,
@@ -338,8 +338,9 @@ def _entities(firm: Firm) -> list[EntitySetup]:
             currency=entity.currency,
             zone=entity.zone,
             erp_connection_key="tryton",
-            close_working_day=2,
-            close_time=closes[entity.code],
+            close_working_day=entity.closes_on_working_day,
+            close_time=entity.closes_at,
+            calendar=WEEKS if entity.fiscal_year_start == WEEKS else MONTHS,
         )
         for entity in firm.entities
     ]

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from tieline.sandbox.firm_calendar import (
+    WEEKS,
     anchor_month,
     business_now,
     month_before,
@@ -432,6 +433,8 @@ def _entities(seed: int) -> tuple[LegalEntity, ...]:
             vat_number=valid_vat("DE", seed=f"{seed}:HR-DE"),
             tax_rate=Decimal("0.19"),
             fiscal_year_start="01-01",
+            closes_on_working_day=2,
+            closes_at=time(17),
             practices=practices,
         ),
         LegalEntity(
@@ -446,6 +449,40 @@ def _entities(seed: int) -> tuple[LegalEntity, ...]:
             vat_number=valid_vat("GB", seed=f"{seed}:HR-UK"),
             tax_rate=Decimal("0.20"),
             fiscal_year_start="04-01",
+            closes_on_working_day=2,
+            closes_at=time(18),
+            practices=practices,
+        ),
+        LegalEntity(
+            code="HR-US",
+            name="Halden Roe Inc.",
+            country_code="US",
+            currency="USD",
+            zone="America/New_York",
+            street="60 State Street",
+            postal_code="02109",
+            city="Boston",
+            vat_number=valid_vat("US", seed=f"{seed}:HR-US"),
+            tax_rate=None,
+            fiscal_year_start=WEEKS,
+            closes_on_working_day=3,
+            closes_at=time(17),
+            practices=practices,
+        ),
+        LegalEntity(
+            code="HR-PL",
+            name="Halden Roe Sp. z o.o.",
+            country_code="PL",
+            currency="PLN",
+            zone="Europe/Warsaw",
+            street="ul. Stradomska 5",
+            postal_code="31-058",
+            city="Kraków",
+            vat_number=valid_vat("PL", seed=f"{seed}:HR-PL"),
+            tax_rate=Decimal("0.23"),
+            fiscal_year_start="01-01",
+            closes_on_working_day=1,
+            closes_at=time(15),
             practices=practices,
         ),
     )
@@ -521,7 +558,7 @@ def _erp_company(entity: LegalEntity, opens_on: date, closes_on: date) -> dict[s
         "city": entity.city,
         "postal_code": entity.postal_code,
         "vat": entity.vat_number,
-        "tax_rate": str(entity.tax_rate),
+        "tax_rate": None if entity.tax_rate is None else str(entity.tax_rate),
     }
 
 
@@ -574,7 +611,7 @@ def _plain(value: Any) -> Any:
             return {key: _plain(item) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item) for item in value]
-        case date():
+        case date() | time():
             return value.isoformat()
         case _:
             return value

@@ -11,6 +11,9 @@ import holidays
 
 from tieline.kernel.periods import next_month
 
+WEEKS = "4-4-5"
+"""What a fiscal year of whole weeks begins with, in place of a day."""
+
 _SATURDAY = 5
 _NOW = time(14, 56)
 _MUNICH = ZoneInfo("Europe/Berlin")

@@ -13,6 +13,8 @@ import stdnum.at.uid
 import stdnum.ch.vat
 import stdnum.de.vat
 import stdnum.gb.vat
+import stdnum.pl.nip
+import stdnum.us.ein
 
 from tieline.sandbox.firm_calendar import months_after
 from tieline.sandbox.firm_model import (
@@ -55,6 +57,11 @@ _VAT: dict[str, tuple[Callable[[random.Random], str], Callable[[str], bool]]] = 
     "DE": (lambda dice: f"DE{_digits(dice, 9)}", stdnum.de.vat.is_valid),
     "GB": (lambda dice: f"GB{_digits(dice, 9)}", stdnum.gb.vat.is_valid),
     "AT": (lambda dice: f"ATU{_digits(dice, 8)}", stdnum.at.uid.is_valid),
+    "PL": (lambda dice: f"PL{_digits(dice, 10)}", stdnum.pl.nip.is_valid),
+    "US": (
+        lambda dice: f"{dice.randint(10, 99)}-{dice.randint(1, 9999999):07d}",
+        stdnum.us.ein.is_valid,
+    ),
     "CH": (lambda dice: f"CHE{_digits(dice, 9)}MWST", stdnum.ch.vat.is_valid),
 }
 

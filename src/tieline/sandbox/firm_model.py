@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 
 CONSULTANT = "Consultant"
@@ -23,7 +23,10 @@ LABOR_CATEGORIES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegalEntity:
-    """One company of the firm."""
+    """One company of the firm; it closes at an hour of its n-th working day after a period.
+
+    ``fiscal_year_start`` is a day such as 04-01, or 4-4-5 for years of whole weeks.
+    """
 
     code: str
     name: str
@@ -34,8 +37,10 @@ class LegalEntity:
     postal_code: str
     city: str
     vat_number: str
-    tax_rate: Decimal
+    tax_rate: Decimal | None
     fiscal_year_start: str
+    closes_on_working_day: int
+    closes_at: time
     practices: tuple[str, ...]
 
 

@@ -20,6 +20,8 @@ from tieline.governance import ADMIN, add_person, list_people
 from tieline.kernel.errors import UserMistake
 from tieline.policy import draft_release
 from tieline.services.installation import (
+    CALENDARS,
+    MONTHS,
     EntitySetup,
     create_entity,
     entity_codes,
@@ -33,7 +35,7 @@ _CODE = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,19}")
 _WORDS = frozenset(
     {"name", "currency", "zone", "erp", "closes_on_working_day", "closes_at", "opens", "until"}
 )
-_MAY = frozenset({"holidays", "grace_minutes", "urgent_hours"})
+_MAY = frozenset({"calendar", "holidays", "grace_minutes", "urgent_hours"})
 _WORKING_DAYS_MAX = 20
 _GRACE_MINUTES_MAX = 7 * 24 * 60
 _URGENT_HOURS_MAX = 14 * 24
@@ -140,6 +142,7 @@ def _entity(code: str, words: Any) -> WrittenEntity:
             holidays=_holidays(code, words),
             grace_minutes=_whole(code, words, "grace_minutes", usual=0, most=_GRACE_MINUTES_MAX),
             urgent_hours=_whole(code, words, "urgent_hours", usual=24, most=_URGENT_HOURS_MAX),
+            calendar=_calendar(code, words),
         ),
         opens=opens,
         until=until,
@@ -174,6 +177,13 @@ def _working_day(code: str, words: Mapping[str, Any]) -> int:
     if type(day) is not int or not 1 <= day <= _WORKING_DAYS_MAX:
         raise UserMistake(f"{code}: closes_on_working_day is 1 to {_WORKING_DAYS_MAX}")
     return day
+
+
+def _calendar(code: str, words: Mapping[str, Any]) -> str:
+    named = words.get("calendar", MONTHS)
+    if named not in CALENDARS:
+        raise UserMistake(f"{code}: calendar is {' or '.join(CALENDARS)}")
+    return str(named)
 
 
 def _holidays(code: str, words: Mapping[str, Any]) -> str:

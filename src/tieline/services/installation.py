@@ -12,18 +12,22 @@ from holidays import country_holidays
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from tieline.kernel.periods import next_month
+from tieline.kernel.periods import next_month, weeks_of_year
 from tieline.runtime.secrets import MasterKey, store_secret
 
 _SATURDAY = 5
 _PERIODS_MAX = 240
+MONTHS, WEEKS = "months", "4-4-5"
+CALENDARS = (MONTHS, WEEKS)
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitySetup:
-    """Declare a legal entity; it closes at ``close_time`` on its n-th working day after a month.
+    """Declare a legal entity; it closes at ``close_time`` on its n-th working day after a period.
+
+    ``calendar`` says whether its periods are months or whole weeks, four, four and five in a quarter.
 
     ``holidays`` names whose public holidays are no working days, such as DE or DE-BE; without it only
     weekends are none. ``grace_minutes`` after the cut-off hours that come late are still taken in, and
@@ -40,6 +44,7 @@ class EntitySetup:
     holidays: str = ""
     grace_minutes: int = 0
     urgent_hours: int = 24
+    calendar: str = MONTHS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,23 +103,46 @@ def open_periods(
     opened_by: str,
     now: datetime,
 ) -> int:
-    """Open calendar months from ``starts_on`` to ``ends_on``; return how many are new."""
+    """Open the periods of the entity's calendar that cover [starts_on, ends_on); return how many are new."""
+    cover = _weeks if entity.calendar == WEEKS else _months
     opened = 0
-    month = starts_on.replace(day=1)
-    for _ in range(_PERIODS_MAX):
-        if month >= ends_on:
-            break
-        following = next_month(month)
-        opened += _open_period(
+    for code, first_on, after_on in cover(starts_on, ends_on)[:_PERIODS_MAX]:
+        cut_off_at = cut_off_of(entity=entity, period_ends_on=after_on)
+        opened += add_period(
             connection,
-            entity=entity,
-            month=month,
-            following=following,
+            period=PeriodSetup(
+                entity_code=entity.entity_code,
+                period_code=code,
+                starts_on=first_on,
+                ends_on=after_on,
+                cut_off_at=cut_off_at,
+                urgent_from=cut_off_at - timedelta(hours=entity.urgent_hours),
+                grace_until=cut_off_at + timedelta(minutes=entity.grace_minutes),
+            ),
             opened_by=opened_by,
             now=now,
         )
-        month = following
     return opened
+
+
+def _months(starts_on: date, ends_on: date) -> list[tuple[str, date, date]]:
+    """Return code, first day and day after of the months that begin before the end, such as 2026-10."""
+    months = []
+    first_on = starts_on.replace(day=1)
+    while first_on < ends_on:
+        months.append((f"{first_on:%Y-%m}", first_on, next_month(first_on)))
+        first_on = next_month(first_on)
+    return months
+
+
+def _weeks(starts_on: date, ends_on: date) -> list[tuple[str, date, date]]:
+    """Return the same of periods of whole weeks that share a day with the span, such as 2026-P10."""
+    return [
+        (f"{year}-P{number:02d}", first_on, after_on)
+        for year in range(starts_on.year - 1, ends_on.year + 2)
+        for number, (first_on, after_on) in enumerate(weeks_of_year(year), start=1)
+        if first_on < ends_on and after_on > starts_on
+    ]
 
 
 def cut_off_of(*, entity: EntitySetup, period_ends_on: date) -> datetime:
@@ -178,32 +206,6 @@ def connect(
             """,
             (setup.connection_key, entity_code, go_live_on),
         )
-
-
-def _open_period(
-    connection: Connection[Row],
-    *,
-    entity: EntitySetup,
-    month: date,
-    following: date,
-    opened_by: str,
-    now: datetime,
-) -> int:
-    cut_off_at = cut_off_of(entity=entity, period_ends_on=following)
-    return add_period(
-        connection,
-        period=PeriodSetup(
-            entity_code=entity.entity_code,
-            period_code=f"{month:%Y-%m}",
-            starts_on=month,
-            ends_on=following,
-            cut_off_at=cut_off_at,
-            urgent_from=cut_off_at - timedelta(hours=entity.urgent_hours),
-            grace_until=cut_off_at + timedelta(minutes=entity.grace_minutes),
-        ),
-        opened_by=opened_by,
-        now=now,
-    )
 
 
 def add_period(

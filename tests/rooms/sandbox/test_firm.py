@@ -14,6 +14,8 @@ import stdnum.at.uid
 import stdnum.ch.vat
 import stdnum.de.vat
 import stdnum.gb.vat
+import stdnum.pl.nip
+import stdnum.us.ein
 from tests.rooms.sandbox.conftest import TODAY, Vendor
 
 from tieline.kernel.periods import next_month
@@ -28,6 +30,8 @@ _VALID = {
     "GB": stdnum.gb.vat.is_valid,
     "AT": stdnum.at.uid.is_valid,
     "CH": stdnum.ch.vat.is_valid,
+    "PL": stdnum.pl.nip.is_valid,
+    "US": stdnum.us.ein.is_valid,
 }
 
 

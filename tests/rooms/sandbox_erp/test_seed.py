@@ -6,7 +6,12 @@ from datetime import date
 
 import pytest
 
-from tieline.sandbox.erp.seed import fiscal_years, identifier_type, months_within
+from tieline.sandbox.erp.seed import (
+    fiscal_years,
+    identifier_type,
+    months_within,
+    years_of_weeks,
+)
 
 
 class TestFiscalYears:
@@ -33,6 +38,17 @@ class TestFiscalYears:
     def test_refuse_a_span_that_is_a_typing_error(self) -> None:
         with pytest.raises(ValueError, match="more than 40 fiscal years"):
             fiscal_years(start="01-01", opens_on=date(1, 1, 1), closes_on=date(2027, 1, 1))
+
+
+class TestYearsOfWeeks:
+    def test_cover_a_span_without_a_gap_whatever_year_has_a_53rd_week(self) -> None:
+        years = years_of_weeks(opens_on=date(2026, 9, 1), closes_on=date(2027, 3, 1))
+
+        assert [(year[0][0], year[-1][1], len(year)) for year in years] == [
+            (date(2025, 12, 29), date(2027, 1, 4), 12),
+            (date(2027, 1, 4), date(2028, 1, 3), 12),
+        ]
+        assert [(after - first).days // 7 for first, after in years[0]] == [4, 4, 5] * 3 + [4, 4, 6]
 
 
 class TestMonthsWithin:

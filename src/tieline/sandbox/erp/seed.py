@@ -2,15 +2,15 @@
 
 The firm is JSON; what may be left out is read with ``.get``::
 
-    companies: [{code, name, currency, timezone, fiscal_year_start: "MM-DD", opens_on, closes_on,
-                 country?, street?, city?, postal_code?, vat?, tax_rate?}]
+    companies: [{code, name, currency, timezone, fiscal_year_start: "MM-DD" or "4-4-5", opens_on,
+                 closes_on, country?, street?, city?, postal_code?, vat?, tax_rate?}]
     clients: [{code, name, country, vat?, street?, city?, postal_code?}]
     employees: [{code, name, email, company_code, starts_on?, ends_on?,
                  cost_rates?: [{from_on, amount}]}]
     labor_categories: [name] or [{code, name}]
 
-Fiscal years and their monthly periods cover [opens_on, closes_on); ``ends_on`` of an employee is
-the first day after the employment, as everywhere outside Tryton.
+Fiscal years and their periods, months or whole weeks, cover [opens_on, closes_on); ``ends_on`` of an
+employee is the first day after the employment, as everywhere outside Tryton.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pycountry
 from babel.numbers import get_currency_name, get_currency_symbol
 
 from tieline.kernel.money import currency_digits
-from tieline.kernel.periods import next_month
+from tieline.kernel.periods import next_month, weeks_of_year
 from tieline.sandbox.erp.rpc import RpcSession
 
 Row = Mapping[str, Any]
@@ -48,6 +48,7 @@ INTEGRATION_GROUPS = (
     "Sales Administrator",
 )
 PAYMENT_DAYS = 30
+WEEKS = "4-4-5"
 _DAY = timedelta(days=1)
 _YEARS_MAX = 40
 _EU = re.compile(
@@ -112,6 +113,12 @@ def fiscal_years(*, start: str, opens_on: date, closes_on: date) -> list[tuple[d
         if len(found) > _YEARS_MAX:
             raise ValueError(f"{opens_on} to {closes_on} is more than {_YEARS_MAX} fiscal years")
     return found
+
+
+def years_of_weeks(*, opens_on: date, closes_on: date) -> list[list[tuple[date, date]]]:
+    """Return the periods of each year of whole weeks that covers a day of [opens_on, closes_on)."""
+    years = [weeks_of_year(year) for year in range(opens_on.year - 1, closes_on.year + 2)]
+    return [list(year) for year in years if year[0][0] < closes_on and year[-1][1] > opens_on]
 
 
 def months_within(*, starts_on: date, ends_on: date) -> list[tuple[date, date]]:
@@ -221,11 +228,7 @@ _ACCOUNT_DOMAINS: Mapping[str, list[Any]] = {
 
 
 def _fiscal_years(*, session: RpcSession, company: int, row: Row) -> None:
-    years = fiscal_years(
-        start=row.get("fiscal_year_start", "01-01"),
-        opens_on=date.fromisoformat(row["opens_on"]),
-        closes_on=date.fromisoformat(row["closes_on"]),
-    )
+    years = _periods_of_years(row)
     kinds = {
         found["name"]: found["id"]
         for found in session.find(
@@ -236,29 +239,45 @@ def _fiscal_years(*, session: RpcSession, company: int, row: Row) -> None:
         "ir.sequence.strict",
         [
             {
-                "name": f"{row['code']} {kind} {starts_on.year}",
+                "name": f"{row['code']} {kind} {_year_of(year)}",
                 "sequence_type": kinds[kind],
                 "company": company,
-                "prefix": f"{row['code']}-{starts_on.year}-",
+                "prefix": f"{row['code']}-{_year_of(year)}-",
                 "padding": 5,
             }
-            for starts_on, _ in years
+            for year in years
             for kind in ("Account Move", "Invoice")
         ],
     )
     session.create(
         "account.fiscalyear",
         [
-            _fiscal_year(company=company, span=span, moves=moves, invoices=invoices)
-            for span, moves, invoices in zip(years, sequences[::2], sequences[1::2], strict=True)
+            _fiscal_year(company=company, year=year, moves=moves, invoices=invoices)
+            for year, moves, invoices in zip(years, sequences[::2], sequences[1::2], strict=True)
         ],
     )
 
 
+def _periods_of_years(row: Row) -> list[list[tuple[date, date]]]:
+    start = row.get("fiscal_year_start", "01-01")
+    opens_on, closes_on = (date.fromisoformat(row[name]) for name in ("opens_on", "closes_on"))
+    if start == WEEKS:
+        return years_of_weeks(opens_on=opens_on, closes_on=closes_on)
+    return [
+        months_within(starts_on=first_on, ends_on=after_on)
+        for first_on, after_on in fiscal_years(start=start, opens_on=opens_on, closes_on=closes_on)
+    ]
+
+
+def _year_of(periods: list[tuple[date, date]]) -> int:
+    # A year of whole weeks may begin in the December before: a day of its first period tells which it is.
+    return periods[0][1].year
+
+
 def _fiscal_year(
-    *, company: int, span: tuple[date, date], moves: int, invoices: int
+    *, company: int, year: list[tuple[date, date]], moves: int, invoices: int
 ) -> dict[str, Any]:
-    starts_on, ends_on = span
+    starts_on, ends_on = year[0][0], year[-1][1]
     numbering = {
         f"{direction}_{document}_sequence": invoices
         for direction in ("in", "out")
@@ -266,12 +285,12 @@ def _fiscal_year(
     }
     periods = [
         {
-            "name": first.strftime("%Y-%m"),
+            "name": first.strftime("%Y-%m") if first.day == 1 else f"from {first.isoformat()}",
             "start_date": first,
             "end_date": after - _DAY,
             "type": "standard",
         }
-        for first, after in months_within(starts_on=starts_on, ends_on=ends_on)
+        for first, after in year
     ]
     return {
         "name": f"{starts_on:%Y-%m} to {ends_on - _DAY:%Y-%m}",
