@@ -49,6 +49,7 @@ class BothSides:
         self.is_refusing = False
         self.object = "time_entry"
         self.source_at: datetime | None = None
+        self.reads_more_seconds = 0
 
     def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
         self.asked += 1
@@ -66,7 +67,8 @@ class BothSides:
         yield Page(records=records, cursor="", total=len(records), is_last=True)
 
     def translate(self, *, record: RawRecord) -> Translated:
-        return Translated(noun=self.hours[record.source_ref])
+        hour = self.hours[record.source_ref]
+        return Translated(noun=replace(hour, seconds=hour.seconds + self.reads_more_seconds))
 
     def line_totals(
         self, *, entity_code: str, starts_on: date, ends_on: date
@@ -267,6 +269,28 @@ class TestAWholeRead:
 
         source = world.found()["source"]
         assert (source.gap_seconds, source.apart_seconds) == (0, 3600 + 3600 + 3600)
+
+    def test_by_a_new_release_that_reads_otherwise_is_a_case_and_moves_nothing(
+        self, world: World, reading: Reading
+    ) -> None:
+        reading.read_whole()
+        connectors = OneConnector(world.sides, translator=1)
+        reader = replace(reading.reader, connectors=connectors)
+        anew = replace(reading, connectors=connectors, reader=reader)
+        versions = world.rows("SELECT * FROM time_entry_version ORDER BY entry_id, version")
+
+        world.sides.reads_more_seconds = 1800
+        world.clock.instant += timedelta(hours=1)
+        anew.read_whole()
+
+        assert len(world.incidents("read.understood_otherwise")) == 1
+        (told,) = world.rows("SELECT details ->> 'problem' AS problem FROM case_file")
+        assert "3 hours" in told["problem"]
+        assert versions == world.rows("SELECT * FROM time_entry_version ORDER BY entry_id, version")
+        world.sides.reads_more_seconds = 0
+        world.clock.instant += timedelta(hours=1)
+        anew.read_whole()
+        assert world.incidents("read.understood_otherwise") == ()
 
 
 class TestADifference:

@@ -133,6 +133,7 @@ class OneConnector:
 
     connector: Any
     strategy: Strategy = Strategy.UNIQUE_FIELD
+    translator: int = 0
 
     def get(self, *, connection_key: str) -> Any:
         return self.connector
@@ -159,6 +160,7 @@ class OneConnector:
             record_urls={},
             config_keys=(),
             secret_names=(),
+            translator=self.translator,
         )
 
 

@@ -286,6 +286,7 @@ _CODES: Mapping[str, str] = {
     "reconciliation.one_leg": "One company has booked its leg and the other has not",
     "notice.not_sent": "A message to people could not be sent",
     "notice.nobody_to_tell": "Nobody is reached who should be told",
+    "read.understood_otherwise": "A new release reads hours otherwise",
     "read.replay_overtaken": "A replay would do something else by now",
     "reconciliation.hours_freed": "Hours were freed from an invoice that still bills them",
     "reconciliation.lines_differ": "The ERP shows lines otherwise than we put them there",

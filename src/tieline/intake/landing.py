@@ -30,6 +30,8 @@ _STORE_RAW = load("tieline.intake", "store_raw")
 _STAGE_TIME = load("tieline.intake", "stage_time")
 _ADD_TIME = load("tieline.intake", "add_time")
 _COMPARE_TIME = load("tieline.intake", "compare_time")
+_SAME_BYTES = load("tieline.intake", "same_bytes")
+_DECIDE_TIME = load("tieline.intake", "decide_time")
 _STORE_TIME = load("tieline.intake", "store_time")
 _STAGE_NOUN = load("tieline.intake", "stage_noun")
 _STORE_NOUN = load("tieline.intake", "store_noun")
@@ -63,12 +65,16 @@ class LandingPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landed:
-    """A committed batch: rows seen, new versions stored, records nobody could understand."""
+    """A committed batch: rows seen, new versions stored, records nobody could understand.
+
+    ``otherwise`` counts hours that a new translator reads otherwise, and that stand as they stood.
+    """
 
     batch_id: int
     rows: int
     versions: int
     untranslated: int
+    otherwise: int
 
 
 def land(
@@ -76,6 +82,7 @@ def land(
     *,
     page: LandingPage,
     translate: Translate,
+    translator: int = 0,
     material_key: bytes,
     now: datetime,
 ) -> Landed:
@@ -89,6 +96,7 @@ def land(
             batch_id=batch_id,
             raw_ids=raw_ids,
             translate=translate,
+            translator=translator,
             material_key=material_key,
             now=now,
         )
@@ -173,10 +181,15 @@ def understand(
     batch_id: int,
     raw_ids: dict[tuple[str, str], int],
     translate: Translate,
+    translator: int,
     material_key: bytes,
     now: datetime,
 ) -> Landed:
-    """Store what the records of a batch mean, in the caller's transaction; same again is no version."""
+    """Store what the records of a batch mean, in the caller's transaction; same again is no version.
+
+    The same bytes read otherwise by a newer translator are a version only in a replay, which people
+    look at before: a new release of ours moves no money by itself.
+    """
     hours: list[tuple[RawRecord, TimeEntry, bool]] = []
     others: list[tuple[RawRecord, Translated]] = []
     unclear: list[tuple[RawRecord, Untranslatable]] = []
@@ -191,19 +204,23 @@ def understand(
                 hours.append((record, hour, result.is_deleted))
             case Translated():
                 others.append((record, result))
-    versions = 0
+    versions = otherwise = 0
     values = {
         "connection_key": page.connection_key,
         "source_epoch": page.source_epoch,
         "batch_id": batch_id,
         "correlation_id": page.correlation_id,
         "now": now,
-        "material_version": MATERIAL_VERSION,
+        # Each only ever rises, so their sum stands for one of both alone.
+        "material_version": MATERIAL_VERSION + translator,
     }
     if hours:
         _stage_time(connection, hours, raw_ids, material_key)
         if _answer(connection, _ADD_TIME, values):
             _run(connection, _COMPARE_TIME, values)
+            if page.kind != "replay":
+                otherwise = connection.execute(_SAME_BYTES, values).rowcount
+            _run(connection, _DECIDE_TIME, values)
         versions += _answer(connection, _STORE_TIME, values)
     if others:
         _stage_nouns(connection, others, raw_ids, material_key)
@@ -216,7 +233,11 @@ def understand(
         (now, batch_id),
     )
     return Landed(
-        batch_id=batch_id, rows=len(page.records), versions=versions, untranslated=len(unclear)
+        batch_id=batch_id,
+        rows=len(page.records),
+        versions=versions,
+        untranslated=len(unclear),
+        otherwise=otherwise,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from tieline.canonical import TimeEntry
 
 MATERIAL_VERSION = 1
-_TIME_FIELDS = (
+TIME_FIELDS = (
     "person_ref",
     "project_ref",
     "task_ref",
@@ -24,7 +24,7 @@ _TIME_FIELDS = (
     "approval",
     "narrative",
 )
-_TIME_VALUES = attrgetter(*_TIME_FIELDS)
+_TIME_VALUES = attrgetter(*TIME_FIELDS)
 
 
 def time_material_hash(entry: TimeEntry, *, key: bytes, is_deleted: bool) -> bytes:

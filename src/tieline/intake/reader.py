@@ -34,6 +34,7 @@ class ReadResult:
     rows: int
     versions: int
     untranslated: int
+    otherwise: int
     batch_ids: tuple[int, ...]
     seen: frozenset[tuple[str, str]]
     problem: str
@@ -175,6 +176,7 @@ class Reader:
             self.database,
             page=page,
             translate=translate,
+            translator=self.connectors.capabilities(connection_key=connection_key).translator,
             material_key=self.material_key,
             now=self.clock.now(),
         )
@@ -184,6 +186,7 @@ class Reader:
             rows=landed.rows,
             versions=landed.versions,
             untranslated=landed.untranslated,
+            otherwise=landed.otherwise,
             batch_ids=(landed.batch_id,),
             seen=frozenset((record.object, record.source_ref) for record in records),
             problem="",
@@ -239,7 +242,13 @@ def _joined(one: Page, two: Page) -> Page:
 
 def _nothing(problem: str) -> ReadResult:
     return ReadResult(
-        rows=0, versions=0, untranslated=0, batch_ids=(), seen=frozenset(), problem=problem
+        rows=0,
+        versions=0,
+        untranslated=0,
+        otherwise=0,
+        batch_ids=(),
+        seen=frozenset(),
+        problem=problem,
     )
 
 
@@ -248,6 +257,7 @@ def _sum(one: ReadResult, two: ReadResult) -> ReadResult:
         rows=one.rows + two.rows,
         versions=one.versions + two.versions,
         untranslated=one.untranslated + two.untranslated,
+        otherwise=one.otherwise + two.otherwise,
         batch_ids=one.batch_ids + two.batch_ids,
         seen=one.seen | two.seen,
         problem=one.problem or two.problem,

@@ -98,6 +98,7 @@ def land_again(
     *,
     connection_key: str,
     understood: Sequence[Understood],
+    translator: int,
     material_key: bytes,
     now: datetime,
     correlation_id: str,
@@ -128,6 +129,7 @@ def land_again(
                 (object_name, _record(each).source_ref): each.kept.raw_id or 0 for each in page
             },
             translate=lambda record, by_ref=by_ref: by_ref[record.source_ref],  # type: ignore[misc]
+            translator=translator,
             material_key=material_key,
             now=now,
         )

@@ -87,7 +87,8 @@ class Capabilities:
 
     ``notice_repeats`` is None where it carries no messages to people. ``address_schemes`` are those
     that the address of a connection may begin with. ``tried_against`` says in words what the
-    connector was seen to work with.
+    connector was seen to work with. ``translator`` rises when a record comes to mean something else
+    than before.
     """
 
     system: str
@@ -105,6 +106,7 @@ class Capabilities:
     notice_repeats: Repeats | None = None
     address_schemes: tuple[str, ...] = ("https", "http")
     tried_against: str = _NOTHING_YET
+    translator: int = 0
 
     def write_of(self, noun: str) -> NounWrite:
         """Return the declaration of a written noun.
@@ -172,6 +174,7 @@ def parse_manifest(data: Mapping[str, Any]) -> Capabilities:
         notice_repeats=Repeats(data["notices"]["repeats"]) if "notices" in data else None,
         address_schemes=tuple(data.get("address_schemes", ("https", "http"))),
         tried_against=data.get("tried_against", _NOTHING_YET),
+        translator=data.get("translator", 0),
     )
 
 

@@ -30,6 +30,7 @@ _POLL_SECONDS = 60
 _FULL_READ_SECONDS = 3600
 _TIME_OBJECT = "time_entries"
 DISK_LOW = "intake.disk_low"
+_OTHERWISE = "read.understood_otherwise"
 
 _log = structlog.get_logger("tieline.reading")
 Row = dict[str, Any]
@@ -100,7 +101,7 @@ class Reading:
             correlation_id=correlation_id,
             on_record=None if asked is None else asked.note,
         )
-        self._note(connection_key, stream, result)
+        self._note(connection_key, stream, result, is_full=is_full)
         if asked is not None and not result.problem:
             self.checks.source_was_read(
                 connection_key=connection_key,
@@ -160,7 +161,7 @@ class Reading:
                 ("", self.clock.now(), connection_key, f"{_TIME_OBJECT}#whole"),
             )
 
-    def _note(self, connection_key: str, stream: str, result: ReadResult) -> None:
+    def _note(self, connection_key: str, stream: str, result: ReadResult, *, is_full: bool) -> None:
         # A stream that stays unreadable is one case, which closes itself with the next good read.
         key = f"{connection_key}:{stream}"
         now = self.clock.now()
@@ -175,6 +176,15 @@ class Reading:
             elif not result.problem:
                 stream_was_read(connection, connection_key=connection_key, stream=stream)
                 _close_healed(connection, reason="connection.refused", key=key, now=now)
+            if result.otherwise:
+                open_case(
+                    connection,
+                    request=_otherwise(key, result.otherwise),
+                    now=now,
+                    correlation_id=key,
+                )
+            elif is_full and not result.problem:
+                _close_healed(connection, reason=_OTHERWISE, key=key, now=now)
 
     def _streams(self, connection_key: str) -> list[str]:
         with self.database.transaction() as connection:
@@ -250,6 +260,21 @@ def _refused(key: str, problem: str) -> CaseRequest:
         entity_code=None,
         members=(CaseMember(kind="stream", key=key),),
         details={"problem": problem},
+    )
+
+
+def _otherwise(key: str, hours: int) -> CaseRequest:
+    return CaseRequest(
+        reason=_OTHERWISE,
+        owner_queue="integration",
+        thing_kind="stream",
+        thing_key=key,
+        entity_code=None,
+        members=(CaseMember(kind="stream", key=key),),
+        details={
+            "problem": f"this release reads {hours} hours otherwise than they were read before;"
+            " they stand as they stood: look at what a replay would change"
+        },
     )
 
 

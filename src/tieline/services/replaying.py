@@ -259,6 +259,7 @@ class Replaying:
             connection,
             connection_key=slice.connection_key,
             understood=understood,
+            translator=self.connectors.capabilities(connection_key=slice.connection_key).translator,
             material_key=self.material_key,
             now=now,
             correlation_id=REPLAY_SLICE,

@@ -290,3 +290,67 @@ class TestWhatNoTableCanHold:
         )
 
         assert (landed.versions, landed.untranslated) == (2, 0)
+
+
+class TestANewTranslator:
+    """It reads the same bytes with an hour more in each."""
+
+    @pytest.fixture
+    def land_anew(self, worker_database: Database, land_page: Land) -> Land:
+        land_page([_record("1", 3600), _record("2", 7200)])
+
+        def translate(record: RawRecord) -> Translated | Untranslatable:
+            result = _translate(record)
+            assert isinstance(result, Translated)
+            assert isinstance(result.noun, TimeEntry)
+            return Translated(noun=replace(result.noun, seconds=result.noun.seconds + 3600))
+
+        def land_records(records: Sequence[RawRecord]) -> Landed:
+            return land(
+                worker_database,
+                page=LandingPage(
+                    connection_key="harvest",
+                    source_epoch=0,
+                    stream="time_entries",
+                    kind="full",
+                    records=records,
+                    cursor="c",
+                    correlation_id="x",
+                ),
+                translate=translate,
+                translator=1,
+                material_key=b"key",
+                now=NOW,
+            )
+
+        return land_records
+
+    def test_is_no_change_of_what_the_source_left_as_it_was(
+        self, worker_database: Database, land_anew: Land
+    ) -> None:
+        landed = land_anew([_record("1", 3600), _record("2", 7200)])
+
+        assert (landed.versions, landed.otherwise) == (0, 2)
+        assert _versions(worker_database) == [
+            ("1", 1, True, 3600, False),
+            ("2", 1, True, 7200, False),
+        ]
+
+    def test_reads_what_the_source_changed(
+        self, worker_database: Database, land_anew: Land
+    ) -> None:
+        landed = land_anew([_record("1", 3636, minute=1), _record("2", 7200)])
+
+        assert (landed.versions, landed.otherwise) == (1, 1)
+        assert _versions(worker_database) == [
+            ("1", 1, False, 3600, False),
+            ("1", 2, True, 7236, False),
+            ("2", 1, True, 7200, False),
+        ]
+
+    def test_counts_nothing_that_it_read_itself(self, land_anew: Land) -> None:
+        land_anew([_record("1", 3636, minute=1)])
+
+        landed = land_anew([_record("1", 3636, minute=1)])
+
+        assert (landed.versions, landed.otherwise) == (0, 0)
