@@ -26,6 +26,7 @@ from tieline.console import (
     exceptions,
     guide,
     handover,
+    import_files,
     missing,
     overview,
     periods,
@@ -86,6 +87,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     entrance.add_routes(pages, system=system, door=door, renderer=renderer)
     overview.add_routes(pages, system=system, door=door, renderer=renderer)
     handover.add_routes(pages, system=system, door=door, renderer=renderer)
+    import_files.add_routes(pages, system=system, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
     early.add_routes(pages, system=system, door=door, renderer=renderer)
     missing.add_routes(pages, system=system, door=door, renderer=renderer)

@@ -29,7 +29,9 @@ UNCONFIRMED = "unconfirmed"
 FILES_PAGE_MAX = 200
 _NAMED_MAX = 200
 _CHECKSUM_CHARACTERS = 8
-_FOR_FILE = load_gated("lines_for_file")
+_CHOSEN = load_gated("lines_for_file")
+_FOR_FILE = _CHOSEN.replace("{locked}", "FOR UPDATE OF e, t SKIP LOCKED")
+_TO_SHOW = _CHOSEN.replace("{locked}", "")
 _LEFT_OUT = load("tieline.posting", "lines_left_out")
 _GIVE = load("tieline.posting", "give_lines")
 _FILE_COLUMNS = (
@@ -65,7 +67,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDraft:
-    """What a file would hold now; its lines are locked until the transaction ends."""
+    """What a file would hold now."""
 
     scope: FileScope
     layout: ImportLayout
@@ -165,9 +167,11 @@ class GivenLine:
 
 
 def draft_file(
-    connection: Connection[Row], *, scope: FileScope, connectors: Connectors
+    connection: Connection[Row], *, scope: FileScope, connectors: Connectors, locks: bool = True
 ) -> FileDraft:
-    """Choose the lines of a file and lock them; nothing is changed yet.
+    """Choose the lines of a file and lock them until the transaction ends; nothing is changed yet.
+
+    Who only looks takes no lock.
 
     :raises UserMistake: the target's people cannot load a file.
     """
@@ -178,12 +182,14 @@ def draft_file(
         "entity_code": scope.entity_code,
         "period_code": scope.period_code,
     }
-    # Shared with whoever sends: a check that stops this target waits, or was seen.
-    connection.execute(
-        "SELECT FROM connection WHERE connection_key = %s FOR SHARE", (scope.target_connection,)
-    )
+    if locks:
+        # Shared with whoever sends: a check that stops this target waits, or was seen.
+        connection.execute(
+            "SELECT FROM connection WHERE connection_key = %s FOR SHARE", (scope.target_connection,)
+        )
     chosen = connection.execute(
-        _FOR_FILE, {**values, "planned_by": scope.planned_by, "limit": layout.lines_max}
+        _FOR_FILE if locks else _TO_SHOW,
+        {**values, "planned_by": scope.planned_by, "limit": layout.lines_max},
     ).fetchall()
     good: list[tuple[Row, TimeLineCommand, tuple[str, ...]]] = []
     unwritable: list[tuple[Row, str]] = []

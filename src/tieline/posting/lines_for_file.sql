@@ -28,7 +28,7 @@ WITH candidate AS MATERIALIZED (
     JOIN fiscal_period p ON p.period_id = e.period_id
     WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
       AND p.state = 'open'
-    FOR UPDATE OF e, t SKIP LOCKED
+    {locked}
 ), people AS MATERIALIZED (
     -- A person who is an employee of two companies has one code there: an import could find either record.
     SELECT s.source_ref, s.data ->> 'employee_code' AS employee_code,

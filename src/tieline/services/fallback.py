@@ -97,6 +97,7 @@ def draft_files(
     entities: Sequence[str],
     period_code: str | None,
     now: datetime,
+    locks: bool = True,
 ) -> tuple[FileDraft, ...]:
     """Return what a file of each legal entity would hold now, in the sight of whoever asks.
 
@@ -119,6 +120,7 @@ def draft_files(
                 planned_by=now,
             ),
             connectors=connectors,
+            locks=locks,
         )
         for row in rows
     )
@@ -143,7 +145,7 @@ def propose_file(
         raise UserMistake(
             f"no line of {scope.entity_code} waits that may go into a file for {scope.target_connection}"
         )
-    subject = f"target:{scope.target_connection}:{scope.entity_code}"
+    subject = subject_of(scope)
     for waiting in list_proposals(connection, kind=MAKE, object=subject):
         raise UserMistake(f"{waiting.proposed_by} has proposed it already")
     return propose(
@@ -163,6 +165,11 @@ def propose_file(
         now=now,
         through=through,
     )
+
+
+def subject_of(scope: FileScope) -> str:
+    """Return what a proposal to make a file is about: one waits per target and legal entity."""
+    return f"target:{scope.target_connection}:{scope.entity_code}"
 
 
 def told_of(draft: FileDraft) -> str:

@@ -68,6 +68,7 @@ class House:
 
     web: Any
     worker: Database
+    system: Any
     project: dict[str, Any] = field(default_factory=dict)
     other_project: dict[str, Any] = field(default_factory=dict)
     case_id: UUID | None = None
@@ -117,7 +118,8 @@ def house(database: Dsns, worker_database: Database) -> Iterator[House]:
         master_key=SimpleNamespace(derive=lambda purpose: purpose.encode().ljust(32)),
     )
     assets = Assets(folder=None, digest="none", notice="The console uses its plain style sheet.")
-    house = House(web=create_web(cast(System, system), assets=assets), worker=worker_database)
+    web = create_web(cast(System, system), assets=assets)
+    house = House(web=web, worker=worker_database, system=system)
     with worker_database.transaction() as connection:
         for login, roles, entities in PEOPLE:
             connection.execute(

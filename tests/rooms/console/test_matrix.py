@@ -34,6 +34,7 @@ _DEEDS = {
     "/changes/credited": _APPROVE,
     "/close/{contract_id}/{period_id}/release": _APPROVE,
     "/close/{contract_id}/{period_id}/withdraw": _APPROVE,
+    "/close/files": _APPROVE,
     "/close/periods/{period_id}/close": _APPROVE,
     "/close/periods/{period_id}/reopen": _APPROVE,
     "/connections/stops/{stop_id}/lift": _APPROVE,
