@@ -17,6 +17,7 @@ from tieline.services.accruals import AccrualLine
 from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
 from tieline.services.deals import DealPlan, DealPlanDetail
 from tieline.services.deciding import DraftRelease
+from tieline.services.delivery import ProjectStanding
 from tieline.services.handing_over import CheckAnswer
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.missing_time import Approver, MissingPerson
@@ -216,6 +217,22 @@ class MissingHours(BaseModel):
     unknown_people: int
     people: tuple[MissingPerson, ...]
     approvers: tuple[Approver, ...]
+
+
+class DeliveryHours(BaseModel):
+    """How running projects stand; totals are of all that fit the filter, null seconds were told by nobody."""
+
+    sold_seconds: int
+    planned_seconds: int | None
+    booked_seconds: int
+    approved_seconds: int
+    billed_seconds: int
+    assignments_ending: int
+    assignments_exceeded: int
+    people_without_assignment: int
+    entities_without_staffing: tuple[str, ...]
+    projects_in_all: int
+    projects: tuple[ProjectStanding, ...]
 
 
 class EarlyHour(BaseModel):

@@ -17,6 +17,7 @@ from tieline.api.routes.clients import client_routes
 from tieline.api.routes.close import close_routes
 from tieline.api.routes.connections import connection_routes, webhook_routes
 from tieline.api.routes.deals import deal_routes
+from tieline.api.routes.delivery import delivery_routes
 from tieline.api.routes.early import early_routes
 from tieline.api.routes.explaining import explaining_routes
 from tieline.api.routes.hours import hours_routes
@@ -34,6 +35,7 @@ _ROUTES = (
     hours_routes,
     early_routes,
     missing_routes,
+    delivery_routes,
     deal_routes,
     case_routes,
     client_routes,

@@ -21,6 +21,7 @@ from tieline.console import (
     changes,
     close,
     connections,
+    delivery,
     early,
     entrance,
     exceptions,
@@ -90,6 +91,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     import_files.add_routes(pages, system=system, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
     early.add_routes(pages, system=system, door=door, renderer=renderer)
+    delivery.add_routes(pages, system=system, door=door, renderer=renderer)
     missing.add_routes(pages, system=system, door=door, renderer=renderer)
     periods.add_routes(pages, door=door, renderer=renderer)
     close.add_routes(pages, system=system, door=door, renderer=renderer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
@@ -32,6 +32,7 @@ _NAVIGATION = (
     ("/handover", "Hand-over"),
     ("/early", "Early look"),
     ("/exceptions", "Exceptions"),
+    ("/delivery", "Delivery"),
     ("/close", "Close"),
     ("/changes", "Changes"),
     ("/trace", "Trace"),
@@ -103,6 +104,7 @@ class Renderer:
             spoken=words.spoken,
             is_some=lambda amount: Decimal(amount) != 0,
             pairs=_pairs,
+            day_before=_day_before,
             entity_pairs=_entity_pairs,
             causes_of=_causes_of,
         )
@@ -157,6 +159,11 @@ def waiting_proposals(connection: Any, *, object: str) -> list[Any]:
 def _pairs(values: Iterable[str], among: Mapping[str, str]) -> list[tuple[str, str]]:
     # Words of ours are spoken; what people called things stays as it is.
     return [(value, words.spoken(value, among) if among else value) for value in values]
+
+
+def _day_before(day: date) -> date:
+    # Periods are half-open; people say the last day.
+    return day - timedelta(days=1)
 
 
 def _entity_pairs(entities: Iterable[Entity]) -> list[tuple[str, str]]:

@@ -136,6 +136,14 @@ MISSING_STATES: Mapping[str, str] = {
     "unknown": "Not known what was expected",
     "all": "Everybody",
 }
+DELIVERY_STATES: Mapping[str, str] = {
+    "all": "All that run",
+    "attention": "Needs a look",
+    "ending": "An assignment ends soon",
+    "exceeded": "More booked than planned",
+    "stray": "Booked without an assignment",
+    "oversold": "More booked than sold",
+}
 EARLY_STATES: Mapping[str, str] = {
     "held": "Would need attention",
     "clear": "Would be ready to post",

@@ -66,6 +66,7 @@ from tieline.services.working_time import (
     pattern_of_week,
     permission_of,
     place_of,
+    planned_of,
     share_of,
 )
 
@@ -537,6 +538,7 @@ def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> Non
                 "labor_category": fact.labor_category or "",
                 "approver_id": home.get(email_key(fact.approver_email) or ""),
                 "deputy_id": home.get(email_key(fact.deputy_email) or ""),
+                "planned_seconds": _understood(run, source, fact, planned_of),
                 "starts_on": fact.starts_on,
                 "ends_on": fact.ends_on,
             }

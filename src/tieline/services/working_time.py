@@ -33,6 +33,7 @@ _WEEK_DAYS = 7
 _DAY_SECONDS_MAX = 86_400
 _WHOLE = Decimal(1)
 _SHARE_MAX = Decimal(2)
+_PLANNED_HOURS_MAX = Decimal(1_000_000)
 
 
 class NotUnderstood(ValueError):
@@ -124,6 +125,20 @@ def company_holiday_of(fact: StaffingFact) -> dict[str, Any]:
         "starts_on": dates["starts_on"],
         "ends_on": dates["ends_on"] or dates["starts_on"] + _DAY,
     }
+
+
+def planned_of(fact: StaffingFact) -> int | None:
+    """Return the seconds that an assignment plans for its person, None where it tells none.
+
+    :raises NotUnderstood: they are no hours.
+    """
+    word = fact.extras.get("planned_hours")
+    if word is None or not str(word).strip():
+        return None
+    hours = _number(word, "planned_hours")
+    if hours < 0 or hours > _PLANNED_HOURS_MAX:
+        raise NotUnderstood("Give planned_hours as a number of hours, such as 120 or 37.5.")
+    return seconds_from_hours(hours)
 
 
 def away_of(fact: StaffingFact) -> Away:

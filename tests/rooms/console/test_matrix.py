@@ -162,6 +162,7 @@ def test_an_auditor_finds_no_button_that_changes_anything(firm: House) -> None:
         f"/close/periods/{firm.periods['DE', '2026-10']}",
         "/changes",
         "/missing",
+        "/delivery",
         "/handover",
         "/early",
         "/what-if",
