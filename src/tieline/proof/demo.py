@@ -22,6 +22,7 @@ from tieline.kernel.shipped import shipped
 from tieline.policy import approve_release, draft_release
 from tieline.proof import watch
 from tieline.proof.figures import collect_figures
+from tieline.proof.mailing import connect_mail
 from tieline.proof.story import Story
 from tieline.proof.supervising import Supervisor, worker_environment
 from tieline.proof.town import Town, build_town
@@ -184,6 +185,7 @@ class Demo:
                 now=now,
             )
             approve_release(connection, release_id=release_id, approved_by="controller", now=now)
+        connect_mail(system, town=town)
         self._add_people(system)
         self._prepare_crm(system)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tieline.proof.console import DemoConsole
 from tieline.proof.demo import Demo, Login, OpenSystem, Workers, demo_environment, write_report
+from tieline.proof.mailing import with_an_address
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.records import RecordsDemo
 from tieline.proof.supervising import alone, fresh, refuse_a_home_in_use, tell
@@ -85,6 +86,8 @@ def _run(
         )
     firm = Firm.generate(options.seed, options.today)
     settings = fresh(replace(settings, business_now=firm.now))
+    if not options.is_once:
+        settings = with_an_address(settings)
     with demo_environment(settings, firm):
         workers = Workers(settings=settings, progress=tell)
         console = DemoConsole(settings=settings, progress=tell)

@@ -16,7 +16,13 @@ from pathlib import Path
 from tieline.kernel.errors import TielineError, UserMistake
 from tieline.proof import processes
 from tieline.runtime.postgres import EmbeddedCluster
-from tieline.settings import DSN_VARIABLE, HOME_VARIABLE, Settings
+from tieline.settings import (
+    DSN_VARIABLE,
+    HOME_VARIABLE,
+    LISTEN_VARIABLE,
+    WEB_URL_VARIABLE,
+    Settings,
+)
 
 LOOK_SECONDS = 0.5
 _BACK_OFF_SECONDS_MAX = 30
@@ -192,6 +198,9 @@ def worker_environment(settings: Settings) -> Mapping[str, str]:
     values = {"TIELINE_HOME": str(settings.home), "TIELINE_CACHE": str(settings.cache)}
     if settings.business_now is not None:
         values["TIELINE_BUSINESS_NOW"] = settings.business_now.isoformat()
+    if settings.web_url:
+        host, port = settings.listen
+        values |= {WEB_URL_VARIABLE: settings.web_url, LISTEN_VARIABLE: f"{host}:{port}"}
     return values
 
 

@@ -52,6 +52,8 @@ class HarvestControl:
             return json_response({"journal": lines})
         if request.method == "GET" and verb == "weeks":
             return json_response({"weeks": self._weeks()})
+        if request.method == "GET" and verb == "entries":
+            return json_response({"hours": self._hours(request.query.get("keys", ""))})
         if request.method != "POST" or verb not in self._verbs:
             return json_response({"message": f"there is no control {verb}"}, status=404)
         try:
@@ -141,6 +143,12 @@ class HarvestControl:
         """Return the weeks with hours that wait for approval, as the approval page lists them."""
         counts = Counter(_monday(record) for record in self._waiting())
         return [{"starts_on": week.isoformat(), "entries": counts[week]} for week in sorted(counts)]
+
+    def _hours(self, keys: str) -> Mapping[str, object]:
+        """Return the hours of the entries that are there, of those that are asked for, one a line."""
+        wanted = set(keys.splitlines())
+        entries = self._store.table(TIME_ENTRIES.name).values()
+        return {entry["_key"]: entry["hours"] for entry in entries if entry["_key"] in wanted}
 
     def _waiting(self) -> list[Record]:
         today = self._clock.now().date()

@@ -13,7 +13,8 @@ import pytest
 from tests.rooms.sandbox.conftest import Vendor
 from tests.rooms.sandbox.serving import serving
 
-from tieline.sandbox.board import Deeds, Door, ErpDoor
+from tieline.sandbox.board import Deeds, Door, ErpDoor, read_occasions
+from tieline.sandbox.board.mailbox import Mailbox
 from tieline.sandbox.board.pages import Pages
 from tieline.sandbox.board.server import Board
 from tieline.sandbox.faults import FaultInjector
@@ -33,6 +34,7 @@ class _World:
     """A board before its vendors; ``erp`` is what stands behind the front."""
 
     board: httpx.Client
+    mailbox: Mailbox
     erp: httpx.Client
     crm: Vendor
     time_tool: Vendor
@@ -63,12 +65,14 @@ async def _take(request: Request) -> Response:
 @pytest.fixture
 def world(crm: Vendor, time_tool: Vendor, tmp_path: Path) -> Iterator[_World]:
     clock = SandboxClock(now=datetime(2026, 11, 3, 13, 56, tzinfo=UTC))
+    time_tool.do("clock", {"now": clock.now().isoformat()})
     front = Front(
         answer=_take,
         injector=FaultInjector(name="erp", plan={}, log=None),
         control_token="control",
         error_answer=plain_error,
     )
+    mailbox = Mailbox(now=clock.now)
     console = tmp_path / "console.json"
     console.write_text('{"url": "http://127.0.0.1:1"}')
 
@@ -84,6 +88,7 @@ def world(crm: Vendor, time_tool: Vendor, tmp_path: Path) -> Iterator[_World]:
                 erp=ErpDoor(url="http://127.0.0.1:1", database="erp", password="none"),
                 now=clock.now,
             ),
+            mailbox=mailbox,
             clock=clock,
             pages=Pages(form_token="form"),
             control_token="control",
@@ -95,7 +100,12 @@ def world(crm: Vendor, time_tool: Vendor, tmp_path: Path) -> Iterator[_World]:
             httpx.Client(base_url=way) as erp,
         ):
             yield _World(
-                board=people, erp=erp, crm=crm, time_tool=time_tool, folder=tmp_path / "agency"
+                board=people,
+                mailbox=mailbox,
+                erp=erp,
+                crm=crm,
+                time_tool=time_tool,
+                folder=tmp_path / "agency",
             )
 
 
@@ -115,30 +125,41 @@ class TestADeed:
         assert world.choices("win") == waiting[1:]
         assert world.do("win", waiting[0]).status_code == 422
 
-    def test_approves_a_week_edits_and_deletes_and_nothing_else(
-        self, world: _World, with_time: Vendor, firm: Firm
-    ) -> None:
-        world.plan(**plan_board(firm))
-        week = world.choices("approve")[0]
-        (edited,), (deleted,) = world.choices("edit"), world.choices("delete")
-        ids, before = with_time.ids().entry_ids, len(with_time.journal())
+    def test_approves_a_week_edits_and_deletes_and_nothing_else(self, world: _World) -> None:
+        ids = _with_hours(world.time_tool)
+        world.plan(
+            edits=[{"entry": "posted", "hours": "4.50", "note": "6 h becomes 4.50 h"}],
+            deletes=[{"entry": "late", "note": "late hours"}],
+        )
+        entry = "/time_entries/{}".format
+        weeks = world.choices("approve")
 
         said = [
             world.do(code, choice).json()["said"]
-            for code, choice in (("approve", week), ("edit", edited), ("delete", deleted))
+            for code, choice in (("approve", weeks[0]), ("edit", "posted"), ("delete", "late"))
         ]
 
-        lines = with_time.journal()[before:]
-        changed = [(line["operation"], line["id"]) for line in lines]
-        approved = [ref for operation, ref in changed if operation == "approve"]
-        assert said[0] == f"{len(approved)} entries approved."
-        assert changed[len(approved) :] == [("edit", ids[edited]), ("delete", ids[deleted])]
-        one = with_time.api.get(f"/time_entries/{approved[0]}").json()
-        assert (one["is_locked"], one["spent_date"] >= week) == (True, True)
-        hours = with_time.api.get(f"/time_entries/{ids[edited]}").json()["hours"]
-        assert hours == float(plan_board(firm)["edits"][0]["hours"])
-        assert with_time.api.get(f"/time_entries/{ids[deleted]}").status_code == 404
-        assert week not in world.choices("approve")
+        assert weeks == ["2026-10-19", "2026-10-26"]
+        assert said == [
+            "2 entries approved.",
+            "Changed: 6 h becomes 4.50 h.",
+            "Deleted: late hours.",
+        ]
+        get = world.time_tool.api.get
+        told = {key: get(entry(ref)) for key, ref in ids.items()}
+        assert told["late"].status_code == 404
+        assert {
+            key: (answer.json()["hours"], answer.json()["is_locked"])
+            for key, answer in told.items()
+            if key != "late"
+        } == {
+            "monday": (8, True),
+            "sunday": (2, True),
+            "next": (3, False),
+            "future": (1, False),
+            "posted": (4.5, True),
+        }
+        assert world.choices("approve") == weeks[1:]
         assert (world.choices("edit"), world.choices("delete")) == ([], [])
 
     def test_loses_five_answers_to_hours_and_no_other(self, world: _World) -> None:
@@ -197,6 +218,19 @@ class TestADeed:
             answer = world.plan(**occasions)
 
             assert (answer.status_code, "occasions: " in answer.json()["message"]) == (422, True)
+
+
+class TestWhatTheFirmPlans:
+    def test_is_about_hours_that_nothing_else_touches(self, firm: Firm) -> None:
+        plan = plan_board(firm)
+
+        touched = {mistake.ref for mistake in firm.mistakes}
+        touched |= {change.entry_key for change in firm.later_changes}
+        chosen = [plan["edits"][0]["entry"], plan["deletes"][0]["entry"]]
+        entries = {entry.key: entry for entry in firm.entries}
+        assert not touched & set(chosen)
+        assert len({entries[key].project_code for key in chosen}) == 2
+        assert read_occasions(plan).edits[0].hours < entries[chosen[0]].hours
 
 
 class TestThePage:
@@ -261,6 +295,27 @@ class TestThePage:
         }
         assert world.choices("win") == ["d"]
 
+    def test_shows_a_mail_and_leads_from_it_into_the_console_only(self, world: _World) -> None:
+        empty = world.board.get("/mail").text
+        text = f"{_NASTY} http://127.0.0.1:1/missing http://elsewhere.example/ javascript:x"
+        mail = f"Subject: <b>Time</b>\r\n\r\n{text}".encode()
+        world.mailbox.take(mail, sender="t@x", recipients=("<i>@x",))
+
+        listed, letter = world.board.get("/mail").text, world.board.get("/mail/1").text
+
+        told = world.board.get("/_sandbox/mail", headers=_TOKEN).json()["mails"]
+        assert "Nobody was sent anything yet" in empty
+        assert '<a href="/mail/1">&lt;b&gt;Time&lt;/b&gt;</a>' in listed
+        assert "13:56:00 UTC" in listed
+        assert "<script" not in letter
+        assert "&lt;i&gt;@x" in letter
+        assert re.findall(r'href="(http[^"]*|javascript[^"]*)"', letter.partition("<main")[2]) == [
+            "http://127.0.0.1:1/missing"
+        ]
+        assert [(each["to"], each["text"]) for each in told] == [(["<i>@x"], text)]
+        assert world.board.get("/mail/2").status_code == 404
+        assert world.board.get("/mail/<script>").status_code == 404
+
     def test_stands_while_the_erp_does_not(self, world: _World) -> None:
         world.plan(months=["2026-10-01"])
 
@@ -268,3 +323,53 @@ class TestThePage:
 
         assert page.status_code == 200
         assert "the ERP says: " in page.text
+
+
+def _with_hours(time_tool: Vendor) -> dict[str, int]:
+    """Enter hours of two weeks, of which some wait for approval; return their ids by key."""
+    loaded = time_tool.do(
+        "load",
+        {
+            "users": [{"key": "u", "first_name": "A", "last_name": "B", "email": "a@b.example"}],
+            "clients": [{"key": "c", "name": "C"}],
+            "tasks": [{"key": "t", "name": "T"}],
+        },
+    )["ids"]
+    project = time_tool.do(
+        "load",
+        {
+            "projects": [
+                {
+                    "key": "p",
+                    "client_id": loaded["clients"]["c"],
+                    "name": "P",
+                    "is_billable": True,
+                    "bill_by": "none",
+                    "budget_by": "none",
+                }
+            ]
+        },
+    )["ids"]["projects"]["p"]
+    approved = {"is_locked": True, "locked_reason": "Item Approved and Locked"}
+    days = {
+        "monday": ("2026-10-19", 8, {}),
+        "sunday": ("2026-10-25", 2, {}),
+        "next": ("2026-10-26", 3, {}),
+        "future": ("2026-12-01", 1, {}),
+        "posted": ("2026-10-20", 6, approved),
+        "late": ("2026-10-21", 7, approved),
+    }
+    entries = [
+        {
+            "key": key,
+            "user_id": loaded["users"]["u"],
+            "project_id": project,
+            "task_id": loaded["tasks"]["t"],
+            "spent_date": day,
+            "hours": hours,
+            **lock,
+        }
+        for key, (day, hours, lock) in days.items()
+    ]
+    ids: dict[str, int] = time_tool.do("entries", {"entries": entries})["ids"]
+    return ids

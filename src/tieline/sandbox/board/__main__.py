@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tieline.sandbox.board.deeds import Deeds
 from tieline.sandbox.board.doors import Door, ErpDoor
+from tieline.sandbox.board.mailbox import Mailbox
 from tieline.sandbox.board.pages import Pages
 from tieline.sandbox.board.server import Board
 from tieline.sandbox.process import SandboxClock, run_until_stopped, secret, write_run_file
@@ -43,6 +44,7 @@ def main() -> None:
             erp=ErpDoor(url=given.erp, database=given.erp_database, password=password),
             now=clock.now,
         ),
+        mailbox=Mailbox(now=clock.now),
         clock=clock,
         pages=Pages(form_token=secrets.token_urlsafe(18)),
         control_token=token,
@@ -59,9 +61,12 @@ async def _serve(
     board: Board, *, host: str, port: int, run_file: Path, stopped: asyncio.Event
 ) -> None:
     server = await listen(board.deliver, host=host, port=port)
+    post = await board.mailbox.listen(host=host)
+    board.mail_address = f"smtp://{host}:{port_of(post)}"
     write_run_file(run_file, port=port_of(server), host=host)
     await stopped.wait()
-    server.close()
+    for each in (server, post):
+        each.close()
 
 
 if __name__ == "__main__":

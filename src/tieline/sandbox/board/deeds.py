@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
@@ -159,7 +160,6 @@ class Deeds:
     now: Callable[[], datetime]
     occasions: Occasions = field(default_factory=Occasions)
     done: deque[Done] = field(default_factory=lambda: deque(maxlen=_DONE_MAX))
-    _spent: set[tuple[str, str]] = field(default_factory=set)
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     def choices(self, deed: Deed) -> Sequence[Choice]:
@@ -173,17 +173,9 @@ class Deeds:
             case "approve":
                 return self._weeks()
             case "edit":
-                return [
-                    Choice(value=edit.entry, label=edit.note)
-                    for edit in self.occasions.edits
-                    if ("edit", edit.entry) not in self._spent
-                ]
+                return self._edits()
             case "delete":
-                return [
-                    Choice(value=delete.entry, label=delete.note)
-                    for delete in self.occasions.deletes
-                    if ("delete", delete.entry) not in self._spent
-                ]
+                return self._deletes()
             case "month":
                 return [
                     Choice(value=_turning(month), label=_turning_said(month))
@@ -204,7 +196,6 @@ class Deeds:
         if chosen is None:
             raise NotDone(f"{choice!r} is nothing to {deed.code} now")
         said = self._verbs[deed.code](chosen)
-        self._spent.add((deed.code, choice))
         done = Done(number=next(self._numbers), code=deed.code, at=self.now(), said=said)
         self.done.append(done)
         return done
@@ -248,6 +239,28 @@ class Deeds:
     def _approve(self, week: Choice) -> str:
         changed = self.harvest.act("approve_week", {"starts_on": week.value})["changed"]
         return f"{changed:,} entries approved."
+
+    def _edits(self) -> Sequence[Choice]:
+        hours = self._hours([edit.entry for edit in self.occasions.edits])
+        return [
+            Choice(value=edit.entry, label=edit.note)
+            for edit in self.occasions.edits
+            if edit.entry in hours and hours[edit.entry] != edit.hours
+        ]
+
+    def _deletes(self) -> Sequence[Choice]:
+        hours = self._hours([delete.entry for delete in self.occasions.deletes])
+        return [
+            Choice(value=delete.entry, label=delete.note)
+            for delete in self.occasions.deletes
+            if delete.entry in hours
+        ]
+
+    def _hours(self, entries: Sequence[str]) -> Mapping[str, Decimal]:
+        if not entries:
+            return {}
+        hours = self.harvest.ask("entries", keys="\n".join(entries))["hours"]
+        return {key: Decimal(str(value)) for key, value in hours.items()}
 
     def _lose(self, _choice: Choice) -> str:
         rule = {

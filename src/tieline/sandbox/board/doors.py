@@ -12,6 +12,7 @@ import httpx
 
 from tieline.sandbox.erp.rpc import RpcError, RpcSession
 from tieline.sandbox.front import TOKEN_HEADER
+from tieline.sandbox.wire import decode_json
 
 _CALL_SECONDS_MAX = 30
 _SAID_MAX = 300
@@ -52,11 +53,14 @@ class Door:
                 headers={TOKEN_HEADER: self.token},
                 **words,
             )
+            told = decode_json(answer.content)
         except httpx.HTTPError as error:
             raise NotDone(f"{self.name} does not answer ({type(error).__name__})") from error
+        except ValueError as error:
+            raise NotDone(f"{self.name} answers what cannot be read") from error
         if answer.status_code != httpx.codes.OK:
-            raise NotDone(f"{self.name} refused: {answer.text[:_SAID_MAX]}")
-        return answer.json()
+            raise NotDone(f"{self.name} refused: {str(told.get('message', told))[:_SAID_MAX]}")
+        return told
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +43,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        templates.filters["pieces"] = _pieces
         templates.globals["form_token"] = self.form_token
         object.__setattr__(self, "_templates", templates)
 
@@ -64,6 +66,24 @@ class Pages:
             return None
         text = files(_PACKAGE).joinpath("static", name).read_text(encoding="utf-8")
         return text_response(text, content_type=f"{_STATIC[name]}; charset=utf-8", headers=_HEADERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A stretch of a mail's text; a link leads into the console and nowhere else."""
+
+    text: str
+    is_link: bool
+
+
+def _pieces(text: str, console: str) -> list[Piece]:
+    """Cut a text where an address of the console begins and ends."""
+    if not console:
+        return [Piece(text=text, is_link=False)]
+    link = re.compile(rf"({re.escape(console)}/[!-~]*)")
+    return [
+        Piece(text=piece, is_link=number % 2 == 1) for number, piece in enumerate(link.split(text))
+    ]
 
 
 def led_to(address: str) -> Response:

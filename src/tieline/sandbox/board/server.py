@@ -1,7 +1,8 @@
 """The board's server: pages and forms for people, and one control call per deed for a story.
 
 ``POST /_sandbox/deeds/CODE {"choice": "..."}`` does a deed, ``GET /_sandbox/deeds`` tells what can be done
-and what was done, ``POST /_sandbox/occasions`` says what the firm has planned.
+and what was done, ``POST /_sandbox/occasions`` says what the firm has planned, ``GET /_sandbox/mail`` tells
+where mail is taken and what was sent.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl
 
 from tieline.sandbox.board.deeds import DEEDS, Choice, Deed, Deeds, Done, find_deed
 from tieline.sandbox.board.doors import NotDone
+from tieline.sandbox.board.mailbox import Mail, Mailbox
 from tieline.sandbox.board.occasions import read_occasions
 from tieline.sandbox.board.pages import Pages, led_to
 from tieline.sandbox.front import TOKEN_HEADER
@@ -53,11 +55,14 @@ class Board:
     """Answer people and stories; deeds are done one at a time."""
 
     deeds: Deeds
+    mailbox: Mailbox
     clock: SandboxClock
     pages: Pages
     control_token: str = field(repr=False)
     # Who answers where, by the name that people know it by; read anew for each page.
     places: Mapping[str, Path | str]
+    # Where mail is taken, as a client is told.
+    mail_address: str = ""
     _doing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def deliver(self, request: Request) -> Delivery:
@@ -79,6 +84,10 @@ class Board:
             raise _Refused(405, "A page is only read.")
         if path == "/":
             return await self._home(said=request.query.get("done", ""))
+        if path == "/mail":
+            return self._page("mail.html", mails=list(reversed(self.mailbox.mails)))
+        if path.startswith("/mail/"):
+            return self._letter(path.removeprefix("/mail/"))
         static = self.pages.static(path.removeprefix("/static/")) if "/static/" in path else None
         if static is None:
             raise _Refused(404, "There is no such page on the board.")
@@ -93,6 +102,12 @@ class Board:
             done=list(reversed(self.deeds.done)),
             latest=next((each for each in self.deeds.done if str(each.number) == said), None),
         )
+
+    def _letter(self, number: str) -> Response:
+        mail = next((each for each in self.mailbox.mails if str(each.number) == number), None)
+        if mail is None:
+            raise _Refused(404, "This mail is not in the mailbox, or not any more.")
+        return self._page("letter.html", mail=mail)
 
     async def _form(self, request: Request, code: str) -> Response:
         deed = find_deed(code)
@@ -122,6 +137,7 @@ class Board:
             status=status,
             occasions=self.deeds.occasions,
             now=self.clock.now(),
+            sent=len(self.mailbox.mails),
             places={name: _address(place) for name, place in self.places.items()},
             **told,
         )
@@ -142,6 +158,9 @@ class Board:
             return json_response({"message": f"{verb}: {error}"}, status=422)
 
     async def _ask(self, verb: str) -> Response:
+        if verb == "mail":
+            mails = [_mail_told(mail) for mail in self.mailbox.mails]
+            return json_response({"address": self.mail_address, "mails": mails})
         if verb != "deeds":
             return json_response({"message": f"there is no control {verb}"}, status=404)
         async with self._doing:
@@ -226,4 +245,15 @@ def _told(done: Done) -> Mapping[str, object]:
         "deed": done.code,
         "at": done.at.isoformat(),
         "said": done.said,
+    }
+
+
+def _mail_told(mail: Mail) -> Mapping[str, object]:
+    return {
+        "number": mail.number,
+        "at": mail.at.isoformat(),
+        "from": mail.sender,
+        "to": list(mail.recipients),
+        "subject": mail.subject,
+        "text": mail.text,
     }
