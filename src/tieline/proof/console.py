@@ -19,6 +19,7 @@ from rich.table import Table
 from tieline.proof import processes
 from tieline.proof.demo import Login
 from tieline.proof.supervising import worker_environment
+from tieline.sandbox import erp
 from tieline.settings import Settings
 
 _NAME = "console"
@@ -51,6 +52,7 @@ class DemoConsole:
         threading.Thread(
             target=self._say_where, args=(process, logins), name=_NAME, daemon=True
         ).start()
+        threading.Thread(target=self._fetch_erp_pages, name="erp pages", daemon=True).start()
 
     def wait_for_the_end(self) -> None:
         """Keep everything running until Ctrl-C."""
@@ -74,6 +76,12 @@ class DemoConsole:
         facts = json.loads(run_file.read_text(encoding="utf-8"))
         Console(file=sys.stderr).print(_box(facts, places=self._places(), logins=logins))
         self._opened.set()
+
+    def _fetch_erp_pages(self) -> None:
+        try:
+            erp.ensure_web_client(cache=self.settings.cache)
+        except (RuntimeError, OSError) as error:
+            self.progress(f"Tryton has no pages of its own here: {error}")
 
     def _places(self) -> Mapping[str, str]:
         return {

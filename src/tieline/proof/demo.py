@@ -186,6 +186,8 @@ class Demo:
             )
             approve_release(connection, release_id=release_id, approved_by="controller", now=now)
         connect_mail(system, town=town)
+        password = town.erp.template.admin_password
+        self.logins.append(Login(login="admin", password=password, does="enters Tryton"))
         self._add_people(system)
         self._prepare_crm(system)
 

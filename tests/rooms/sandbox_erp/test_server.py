@@ -51,11 +51,14 @@ class TestServer:
 
         assert not run_file.exists()
 
-    def test_starts_on_a_port_that_the_caller_names(
+    def test_starts_on_a_port_that_the_caller_names_and_serves_pages(
         self, running_erp: RunningErp, tmp_path: Path
     ) -> None:
         run_file = tmp_path / "tryton.json"
         first = _second(running_erp, tmp_path, run_file)
+        pages = tmp_path / "pages"
+        pages.mkdir()
+        (pages / "index.html").write_text("<h1>Tryton</h1>")
 
         again = start_server(
             environment=running_erp.environment,
@@ -64,8 +67,11 @@ class TestServer:
             directory=tmp_path,
             run_file=run_file,
             port=first.port,
+            web_root=pages,
         )
 
+        assert httpx.get(again.url).text == "<h1>Tryton</h1>"
+        assert "uri" not in httpx.get(f"{again.url}/%2e%2e/trytond.conf").text
         assert again.port == first.port
         assert again.pid != first.pid
         stop_server(run_file=run_file)

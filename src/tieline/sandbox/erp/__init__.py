@@ -12,6 +12,7 @@ from tieline.sandbox.erp.seed import SeededFirm, seed_firm
 from tieline.sandbox.erp.server import Server, find_server, start_server, stop_server
 from tieline.sandbox.erp.template import Template, ensure_template, restore_template
 from tieline.sandbox.erp.truth import TrueInvoice, TrueLine, Truth, read_truth
+from tieline.sandbox.erp.web_client import ensure_web_client
 
 __all__ = [
     "Cluster",
@@ -27,6 +28,7 @@ __all__ = [
     "bring_up",
     "ensure_environment",
     "ensure_template",
+    "ensure_web_client",
     "find_server",
     "read_truth",
     "restore_template",

@@ -16,6 +16,7 @@ from tieline.sandbox.erp.template import (
     find_restored,
     restore_template,
 )
+from tieline.sandbox.erp.web_client import web_client_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,5 +69,6 @@ def bring_up(
             directory=directory,
             run_file=run_file,
             port=port,
+            web_root=web_client_folder(cache=cache),
         )
     return RunningErp(server=server, template=template, environment=environment, cluster=cluster)

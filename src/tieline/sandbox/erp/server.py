@@ -45,15 +45,18 @@ def start_server(
     directory: Path,
     run_file: Path,
     port: int = 0,
+    web_root: Path | None = None,
 ) -> Server:
     """Start trytond for one database; a server this run file still names is stopped first.
 
-    Port 0 lets the system choose. The listening socket is opened here and handed over, so no
+    Files under ``web_root`` are served to browsers. Port 0 lets the system choose. The listening socket is opened here and handed over, so no
     other process can take the port in between.
     """
     stop_server(run_file=run_file)
     directory.mkdir(parents=True, exist_ok=True)
-    configuration = write_configuration(cluster=cluster, path=directory / "trytond.conf")
+    configuration = write_configuration(
+        cluster=cluster, path=directory / "trytond.conf", web_root=web_root
+    )
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
@@ -113,13 +116,16 @@ def stop_server(*, run_file: Path) -> None:
     run_file.unlink(missing_ok=True)
 
 
-def write_configuration(*, cluster: Cluster, path: Path) -> Path:
+def write_configuration(*, cluster: Cluster, path: Path, web_root: Path | None = None) -> Path:
     """Write trytond's configuration, readable by its owner alone for it holds a password."""
+    # Left unsaid, trytond serves a folder of the user's home.
+    root = "" if web_root is None else str(web_root)
     text = (
         f"[database]\nuri = {cluster.uri()}\n"
         f"timeout = 3600\nmaxconn = {_CONNECTIONS_MAX}\nlist = False\n"
         "[session]\ntimeout = 86400\nfresh_timeout = 86400\n"
         "[password]\nlength = 8\n"
+        f"[web]\nroot = {root}\n"
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
