@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from tieline.sandbox.wire import Request, Response, json_response
 
 _TOKEN = {"X-Sandbox-Token": "control"}
 _NASTY = "<script>alert(\"Müller & 'Söhne'\")</script>"
+_CHROMIUM = shutil.which("chromium")
 _FORM_TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 
@@ -315,6 +317,36 @@ class TestThePage:
         assert [(each["to"], each["text"]) for each in told] == [(["<i>@x"], text)]
         assert world.board.get("/mail/2").status_code == 404
         assert world.board.get("/mail/<script>").status_code == 404
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(_CHROMIUM is None, reason="there is no chromium on this machine")
+    def test_is_pressed_by_keyboard_and_its_policy_refuses_nothing(self, world: _World) -> None:
+        playwright = pytest.importorskip(
+            "playwright.sync_api", reason="requirements/browser.txt is not installed"
+        )
+        world.crm.do("load", {"deals": [{"key": "d", "properties": {"dealname": _NASTY}}]})
+        told: list[str] = []
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(color_scheme="dark")
+            page.on("console", lambda message: told.append(message.text))
+            page.on("pageerror", lambda error: told.append(str(error)))
+            page.goto(str(world.board.base_url))
+            page.keyboard.press("Tab")
+            focused = page.evaluate("document.activeElement.textContent")
+            page.focus("#win select")
+            page.keyboard.press("Tab")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("[role=status]")
+            said = page.inner_text("[role=status]")
+            ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            browser.close()
+
+        assert focused == "To the content"
+        assert said.startswith(f"Won: {_NASTY}, without an amount.")
+        assert ground == "rgb(18, 25, 36)"
+        assert told == []
+        assert world.choices("win") == []
 
     def test_stands_while_the_erp_does_not(self, world: _World) -> None:
         world.plan(months=["2026-10-01"])
