@@ -21,9 +21,9 @@ from tieline.services.firm_file import FIRM_NOUNS, VALUES
 from tieline.services.hours_file import FIELDS, FILE_BYTES_MAX, FORMAT
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
-from tieline.services.readiness_checks import NOT_CHECKED
 from tieline.services.system import System
-from tieline.validation import DealRule, builtin_values, deal_columns
+from tieline.validation import builtin_values, deal_columns, invoice_columns
+from tieline.validation.asking import BookRule
 from tieline.validation.books import ShippedRule, shipped_rules
 from tieline.validation.columns import ContextColumn, documented_columns
 
@@ -134,21 +134,18 @@ def _reasons() -> Iterator[str]:
     yield "for a legal entity or a client. What it has nothing to go by for is told as not checked."
     for each in PROVISIONING_CHECKS:
         yield ""
-        yield from _deal_rule(each)
+        yield from _book_rule(each, (f"of a {each.scope}",), unknown="No data decides it yet.")
     yield ""
     yield "## Checks before an invoice"
     yield ""
-    yield from _table(
-        ("Code", "Weight", "Queue", "What to do"),
-        [
-            (_anchored(each.code), each.weight, each.owner_queue, each.fix)
-            for each in READINESS_CHECKS
-        ],
-    )
-    yield ""
-    yield "Not checked for want of data, and counted:"
-    yield ""
-    yield from _table(("Code", "Why"), [(_anchored(code), text) for code, text in NOT_CHECKED])
+    yield "Each is asked of a contract and a period. What blocks needs a person, a risk heals by itself or by"
+    yield "time, a warning is only told; a release may weigh it differently for a legal entity, a client or a"
+    yield "contract. What may be carried is merely not on this invoice. What a check has nothing to go by for is"
+    yield "counted as not checked. The columns are in [what a check of an invoice may look at](invoice-context.md)."
+    for check in READINESS_CHECKS:
+        yield ""
+        carried = ("may be carried",) if check.may_be_carried else ()
+        yield from _book_rule(check, carried, unknown=f"Not checked: {check.unknown}")
     yield ""
     yield "## Other reasons and problem codes"
     yield ""
@@ -175,16 +172,16 @@ def _rule(shipped: ShippedRule) -> Iterator[str]:
     yield f"- Fails: {_example(shipped.fail_example())}"
 
 
-def _deal_rule(rule: DealRule) -> Iterator[str]:
+def _book_rule(rule: BookRule, more: Sequence[str], *, unknown: str) -> Iterator[str]:
     yield f"### {rule.message.rstrip('.')}"
     yield ""
-    facts = (rule.severity, rule.owner_queue, f"of a {rule.scope}", rule.source)
+    facts = (rule.severity, rule.owner_queue, *more, rule.source)
     yield f"{_anchored(rule.code)} ({', '.join(facts)})"
     yield ""
     yield rule.fix_hint
     yield ""
     if not rule.is_decidable:
-        yield "- No data decides it yet."
+        yield f"- {unknown}"
         return
     if rule.known_when.lower() != "true":
         yield f"- Known where `{rule.known_when}`"
@@ -238,6 +235,18 @@ def _deal_columns() -> Iterator[str]:
             ("Column", "Type", "What it means"),
             [(f"`{name}`", *told) for name, told in deal_columns(scope).items()],
         )
+
+
+def _invoice_columns() -> Iterator[str]:
+    yield "# What a check of an invoice may look at"
+    yield ""
+    yield "One row per contract and fiscal period that is still to be billed, released or invoiced. A predicate"
+    yield "says what must be true of these columns."
+    yield ""
+    yield from _table(
+        ("Column", "Type", "What it means"),
+        [(f"`{name}`", *told) for name, told in invoice_columns().items()],
+    )
 
 
 def _anchored(code: str) -> str:
@@ -450,6 +459,7 @@ _PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "endpoints.md": _endpoints,
     "events.md": _events,
     "hours-file.md": _hours_file,
+    "invoice-context.md": _invoice_columns,
     "reasons.md": _reasons,
     "settings.md": _settings,
 }

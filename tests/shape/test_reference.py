@@ -11,7 +11,6 @@ from tieline.app import BUILT_IN
 from tieline.cli import main
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
-from tieline.services.readiness_checks import NOT_CHECKED
 from tieline.validation import builtin_rules
 
 from .reference import FOLDER, pages, words
@@ -42,7 +41,6 @@ class TestReference:
             *(rule.code for rule in builtin_rules()),
             *(check.code for check in PROVISIONING_CHECKS),
             *(check.code for check in READINESS_CHECKS),
-            *(code for code, _ in NOT_CHECKED),
         }
         named = read_names().reasons - in_books
 

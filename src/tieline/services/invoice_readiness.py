@@ -25,12 +25,13 @@ from tieline.runtime.sql import load
 from tieline.sdk import RulesInvoices
 from tieline.sdk.directory import Connectors
 from tieline.services.readiness_checks import (
+    BLOCK,
     CARRIABLE,
-    CHECKS,
     FIXED_FEE,
-    NOT_CHECKED,
-    Blocker,
-    failed,
+    RISK,
+    Checked,
+    check_invoices,
+    read_weights,
 )
 from tieline.services.readiness_drafting import Drafted, NotDrafted, draft_invoice
 from tieline.services.readiness_pricing import (
@@ -138,11 +139,12 @@ def compute_readiness(
     wanted = list(contract_ids) if contract_ids is not None else None
     rows = connection.execute(_FACTS, {"now": now, "contract_ids": wanted}).fetchall()
     sums = load_sums(connection, contract_ids=wanted, period_id=None)
-    weights = _weights(connection)
     # What is not connected yet is told by a check of its own.
     connected = {row["erp_connection_key"] for row in rows if row["erp_system"] is not None}
     rules = rules_by_target(connectors, connection_keys=connected)
-    judged = [_judge(row, sums=sums, rules=rules, weights=weights, now=now) for row in rows]
+    facts = [_priced(row, sums=sums, rules=rules) for row in rows]
+    checked = check_invoices(connection, facts=facts, weights=read_weights(connection))
+    judged = [_stored(each, found) for each, found in zip(facts, checked, strict=True)]
     connection.execute(_STORE, {"rows": Jsonb(judged), "now": now, "contract_ids": wanted})
     by_state: dict[str, int] = defaultdict(int)
     for row in judged:
@@ -348,45 +350,49 @@ def withdraw_release(
 # -- computing -------------------------------------------------------------------------------------
 
 
-def _judge(
-    row: Row,
-    *,
-    sums: ByScope,
-    rules: Mapping[str, RulesInvoices],
-    weights: Mapping[tuple[str, str], str],
-    now: datetime,
-) -> dict[str, Any]:
+def _priced(row: Row, *, sums: ByScope, rules: Mapping[str, RulesInvoices]) -> Row:
     target_rules = rules.get(row["erp_connection_key"])
     expected, ledger = _price(row, sums=sums, rules=target_rules)
-    facts = {
+    return {
         **row,
         "expected_amount": expected,
         "ledger_amount": ledger,
+        "cap_excess": _cap_excess(row, expected=expected),
         "makes_invoices": row["erp_system"] is None or target_rules is not None,
-        "now": now,
     }
-    found = failed(facts)
-    blockers = _weighed(found, entity_code=row["entity_code"], weights=weights)
+
+
+def _cap_excess(row: Row, *, expected: Decimal) -> Decimal:
+    if row["billing_method"] != "capped_time_and_materials" or row["cap_amount"] is None:
+        return Decimal(0)
+    over: Decimal = row["billed_amount"] + expected - row["cap_amount"]
+    return max(over, Decimal(0))
+
+
+def _stored(facts: Row, checked: Checked) -> dict[str, Any]:
+    expected, ledger = facts["expected_amount"], facts["ledger_amount"]
     return {
-        "contract_id": str(row["contract_id"]),
-        "period_id": str(row["period_id"]),
-        "entity_code": row["entity_code"],
-        "state": _state(facts, blockers),
-        "deadline_at": row["cut_off_at"].isoformat(),
-        "currency": row["currency"],
-        "seconds": row["seconds"],
+        "contract_id": str(facts["contract_id"]),
+        "period_id": str(facts["period_id"]),
+        "entity_code": facts["entity_code"],
+        "state": _state(facts, checked),
+        "deadline_at": facts["cut_off_at"].isoformat(),
+        "currency": facts["currency"],
+        "seconds": facts["seconds"],
         "ledger_amount": str(ledger),
         "expected_amount": str(expected),
         "rounding_amount": str(expected - ledger),
-        "waiting_seconds": row["waiting_seconds"],
-        "waiting_amount": str(row["waiting_amount"]),
-        "held_seconds": row["held_seconds"],
-        "held_amount": str(row["held_amount"]),
-        "carried_seconds": row["carried_seconds"],
-        "carried_amount": str(row["carried_amount"]),
-        "checks_passed": len(CHECKS) - len(found),
-        "blockers": [blocker.as_json() for blocker in blockers],
-        "not_checked": [{"code": code, "message": message} for code, message in NOT_CHECKED],
+        "waiting_seconds": facts["waiting_seconds"],
+        "waiting_amount": str(facts["waiting_amount"]),
+        "held_seconds": facts["held_seconds"],
+        "held_amount": str(facts["held_amount"]),
+        "carried_seconds": facts["carried_seconds"],
+        "carried_amount": str(facts["carried_amount"]),
+        "checks_passed": checked.passed,
+        "blockers": [blocker.as_json() for blocker in checked.blockers],
+        "not_checked": [
+            {"code": rule.code, "message": rule.unknown} for rule in checked.not_checked
+        ],
     }
 
 
@@ -407,14 +413,14 @@ def _price(row: Row, *, sums: ByScope, rules: RulesInvoices | None) -> tuple[Dec
     )
 
 
-def _state(facts: Mapping[str, Any], blockers: Sequence[Blocker]) -> str:
+def _state(facts: Mapping[str, Any], checked: Checked) -> str:
     if facts["is_invoiced"] and not facts["is_released"]:
         return "invoiced"
     if facts["is_released"]:
         return "released"
     if not facts["is_over"]:
         return "not_due"
-    weights = {blocker.weight for blocker in blockers}
+    weights = {blocker.weight for blocker in checked.blockers}
     if not facts["expected_amount"] and not (
         facts["held_seconds"]
         or facts["waiting_seconds"]
@@ -422,42 +428,9 @@ def _state(facts: Mapping[str, Any], blockers: Sequence[Blocker]) -> str:
         or facts["unapproved_seconds"]
     ):
         return "not_due"
-    if "block" in weights:
+    if BLOCK in weights:
         return "blocked"
-    return "at_risk" if "risk" in weights else "ready"
-
-
-def _weights(connection: Connection[Row]) -> Mapping[tuple[str, str], str]:
-    # The firm may weigh a check differently, by release and legal entity: block, risk, warn, ignore.
-    rows = connection.execute(
-        "SELECT substr(v.name, length('weight:') + 1) AS code, v.entity_code, v.value"
-        " FROM policy_value v JOIN release r USING (release_id)"
-        " WHERE r.state = 'current' AND v.name LIKE 'weight:readiness.%'"
-    ).fetchall()
-    return {(row["code"], row["entity_code"]): row["value"] for row in rows}
-
-
-def _weighed(
-    blockers: Sequence[Blocker], *, entity_code: str, weights: Mapping[tuple[str, str], str]
-) -> tuple[Blocker, ...]:
-    weighed = []
-    for blocker in blockers:
-        weight = weights.get(
-            (blocker.code, entity_code), weights.get((blocker.code, ""), blocker.weight)
-        )
-        if weight != "ignore":
-            weighed.append(
-                Blocker(
-                    code=blocker.code,
-                    weight=weight,
-                    owner_queue=blocker.owner_queue,
-                    fix=blocker.fix,
-                    amount=blocker.amount,
-                    seconds=blocker.seconds,
-                    deadline_at=blocker.deadline_at,
-                )
-            )
-    return tuple(weighed)
+    return "at_risk" if RISK in weights else "ready"
 
 
 # -- releasing -------------------------------------------------------------------------------------
@@ -486,7 +459,7 @@ def _may_release(readiness: Row, *, carry_reason: str | None) -> None:
     to_mend = [
         f"{blocker['code']} ({blocker['fix']})"
         for blocker in readiness["blockers"]
-        if blocker["weight"] in ("block", "risk") and blocker["code"] not in CARRIABLE
+        if blocker["weight"] in (BLOCK, RISK) and blocker["code"] not in CARRIABLE
     ]
     if to_mend:
         raise UserMistake(f"{name} cannot be invoiced as it is: {'; '.join(to_mend)}")

@@ -266,7 +266,11 @@ def draft_policy(
     own = [_own_rule(number, each) for number, each in enumerate(file.rule)]
     _refuse_twice("rule", [rule.code for rule in own])
     rules = [*_shipped(found.shipped_rules, is_installed=is_installed), *own]
-    codes = {rule.code for rule in rules} | {check.code for check in PROVISIONING_CHECKS}
+    codes = {
+        *(rule.code for rule in rules),
+        *(check.code for check in PROVISIONING_CHECKS),
+        *(check.code for check in READINESS_CHECKS),
+    }
     entities = frozenset(entity_codes(connection))
     clients, contracts = _client_ids(connection, file), _contract_ids(connection, file)
     overrides = [

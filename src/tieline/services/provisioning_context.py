@@ -114,16 +114,16 @@ def rows_of(deals: Sequence[DealFacts], told: Told) -> Rows:
     """Return the rows that the rules are asked of, by their scope."""
     rows: Rows = {"deal": [], "line": [], "person": []}
     for number, facts in enumerate(deals):
-        rows["deal"].append({"deal_no": number, "thing": "", **_deal(facts, told)})
+        rows["deal"].append({"subject_no": number, "thing": "", **_deal(facts, told)})
         starts = Counter(
             (each.task_name, each.labor_category, each.starts_on) for each in facts.lines
         )
         rows["line"] += [
-            {"deal_no": number, "thing": line.line_ref, **_line(facts, line, starts)}
+            {"subject_no": number, "thing": line.line_ref, **_line(facts, line, starts)}
             for line in facts.deal.lines
         ]
         rows["person"] += [
-            {"deal_no": number, "thing": one.part, **_person(facts, one, told)}
+            {"subject_no": number, "thing": one.part, **_person(facts, one, told)}
             for one in facts.staff
         ]
     return rows

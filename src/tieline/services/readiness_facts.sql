@@ -38,6 +38,7 @@ WITH terms AS (
 ), scope AS (
     SELECT t.*, p.period_id, p.period_code, p.starts_on, p.ends_on, p.cut_off_at,
            p.state AS period_state, p.ends_on - 1 AS up_to_on, t.today >= p.ends_on AS is_over,
+           t.today >= p.ends_on AND %(now)s > p.cut_off_at AS is_cut_off_passed,
            coalesce(k.is_open, false) AS is_released, i.invoices IS NOT NULL AS is_invoiced,
            p.starts_on = min(p.starts_on) FILTER (
                WHERE daterange(t.contract_starts_on, t.contract_ends_on) && daterange(p.starts_on, p.ends_on))
@@ -196,8 +197,8 @@ SELECT s.*,
        coalesce(l.unrated, 0) AS unrated_lines, coalesce(l.unrated_seconds, 0)::bigint AS unrated_seconds,
        coalesce(l.other_currency, 0) AS other_currency_lines,
        coalesce(l.nonbillable_seconds, 0)::bigint AS nonbillable_seconds,
-       coalesce(l.rerated, 0) AS rerated_lines, coalesce(l.rerated_amount, 0) AS rerated_amount,
-       coalesce(l.altered_seconds, 0)::bigint AS altered_seconds, coalesce(l.unlinked, 0) AS unlinked_lines,
+       coalesce(l.rerated, 0) AS rerated_lines, abs(coalesce(l.rerated_amount, 0)) AS rerated_amount,
+       abs(coalesce(l.altered_seconds, 0))::bigint AS altered_seconds, coalesce(l.unlinked, 0) AS unlinked_lines,
        coalesce(h.waiting_seconds, 0)::bigint AS waiting_seconds, coalesce(h.waiting_amount, 0) AS waiting_amount,
        coalesce(h.held_seconds, 0)::bigint AS held_seconds, coalesce(h.held_amount, 0) AS held_amount,
        coalesce(h.handed_over_seconds, 0)::bigint AS handed_over_seconds,

@@ -5,13 +5,20 @@ Law: what is not true is a violation; missing data holds and never clears.
 """
 
 from tieline.validation.answering import RULE_FAILED, check_own_rules
+from tieline.validation.asking import Answer
 from tieline.validation.book_of_deals import (
-    Answer,
     DealRule,
     ask_rules,
-    common_row,
+    common_deal_row,
     deal_columns,
     deal_rules,
+)
+from tieline.validation.book_of_invoices import (
+    InvoiceRule,
+    ask_about_invoices,
+    common_invoice_row,
+    invoice_columns,
+    invoice_rules,
 )
 from tieline.validation.books import always_held, builtin_rules, builtin_values
 from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, compare
@@ -26,10 +33,15 @@ from tieline.validation.trial import Effect, try_change
 __all__ = [
     "Answer",
     "DealRule",
+    "InvoiceRule",
+    "ask_about_invoices",
     "ask_rules",
-    "common_row",
+    "common_deal_row",
+    "common_invoice_row",
     "deal_columns",
     "deal_rules",
+    "invoice_columns",
+    "invoice_rules",
     "CHUNK_HOURS",
     "RULE_FAILED",
     "Broken",

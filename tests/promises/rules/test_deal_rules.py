@@ -8,7 +8,7 @@ import pytest
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
-from tieline.validation import DealRule, ask_rules, common_row, deal_columns, deal_rules
+from tieline.validation import DealRule, ask_rules, common_deal_row, deal_columns, deal_rules
 from tieline.validation.predicates import check_predicate
 
 
@@ -17,7 +17,7 @@ def _rows(failing: list[DealRule]) -> dict[str, list[dict[str, Any]]]:
     for number, rule in enumerate(failing):
         for scope, given in rows.items():
             changed = (rule.fails or {}) if rule.scope == scope else {}
-            given.append({"deal_no": number, "thing": scope, **common_row(scope, changed)})
+            given.append({"subject_no": number, "thing": scope, **common_deal_row(scope, changed)})
     return rows
 
 
@@ -28,14 +28,16 @@ class TestTheRulesAboutDeals:
         assert len(codes) == len(set(codes))
         assert all(code.startswith("deal.") for code in codes)
 
-    def test_hold_in_the_common_rows_and_fail_where_their_examples_say(
+    def test_hold_in_the_common_deal_rows_and_fail_where_their_examples_say(
         self, worker_database: Database
     ) -> None:
         decidable = [rule for rule in deal_rules() if rule.is_decidable]
         rows = _rows(decidable)
         # The last deal has nothing but common rows.
         for scope, given in rows.items():
-            given.append({"deal_no": len(decidable), "thing": scope, **common_row(scope, {})})
+            given.append(
+                {"subject_no": len(decidable), "thing": scope, **common_deal_row(scope, {})}
+            )
 
         with worker_database.transaction() as connection:
             answers = ask_rules(connection, rows=rows)
@@ -53,8 +55,12 @@ class TestTheRulesAboutDeals:
     def test_tell_what_nobody_knows_from_what_is_wrong(self, worker_database: Database) -> None:
         rows = {
             "deal": [
-                {"deal_no": 0, "thing": "", **common_row("deal", {"amount": None})},
-                {"deal_no": 1, "thing": "", **common_row("deal", {"is_every_target_acting": None})},
+                {"subject_no": 0, "thing": "", **common_deal_row("deal", {"amount": None})},
+                {
+                    "subject_no": 1,
+                    "thing": "",
+                    **common_deal_row("deal", {"is_every_target_acting": None}),
+                },
             ]
         }
 
