@@ -22,6 +22,7 @@ from tieline.console import (
     close,
     connections,
     delivery,
+    drift,
     early,
     entrance,
     exceptions,
@@ -99,6 +100,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     trace.add_routes(pages, system=system, door=door, renderer=renderer)
     what_if.add_routes(pages, system=system, door=door, renderer=renderer)
     connections.add_routes(pages, system=system, door=door, renderer=renderer)
+    drift.add_routes(pages, system=system, door=door, renderer=renderer)
     seen.add_routes(pages, system=system, renderer=renderer)
     guide.add_routes(pages, door=door, renderer=renderer)
     approvals.add_routes(pages, system=system, door=door, renderer=renderer)

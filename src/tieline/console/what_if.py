@@ -1,8 +1,6 @@
 """What would a draft have done to past days? Asked here, answered by a worker, looked at and taken along."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,6 +15,7 @@ from tieline.console.fields import FormReason, FormText, FormWord, QueryWord, pl
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_WORK, Door, Visitor
+from tieline.console.whole_firm import WholeFirm
 from tieline.console.words import WHAT_IF_OUTCOMES, WHERE_HOURS_STAND
 from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
 from tieline.governance import Proposal, list_proposals
@@ -33,7 +32,6 @@ from tieline.services.what_if_runs import (
     ask,
     get_answer,
     list_asked,
-    sees_all,
     stop,
 )
 
@@ -44,32 +42,15 @@ FormRows = Annotated[str, Form(max_length=_ROWS_TEXT_MAX), AfterValidator(plain)
 FormIds = Annotated[list[UUID], Form(max_length=20)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Desk:
-    """Let in who sees the whole firm: rules, rates and calendars hold for all of it."""
-
-    system: System
-    renderer: Renderer
-
-    @contextmanager
-    def open(self, visitor: Visitor) -> Iterator[Connection[Row]]:
-        with self.system.database.transaction() as connection:
-            if not sees_all(connection, visitor.entities):
-                raise not_found(
-                    "Rules, rates and calendars hold for every legal entity; you see some."
-                )
-            yield connection
-
-
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add asking, the answer and its file, and drafting a rule of the firm's own."""
-    desk = _Desk(system=system, renderer=renderer)
+    desk = WholeFirm(system=system, renderer=renderer, what="Rules, rates and calendars")
     _add_asking(pages, desk=desk, door=door)
     _add_rule(pages, desk=desk, door=door)
     _add_answer(pages, desk=desk, door=door)
 
 
-def _add_asking(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
+def _add_asking(pages: FastAPI, *, desk: WholeFirm, door: Door) -> None:
     def page(
         request: Request,
         visitor: Visitor,
@@ -150,7 +131,7 @@ def _add_asking(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         return back_to(f"/what-if/{what_if_id}", done="asked")
 
 
-def _add_answer(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
+def _add_answer(pages: FastAPI, *, desk: WholeFirm, door: Door) -> None:
     @pages.get("/what-if/{what_if_id}")
     def read(
         request: Request,
@@ -198,7 +179,7 @@ def _add_answer(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         return back_to(f"/what-if/{what_if_id}", done="stopped")
 
 
-def _add_rule(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
+def _add_rule(pages: FastAPI, *, desk: WholeFirm, door: Door) -> None:
     def page(
         request: Request,
         visitor: Visitor,

@@ -234,6 +234,14 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "change": "Changed",
     "close": "Closed",
 }
+# How a difference between systems is put right.
+DRIFT_ACTIONS: Mapping[str, str] = {
+    "set": "Can be written from here",
+    "by_hand": "By hand, in that system",
+    "plan": "By the deal's plan",
+    "declare": "Say who owns it",
+    "connect": "No owner knows it",
+}
 CHECK_OUTCOMES: Mapping[str, str] = {
     "holds": "Holds",
     "blocks": "Stands in the way",
@@ -271,6 +279,7 @@ DONE: Mapping[str, str] = {
     "approved": "Approved and carried out.",
     "turned_down": "Turned down.",
     "handed_over": "The plan is carried out now.",
+    "aligned": "A worker writes it now, record by record, and reads each back.",
     "released": "Released. The ERP drafts the invoice next.",
     "taken_back": "The release is taken back; hours move again.",
     "paused": "Paused. Nothing is read from it or sent to it until somebody resumes it; only unconfirmed writes are asked about.",

@@ -40,6 +40,7 @@ _DEEDS = {
     "/connections/stops/{stop_id}/lift": _APPROVE,
     "/connections/{connection_key}/pause": _PAUSE,
     "/connections/{connection_key}/resume": _PAUSE,
+    "/drift/apply": {"controller", "integration"},
     "/exceptions/{case_id}/assign": _WORK,
     "/exceptions/{case_id}/again": _WORK,
     "/exceptions/{case_id}/dismiss": _WORK,
@@ -168,6 +169,7 @@ def test_an_auditor_finds_no_button_that_changes_anything(firm: House) -> None:
         "/what-if",
         "/what-if/rule",
         "/connections",
+        "/drift",
         "/approvals",
     ):
         page = browser.get(address)
