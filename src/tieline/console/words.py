@@ -292,6 +292,7 @@ DONE: Mapping[str, str] = {
 }
 _CODES: Mapping[str, str] = {
     "client.same_client_unclear": "Same client?",
+    "client.duplicate_suspected": "One client, or two?",
     "client.duplicate_in_source": "The client stands twice in the source",
     "client.hierarchy_cycle": "The clients' parents go round in a circle",
     "check.hours": "Hours that were read are in no place",

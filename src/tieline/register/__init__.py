@@ -4,6 +4,27 @@ In: what connections and files say of clients, people and terms, links, decision
 Law: rows are closed, never overwritten; a field's owner writes it; a name alone never links.
 """
 
+from tieline.register.client_scores import (
+    KeptScore,
+    KeptWeights,
+    Look,
+    decide_pair,
+    find_weights,
+    forget_looks,
+    is_same_pass,
+    keep_looks,
+    keep_pass,
+    keep_scores,
+    keep_weights,
+    list_weights,
+    pairs_apart,
+    read_decided,
+    read_looks,
+    read_scores,
+    subject_of_client,
+    subject_of_record,
+    undo_decision,
+)
 from tieline.register.crosswalk import (
     Link,
     Linked,
@@ -16,12 +37,7 @@ from tieline.register.crosswalk import (
 )
 from tieline.register.draft_nouns import DRAFT_NOUNS
 from tieline.register.drafting import MOMENT, copy_calendar, copy_table, write_draft
-from tieline.register.matching import (
-    Candidate,
-    Known,
-    Likeness,
-    Neighborhood,
-)
+from tieline.register.identifiers import Identifier, contradict, identifiers, own_domain
 from tieline.register.names import email_key, name_key, vat_key
 from tieline.register.nouns import NOUNS
 from tieline.register.owners import (
@@ -34,7 +50,6 @@ from tieline.register.owners import (
     keep_drifts,
     list_drifts,
     read_ownership,
-    settle,
 )
 from tieline.register.people import (
     Roster,
@@ -66,6 +81,7 @@ from tieline.register.sources import (
     find_version,
     newest,
 )
+from tieline.register.survivorship import Survived, Survivor, Told, survive
 from tieline.register.versions import (
     AGREEMENT,
     ASSIGNMENT,
@@ -89,6 +105,33 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "is_same_pass",
+    "keep_pass",
+    "KeptScore",
+    "KeptWeights",
+    "Look",
+    "decide_pair",
+    "find_weights",
+    "forget_looks",
+    "keep_looks",
+    "keep_scores",
+    "keep_weights",
+    "list_weights",
+    "pairs_apart",
+    "read_decided",
+    "read_looks",
+    "read_scores",
+    "subject_of_client",
+    "subject_of_record",
+    "undo_decision",
+    "Identifier",
+    "contradict",
+    "identifiers",
+    "own_domain",
+    "Survived",
+    "Survivor",
+    "Told",
+    "survive",
     "write_draft",
     "copy_table",
     "copy_calendar",
@@ -110,21 +153,17 @@ __all__ = [
     "MOMENT",
     "NOUNS",
     "PROJECT",
-    "Candidate",
     "Cells",
     "Change",
     "Drift",
     "Empty",
     "FileColumn",
     "Kind",
-    "Known",
-    "Likeness",
     "Link",
     "LinkTaken",
     "Linked",
     "Meant",
     "Mistake",
-    "Neighborhood",
     "Noun",
     "OWNERS",
     "Ownership",
@@ -161,7 +200,6 @@ __all__ = [
     "keep_drifts",
     "list_drifts",
     "rename_person",
-    "settle",
     "unlink",
     "understand",
     "understand_columns",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
@@ -127,46 +126,6 @@ class StandingDrift:
     writer_ref: str | None
     since: datetime
     ended_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """The values that stand after a write, and what of it was refused."""
-
-    values: Mapping[str, Any]
-    drifts: tuple[Drift, ...]
-
-
-def settle(
-    *,
-    noun: str,
-    our_id: UUID,
-    current: Mapping[str, Any],
-    proposed: Mapping[str, Any],
-    owners: Mapping[str, str],
-    written_by: str,
-    kind: str,
-    present_kinds: frozenset[str],
-) -> Settled:
-    """Take the fields that the writer owns, or that nobody present owns or has filled.
-
-    A value that an owner leaves empty may be filled by anybody; what differs otherwise is drift.
-    """
-    values = dict(current)
-    drifts = []
-    for name, value in proposed.items():
-        if name not in owners:
-            values[name] = value
-            continue
-        owner = owners[name]
-        owns = owner == kind or owner not in present_kinds
-        if (owns and value is not None) or (not owns and current.get(name) is None):
-            values[name] = value
-        elif not owns and value is not None and value != current[name]:
-            drifts.append(
-                Drift(noun=noun, our_id=our_id, field=name, owner_kind=owner, written_by=written_by)
-            )
-    return Settled(values=values, drifts=tuple(drifts))
 
 
 def keep_drifts(

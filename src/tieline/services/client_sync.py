@@ -1,12 +1,13 @@
 """One golden client with its hierarchy, linked in every system that knows it.
 
 Pattern: scheduled after every read of clients; set-wise, one transaction; no vendor calls. Matching
-comes before creating: an exact identifier links, a name alone or several candidates are a case, and
+comes before creating: an identifier, or a score that says enough, links; what is less is a case, and
 a client is created in an ERP only when a deal needs it there.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,38 +23,55 @@ from tieline.kernel.errors import UserMistake
 from tieline.kernel.keys import SourceIdentity, key_as_base32
 from tieline.register import (
     CLIENT,
-    CLIENT_OWNERS,
-    Candidate,
     Drift,
-    Known,
-    Likeness,
+    KeptScore,
     Link,
     LinkTaken,
-    Neighborhood,
     Ownership,
     Source,
     all_links,
     as_client,
     current_client_id,
-    find_current,
+    decide_pair,
     find_ours,
+    is_same_pass,
     keep_drifts,
+    keep_pass,
+    keep_scores,
     link,
     name_key,
     newest,
+    pairs_apart,
     read_ownership,
-    settle,
+    read_scores,
+    subject_of_client,
+    subject_of_record,
     upsert,
     vat_key,
 )
+from tieline.register.survivorship import Survived, Told, survive
 from tieline.runtime.database import Database, Row
+from tieline.services.client_matching import (
+    DUPLICATE_CLIENTS,
+    DUPLICATE_IN_SOURCE,
+    SAME_CLIENT_UNCLEAR,
+    Candidate,
+    Found,
+    Matching,
+    Node,
+    as_asked,
+    keep_found,
+    node_of_client,
+    node_of_record,
+    read_matching,
+)
+from tieline.services.client_policy import ClientPolicy, read_client_policy
 
-SAME_CLIENT_UNCLEAR = "client.same_client_unclear"
-DUPLICATE_IN_SOURCE = "client.duplicate_in_source"
 HIERARCHY_CYCLE = "client.hierarchy_cycle"
-CLIENT_REASONS = (SAME_CLIENT_UNCLEAR, DUPLICATE_IN_SOURCE, HIERARCHY_CYCLE)
+CLIENT_REASONS = (SAME_CLIENT_UNCLEAR, DUPLICATE_IN_SOURCE, DUPLICATE_CLIENTS, HIERARCHY_CYCLE)
 STEWARDS = "client_steward"
 CLIENT_SYNC_LOCK = 7_146_254_701
+PAIR = "client_pair"
 _CRM, _ERP = "crm", "erp"
 _MEMBERS_MAX = 200
 
@@ -101,23 +119,17 @@ class SameClientRefused:
 class _Ledger:
     """What one run knows and did."""
 
-    known: Neighborhood
     links: dict[SourceKey, UUID]
-    linked_of: dict[UUID, dict[str, str]]
-    kinds: Mapping[str, str]
+    current: dict[UUID, Row]
+    redirects: Mapping[UUID, UUID]
     created: int = 0
     linked: int = 0
     changed: int = 0
     waiting: int = 0
     drifts: list[Drift] = field(default_factory=list)
-    unclear: dict[SourceKey, tuple[str, list[Candidate]]] = field(default_factory=dict)
-
-    def add_link(self, source: Source, client_id: UUID) -> None:
-        self.links[_key(source)] = client_id
-        self.linked_of.setdefault(client_id, {})[source.connection_key] = source.source_ref
-
-    def kinds_of(self, client_id: UUID) -> frozenset[str]:
-        return frozenset(self.kinds[key] for key in self.linked_of.get(client_id, {}))
+    found: dict[str, tuple[Node, Found]] = field(default_factory=dict)
+    twins: list[tuple[UUID, Candidate]] = field(default_factory=list)
+    unclear: dict[SourceKey, Found] = field(default_factory=dict)
 
 
 def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> ClientSyncResult:
@@ -127,19 +139,13 @@ def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> C
         sources = newest(connection, noun=Client, kinds=(_CRM, _ERP))
         clients, strangers = _only_clients(connection, sources)
         ledger = _open_ledger(connection, clients)
-        ownership = read_ownership(connection, noun="client", on=now.date())
         ordered, cycles = parents_first(clients)
-        may_create = _parties_were_read(connection)
-        for source in ordered:
-            _sync_one(
-                connection, source, ledger, ownership=ownership, now=now, may_create=may_create,
-                in_cycle=_key(source) in cycles,
-            )  # fmt: skip
+        _link_new(connection, ordered, ledger, cycles=cycles, now=now)
+        cycles |= _update_all(connection, ordered, ledger, cycles=cycles, now=now)
         keep_drifts(
             connection, noun="client", drifts=ledger.drifts, now=now, correlation_id=correlation_id
         )
-        blocked = _won_deals(connection)
-        cases = _cases(ledger, cycles, blocked)
+        cases = _cases(ledger, cycles, _won_deals(connection))
     return ClientSyncResult(
         created=ledger.created,
         linked=ledger.linked,
@@ -152,19 +158,24 @@ def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> C
 
 
 def find_unclear(connection: Connection[Row]) -> Unclear:
-    """Return what a deal must wait for, without changing anything."""
+    """Return what a deal must wait for, as the last pass over clients found it."""
     clients, _ = _only_clients(connection, newest(connection, noun=Client, kinds=(_CRM, _ERP)))
-    ledger = _open_ledger(connection, clients)
+    links = {
+        (each.connection_key, each.source_ref) for each in all_links(connection, nouns=("client",))
+    }
     _, cycles = parents_first(clients)
     reasons: dict[SourceKey, str] = dict.fromkeys(cycles, HIERARCHY_CYCLE)
+    open_keys = {
+        subject_of_record(*_key(source)): _key(source)
+        for source in clients
+        if _key(source) not in links and not source.is_deleted
+    }
     client_ids: set[UUID] = set()
-    for source in clients:
-        if _key(source) in ledger.links or source.is_deleted:
-            continue
-        reason, found = _match(source, ledger)
-        if reason is not None:
-            reasons.setdefault(_key(source), reason)
-            client_ids.update(candidate.client_id for candidate in found)
+    for score in read_scores(connection):
+        key = open_keys.get(score.subject)
+        if key is not None and score.reason in CLIENT_REASONS:
+            reasons.setdefault(key, score.reason)
+            client_ids.add(score.client_id)
     return Unclear(reasons=reasons, client_ids=frozenset(client_ids))
 
 
@@ -210,7 +221,7 @@ def decide_same_client(
         )
     is_new = client_id is None
     if client_id is None:
-        chosen = _create(connection, as_client(source), now=now)
+        chosen, _ = _create(connection, as_client(source), now=now)
     else:
         chosen = current_client_id(connection, client_id=client_id)
     done = link(connection, wanted=_link(source, chosen), because=f"steward:{approved_by}", now=now)
@@ -219,6 +230,10 @@ def decide_same_client(
             reason="client.already_linked",
             message=f"client {chosen} is already {done.standing.source_ref} in {connection_key}",
         )
+    _keep_answers(
+        connection, subject_of_record(connection_key, source_ref), chosen=chosen,
+        proposed_by=proposed_by, approved_by=approved_by, now=now,
+    )  # fmt: skip
     record_audit(
         connection, now=now, actor=approved_by, action="client.same_client_decided",
         object=f"client:{chosen}", entity_code=None, reason="the same client, by two people",
@@ -255,124 +270,271 @@ def parents_first(sources: Iterable[Source]) -> tuple[list[Source], frozenset[So
     return ordered, frozenset(cycles)
 
 
-# -- one record ----------------------------------------------------------------------------------
-
-
-def _sync_one(
+def _keep_answers(
     connection: Connection[Row],
-    source: Source,
+    subject: str,
+    *,
+    chosen: UUID,
+    proposed_by: str,
+    approved_by: str,
+    now: datetime,
+) -> None:
+    """Keep of every pair that was asked about what was answered, and ask no more."""
+    asked = read_scores(connection, subject=subject)
+    for score in asked:
+        decide_pair(
+            connection, subject=subject, client_id=score.client_id,
+            is_same=score.client_id == chosen, decided_by=proposed_by, approved_by=approved_by,
+            reason="which client a record is", now=now,
+        )  # fmt: skip
+    pairs = [(subject, score.client_id) for score in asked]
+    keep_scores(connection, scores=(), instead_of=pairs, now=now)
+
+
+# -- who is new ------------------------------------------------------------------------------------
+
+
+def _link_new(
+    connection: Connection[Row],
+    ordered: list[Source],
     ledger: _Ledger,
     *,
-    ownership: Ownership,
+    cycles: frozenset[SourceKey],
     now: datetime,
+) -> None:
+    may_create = _parties_were_read(connection)
+    waiting = [
+        source for source in ordered
+        if _key(source) not in ledger.links and not source.is_deleted and _key(source) not in cycles
+    ]  # fmt: skip
+    apart = _apart(connection, ledger)
+    policy = read_client_policy(connection)
+    digest = _digest(ordered, ledger, apart, policy, may_create=may_create)
+    if is_same_pass(connection, digest=digest):
+        _as_before(connection, waiting, ledger)
+        return
+    matching = _read_matching(connection, ordered, waiting, ledger, apart, policy, now=now)
+    for source in waiting:
+        node = node_of_record(source)
+        found = matching.find(node)
+        if found.reason:
+            ledger.unclear[_key(source)] = found
+            ledger.found[node.subject] = (node, found)
+            continue
+        if found.candidates:
+            client_id = found.candidates[0].client_id
+            because = "identifier" if found.because.startswith("the same") else "score"
+            ledger.linked += 1
+        elif source.kind == _CRM and not may_create:
+            ledger.waiting += 1
+            continue
+        else:
+            client_id, ledger.current[client_id] = _create(connection, as_client(source), now=now)
+            because = "created"
+            ledger.created += 1
+        link(connection, wanted=_link(source, client_id), because=because, now=now)
+        ledger.links[_key(source)] = client_id
+        ledger.found[node.subject] = (node, found)
+        matching.add(client_id, node)
+    twins = matching.twins()
+    ledger.twins = twins
+    keep_found(connection, matching=matching, records=ledger.found, twins=twins, now=now)
+    # What this pass made or linked is something else to know: the next one compares it.
+    keep_pass(connection, digest=digest, now=now)
+
+
+def _as_before(connection: Connection[Row], waiting: Iterable[Source], ledger: _Ledger) -> None:
+    """Ask again what the last pass asked: nothing that it knew is otherwise."""
+    kept: dict[str, list[KeptScore]] = {}
+    for score in read_scores(connection):
+        kept.setdefault(score.subject, []).append(score)
+        if score.reason == DUPLICATE_CLIENTS:
+            client_id = UUID(score.subject.removeprefix("client:"))
+            ledger.twins.append((client_id, as_asked([score]).candidates[0]))
+    for source in waiting:
+        asked = kept.get(subject_of_record(*_key(source)), [])
+        if asked and asked[0].reason in CLIENT_REASONS:
+            ledger.unclear[_key(source)] = as_asked(asked)
+        else:
+            ledger.waiting += 1
+
+
+def _digest(
+    sources: Iterable[Source],
+    ledger: _Ledger,
+    apart: frozenset[frozenset[str]],
+    policy: ClientPolicy,
+    *,
     may_create: bool,
-    in_cycle: bool,
-) -> None:
-    key = _key(source)
-    if key in ledger.links:
-        if not source.is_deleted:
-            _update(
-                connection, source, ledger, ledger.links[key],
-                ownership=ownership, now=now, in_cycle=in_cycle,
-            )  # fmt: skip
-        return
-    if source.is_deleted or in_cycle:
-        return
-    reason, found = _match(source, ledger)
-    if reason is not None:
-        ledger.unclear[key] = (reason, found)
-        return
-    if found:
-        _attach(connection, source, ledger, found[0].client_id, now=now, because="identifier")
-        ledger.linked += 1
-    elif source.kind == _CRM and not may_create:
-        ledger.waiting += 1
-        return
-    else:
-        client_id = _create(connection, as_client(source), now=now)
-        _attach(connection, source, ledger, client_id, now=now, because="created")
-        ledger.created += 1
-    _update(
-        connection, source, ledger, ledger.links[key],
-        ownership=ownership, now=now, in_cycle=False,
-    )  # fmt: skip
+) -> str:
+    told = [
+        *sorted(f"{client_id} {row['recorded_at']}" for client_id, row in ledger.current.items()),
+        *sorted(f"{_key(source)} {source.version}" for source in sources),
+        *sorted(f"{key} {client_id}" for key, client_id in ledger.links.items()),
+        *sorted(" ".join(sorted(pair)) for pair in apart),
+        f"{policy} {may_create}",
+    ]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
-def _match(source: Source, ledger: _Ledger) -> tuple[str | None, list[Candidate]]:
-    """Return a reason and candidates; without a reason one candidate links and none creates."""
-    likeness = _likeness(as_client(source))
-    exact = ledger.known.exact_matches(likeness)
-    if len(exact) == 1:
-        taken = ledger.linked_of.get(exact[0], {}).get(source.connection_key)
-        found = [Candidate(client_id=exact[0], score=100)]
-        return (None if taken is None else DUPLICATE_IN_SOURCE), found
-    if exact:
-        return SAME_CLIENT_UNCLEAR, [Candidate(client_id=one, score=100) for one in exact]
-    similar = ledger.known.candidates(likeness)
-    return (SAME_CLIENT_UNCLEAR if similar else None), similar
-
-
-def _attach(
+def _read_matching(
     connection: Connection[Row],
-    source: Source,
+    sources: Iterable[Source],
+    waiting: Iterable[Source],
     ledger: _Ledger,
-    client_id: UUID,
+    apart: frozenset[frozenset[str]],
+    policy: ClientPolicy,
     *,
     now: datetime,
-    because: str,
-) -> None:
-    link(connection, wanted=_link(source, client_id), because=because, now=now)
-    ledger.add_link(source, client_id)
+) -> Matching:
+    told: dict[UUID, list[Source]] = {}
+    for source in sources:
+        client_id = ledger.links.get(_key(source))
+        if client_id is not None and not source.is_deleted:
+            told.setdefault(client_id, []).append(source)
+    return read_matching(
+        connection,
+        clients={
+            client_id: node_of_client(client_id, row, told.get(client_id, ()))
+            for client_id, row in ledger.current.items()
+        },
+        records=[node_of_record(source) for source in waiting],
+        apart=apart,
+        policy=policy,
+        now=now,
+    )
 
 
-def _create(connection: Connection[Row], client: Client, *, now: datetime) -> UUID:
+def _apart(connection: Connection[Row], ledger: _Ledger) -> frozenset[frozenset[str]]:
+    """Return the pairs that are two firms, by what each of them is called now."""
+    linked = {subject_of_record(*key): client_id for key, client_id in ledger.links.items()}
+    apart: set[frozenset[str]] = set()
+    for subject, client_id in pairs_apart(connection):
+        other = subject_of_client(ledger.redirects.get(client_id, client_id))
+        one = linked.get(subject)
+        if one is None and subject.startswith("client:"):
+            one = UUID(subject.removeprefix("client:"))
+        mine = subject if one is None else subject_of_client(ledger.redirects.get(one, one))
+        apart.add(frozenset((mine, other)))
+    return frozenset(apart)
+
+
+def _create(
+    connection: Connection[Row], client: Client, *, now: datetime
+) -> tuple[UUID, dict[str, Any]]:
     row = connection.execute(
         "INSERT INTO client (recorded_at) VALUES (%s) RETURNING client_id", (now,)
     ).fetchone()
     assert row is not None
     client_id: UUID = row["client_id"]
-    values = {**_fields(client), "parent_client_id": None}
-    upsert(
-        connection, table=CLIENT, key={"client_id": client_id}, values=_with_key(values), now=now
-    )
-    return client_id
+    values = _with_key({**client_fields(client), "parent_client_id": None})
+    upsert(connection, table=CLIENT, key={"client_id": client_id}, values=values, now=now)
+    return client_id, values
 
 
-def _update(
+# -- what a client is ------------------------------------------------------------------------------
+
+
+def _update_all(
     connection: Connection[Row],
-    source: Source,
+    ordered: list[Source],
     ledger: _Ledger,
-    client_id: UUID,
     *,
-    ownership: Ownership,
+    cycles: frozenset[SourceKey],
     now: datetime,
-    in_cycle: bool,
-) -> None:
-    client = as_client(source)
-    current = find_current(connection, table=CLIENT, key={"client_id": client_id}) or {}
-    proposed = _fields(client)
-    if client.parent_ref is not None and not in_cycle:
-        parent = ledger.links.get((source.connection_key, client.parent_ref))
-        if parent is not None and parent != client_id:
-            proposed["parent_client_id"] = parent
-    settled = settle(
+) -> frozenset[SourceKey]:
+    """Let every client be what its records make it; return whose parent would make it its own part."""
+    ownership = read_ownership(connection, noun="client", on=now.date())
+    told: dict[UUID, list[Told]] = {}
+    for source in ordered:
+        client_id = ledger.links.get(_key(source))
+        if client_id in ledger.current and not source.is_deleted:
+            in_cycle = _key(source) in cycles
+            told.setdefault(client_id, []).append(
+                told_by(
+                    source, parent_id=None if in_cycle else _parent_of(source, ledger, client_id)
+                )
+            )
+    survived = {
+        client_id: settle_client(client_id, records, ledger.current[client_id], ownership)
+        for client_id, records in told.items()
+    }
+    rings = _rings(survived, ledger)
+    refused: set[SourceKey] = set()
+    for client_id, found in survived.items():
+        standing = ledger.current[client_id]
+        values = dict(found.values)
+        if client_id in rings:
+            values["parent_client_id"] = standing["parent_client_id"]
+            refused.update(
+                (each.connection_key, each.source_ref) for each in found.survivors
+                if each.field == "parent_client_id" and each.connection_key
+            )  # fmt: skip
+        ledger.drifts.extend(found.drifts)
+        values = _with_key(values)
+        if any(standing.get(name) != value for name, value in values.items()):
+            upsert(connection, table=CLIENT, key={"client_id": client_id}, values=values, now=now)
+            ledger.changed += 1
+    return frozenset(refused)
+
+
+def settle_client(
+    client_id: UUID, records: list[Told], standing: Mapping[str, Any], ownership: Ownership
+) -> Survived:
+    """Return what records make of a client, field by field."""
+    country = standing.get("country_code") or next(
+        (each.values["country_code"] for each in records if each.values["country_code"]), None
+    )
+    return survive(
+        records,
         noun="client",
         our_id=client_id,
-        current={name: current.get(name) for name in (*CLIENT_OWNERS,)},
-        proposed=proposed,
-        owners=ownership.of_region(current.get("country_code") or proposed["country_code"]),
-        written_by=source.connection_key,
-        kind=source.kind,
-        present_kinds=ledger.kinds_of(client_id),
+        owners=ownership.of_region(country),
+        standing=[standing],
     )
-    ledger.drifts.extend(settled.drifts)
-    values = _with_key(settled.values)
-    if upsert(connection, table=CLIENT, key={"client_id": client_id}, values=values, now=now):
-        ledger.changed += 1
-    ledger.known.keep(Known(client_id=client_id, likeness=_likeness_of_row(values)))
 
 
-def _fields(client: Client) -> dict[str, Any]:
+def told_by(source: Source, *, parent_id: UUID | None) -> Told:
+    """Return what a record says of its client."""
+    return Told(
+        connection_key=source.connection_key,
+        source_ref=source.source_ref,
+        kind=source.kind,
+        told_at=source.source_at or source.recorded_at,
+        values={**client_fields(as_client(source)), "parent_client_id": parent_id},
+    )
+
+
+def _parent_of(source: Source, ledger: _Ledger, client_id: UUID) -> UUID | None:
+    parent_ref = source.data.get("parent_ref")
+    if parent_ref is None:
+        return None
+    parent = ledger.links.get((source.connection_key, parent_ref))
+    return parent if parent != client_id else None
+
+
+def _rings(survived: Mapping[UUID, Survived], ledger: _Ledger) -> frozenset[UUID]:
+    """Return the clients that would be a part of themselves, through whatever systems say."""
+    parents = {client_id: row["parent_client_id"] for client_id, row in ledger.current.items()} | {
+        client_id: found.values["parent_client_id"] for client_id, found in survived.items()
+    }
+    done: set[UUID] = set()
+    rings: set[UUID] = set()
+    for start in parents:
+        path: list[UUID] = []
+        at: UUID | None = start
+        while at is not None and at in parents and at not in done and at not in path:
+            path.append(at)
+            above = parents[at]
+            at = None if above is None else ledger.redirects.get(above, above)
+        if at in path:
+            rings.update(path[path.index(at) :])
+        done.update(path)
+    return frozenset(rings)
+
+
+def client_fields(client: Client) -> dict[str, Any]:
+    """Return what a record says of a client, as it is compared and kept."""
     return {
         "name": client.name,
         "vat_number": vat_key(client.vat_number, country_code=client.country_code),
@@ -389,20 +551,6 @@ def _with_key(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "name_key": name_key(values["name"])}
 
 
-def _likeness(client: Client) -> Likeness:
-    return _likeness_of_row(_with_key(_fields(client)))
-
-
-def _likeness_of_row(row: Mapping[str, Any]) -> Likeness:
-    return Likeness(
-        name_key=row["name_key"],
-        vat_key=row["vat_number"],
-        city=row["city"],
-        country_code=row["country_code"],
-        domain=row["domain"],
-    )
-
-
 # -- what a run needs to know ----------------------------------------------------------------------
 
 
@@ -413,21 +561,18 @@ def _open_ledger(connection: Connection[Row], sources: Iterable[Source]) -> _Led
         WHERE v.superseded_at IS NULL AND c.redirect_to IS NULL
         """
     ).fetchall()
-    kinds = {
-        row["connection_key"]: row["kind"]
-        for row in connection.execute("SELECT connection_key, kind FROM connection").fetchall()
-    }
+    merged = connection.execute(
+        "SELECT client_id, redirect_to FROM client WHERE redirect_to IS NOT NULL"
+    ).fetchall()
+    redirects = {row["client_id"]: row["redirect_to"] for row in merged}
     ledger = _Ledger(
-        known=Neighborhood(
-            Known(client_id=row["client_id"], likeness=_likeness_of_row(row)) for row in rows
-        ),
-        links={},
-        linked_of={},
-        kinds=kinds,
+        links={
+            (each.connection_key, each.source_ref): redirects.get(each.our_id, each.our_id)
+            for each in all_links(connection, nouns=("client",))
+        },
+        current={row["client_id"]: row for row in rows},
+        redirects=redirects,
     )
-    for found in all_links(connection, nouns=("client",)):
-        ledger.links[(found.connection_key, found.source_ref)] = found.our_id
-        ledger.linked_of.setdefault(found.our_id, {})[found.connection_key] = found.source_ref
     _link_what_we_wrote(connection, sources, ledger)
     return ledger
 
@@ -527,15 +672,30 @@ def _cases(
 ) -> tuple[CaseRequest, ...]:
     unclear = [
         _case(
-            reason,
+            found.reason,
             key,
             deals=blocked.get(key, []),
             details={
-                "candidates": ", ".join(f"{one.client_id} ({one.score})" for one in found),
+                "candidates": ", ".join(map(_told, found.candidates)),
                 "fix": "Say which of these clients it is, or that it is a new one.",
             },
         )
-        for key, (reason, found) in ledger.unclear.items()
+        for key, found in ledger.unclear.items()
+    ]
+    twins = [
+        CaseRequest(
+            reason=DUPLICATE_CLIENTS,
+            owner_queue=STEWARDS,
+            thing_kind=PAIR,
+            thing_key=f"{client_id}:{candidate.client_id}",
+            entity_code=None,
+            members=(CaseMember(kind=PAIR, key=f"{client_id}:{candidate.client_id}"),),
+            details={
+                "candidates": _told(candidate),
+                "fix": "Say whether the two clients are one: they are merged, or left apart for good.",
+            },
+        )
+        for client_id, candidate in ledger.twins
     ]
     rings = [
         _case(
@@ -546,7 +706,11 @@ def _cases(
         )
         for key in sorted(cycles)
     ]
-    return (*unclear, *rings)
+    return (*unclear, *twins, *rings)
+
+
+def _told(candidate: Candidate) -> str:
+    return f"{candidate.client_id} ({candidate.like.score})"
 
 
 def _case(

@@ -16,12 +16,8 @@ from psycopg import Connection
 from tieline.casework import close_case, get_case
 from tieline.governance import Proposal, list_proposals, propose
 from tieline.kernel.errors import UserMistake
-from tieline.services.client_sync import (
-    DUPLICATE_IN_SOURCE,
-    SAME_CLIENT_UNCLEAR,
-    SameClientRefused,
-    decide_same_client,
-)
+from tieline.services.client_matching import DUPLICATE_IN_SOURCE, SAME_CLIENT_UNCLEAR
+from tieline.services.client_sync import SameClientRefused, decide_same_client
 
 SAME_CLIENT = "client.same_client"
 DECIDED_REASONS = (SAME_CLIENT_UNCLEAR, DUPLICATE_IN_SOURCE)

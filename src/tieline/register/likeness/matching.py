@@ -82,7 +82,7 @@ def match(
     say("weighing what agrees and what does not")
     if not len(left):
         return _NOTHING
-    odds, model = weigh(likeness, left, right, records=len(records))
+    odds, weights = weigh(likeness, left, right, records=len(records))
     asked: frozenset[tuple[int, int]] = frozenset()
     least = LINK_ODDS
     if labels and is_same is not None:
@@ -99,7 +99,7 @@ def match(
     place, was_seen = _where(left, right, one, other, len(records))
     # A pair of a group that was never compared is there because of the others.
     found = np.where(was_seen, np.maximum(odds[place], _ONCE_SEEN), _ONCE_SEEN)
-    told = model.evidence(level_codes(likeness[place])) * was_seen[:, None]
+    told = weights.ranked.evidence(level_codes(likeness[place])) * was_seen[:, None]
     return Matched(
         candidates=len(left), left=one, right=other, odds=found, may_link=found >= least, told=told,
         asked=asked,

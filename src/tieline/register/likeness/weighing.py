@@ -80,6 +80,11 @@ def likely(odds: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(odds, -_ODDS_MAX, _ODDS_MAX))))
 
 
+def likely_one(odds: float) -> float:
+    """Return the chance that the odds of one pair stand for."""
+    return float(likely(np.array([odds]))[0])
+
+
 WEIGHED = ("name", "address", *(simple.name for simple in SIMPLE))
 
 
@@ -300,16 +305,32 @@ def _expected(place: int, column: Codes, counts: NDArray[np.int64]) -> Floats:
     return np.asarray((shares * np.array(same)[:, None]).ravel())
 
 
-def weigh(likeness: Levels, left: Numbers, right: Numbers, *, records: int) -> tuple[Floats, Model]:
-    """Return the odds of every pair, as logarithms, and the model that they come from."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """All that weighing needs to know of a stock: two fits, and how usual it is to be the best pair."""
+
+    first: Model
+    ranked: Model
+    usual: tuple[float, float, float]
+
+
+def weigh(
+    likeness: Levels, left: Numbers, right: Numbers, *, records: int, weights: Weights | None = None
+) -> tuple[Floats, Weights]:
+    """Return the odds of every pair, as logarithms, and the weights: those given, else fitted."""
     codes = level_codes(likeness)
     general = first_odds(likeness, codes, records=records)
-    model = fit(codes, general, left, right, records=records)
+    model = fit(codes, general, left, right, records=records) if weights is None else weights.first
     odds = (general + model.odds(codes)) / 2
     ranked = np.column_stack([codes, rank_codes(odds, left, right, records=records)])
-    model = fit(ranked, odds, left, right, records=records)
-    chance = likely(odds)
-    usual = np.bincount(ranked[:, -1], chance, 3) / (chance.sum() + 1e-9)
+    if weights is None:
+        again = fit(ranked, odds, left, right, records=records)
+        chance = likely(odds)
+        best = np.bincount(ranked[:, -1], chance, 3) / (chance.sum() + 1e-9)
+        usual = (float(best[0]), float(best[1]), float(best[2]))
+        weights = Weights(first=model, ranked=again, usual=usual)
     # To be the best is no evidence by itself: a record without a twin has a best pair, too.
-    told = model.weights[-1] - (usual * model.weights[-1]).sum()
-    return np.asarray((odds + model.odds(codes)) / 2 + np.minimum(told, 0)[ranked[:, -1]]), model
+    of_rank = weights.ranked.weights[-1]
+    told = of_rank - (np.array(weights.usual) * of_rank).sum()
+    final = (odds + weights.ranked.odds(codes)) / 2 + np.minimum(told, 0)[ranked[:, -1]]
+    return np.asarray(final), weights
