@@ -31,10 +31,11 @@ class Town:
     def __init__(self, worker: Database) -> None:
         self.worker = worker
         self.clock = FixedClock(NOW)
-        system = SimpleNamespace(database=worker, clock=self.clock)
+        system = SimpleNamespace(database=worker, clock=self.clock, connectors=OneConnector(None))
         self.workday = Workday(system=cast(System, system))
         with worker.transaction() as connection:
-            self.client_id = Firm(connection).found().client_id
+            self.firm = Firm(connection).found()
+        self.client_id = self.firm.client_id
         self.say("books", "1", name="Halden Roe", country_code="DE")
         self.keep()
 

@@ -27,7 +27,9 @@ _NO_CODES = frozenset(
     {
         "database.json",
         "case.leave_out",  # Kinds of proposals.
+        "client.merge",
         "client.same_client",
+        "client.unmerge",
         "inbox.replay",
         "posting.lift_stop",
         "register.load",

@@ -4,6 +4,16 @@ In: what connections and files say of clients, people and terms, links, decision
 Law: rows are closed, never overwritten; a field's owner writes it; a name alone never links.
 """
 
+from tieline.register.client_merges import (
+    Merge,
+    Moved,
+    add_merge,
+    find_merge,
+    follow_merges,
+    list_merges,
+    members_of,
+    undo_merge,
+)
 from tieline.register.client_scores import (
     KeptScore,
     KeptWeights,
@@ -105,6 +115,14 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "Merge",
+    "Moved",
+    "add_merge",
+    "find_merge",
+    "follow_merges",
+    "list_merges",
+    "members_of",
+    "undo_merge",
     "is_same_pass",
     "keep_pass",
     "KeptScore",

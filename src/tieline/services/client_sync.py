@@ -8,7 +8,7 @@ a client is created in an ERP only when a deal needs it there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -456,7 +456,7 @@ def _update_all(
                 )
             )
     survived = {
-        client_id: settle_client(client_id, records, ledger.current[client_id], ownership)
+        client_id: settle_client(client_id, records, [ledger.current[client_id]], ownership)
         for client_id, records in told.items()
     }
     rings = _rings(survived, ledger)
@@ -479,10 +479,13 @@ def _update_all(
 
 
 def settle_client(
-    client_id: UUID, records: list[Told], standing: Mapping[str, Any], ownership: Ownership
+    client_id: UUID,
+    records: Sequence[Told],
+    standing: Sequence[Mapping[str, Any]],
+    ownership: Ownership,
 ) -> Survived:
-    """Return what records make of a client, field by field."""
-    country = standing.get("country_code") or next(
+    """Return what records make of a client, field by field; ``standing`` is what was known of it."""
+    country = standing[0].get("country_code") or next(
         (each.values["country_code"] for each in records if each.values["country_code"]), None
     )
     return survive(
@@ -490,7 +493,7 @@ def settle_client(
         noun="client",
         our_id=client_id,
         owners=ownership.of_region(country),
-        standing=[standing],
+        standing=standing,
     )
 
 

@@ -30,6 +30,7 @@ from tieline.policy import approve_release, reject_release
 from tieline.runtime.database import Database
 from tieline.sdk.directory import Connectors
 from tieline.services import changes, fallback, period_close
+from tieline.services.client_merging import MERGE, UNMERGE, carry_out_merge
 from tieline.services.handing_over import APPLY, carry_out_apply
 from tieline.services.installation import entity_codes
 from tieline.services.reference_files import LOAD, carry_out_load
@@ -182,6 +183,8 @@ def approve_and_carry_out(
         things = fallback.carry_out_make(connection, proposal, now, connectors)
     elif proposal.kind == changes.ADJUST:
         things = changes.carry_out_adjust(connection, proposal, now, connectors)
+    elif proposal.kind in (MERGE, UNMERGE):
+        things = carry_out_merge(connection, proposal, now, connectors)
     elif proposal.kind in _CARRIED_OUT:
         things = _CARRIED_OUT[proposal.kind](connection, proposal, now)
     else:
@@ -230,7 +233,7 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     APPLY: carry_out_apply,
 }
 # The register and what is sent are the worker's: no page changes them but through an approved proposal.
-_OF_THE_WORKER = frozenset({SAME_CLIENT, LIFT_STOP, LOAD, APPLY, fallback.MAKE})
+_OF_THE_WORKER = frozenset({SAME_CLIENT, MERGE, UNMERGE, LIFT_STOP, LOAD, APPLY, fallback.MAKE})
 
 
 # -- releases of rules -----------------------------------------------------------------------------

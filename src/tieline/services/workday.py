@@ -15,6 +15,7 @@ from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Handler, schedule
 from tieline.runtime.worker import Job
 from tieline.services.aligning import ALIGN, Aligning
+from tieline.services.client_merging import MERGE_BY_HAND, REPOINT, Repointing, find_by_hand
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.fallback import Fallback
@@ -58,6 +59,7 @@ CLASSES: Mapping[str, int] = {
     ASK_LINES: REFERENCE,
     ANSWER_WHAT_IF: REFERENCE,
     ALIGN: REFERENCE,
+    REPOINT: REFERENCE,
 }
 
 _HOUSEKEEPING_SECONDS = 600
@@ -102,6 +104,7 @@ class Workday:
             ASK_LINES: self.line_checks().ask,
             ANSWER_WHAT_IF: self.what_if_runs().answer,
             ALIGN: self._aligning().align,
+            REPOINT: self._repointing().repoint,
         }
 
     def what_if_runs(self) -> WhatIfRuns:
@@ -215,8 +218,10 @@ class Workday:
         people = sync_people(self.system.database, now=now)
         plans = plan_deals(self.system.database, now=now)
         with self.system.database.transaction() as connection:
+            by_hand = find_by_hand(connection, connectors=self.system.connectors)
             for requests, reasons in (
                 (clients.cases, CLIENT_REASONS),
+                (by_hand, (MERGE_BY_HAND,)),
                 (people.cases, PEOPLE_REASONS),
                 (plans.cases, PLAN_REASONS),
             ):
@@ -251,6 +256,11 @@ class Workday:
 
     def _aligning(self) -> Aligning:
         return Aligning(
+            database=self.system.database, poster=self.system.poster, clock=self.system.clock
+        )
+
+    def _repointing(self) -> Repointing:
+        return Repointing(
             database=self.system.database, poster=self.system.poster, clock=self.system.clock
         )
 

@@ -236,7 +236,7 @@ class HarvestConnector:
             case FieldCommand():
                 place = f"{command.object}/{command.record_code}"
                 self.http.write_json(
-                    method="PATCH", path=_path(place), content=dict(command.values)
+                    method="PATCH", path=_path(place), content=words.field_body(command)
                 )
                 return Receipt(target_code=command.record_code)
             case _:
@@ -281,7 +281,7 @@ class HarvestConnector:
                 record = self._read_record(f"{command.object}/{command.record_code}")
                 if record is None:
                     return []
-                held = {name: str(record[name] or "") for name in command.values}
+                held = {name: words.field_of(record, name) for name in command.values}
                 return stands(command=command, held=held)
             case _:
                 raise MendTieline(f"Harvest does not write {command.noun}")

@@ -67,5 +67,13 @@ REHEARSAL = Rehearsal(
             before={"name": "Example Works"},
             values={"name": "Example Works GmbH"},
         ),
+        FieldCommand(
+            business_key=_KEY,
+            entity_code="EW-DE",
+            object="projects",
+            record_code="14310001",
+            before={"client_id": "5740002"},
+            values={"client_id": "5740001"},
+        ),
     ),
 )

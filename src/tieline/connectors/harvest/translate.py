@@ -15,6 +15,7 @@ from tieline.canonical import (
     Approval,
     Client,
     ClientCommand,
+    FieldCommand,
     Person,
     ProjectCommand,
     StaffingFact,
@@ -329,6 +330,9 @@ def read_address(text: str) -> Address:
     return Address(free_text="\n".join(free), vat_number=vat_number, key=key)
 
 
+_CLIENT_ID = "client_id"
+
+
 def project_body(command: ProjectCommand) -> dict[str, Any]:
     """Write a project; rates stand on its tasks, its last day is inclusive in Harvest."""
     last_day = None if command.ends_on is None else command.ends_on - timedelta(days=1)
@@ -344,6 +348,18 @@ def project_body(command: ProjectCommand) -> dict[str, Any]:
         "ends_on": None if last_day is None else last_day.isoformat(),
         "notes": key_line(command.business_key),
     }
+
+
+def field_body(command: FieldCommand) -> dict[str, Any]:
+    """Write the fields of a record that stands; whose project it is, is a number."""
+    return {
+        name: int(value) if name == _CLIENT_ID else value for name, value in command.values.items()
+    }
+
+
+def field_of(record: Mapping[str, Any], name: str) -> str:
+    """Return a field of a record as commands say it."""
+    return str((record["client"]["id"] if name == _CLIENT_ID else record[name]) or "")
 
 
 def task_assignment_body(command: TaskCommand, *, task_id: int) -> dict[str, Any]:
