@@ -15,6 +15,7 @@ from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.accruals import AccrualLine
 from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
+from tieline.services.client_pairs import Waiting
 from tieline.services.deals import DealPlan, DealPlanDetail
 from tieline.services.deciding import DraftRelease
 from tieline.services.delivery import ProjectStanding
@@ -282,6 +283,28 @@ class Revenue(BaseModel):
 
 class Clients(BaseModel):
     clients: tuple[ListedClient, ...]
+
+
+class Pairs(BaseModel):
+    """The pairs that wait for an answer; those that the caller's person put off come last."""
+
+    pairs: tuple[Waiting, ...]
+
+
+class PairAnswered(BaseModel):
+    """What an answer did: at once, or as a proposal that waits for a second person."""
+
+    case_id: UUID | None
+    answer: str
+    waits_for_second: bool
+
+
+class ClientsMerged(BaseModel):
+    """A merge, or its undoing, that was carried out; or the proposal that waits for a second person."""
+
+    merge_id: UUID | None
+    proposal_id: UUID | None
+    records: tuple[str, ...]
 
 
 class Assignments(BaseModel):

@@ -27,6 +27,7 @@ from tieline.api.routes.periods import period_routes
 from tieline.api.routes.policies import policy_routes
 from tieline.api.routes.proposals import proposal_routes
 from tieline.api.routes.replays import replay_routes
+from tieline.api.routes.same_client import same_client_routes
 from tieline.api.routes.what_ifs import what_if_routes
 from tieline.services.system import System
 
@@ -39,6 +40,7 @@ _ROUTES = (
     deal_routes,
     case_routes,
     client_routes,
+    same_client_routes,
     assignment_routes,
     proposal_routes,
     close_routes,

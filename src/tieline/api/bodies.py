@@ -1,7 +1,7 @@
 """What callers send: described words and nothing else, strict in their types."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -99,6 +99,21 @@ class SameClient(StrictModel):
     """Which client the record of a case is, and why; null says it is a new one."""
 
     client_id: Annotated[UUID, Field(strict=False)] | None
+    reason: Reason
+
+
+class PairAnswer(StrictModel):
+    """Whether a record or client is the client of a candidate: same, different, or later."""
+
+    client_id: Annotated[UUID, Field(strict=False)]
+    answer: Literal["same", "different", "later"]
+    reason: Reason
+
+
+class MergeInto(StrictModel):
+    """The client that another one becomes, and why."""
+
+    into: Annotated[UUID, Field(strict=False)]
     reason: Reason
 
 

@@ -7,11 +7,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tieline.cli.showing import plain, show_json, show_table, tell
-from tieline.cli.tools import Tools, json_option, pass_tools
+from tieline.cli.showing import plain, show_facts, show_json, show_table, tell
+from tieline.cli.tools import (
+    Tools,
+    as_id,
+    by_option,
+    holder,
+    json_option,
+    pass_tools,
+    reason_option,
+    signed,
+)
+from tieline.kernel.errors import UserMistake
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from uuid import UUID
+
+    from psycopg import Connection
+
+    from tieline.governance import Person
+    from tieline.runtime.database import Row
+    from tieline.services.client_merging import Merged
+    from tieline.services.client_pairs import Pair
     from tieline.services.register_lists import LinkState
+    from tieline.services.system import System
+
+_ROLES_THAT_MATCH = ("controller", "finance", "delivery", "integration", "data_steward")
 
 _SHOWN_MAX = 500
 _PAIRS_SHOWN_MAX = 40
@@ -122,6 +144,245 @@ def dedupe_file(tools: Tools, path: Path, labels: int, as_json: bool) -> int:
         tell(f"{_PAIRS_SHOWN_MAX} of {len(found.pairs)} pairs are shown; --json prints all")
     for name, value in quality.items():
         tell(f"{name} {value:.3f}")
+    return 0
+
+
+@clients.command("same")
+@click.argument("case_id", metavar="[CASE]", required=False)
+@click.option(
+    "--answer",
+    type=click.Choice(["same", "different", "later", "undo"]),
+    help="What the two of CASE are; undo takes back what was said last, of whatever pair.",
+)
+@click.option(
+    "--client", "client_id", help="The candidate; the likeliest one where it is left out."
+)
+@click.option("--reason", default="", help="How you know; it is kept with the answer.")
+@click.option("--by", "login", metavar="LOGIN", help="Who answers.")
+@json_option
+@pass_tools
+def same(
+    tools: Tools,
+    case_id: str | None,
+    answer: str | None,
+    client_id: str | None,
+    reason: str,
+    login: str | None,
+    as_json: bool,
+) -> int:
+    """Pairs that may be one client: list them, show the one of CASE, or answer it."""
+    system = tools.system()
+    if answer is not None:
+        if login is None:
+            raise UserMistake("say who answers: --by LOGIN")
+        return _answer(
+            system, case_id, answer, client_id, reason=reason, login=login, as_json=as_json
+        )
+    from tieline.services.client_pairs import list_pairs
+
+    if case_id is not None:
+        with system.database.transaction() as connection:
+            pair = _pair(connection, system, as_id(case_id, what="case"), _client(client_id))
+        if as_json:
+            show_json(plain(pair))
+            return 0
+        show_table(
+            title=f"Same client? {pair.score or '-'} of 100 alike",
+            columns=("Field", "The one", "The other", "Agrees"),
+            rows=[
+                (each.field, each.left or "", each.right or "", _AGREES[each.agrees])
+                for each in pair.compared
+            ],
+        )
+        for each in pair.weights:
+            tell(f"{each.field} {each.weight:+.2f}")
+        return 0
+    with system.database.transaction() as connection:
+        found = list_pairs(connection, asking=login or "")
+    if as_json:
+        show_json({"pairs": plain(found)})
+        return 0
+    show_table(
+        title=f"{len(found)} wait for an answer",
+        columns=("Case", "What", "Which", "Since"),
+        rows=[
+            (str(each.case_id), each.reason, each.thing_key, f"{each.opened_at:%Y-%m-%d %H:%M}")
+            for each in found
+        ],
+    )
+    return 0
+
+
+_AGREES = {True: "yes", False: "no", None: ""}
+
+
+@clients.command("merge")
+@click.argument("client_id", metavar="CLIENT")
+@click.option("--into", required=True, metavar="CLIENT", help="The client that it becomes.")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def merge(tools: Tools, client_id: str, into: str, reason: str, login: str, as_json: bool) -> int:
+    """Let a client become another; where money was posted for it, a second person decides."""
+    from tieline.services.client_merging import merge_clients
+
+    system = tools.system()
+    person = holder(signed(system, login), roles=_ROLES_THAT_MATCH)
+    with _as_worker(system, person) as connection:
+        done = merge_clients(
+            connection,
+            losing_id=as_id(client_id, what="client"),
+            winning_id=as_id(into, what="client"),
+            by=person.login,
+            reason=reason,
+            connectors=system.connectors,
+            now=system.clock.now(),
+        )
+    return _show_merged(done, as_json=as_json)
+
+
+@clients.command("unmerge")
+@click.argument("client_id", metavar="CLIENT")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def unmerge(tools: Tools, client_id: str, reason: str, login: str, as_json: bool) -> int:
+    """Let a client that was merged be one of its own again, with the records that were its own."""
+    from tieline.services.client_merging import unmerge_clients
+
+    system = tools.system()
+    person = holder(signed(system, login), roles=_ROLES_THAT_MATCH)
+    with _as_worker(system, person) as connection:
+        done = unmerge_clients(
+            connection,
+            losing_id=as_id(client_id, what="client"),
+            by=person.login,
+            reason=reason,
+            connectors=system.connectors,
+            now=system.clock.now(),
+        )
+    return _show_merged(done, as_json=as_json)
+
+
+@clients.command("explain")
+@click.argument("client_id", metavar="CLIENT")
+@json_option
+@pass_tools
+def explain(tools: Tools, client_id: str, as_json: bool) -> int:
+    """Explain a client field by field: who says what, whose word counts, and why."""
+    from tieline.services.client_fields import explain_client
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        try:
+            found = explain_client(
+                connection, client_id=as_id(client_id, what="client"), now=system.clock.now()
+            )
+        except LookupError as error:
+            raise UserMistake(str(error)) from error
+    if as_json:
+        show_json(plain(found))
+        return 0
+    show_table(
+        title=f"Client {found.client_id}",
+        columns=("Field", "Value", "Because", "Of", "Others say"),
+        rows=[
+            (
+                each.field,
+                each.value or "",
+                each.because,
+                f"{each.connection_key}:{each.source_ref}" if each.connection_key else "",
+                ", ".join(
+                    f"{one.connection_key}:{one.source_ref} {one.value}"
+                    for one in each.said
+                    if one.value != each.value
+                ),
+            )
+            for each in found.fields
+        ],
+    )
+    return 0
+
+
+def _answer(
+    system: System,
+    case_id: str | None,
+    answer: str,
+    client_id: str | None,
+    *,
+    reason: str,
+    login: str,
+    as_json: bool,
+) -> int:
+    from tieline.services.client_pairs import answer_pair, undo_last
+
+    person = holder(signed(system, login), roles=_ROLES_THAT_MATCH)
+    with _as_worker(system, person) as connection:
+        if answer == "undo":
+            done = undo_last(
+                connection, by=person.login, connectors=system.connectors, now=system.clock.now()
+            )
+        else:
+            if case_id is None:
+                raise UserMistake("say of which case: tieline clients same CASE --answer same")
+            asked = as_id(case_id, what="case")
+            pair = _pair(connection, system, asked, _client(client_id))
+            assert pair.right.client_id is not None
+            done = answer_pair(
+                connection,
+                case_id=asked,
+                client_id=pair.right.client_id,
+                answer=answer,  # type: ignore[arg-type]
+                reason=reason or "what both records say",
+                by=person.login,
+                connectors=system.connectors,
+                now=system.clock.now(),
+            )
+    show_facts(plain(done), as_json=as_json)
+    return 0
+
+
+def _pair(
+    connection: Connection[Row], system: System, case_id: UUID, client_id: UUID | None
+) -> Pair:
+    from tieline.services.client_pairs import read_pair
+    from tieline.services.links import read_links
+
+    try:
+        return read_pair(
+            connection,
+            case_id=case_id,
+            client_id=client_id,
+            links=read_links(connection, systems=system.systems),
+            reader=connection,
+            connectors=system.connectors,
+        )
+    except LookupError as error:
+        raise UserMistake(str(error)) from error
+
+
+def _as_worker(system: System, person: Person) -> AbstractContextManager[Connection[Row]]:
+    from tieline.governance import open_web_transaction
+
+    # The register is the worker's; what may be seen is still the person's.
+    return open_web_transaction(system.database, entities=person.entities)
+
+
+def _client(text: str | None) -> UUID | None:
+    return None if text is None else as_id(text, what="client")
+
+
+def _show_merged(done: Merged, *, as_json: bool) -> int:
+    show_facts(
+        {
+            "merge_id": done.merge_id,
+            "proposal_id": None if done.proposal is None else done.proposal.proposal_id,
+            "records": [f"{each.connection_key}:{each.source_ref}" for each in done.moved],
+        },
+        as_json=as_json,
+    )
     return 0
 
 

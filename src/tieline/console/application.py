@@ -32,6 +32,7 @@ from tieline.console import (
     missing,
     overview,
     periods,
+    same_client,
     seen,
     trace,
     what_if,
@@ -91,6 +92,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     handover.add_routes(pages, system=system, door=door, renderer=renderer)
     import_files.add_routes(pages, system=system, door=door, renderer=renderer)
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
+    same_client.add_routes(pages, system=system, door=door, renderer=renderer)
     early.add_routes(pages, system=system, door=door, renderer=renderer)
     delivery.add_routes(pages, system=system, door=door, renderer=renderer)
     missing.add_routes(pages, system=system, door=door, renderer=renderer)

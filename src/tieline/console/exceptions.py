@@ -39,6 +39,7 @@ from tieline.console.tie_out import read_entities
 from tieline.console.words import reason as reason_words
 from tieline.governance import list_audit, list_people
 from tieline.kernel.errors import UserMistake
+from tieline.services.client_pairs import PAIR_REASONS
 from tieline.services.deciding import (
     Decider,
     assign_case,
@@ -155,6 +156,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             visitor,
             "case.html",
             new_client=_NEW_CLIENT,
+            asks_for_pair=detail.case.reason in PAIR_REASONS,
             may_work=visitor.may(ROLES_THAT_WORK),
             may_match=visitor.may(ROLES_THAT_MATCH),
             may_approve=visitor.may(ROLES_THAT_APPROVE),

@@ -8,6 +8,8 @@ from functools import cache
 from uuid import UUID
 
 from tieline.services.changes import ADJUST, CREDITED
+from tieline.services.client_merging import MERGE as MERGE_CLIENTS
+from tieline.services.client_merging import UNMERGE as UNMERGE_CLIENTS
 from tieline.services.deciding import LEAVE_OUT
 from tieline.services.fallback import MAKE as MAKE_FILE
 from tieline.services.period_close import CLOSE, REOPEN
@@ -93,6 +95,8 @@ PROPOSALS: Mapping[str, str] = {
     ADJUST: "Correct what is in the ERP",
     CREDITED: "Take hours off a credited invoice",
     SAME_CLIENT_KIND: "Say which client it is",
+    MERGE_CLIENTS: "Make one client of two",
+    UNMERGE_CLIENTS: "Make two clients of one again",
     REPLAY_SLICE: "Send again",
     MAKE_FILE: "Give lines to finance as a file",
     LOAD: "Change what holds from a day on",
@@ -199,6 +203,20 @@ FIELDS: Mapping[str, str] = {
     "city": "city",
     "country_code": "country",
 }
+# What tells of two records whether they are one client, beside the fields themselves.
+TOLD: Mapping[str, str] = {
+    "name_numbers": "numbers in the name",
+    "form": "legal form",
+    "address": "address",
+    "address_numbers": "house number",
+    "postal": "postal code",
+    "phone": "telephone",
+    "mailbox": "mailbox",
+    "domain": "internet domain",
+    "source": "the system they are in",
+    "tax": "tax number",
+    "decisions": "what people decided before",
+}
 CHECKS: Mapping[str, str] = {
     "source": "Approved hours",
     "target": "Hours that we put there",
@@ -277,6 +295,11 @@ DONE: Mapping[str, str] = {
     "dismissed": "The case is closed with your reason.",
     "proposed": "Proposed. Somebody else must agree before anything happens.",
     "approved": "Approved and carried out.",
+    "pair_same": "They are one client now. U takes it back.",
+    "pair_different": "They stay two clients. U takes it back.",
+    "pair_later": "Put off: it comes after the others.",
+    "pair_proposed": "Proposed. Somebody else must agree before anything happens. U takes it back.",
+    "pair_undone": "Taken back.",
     "turned_down": "Turned down.",
     "handed_over": "The plan is carried out now.",
     "aligned": "A worker writes it now, record by record, and reads each back.",
@@ -293,6 +316,7 @@ DONE: Mapping[str, str] = {
 _CODES: Mapping[str, str] = {
     "client.same_client_unclear": "Same client?",
     "client.duplicate_suspected": "One client, or two?",
+    "client.merge_by_hand": "A merged client stands twice in a system",
     "client.duplicate_in_source": "The client stands twice in the source",
     "client.hierarchy_cycle": "The clients' parents go round in a circle",
     "check.hours": "Hours that were read are in no place",
