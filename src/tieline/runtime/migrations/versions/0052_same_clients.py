@@ -1,11 +1,11 @@
-"""Keep what follows from a merge in other systems, and show pairs of clients to people."""
+"""Keep how alike clients were found, what stewards decided, and which clients were merged."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0057_merged_clients"
-down_revision = "0056_same_clients"
+revision = "0052_same_clients"
+down_revision = "0051_delivery"
 branch_labels = None
 depends_on = None
 

@@ -1,11 +1,11 @@
-"""Keep how alike clients were found, what stewards decided, and which clients were merged."""
+"""Keep what follows from a merge in other systems, and show pairs of clients to people."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0056_same_clients"
-down_revision = "0050_legs"
+revision = "0053_merged_clients"
+down_revision = "0052_same_clients"
 branch_labels = None
 depends_on = None
 
