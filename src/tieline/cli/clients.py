@@ -306,6 +306,44 @@ def explain(tools: Tools, client_id: str, as_json: bool) -> int:
     return 0
 
 
+@clients.command("weights")
+@json_option
+@pass_tools
+def weights(tools: Tools, as_json: bool) -> int:
+    """The numbered weights by which clients are matched, and how each did beside the one before."""
+    from tieline.register import list_weights
+
+    system = tools.system()
+    with system.database.transaction() as connection:
+        found = [
+            {
+                "version": each.version,
+                "kind": each.kind,
+                "state": each.state,
+                "records": each.records,
+                "decisions": each.decisions,
+                "compared": dict(each.compared),
+                "made_at": each.made_at,
+            }
+            for each in list_weights(connection)
+        ]
+    if as_json:
+        show_json({"weights": found})
+        return 0
+    show_table(
+        title="Weights",
+        columns=("Number", "Kind", "State", "Records", "Decisions", "Compared"),
+        rows=[
+            tuple(
+                str(each[name] or "")
+                for name in ("version", "kind", "state", "records", "decisions", "compared")
+            )
+            for each in found
+        ],
+    )
+    return 0
+
+
 def _answer(
     system: System,
     case_id: str | None,
