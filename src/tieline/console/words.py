@@ -210,6 +210,7 @@ TOLD: Mapping[str, str] = {
     "address": "address",
     "address_numbers": "house number",
     "postal": "postal code",
+    "country": "country",
     "phone": "telephone",
     "mailbox": "mailbox",
     "domain": "internet domain",

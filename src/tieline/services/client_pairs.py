@@ -18,7 +18,13 @@ from tieline.casework import close_case, get_case, open_case
 from tieline.governance import Proposal, list_proposals, record_audit, reject
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.errors import UserMistake
-from tieline.register import decide_pair, subject_of_client, subject_of_record, undo_decision
+from tieline.register import (
+    decide_pair,
+    name_key,
+    subject_of_client,
+    subject_of_record,
+    undo_decision,
+)
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.sdk.directory import Connectors
@@ -487,13 +493,16 @@ def _compared(
             right=right[name],
             agrees=None
             if not left[name] or not right[name]
-            else _plain(left[name]) == _plain(right[name]),
+            else _plain(name, left[name]) == _plain(name, right[name]),
         )
         for name in _FIELDS
     )
 
 
-def _plain(text: str | None) -> str:
+def _plain(field: str, text: str | None) -> str:
+    # A name agrees whatever its legal form and accents, as it is matched.
+    if field == "name":
+        return name_key(text or "")
     return "".join(letter for letter in (text or "").casefold() if letter.isalnum())
 
 
