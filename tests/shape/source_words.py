@@ -33,6 +33,7 @@ _NO_CODES = frozenset(
         "inbox.replay",
         "posting.lift_stop",
         "register.load",
+        "register.running_contracts",
         "project.work",  # A model of the ERP.
         "project.work.status",
         "translate.py",

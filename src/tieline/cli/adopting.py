@@ -41,7 +41,12 @@ _STEWARD = "data_steward"
     type=click.Path(path_type=Path, dir_okay=False),
     help="Link what the corrected sheet confirms: rows whose Decision is link.",
 )
-@click.option("--by", "login", metavar="LOGIN", help=f"Who confirms, with --apply; see {PASSWORD_VARIABLE}.")  # fmt: skip
+@click.option(
+    "--contracts",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Tell of contracts that run, a row per rate; alone it says what is in the file.",
+)
+@click.option("--by", "login", metavar="LOGIN", help=f"Who confirms, with --apply or --contracts; see {PASSWORD_VARIABLE}.")  # fmt: skip
 @click.option("--reason", default="", help="Why; kept with what is linked.")
 @json_option
 @pass_tools
@@ -50,6 +55,7 @@ def adopt(
     is_plan: bool,
     xlsx: Path | None,
     corrected: Path | None,
+    contracts: Path | None,
     login: str | None,
     reason: str,
     as_json: bool,
@@ -57,9 +63,14 @@ def adopt(
     """Propose links for the clients, people, projects and tasks that connected systems already hold.
 
     With --plan or alone it says what is proposed and why; exit 0 when nothing is left without a link. A
-    corrected sheet goes back with --apply, --by and --reason.
+    corrected sheet goes back with --apply, --by and --reason. Contracts that run are told with --contracts, --by
+    and --reason; a second person approves them.
     """
     system = tools.system()
+    if contracts is not None:
+        if is_plan or xlsx is not None or corrected is not None:
+            raise UserMistake("--contracts takes --by and --reason, and nothing else")
+        return _tell_contracts(system, contracts, login, reason, as_json=as_json)
     if corrected is not None:
         if login is None or not reason.strip() or is_plan or xlsx is not None:
             raise UserMistake("--apply takes --by and --reason, and nothing else")
@@ -76,6 +87,36 @@ def _plan(system: System) -> AdoptPlan:
 
     with system.database.transaction() as connection:
         return plan_adoption(connection)
+
+
+def _tell_contracts(
+    system: System, path: Path, login: str | None, reason: str, *, as_json: bool
+) -> int:
+    from tieline.services.running_contracts import preview_contracts, propose_contracts
+
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    if login is None:
+        with system.database.transaction() as connection:
+            found = preview_contracts(connection, body=body)
+        show_facts(plain(found), as_json=as_json)
+        return GOAL_MISSED if found.mistakes else 0
+    if not reason.strip():
+        raise UserMistake("--contracts with --by takes --reason")
+    by = decider(signed(system, login), role=CONTROLLER)
+    with system.database.transaction() as connection:
+        proposal = propose_contracts(
+            connection,
+            name=path.name,
+            body=body,
+            by=by.login,
+            reason=reason,
+            now=system.clock.now(),
+        )
+    show_facts({"proposal": proposal.proposal_id}, as_json=as_json)
+    return 0
 
 
 def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: bool) -> int:

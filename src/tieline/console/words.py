@@ -17,6 +17,7 @@ from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.reference_files import LOAD
 from tieline.services.replaying import REPLAY_SLICE
+from tieline.services.running_contracts import TELL
 from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
 from tieline.services.standing_checks import LIFT_STOP
 from tieline.services.unconfirmed import system_name
@@ -100,6 +101,7 @@ PROPOSALS: Mapping[str, str] = {
     REPLAY_SLICE: "Send again",
     MAKE_FILE: "Give lines to finance as a file",
     LOAD: "Change what holds from a day on",
+    TELL: "Take over contracts that run",
     LIFT_STOP: "Let posting go on although a check is red",
 }
 CHANGE_KINDS: Mapping[str, str] = {

@@ -4,7 +4,12 @@ In: logins, keys, proposals, decisions. Out: callers with rights, approved paylo
 Law: nobody approves their own proposal; the audit only gains rows; secrets are kept as hashes.
 """
 
-from tieline.governance.anchors import find_noted_anchor, note_anchor, set_anchor_aside
+from tieline.governance.anchors import (
+    NOTED_ANCHOR,
+    find_noted_anchor,
+    note_anchor,
+    set_anchor_aside,
+)
 from tieline.governance.audit import AuditRow, list_audit, record_audit
 from tieline.governance.chain import (
     BEGINNING,
@@ -56,6 +61,7 @@ from tieline.governance.sight import open_web_transaction
 __all__ = [
     "ADMIN",
     "BEGINNING",
+    "NOTED_ANCHOR",
     "ROLES",
     "SCOPES",
     "SEALED_AT_ONCE_MAX",

@@ -9,7 +9,8 @@ from pathlib import Path
 from tieline.governance.chain import Anchor
 from tieline.kernel.errors import UserMistake
 
-_FILE = "audit.anchor"
+NOTED_ANCHOR = "audit.anchor"
+"""The file of a home that notes how far its audit was linked."""
 _BEFORE_RESTORE = "audit.anchor.before-restore"
 
 
@@ -19,18 +20,18 @@ def find_noted_anchor(home: Path) -> Anchor | None:
     :raises UserMistake: what is noted there is no anchor.
     """
     try:
-        return Anchor.parse((home / _FILE).read_text(encoding="utf-8"))
+        return Anchor.parse((home / NOTED_ANCHOR).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
-        raise UserMistake(f"{home / _FILE} is no text") from error
+        raise UserMistake(f"{home / NOTED_ANCHOR} is no text") from error
 
 
 def note_anchor(home: Path, *, anchor: Anchor) -> None:
     """Note how far the chain has come."""
-    draft = home / f"{_FILE}.{os.getpid()}"
+    draft = home / f"{NOTED_ANCHOR}.{os.getpid()}"
     draft.write_text(f"{anchor}\n", encoding="utf-8")
-    draft.replace(home / _FILE)
+    draft.replace(home / NOTED_ANCHOR)
 
 
 def set_anchor_aside(home: Path) -> Anchor | None:
@@ -41,5 +42,5 @@ def set_anchor_aside(home: Path) -> Anchor | None:
         # What cannot be read is kept beside it all the same.
         anchor = None
     with contextlib.suppress(FileNotFoundError):
-        (home / _FILE).replace(home / _BEFORE_RESTORE)
+        (home / NOTED_ANCHOR).replace(home / _BEFORE_RESTORE)
     return anchor

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tieline.governance import NOTED_ANCHOR
 from tieline.kernel.errors import TielineError, UserMistake
 from tieline.proof import processes
 from tieline.runtime.postgres import EmbeddedCluster
@@ -185,6 +186,8 @@ def fresh(settings: Settings) -> Settings:
     settings.prepare_folders()
     # Every run begins in the same business instant, also in a home that has seen one.
     (settings.run_directory / "clock.json").unlink(missing_ok=True)
+    # Its database is made anew: what was noted of the audit of an earlier one says nothing of this.
+    (settings.home / NOTED_ANCHOR).unlink(missing_ok=True)
     return settings
 
 

@@ -80,7 +80,7 @@ from tieline.register.reference_cells import (
     value_in_words,
 )
 from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
-from tieline.register.reference_plan import Change, Plan, plan_rows, write_plan
+from tieline.register.reference_plan import Change, Plan, plan_rows, stored, write_plan
 from tieline.register.sources import (
     Source,
     as_client,
@@ -218,6 +218,7 @@ __all__ = [
     "keep_drifts",
     "list_drifts",
     "rename_person",
+    "stored",
     "unlink",
     "understand",
     "understand_columns",

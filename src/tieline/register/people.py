@@ -15,19 +15,20 @@ from tieline.runtime.database import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roster:
-    """Everybody as known now: by e-mail, and by company and employee code."""
+    """Everybody as known now: by e-mail, and by company and employee code, and how they are written."""
 
     by_email: dict[str, frozenset[UUID]]
     by_code: dict[tuple[str, str], frozenset[UUID]]
+    written: dict[UUID, tuple[str, str | None]]
 
 
 def load_roster(connection: Connection[Row]) -> Roster:
     """Read all people once."""
     emails = connection.execute(
         """
-        SELECT lower(s.email) AS email, p.person_id FROM subject s
+        SELECT s.name, lower(s.email) AS email, p.person_id FROM subject s
         JOIN person p ON p.person_id = s.subject_id AND p.redirect_to IS NULL
-        WHERE s.kind = 'person' AND s.email IS NOT NULL
+        WHERE s.kind = 'person'
         """
     ).fetchall()
     codes = connection.execute(
@@ -38,13 +39,16 @@ def load_roster(connection: Connection[Row]) -> Roster:
         """
     ).fetchall()
     by_email: dict[str, frozenset[UUID]] = {}
+    written = {row["person_id"]: (row["name"], row["email"]) for row in emails}
     for row in emails:
+        if row["email"] is None:
+            continue
         by_email[row["email"]] = by_email.get(row["email"], frozenset()) | {row["person_id"]}
     by_code: dict[tuple[str, str], frozenset[UUID]] = {}
     for row in codes:
         code = (row["entity_code"], row["employee_code"])
         by_code[code] = by_code.get(code, frozenset()) | {row["person_id"]}
-    return Roster(by_email=by_email, by_code=by_code)
+    return Roster(by_email=by_email, by_code=by_code, written=written)
 
 
 def matches(

@@ -3,7 +3,8 @@
 WITH newest AS (
     SELECT s.connection_key, c.kind AS system_kind, s.object, s.source_ref, s.noun, s.data->>'kind' AS item_kind,
            btrim(s.data->>'name') AS name, nullif(btrim(s.data->>'code'), '') AS code, s.data->>'parent_ref' AS parent_ref,
-           s.data->>'client_ref' AS client_ref, lower(btrim(s.data->>'email')) AS email
+           s.data->>'client_ref' AS client_ref, lower(btrim(s.data->>'email')) AS email,
+           s.data->'extras'->>'list_price' AS rate
     FROM source_version s
     JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
     WHERE s.is_newest AND NOT s.is_deleted AND s.noun IN ('WorkItem', 'Client', 'Person')
@@ -74,6 +75,27 @@ WITH newest AS (
     LEFT JOIN task k ON k.project_id = s.our_id AND lower(k.task_name) = lower(l.name) AND k.superseded_at IS NULL
     LEFT JOIN project p ON p.project_id = k.project_id
     GROUP BY 1, 2, 3, 4, 5, 6
+), erp_task AS (
+    -- What an ERP bills by is a task for each rate: it has the name of ours, alone or with the labor category, and
+    -- the rate of the line.
+    SELECT n.connection_key, n.source_ref, n.name, n.code, n.parent_ref, c.contract_line_id,
+           p.project_code || ' / ' || c.task_name || ' / ' || c.labor_category AS ours, c.task_name
+    FROM newest n
+    LEFT JOIN sure s ON s.connection_key = n.connection_key AND s.source_ref = n.parent_ref
+    LEFT JOIN project p ON p.project_id = s.our_id
+    LEFT JOIN contract_line c ON c.contract_id = p.contract_id AND c.superseded_at IS NULL
+         AND c.rate_amount = nullif(n.rate, '')::numeric
+         AND lower(n.name) IN (lower(c.task_name), lower(c.task_name || ' | ' || c.labor_category),
+                               lower(c.task_name || ' | ' || c.labor_category || ' | from ' || c.starts_on))
+    WHERE n.noun = 'WorkItem' AND n.item_kind = 'task' AND n.parent_ref IS NOT NULL AND n.system_kind = 'erp'
+      AND NOT EXISTS (SELECT FROM standing x WHERE x.connection_key = n.connection_key AND x.noun = 'erp_task'
+                      AND x.source_ref = n.source_ref)
+), erp_task_row AS (
+    SELECT connection_key, 'erp_task' AS noun, source_ref, name, code, parent_ref AS parent,
+           min(contract_line_id::text)::uuid AS our_id,
+           CASE WHEN count(contract_line_id) > 0 THEN 'same name and rate in the same project' END AS why, 1 AS rank,
+           count(contract_line_id) AS fits, min(ours) AS ours, min(task_name) AS our_name
+    FROM erp_task GROUP BY 1, 3, 4, 5, 6
 ), person_row AS (
     SELECT n.connection_key, 'person' AS noun, n.source_ref, n.name, n.email AS code, '' AS parent,
            min(p.person_id::text)::uuid AS our_id,
@@ -100,7 +122,7 @@ WITH newest AS (
                       AND s.source_ref = n.source_ref)
 ), every AS (
     SELECT * FROM project_row UNION ALL SELECT * FROM task_row UNION ALL SELECT * FROM person_row
-    UNION ALL SELECT * FROM client_row
+    UNION ALL SELECT * FROM client_row UNION ALL SELECT * FROM erp_task_row
 )
 SELECT e.connection_key, e.noun, e.source_ref, e.name, coalesce(e.code, '') AS code, e.parent,
        CASE WHEN e.fits = 1 AND rivals = 1 AND taken.source_ref IS NULL THEN e.our_id END AS our_id,
@@ -122,4 +144,4 @@ FROM (
     SELECT every.*, count(*) FILTER (WHERE fits = 1) OVER (PARTITION BY connection_key, noun, our_id) AS rivals FROM every
 ) e
 LEFT JOIN standing taken ON taken.connection_key = e.connection_key AND taken.noun = e.noun AND taken.our_id = e.our_id
-ORDER BY array_position(ARRAY['client', 'person', 'project', 'task'], e.noun), e.connection_key, e.name, e.source_ref
+ORDER BY array_position(ARRAY['client', 'person', 'project', 'task', 'erp_task'], e.noun), e.connection_key, e.name, e.source_ref

@@ -35,6 +35,7 @@ from tieline.services.handing_over import APPLY, carry_out_apply
 from tieline.services.installation import entity_codes
 from tieline.services.reference_files import LOAD, carry_out_load
 from tieline.services.replaying import REPLAY_SLICE, carry_out_replay
+from tieline.services.running_contracts import TELL, carry_out_contracts
 from tieline.services.same_client import SAME_CLIENT, carry_out_same_client
 from tieline.services.standing_checks import LIFT_STOP, carry_out_lift
 from tieline.services.system import System
@@ -230,10 +231,13 @@ _CARRIED_OUT: Mapping[str, Callable[[Connection[Row], Proposal, datetime], int]]
     LIFT_STOP: carry_out_lift,
     REPLAY_SLICE: carry_out_replay,
     LOAD: carry_out_load,
+    TELL: carry_out_contracts,
     APPLY: carry_out_apply,
 }
 # The register and what is sent are the worker's: no page changes them but through an approved proposal.
-_OF_THE_WORKER = frozenset({SAME_CLIENT, MERGE, UNMERGE, LIFT_STOP, LOAD, APPLY, fallback.MAKE})
+_OF_THE_WORKER = frozenset(
+    {SAME_CLIENT, MERGE, UNMERGE, LIFT_STOP, LOAD, TELL, APPLY, fallback.MAKE}
+)
 
 
 # -- releases of rules -----------------------------------------------------------------------------

@@ -209,7 +209,9 @@ def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
         time_connections=tuple(
             (row["connection_key"], row["mode"])
             for row in connection.execute(
-                "SELECT connection_key, mode FROM connection WHERE kind = 'time' AND NOT paused ORDER BY 1"
+                # Hours that come as files bring no tool in which a project could be made.
+                "SELECT connection_key, mode FROM connection WHERE kind = 'time' AND NOT paused"
+                " AND NOT jsonb_exists(config, 'files') ORDER BY 1"
             ).fetchall()
         ),
         periods=connection.execute(

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from tieline.canonical import Opportunity, Person, StaffingFact
 from tieline.kernel.cases import CaseMember, CaseRequest
@@ -113,10 +113,28 @@ class _Run:
     now: datetime
     roster: Roster
     links: dict[tuple[str, str, str], UUID]
+    # What stands is read once and compared here: it is asked for every two seconds, and rarely changes.
+    stand: set[Link]
+    tables: dict[tuple[str, ...], dict[tuple[Any, ...], list[Row]]] = field(default_factory=dict)
     created: int = 0
     linked: int = 0
     changed: int = 0
     cases: list[CaseRequest] = field(default_factory=list)
+
+    def standing(self, table: VersionedTable, scope: Mapping[str, Any]) -> list[Row]:
+        """Return what stood in a scope of a table when it was first asked for in this run."""
+        place = (table.name, *scope)
+        if place not in self.tables:
+            rows = self.connection.execute(
+                sql.SQL("SELECT * FROM {} WHERE superseded_at IS NULL").format(
+                    sql.Identifier(table.name)
+                )
+            ).fetchall()
+            groups: dict[tuple[Any, ...], list[Row]] = {}
+            for row in rows:
+                groups.setdefault(tuple(row[name] for name in scope), []).append(row)
+            self.tables[place] = groups
+        return self.tables[place].get(tuple(scope.values()), [])
 
     def complain(self, reason: str, *, kind: str, key: str, fix: str, entity: str | None) -> None:
         """Add a case; its words hold references and codes only."""
@@ -171,11 +189,10 @@ def sync_people(database: Database, *, now: datetime) -> PeopleSyncResult:
 
 
 def _open_run(connection: Connection[Row], now: datetime) -> _Run:
-    links = {
-        (found.connection_key, found.noun, found.source_ref): found.our_id
-        for found in all_links(connection, nouns=("person", "employee"))
-    }
-    return _Run(connection=connection, now=now, roster=load_roster(connection), links=links)
+    stand = set(all_links(connection, nouns=("person", "employee")))
+    links = {(each.connection_key, each.noun, each.source_ref): each.our_id for each in stand}
+    roster = load_roster(connection)
+    return _Run(connection=connection, now=now, roster=roster, links=links, stand=stand)
 
 
 def _identify_facts(run: _Run, facts: Facts) -> dict[str, UUID]:
@@ -281,8 +298,10 @@ def _find_or_create(
         return None
     if found:
         person_id = next(iter(found))
-        if name:
+        known, address = run.roster.written.get(person_id, ("", None))
+        if name and (name, email_key(email) or address) != (known, address):
             rename_person(run.connection, person_id=person_id, name=name, email=email)
+            run.roster.written[person_id] = (name, email_key(email) or address)
     elif not email and not employee_code:
         run.complain(
             PERSON_UNKNOWN, kind="person", key=key, entity=entity_code,
@@ -320,6 +339,8 @@ def _link(run: _Run, source: Source, noun: str, person_id: UUID, *, scope: str =
         our_id=person_id,
         scope=scope,
     )
+    if wanted in run.stand:
+        return True
     done = link(run.connection, wanted=wanted, because="e-mail or employee code", now=run.now)
     if isinstance(done, LinkTaken):
         run.complain(
@@ -328,6 +349,7 @@ def _link(run: _Run, source: Source, noun: str, person_id: UUID, *, scope: str =
         )  # fmt: skip
         return False
     run.linked += done.is_new
+    run.stand.add(wanted)
     return True
 
 
@@ -560,6 +582,8 @@ def _replace(
     names = [name for name in table.key if name not in scope]
     # Only a row's own dates tell two rows of a scope apart where its key does not hold them.
     names += [name for name in ("starts_on",) if name not in names]
+    if _is_same(run.standing(table, scope), kept, names):
+        return
     keys = {tuple(row[name] for name in names) for row in kept}
     for standing in _standing(run.connection, table, scope):
         own = tuple(standing[name] for name in names)
@@ -576,6 +600,18 @@ def _replace(
     for row in kept:
         key = {**scope, **{name: row[name] for name in names}}
         run.changed += upsert(run.connection, table=table, key=key, values=row, now=run.now)
+
+
+def _is_same(
+    standing: Sequence[Row], wanted: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> bool:
+    """Tell whether exactly these rows stand, each with what is said of it."""
+    by_key = {tuple(row[name] for name in names): row for row in standing}
+    return len(standing) == len(wanted) == len(by_key) and all(
+        (own := by_key.get(tuple(row[name] for name in names))) is not None
+        and all(own[name] == value for name, value in row.items())
+        for row in wanted
+    )
 
 
 def _standing(
