@@ -176,6 +176,7 @@ class TestADeed:
                 lost += 1
 
         assert lost == 5
+        assert "5 of 5 are lost so far." in world.board.get("/").text
 
     def test_takes_the_erp_away_and_it_comes_back(self, world: _World) -> None:
         world.do("away")
@@ -185,6 +186,7 @@ class TestADeed:
         world.erp.post("/_sandbox/away", json={"seconds": 0}, headers=_TOKEN)
 
         assert (told, 0 < away <= 30) == (503, True)
+        assert "Calls turned away so far: 1." in world.board.get("/").text
         assert world.erp.post("/rpc", content="x").status_code == 200
         assert world.erp.get("/_sandbox/away", headers=_TOKEN).json()["turned_away"] == 1
         for seconds in (-1, 601, "x", None):

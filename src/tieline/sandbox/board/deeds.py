@@ -184,8 +184,12 @@ class Deeds:
             case "file":
                 drop = self.occasions.file
                 return [Choice(value="", label="", note=drop.note)] if drop else []
+            case "lose":
+                return [Choice(value="", label="", note=self._lost())]
+            case "away":
+                return [Choice(value="", label="", note=self._gone())]
             case _:
-                return [Choice(value="", label="")]
+                raise AssertionError(f"{deed.code} is no deed")
 
     def do(self, deed: Deed, choice: str) -> Done:
         """Do a deed and say what it did.
@@ -261,6 +265,19 @@ class Deeds:
             return {}
         hours = self.harvest.ask("entries", keys="\n".join(entries))["hours"]
         return {key: Decimal(str(value)) for key, value in hours.items()}
+
+    def _lost(self) -> str:
+        """Say how many of the answers that are to be lost are lost already."""
+        for rule in self.front.ask("faults/rules"):
+            if rule["name"] == _LOST_RULE:
+                return f"{rule['injected']} of {ANSWERS_LOST} are lost so far."
+        return ""
+
+    def _gone(self) -> str:
+        away = self.front.ask("away")
+        if away["seconds_left"]:
+            return f"It is back in {away['seconds_left']} seconds."
+        return f"Calls turned away so far: {away['turned_away']}." if away["turned_away"] else ""
 
     def _lose(self, _choice: Choice) -> str:
         rule = {
