@@ -51,6 +51,7 @@ from tieline.register import (
 )
 from tieline.register.survivorship import Survived, Told, survive
 from tieline.runtime.database import Database, Row
+from tieline.services.client_learning import learn_weights
 from tieline.services.client_matching import (
     DUPLICATE_CLIENTS,
     DUPLICATE_IN_SOURCE,
@@ -309,6 +310,7 @@ def _link_new(
     ]  # fmt: skip
     apart = _apart(connection, ledger)
     policy = read_client_policy(connection)
+    learn_weights(connection, policy=policy, now=now)
     digest = _digest(ordered, ledger, apart, policy, may_create=may_create)
     if is_same_pass(connection, digest=digest):
         _as_before(connection, waiting, ledger)

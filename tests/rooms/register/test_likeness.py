@@ -22,7 +22,8 @@ _TRADES = ("Maritime", "Textile", "Optics", "Foods", "Timber", "Energy", "Press"
 _FORMS = ("GmbH", "S.p.A.", "Ltd", "S.A.", "Oy", "a.s.", "B.V.")
 
 
-def _firms(count: int, *, seed: int) -> list[dict[str, str]]:
+def made_firms(count: int, *, seed: int) -> list[dict[str, str]]:
+    """Return made-up firms."""
     draw = random.Random(seed)
     syllables = "ka lo mi ter ven dor sa lin bru gos pel rax".split()
     firms = []
@@ -38,7 +39,8 @@ def _firms(count: int, *, seed: int) -> list[dict[str, str]]:
     return firms
 
 
-def _written_again(firm: Mapping[str, str], draw: random.Random) -> dict[str, str]:
+def written_again(firm: Mapping[str, str], draw: random.Random) -> dict[str, str]:
+    """Return a firm as another system writes it."""
     name = firm["name"].rsplit(" ", 1)[0].upper()
     place = draw.randrange(1, len(name) - 1)
     slipped = name[:place] + name[place + 1 :] if draw.random() < 0.5 else name
@@ -53,8 +55,8 @@ def _pairs(found: Matched) -> set[tuple[int, int]]:
 class TestMatching:
     def test_finds_firms_written_again_and_hardly_anything_else(self) -> None:
         draw = random.Random(11)
-        firms = _firms(300, seed=7)
-        rows = [*firms, *(_written_again(firm, draw) for firm in firms[:90])]
+        firms = made_firms(300, seed=7)
+        rows = [*firms, *(written_again(firm, draw) for firm in firms[:90])]
         true = {(place, 300 + place) for place in range(90)}
 
         found = match(gather(rows), say=lambda _: None)
@@ -65,8 +67,8 @@ class TestMatching:
 
     def test_learns_from_decided_pairs_without_forgetting_the_rest(self) -> None:
         draw = random.Random(12)
-        firms = _firms(200, seed=8)
-        rows = [*firms, *(_written_again(firm, draw) for firm in firms)]
+        firms = made_firms(200, seed=8)
+        rows = [*firms, *(written_again(firm, draw) for firm in firms)]
 
         found = match(
             gather(rows),
@@ -82,7 +84,7 @@ class TestMatching:
 
     def test_does_not_take_an_agents_house_for_one_client(self) -> None:
         house = {"address": "Harbour Road 1", "city": "Cork", "phone": "+353 21 4270000"}
-        firms = [{**firm, **house} for firm in _firms(120, seed=9)]
+        firms = [{**firm, **house} for firm in made_firms(120, seed=9)]
 
         found = match(gather(firms), say=lambda _: None)
 
@@ -94,14 +96,14 @@ class TestMatching:
             for number in ("II", "III", "4")
         ]
 
-        found = match(gather([*series, *_firms(60, seed=3)]), say=lambda _: None)
+        found = match(gather([*series, *made_firms(60, seed=3)]), say=lambda _: None)
 
         assert not _pairs(found) & {(0, 1), (0, 2), (1, 2)}
 
     def test_says_the_same_whatever_order_the_records_come_in(self) -> None:
         draw = random.Random(13)
-        firms = _firms(80, seed=5)
-        rows = [*firms, *(_written_again(firm, draw) for firm in firms[:30])]
+        firms = made_firms(80, seed=5)
+        rows = [*firms, *(written_again(firm, draw) for firm in firms[:30])]
         order = list(range(len(rows)))
         draw.shuffle(order)
 
@@ -113,7 +115,7 @@ class TestMatching:
 
     @pytest.mark.parametrize("count", [0, 1, 2])
     def test_of_hardly_any_records_finds_nothing_wrong(self, count: int) -> None:
-        found = match(gather(_firms(count, seed=1)), say=lambda _: None)
+        found = match(gather(made_firms(count, seed=1)), say=lambda _: None)
 
         assert len(found.left) == 0
 
