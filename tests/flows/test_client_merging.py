@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from psycopg.types.json import Jsonb
 from tests.flows.test_clients import Town
 from tests.rooms.casework.hand_made_firm import NOW
 from tests.support.target import OneConnector
 
+from tieline.app import InstalledSystems
+from tieline.canonical import FieldCommand
 from tieline.kernel.errors import UserMistake
+from tieline.posting import Confirmed, EffectRequest
 from tieline.register import survive
 from tieline.register.owners import CLIENT_OWNERS
 from tieline.register.survivorship import AGREED, COMPLETENESS, KEPT, OWNER, RECENCY, Told
 from tieline.runtime.database import Database
-from tieline.services.client_merging import Merged, merge_clients, unmerge_clients
+from tieline.runtime.work import AtOnce
+from tieline.sdk import Capabilities
+from tieline.services.client_merging import Merged, Repointing, merge_clients, unmerge_clients
 
 _SEED = 56
 
 
+class _Harvest(OneConnector):
+    """A directory whose every system lets a project be given another client."""
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        return InstalledSystems().manifest(system="harvest")
+
+
+class _Poster:
+    """What would be written, in order."""
+
+    def __init__(self) -> None:
+        self.requests: list[EffectRequest] = []
+        self.commands: list[FieldCommand] = []
+
+    def post(self, *, request: EffectRequest, build: Callable[[UUID], FieldCommand]) -> Confirmed:
+        self.requests.append(request)
+        self.commands.append(build(UUID(int=len(self.requests))))
+        return Confirmed(business_key=UUID(int=len(self.requests)), target_code="1", is_new=True)
+
+
 class Merging(Town):
     """A town whose clients are merged and taken apart."""
+
+    connectors: OneConnector = OneConnector(None)
 
     def merge(self, losing: UUID, winning: UUID, by: str = "ann") -> Merged:
         self.clock.instant += timedelta(minutes=1)
         with self.worker.transaction() as connection:
             return merge_clients(
                 connection, losing_id=losing, winning_id=winning, by=by, reason="the same firm",
-                connectors=OneConnector(None), now=self.clock.now(),
+                connectors=self.connectors, now=self.clock.now(),
             )  # fmt: skip
 
     def unmerge(self, losing: UUID, by: str = "ann") -> Merged:
@@ -38,7 +67,7 @@ class Merging(Town):
         with self.worker.transaction() as connection:
             return unmerge_clients(
                 connection, losing_id=losing, by=by, reason="two firms after all",
-                connectors=OneConnector(None), now=self.clock.now(),
+                connectors=self.connectors, now=self.clock.now(),
             )  # fmt: skip
 
     def links(self) -> dict[tuple[str, str], UUID]:
@@ -160,6 +189,42 @@ class TestClients:
             ("bob", "client.merged"),
             ("bob", "client.unmerged"),
         ]
+
+    def test_are_followed_by_a_system_whose_projects_can_be_given_another_client(
+        self, town: Merging
+    ) -> None:
+        links = town.links()
+        losing, winning = links["sales", "12"], links["sales", "13"]
+        for client_id, source_ref in ((losing, "c1"), (winning, "c2")):
+            town.rows(
+                "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+                " VALUES ('clock', 'client', %s, %s, 'test', %s) RETURNING our_id",
+                source_ref, client_id, NOW,
+            )  # fmt: skip
+        for source_ref, client_ref in (("p1", "c1"), ("p2", "c2")):
+            town.rows(
+                "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version,"
+                " is_newest, noun, data, is_deleted, material_hash, material_version, recorded_at, raw_id,"
+                " correlation_id) VALUES ('clock', 0, 'projects', %s, 1, true, 'WorkItem', %s, false, 'h',"
+                " 1, %s, 1, 'c') RETURNING version",
+                source_ref, Jsonb({"kind": "project", "client_ref": client_ref}), NOW,
+            )  # fmt: skip
+        town.connectors = _Harvest(None)
+
+        done = town.merge(losing, winning)
+        told = _Poster()
+        work = Repointing(database=town.worker, poster=cast(Any, told), clock=town.clock)
+        (waiting,) = town.rows("SELECT subject FROM work_item WHERE kind = 'repoint'")
+        work.repoint(AtOnce(), waiting["subject"])
+        town.unmerge(losing)
+        work.repoint(AtOnce(), waiting["subject"])
+
+        assert waiting["subject"] == str(done.merge_id)
+        assert [(each.record_code, each.before, each.values) for each in told.commands] == [
+            ("p1", {"client_id": "c1"}, {"client_id": "c2"}),
+            ("p1", {"client_id": "c2"}, {"client_id": "c1"}),
+        ]
+        assert len({request.part for request in told.requests}) == 2
 
     def test_are_no_part_of_themselves(self, town: Merging) -> None:
         links = town.links()

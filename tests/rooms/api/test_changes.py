@@ -198,6 +198,56 @@ class TestClients:
             ("Nordwind AG", 93)
         ]
 
+    def test_are_answered_as_a_pair_and_the_answer_is_taken_back(
+        self, house: House, asked: UUID
+    ) -> None:
+        (waits,) = house.get("/v1/same-client").json()["pairs"]
+        pair = house.get(f"/v1/same-client/{asked}").json()
+        body = {"client_id": pair["right"]["client_id"], "answer": "same", "reason": "by phone"}
+        said = house.post(f"/v1/same-client/{asked}:answer", body)
+
+        assert (waits["case_id"], waits["reason"]) == (str(asked), "client.same_client_unclear")
+        assert pair["left"]["records"][0] == {
+            "connection_key": "sales", "source_ref": "9", "url": None,
+        }  # fmt: skip
+        assert {each["field"]: each["agrees"] for each in pair["compared"]}["name"] is True
+        assert said.json() == {"case_id": str(asked), "answer": "same", "waits_for_second": True}
+        assert house.get("/v1/same-client").json()["pairs"] == []
+        assert house.post("/v1/same-client:undo").json()["answer"] == "undone"
+        assert house.rows("SELECT state FROM proposal") == [{"state": "rejected"}]
+        assert house.post("/v1/same-client:undo").status_code == 409
+
+    def test_become_one_and_two_again_and_are_explained(self, house: House) -> None:
+        first = house.rows("SELECT client_id FROM client")[0]["client_id"]
+        twin = house.rows(
+            "INSERT INTO client (recorded_at) VALUES (%s) RETURNING client_id", NOW
+        )[0]["client_id"]  # fmt: skip
+        house.rows(
+            "INSERT INTO client_version (client_id, name, name_key, domain, is_active, recorded_at)"
+            " VALUES (%s, 'Nord', 'nord', 'nord.example', true, %s) RETURNING 1 AS one", twin, NOW,
+        )  # fmt: skip
+        into = {"into": str(first), "reason": "one firm"}
+
+        merged = house.post(f"/v1/clients/{twin}:merge", into)
+        again = house.post(f"/v1/clients/{twin}:merge", into)
+        fields = house.get(f"/v1/clients/{twin}/fields").json()
+        found = {each["field"]: (each["value"], each["because"]) for each in fields["fields"]}
+        back = house.post(f"/v1/clients/{twin}:unmerge", _BECAUSE)
+
+        assert (merged.status_code, again.status_code) == (200, 409)
+        assert merged.json()["proposal_id"] is None
+        assert fields["client_id"] == str(first)
+        assert (found["name"], found["domain"]) == (
+            ("Nordwind AG", "kept"),
+            ("nord.example", "kept"),
+        )
+        assert [each["reason"] for each in fields["merges"]] == ["one firm"]
+        assert back.status_code == 200
+        alone = house.get(f"/v1/clients/{first}/fields").json()
+        assert {each["field"]: each["value"] for each in alone["fields"]}["domain"] is None
+        assert alone["merges"][0]["undone_by"] == "ann"
+        assert house.post(f"/v1/clients/{UUID(int=7)}:unmerge", _BECAUSE).status_code == 404
+
     def test_are_decided_by_two_people(self, house: House, asked: UUID) -> None:
         client_id = house.rows("SELECT client_id FROM client")[0]["client_id"]
         body = {"client_id": str(client_id), "reason": "the same register number"}
