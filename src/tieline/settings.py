@@ -29,6 +29,10 @@ WEB_URL_VARIABLE = "TIELINE_WEB_URL"
 LISTEN_VARIABLE = "TIELINE_LISTEN"
 DIGEST_HOUR_VARIABLE = "TIELINE_DIGEST_HOUR"
 DIGEST_HOUR = 8
+ISSUER_VARIABLE = "TIELINE_OIDC_ISSUER"
+CLIENT_ID_VARIABLE = "TIELINE_OIDC_CLIENT_ID"
+CLIENT_SECRET_FILE_VARIABLE = "TIELINE_OIDC_SECRET_FILE"  # noqa: S105 - the variable's name
+ISSUER_HOSTS_VARIABLE = "TIELINE_OIDC_HOSTS"
 ENVIRONMENT_VARIABLE = "TIELINE_ENVIRONMENT"
 PRODUCTION_HOSTS_VARIABLE = "TIELINE_PRODUCTION_HOSTS"
 TRIAL, TEST, PRODUCTION = "trial", "test", "production"
@@ -69,6 +73,19 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Who else knows our people: a provider of OpenID Connect, and how we are called there.
+
+    ``hosts`` are those it answers on beside its own; without a secret file we are a public client.
+    """
+
+    issuer: str
+    client_id: str
+    secret_file: Path | None
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Where one installation lives and how it runs.
 
@@ -88,6 +105,7 @@ class Settings:
     listen: tuple[str, int]
     digest_hour: int
     environment: Environment
+    provider: Provider | None = None
 
     @property
     def run_directory(self) -> Path:
@@ -143,6 +161,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         listen=_listen(values),
         digest_hour=_hour(values),
         environment=_environment(values),
+        provider=_provider(values),
     )
 
 
@@ -214,6 +233,27 @@ def _environment(values: Mapping[str, str]) -> Environment:
     hosts = values.get(PRODUCTION_HOSTS_VARIABLE, "").lower().split(",")
     return Environment(
         name=name, production_hosts=frozenset(host.strip() for host in hosts if host.strip())
+    )
+
+
+def _provider(values: Mapping[str, str]) -> Provider | None:
+    issuer = values.get(ISSUER_VARIABLE, "")
+    if not issuer:
+        return None
+    if not (issuer.startswith(("https://", "http://")) and _host(issuer) and issuer.isprintable()):
+        raise UserMistake(f"{ISSUER_VARIABLE} is no address that begins with https://: {issuer!r}")
+    client_id = values.get(CLIENT_ID_VARIABLE, "")
+    if not client_id:
+        raise UserMistake(f"{ISSUER_VARIABLE} needs {CLIENT_ID_VARIABLE}, too")
+    if not values.get(WEB_URL_VARIABLE):
+        raise UserMistake(f"{ISSUER_VARIABLE} needs {WEB_URL_VARIABLE}: people come back to it")
+    secret = values.get(CLIENT_SECRET_FILE_VARIABLE)
+    hosts = values.get(ISSUER_HOSTS_VARIABLE, "").lower().split(",")
+    return Provider(
+        issuer=issuer,
+        client_id=client_id,
+        secret_file=Path(secret) if secret else None,
+        hosts=frozenset(host.strip() for host in hosts if host.strip()),
     )
 
 

@@ -234,6 +234,71 @@ def people_password(tools: Tools, who: str, ask_password: bool, login: str, as_j
     return 0
 
 
+@people.command("bind")
+@click.argument("who", metavar="LOGIN")
+@click.option("--subject", help="The subject that the provider calls them by.")
+@click.option("--email", help="Or the address that it will have verified when they first come.")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def people_bind(
+    tools: Tools,
+    who: str,
+    subject: str | None,
+    email: str | None,
+    reason: str,
+    login: str,
+    as_json: bool,
+) -> int:
+    """Let LOGIN sign in by the provider that TIELINE_OIDC_ISSUER names; roles stay those they have here."""
+    from tieline.governance import bind_identity
+
+    system = tools.system()
+    issuer = _issuer(system)
+    by = decider(signed(system, login), role=ADMIN)
+    with system.database.transaction() as connection:
+        bind_identity(
+            connection,
+            login=who,
+            issuer=issuer,
+            subject=subject,
+            email=email,
+            pepper=system.pepper,
+            by=by.login,
+            reason=reason,
+            now=system.clock.now(),
+        )
+    show_facts({"login": who.lower(), "issuer": issuer, "state": "bound"}, as_json=as_json)
+    return 0
+
+
+@people.command("unbind")
+@click.argument("who", metavar="LOGIN")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def people_unbind(tools: Tools, who: str, reason: str, login: str, as_json: bool) -> int:
+    """Let LOGIN sign in by the provider no more; sessions that are open go on until they are ended."""
+    from tieline.governance import unbind_identity
+
+    system = tools.system()
+    issuer = _issuer(system)
+    by = decider(signed(system, login), role=ADMIN)
+    with system.database.transaction() as connection:
+        unbind_identity(
+            connection,
+            login=who,
+            issuer=issuer,
+            by=by.login,
+            reason=reason,
+            now=system.clock.now(),
+        )
+    show_facts({"login": who.lower(), "issuer": issuer, "state": "not bound"}, as_json=as_json)
+    return 0
+
+
 @people.command("erase")
 @click.argument("who")
 @reason_option
@@ -505,6 +570,14 @@ def chosen_password(login: str, *, is_asked: bool) -> str:
     return os.environ.get(NEW_PASSWORD_VARIABLE) or ask_secret(
         f"New password of {login}", variable=NEW_PASSWORD_VARIABLE
     )
+
+
+def _issuer(system: System) -> str:
+    if system.settings.provider is None:
+        raise UserMistake(
+            "no provider is named: set TIELINE_OIDC_ISSUER and TIELINE_OIDC_CLIENT_ID"
+        )
+    return system.settings.provider.issuer
 
 
 def _entities(system: System, given: Sequence[str], *, all_entities: bool) -> Sequence[str]:

@@ -34,15 +34,18 @@ from tieline.console import (
     periods,
     same_client,
     seen,
+    sign_in,
     trace,
     what_if,
 )
 from tieline.console.assets import Assets
+from tieline.console.entrance import Entrance
 from tieline.console.gate import FormGate
 from tieline.console.problems import LoginNeeded, PageProblem
 from tieline.console.rendering import Headers, Renderer
 from tieline.console.sessions import Door
 from tieline.kernel.errors import TielineError, UserMistake
+from tieline.services.sign_in import sign_in_of
 from tieline.services.system import System
 
 _STATIC = Path(__file__).parent / "static"
@@ -87,7 +90,14 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     )
     pages.add_middleware(FormGate, refuse=_refusal(renderer))
     _answer_problems(pages, renderer)
-    entrance.add_routes(pages, system=system, door=door, renderer=renderer)
+    way_in = Entrance(
+        system=system,
+        door=door,
+        renderer=renderer,
+        provider=sign_in_of(system.settings, database=system.web_database, pepper=system.pepper),
+    )
+    entrance.add_routes(pages, entrance=way_in)
+    sign_in.add_routes(pages, entrance=way_in)
     overview.add_routes(pages, system=system, door=door, renderer=renderer)
     handover.add_routes(pages, system=system, door=door, renderer=renderer)
     import_files.add_routes(pages, system=system, door=door, renderer=renderer)

@@ -1,5 +1,6 @@
 """Log in, log out, and choose between light and dark."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
@@ -19,51 +20,75 @@ from tieline.console.sessions import (
     safe_address,
     set_cookie,
 )
-from tieline.governance import authenticate, end_session, open_session
+from tieline.governance import Person, authenticate, end_session, open_session
+from tieline.services.sign_in import SignIn
 from tieline.services.system import System
 
 _WRONG = "That login and password do not belong together, or the login is locked for a while."
 
 
-def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
-    """Add the way in and out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """Ask people who they are, and let them in."""
 
-    def show_login(
-        request: Request, *, back: str, login: str = "", wrong: str = "", status: int = 200
+    system: System
+    door: Door
+    renderer: Renderer
+    provider: SignIn | None
+
+    def show(
+        self, request: Request, *, back: str, login: str = "", wrong: str = "", status: int = 200
     ) -> Response:
+        """Return the page that asks."""
         key = new_form_key()
-        response = renderer.page(
+        response = self.renderer.page(
             request,
             None,
             "login.html",
             status=status,
-            token=door.entrance_token(key),
+            token=self.door.entrance_token(key),
             back=safe_address(back),
             login=login,
             wrong=wrong,
+            provider="" if self.provider is None else self.provider.name,
         )
         set_cookie(response, request, name=FORM_COOKIE, value=key)
         return response
 
+    def let_in(self, request: Request, response: Response, person: Person) -> Response:
+        """Give the browser a session of the person."""
+        with self.system.web_database.transaction() as connection:
+            opened = open_session(
+                connection,
+                person=person,
+                pepper=self.system.pepper,
+                now=self.system.clock.now(),
+            )
+        set_cookie(response, request, name=SESSION_COOKIE, value=opened.token)
+        return response
+
+
+def add_routes(pages: FastAPI, *, entrance: Entrance) -> None:
+    """Add the way in and out."""
+    system, door = entrance.system, entrance.door
+
     @pages.get("/login")
     def login_page(request: Request, next: QueryWord = "/") -> Response:
-        return show_login(request, back=next)
+        return entrance.show(request, back=next)
 
     @pages.post("/login", dependencies=[Depends(door.check_entrance)])
     def log_in(
         request: Request, login: FormWord, password: FormPassword, back: FormWord = "/"
     ) -> Response:
-        now = system.clock.now()
         with system.web_database.transaction() as connection:
-            person = authenticate(connection, login=login, password=password, now=now)
+            person = authenticate(
+                connection, login=login, password=password, now=system.clock.now()
+            )
         if person is None:
-            return show_login(request, back=back, login=login, wrong=_WRONG, status=401)
-        with system.web_database.transaction() as connection:
-            opened = open_session(connection, person=person, pepper=system.pepper, now=now)
+            return entrance.show(request, back=back, login=login, wrong=_WRONG, status=401)
         response = RedirectResponse(safe_address(back), status_code=303)
-        set_cookie(response, request, name=SESSION_COOKIE, value=opened.token)
         response.delete_cookie(FORM_COOKIE, path="/")
-        return response
+        return entrance.let_in(request, response, person)
 
     @pages.post("/logout", dependencies=[Depends(door.signed_visitor)])
     def log_out(request: Request) -> Response:

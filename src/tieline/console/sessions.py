@@ -15,10 +15,12 @@ from psycopg import Connection
 
 from tieline.console.problems import LoginNeeded, not_allowed
 from tieline.governance import Person, find_session, open_web_transaction
+from tieline.services.sign_in import MINUTES_MAX
 from tieline.services.system import System
 
 SESSION_COOKIE = "tieline_session"
 FORM_COOKIE = "tieline_form"
+SIGN_IN_COOKIE = "tieline_sign_in"
 THEME_COOKIE = "tieline_theme"
 THEMES = ("light", "dark")
 _TOKEN_MAX = 200
@@ -129,6 +131,19 @@ def set_cookie(response: Response, request: Request, *, name: str, value: str) -
         path="/",
         httponly=True,
         samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def set_sign_in_cookie(response: Response, request: Request, *, value: str) -> None:
+    """Give the browser what it must bring back from its provider: from there it comes as from another site."""
+    response.set_cookie(
+        SIGN_IN_COOKIE,
+        value,
+        path="/sign-in",
+        max_age=MINUTES_MAX * 60,
+        httponly=True,
+        samesite="lax",
         secure=request.url.scheme == "https",
     )
 

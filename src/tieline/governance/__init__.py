@@ -23,6 +23,12 @@ from tieline.governance.chain import (
     verify_audit,
     verify_export,
 )
+from tieline.governance.identities import (
+    bind_identity,
+    find_person_of_identity,
+    unbind_identity,
+    use_state,
+)
 from tieline.governance.keys import (
     SCOPES,
     ApiCaller,
@@ -76,6 +82,7 @@ __all__ = [
     "add_person",
     "approve",
     "authenticate",
+    "bind_identity",
     "change_person",
     "close_person",
     "end_session",
@@ -83,6 +90,7 @@ __all__ = [
     "export_audit",
     "find_anchor",
     "find_noted_anchor",
+    "find_person_of_identity",
     "find_session",
     "get_proposal",
     "has_anchor",
@@ -101,6 +109,8 @@ __all__ = [
     "seal_audit",
     "set_anchor_aside",
     "set_password",
+    "unbind_identity",
+    "use_state",
     "verify_api_key",
     "verify_audit",
     "verify_export",

@@ -242,6 +242,17 @@ def authenticate(
     return _person(row)
 
 
+def find_open_person(connection: Connection[Row], *, login: str, now: datetime) -> Person | None:
+    """Return a person who may come in now: their login is neither closed nor ended nor locked."""
+    row = connection.execute(
+        "SELECT login, display_name, roles, entities, ends_at FROM person_login"
+        " WHERE login = %(login)s AND is_active AND (locked_until IS NULL OR locked_until <= %(now)s)"
+        " AND (ends_at IS NULL OR ends_at > %(now)s)",
+        {"now": now, "login": login.lower()},
+    ).fetchone()
+    return _person(row) if row else None
+
+
 def list_people(connection: Connection[Row]) -> tuple[Person, ...]:
     """List who may log in."""
     rows = connection.execute(

@@ -88,15 +88,21 @@ class HttpClient:
     _client: list[httpx.Client] = field(default_factory=list, init=False, repr=False)
 
     def read(
-        self, *, path: str, query: Query = (), method: str = "GET", content: Any = None
+        self,
+        *,
+        path: str,
+        query: Query = (),
+        method: str = "GET",
+        content: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Ask for something; a search by POST is a read too.
+        """Ask for something; a search by POST is a read too. Bytes are sent as they are.
 
         :raises NotFound: 404 or 410.
         :raises AskPerson: credentials or permissions are refused, or a host is not allowed.
         :raises TryAgain: not now; ``StreamBroken`` when the answer stopped before its end.
         """
-        return self._call(_READ, method, path, query, content)
+        return self._call(_READ, method, path, query, content, headers)
 
     def write(
         self,
@@ -145,7 +151,7 @@ class HttpClient:
     ) -> Reply:
         name = self._name(method, path)
         url = self._allowed_url(path)
-        body = None if content is None else encode_exact(content)
+        body = content if content is None or isinstance(content, bytes) else encode_exact(content)
         headers = {} if body is None else {"Content-Type": "application/json"}
         headers.update(own_headers or {})
         before_call = self.connection.before_call

@@ -32,6 +32,7 @@ from tieline.services.preflight import (
     read_certificate_end,
     seconds_apart,
 )
+from tieline.services.sign_in import sign_in_of
 from tieline.services.system import System
 from tieline.settings import Settings
 
@@ -91,6 +92,7 @@ class Doctor:
             self._workers(),
             self._audit(),
             self._stops(),
+            *self._sign_in(with_calls=with_calls),
             *self._connections(with_calls=with_calls),
         )
 
@@ -135,6 +137,25 @@ class Doctor:
             means=f"sealed with another key: {', '.join(shut)}",
             do="Put the master.key of this database back, or run `tieline connect SYSTEM --new-secrets`.",
         )
+
+    def _sign_in(self, *, with_calls: bool) -> Iterator[Finding]:
+        provider = sign_in_of(
+            self.system.settings, database=self.system.database, pepper=self.system.pepper
+        )
+        if provider is None or not with_calls:
+            return
+        try:
+            provider.look()
+        except TielineError as error:
+            yield Finding(
+                name="sign-in",
+                state=RED,
+                means=f"nobody signs in by {provider.name}: {error}",
+                do="Mend TIELINE_OIDC_ISSUER or TIELINE_OIDC_HOSTS, or wait for the provider;"
+                " passwords go on working.",
+            )
+            return
+        yield Finding(name="sign-in", state=GREEN, means=f"{provider.name} answers")
 
     def _workers(self) -> Finding:
         with self.system.database.transaction() as connection:

@@ -13,6 +13,7 @@ from tieline.kernel.failpoints import VARIABLE as FAILPOINT_VARIABLE
 from tieline.settings import (
     BUSINESS_NOW_VARIABLE,
     DSN_VARIABLE,
+    ISSUER_VARIABLE,
     LOG_LEVEL_VARIABLE,
     WEB_URL_VARIABLE,
     Environment,
@@ -42,6 +43,8 @@ def unfit_for_production(settings: Settings, *, variables: Mapping[str, str]) ->
         found.append(
             f"{WEB_URL_VARIABLE} begins with http: people and systems come back over https"
         )
+    if settings.provider is not None and settings.provider.issuer.startswith("http://"):
+        found.append(f"{ISSUER_VARIABLE} begins with http: nobody signs in over that")
     if variables.get(FAILPOINT_VARIABLE):
         found.append(f"{FAILPOINT_VARIABLE} is set: it ends processes")
     return tuple(found)
