@@ -1,12 +1,10 @@
 """What does this mean, and what do I do? The operators' guide, read where the question comes up."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +19,8 @@ from tieline.console.rendering import Renderer
 from tieline.console.sessions import Door, Visitor
 from tieline.kernel.shipped import shipped
 
-_PAGE = re.compile(r"[\w-]+(/[\w-]+)?")
+_PAGE = re.compile(r"[A-Za-z0-9-]{1,80}(/[A-Za-z0-9-]{1,80})?")
+_PAGES_KEPT_MAX = 100
 _FIRST = "operate/states"
 CHAPTERS: Sequence[tuple[str, str]] = (
     ("operate/states", "States of a write"),
@@ -65,7 +64,7 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
         )
 
 
-@cache
+@lru_cache(maxsize=_PAGES_KEPT_MAX)
 def read_page(name: str) -> GuidePage | None:
     """Return a page of the guide by its name without ``.md``, None when there is none."""
     if not _PAGE.fullmatch(name):
