@@ -59,6 +59,8 @@ def _described(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     for address in description["paths"].values():
         for method, operation in address.items():
             answers = operation["responses"]
+            # The gate and the form of a call are looked at before any address.
+            answers["400"] = _problem(400)
             answers["422"] = _problem(422)
             answers["503"] = _problem(503)
             if method == "post":

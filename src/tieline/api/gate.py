@@ -14,6 +14,7 @@ BODY_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 20
 _DIGITS_MAX = 40
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+_ONCE = (b"authorization", b"content-type", b"idempotency-key")
 
 
 class Refused(Exception):
@@ -37,6 +38,7 @@ class BodyGate:
         with correlated(new_correlation_id()):
             try:
                 check_address(scope)
+                check_headers(scope)
                 if scope["method"] not in _WITHOUT_BODY:
                     body = await read_body(receive)
                     if body is None:
@@ -60,6 +62,20 @@ def check_address(scope: Scope) -> None:
     query = scope.get("query_string", b"")
     if "\x00" in scope["path"] or b"\x00" in query or b"%00" in query:
         raise Refused(status=400, code="request.invalid", detail="an address holds no NUL")
+
+
+def check_headers(scope: Scope) -> None:
+    """Let nothing come twice that says who calls, and what.
+
+    :raises Refused: a header does: whoever stands before us may have believed the other one.
+    """
+    names = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(names) > len(set(names)):
+        raise Refused(
+            status=400,
+            code="request.invalid",
+            detail="a key, a media type and an Idempotency-Key are sent once",
+        )
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -102,12 +118,15 @@ def check_body(scope: Scope, body: bytes) -> None:
             detail=f"a body nests at most {DEPTH_MAX} levels and holds no NUL",
         )
     try:
-        json.loads(body, parse_constant=_refuse_number, parse_int=_whole)
+        json.loads(
+            body, parse_constant=_refuse_number, parse_int=_whole, object_pairs_hook=_named_once
+        )
     except ValueError as error:
         raise Refused(
             status=400,
             code="request.invalid",
-            detail="a body is JSON in UTF-8, and its numbers are finite and of sane length",
+            detail="a body is JSON in UTF-8, names each field once, and its numbers are finite"
+            " and of sane length",
         ) from error
 
 
@@ -133,6 +152,13 @@ def is_too_deep(body: bytes) -> bool:
 
 def _refuse_number(word: str) -> Any:
     raise ValueError(f"{word} is no number")
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field is named twice, and either may be meant")
+    return fields
 
 
 def _whole(digits: str) -> int:

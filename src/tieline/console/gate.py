@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tieline.api.gate import Refused, check_address, read_body, replayed
+from tieline.api.gate import Refused, check_address, check_headers, read_body, replayed
 from tieline.runtime.telemetry import correlated, new_correlation_id
 
 _FORM = b"application/x-www-form-urlencoded"
@@ -29,6 +29,7 @@ class FormGate:
         with correlated(new_correlation_id()):
             try:
                 check_address(scope)
+                check_headers(scope)
                 if scope["method"] not in _WITHOUT_BODY:
                     body = await read_body(receive)
                     if body is None:

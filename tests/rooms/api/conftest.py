@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast
 from uuid import UUID, uuid4
 
 import httpx
@@ -162,8 +162,14 @@ def _hold(house: House, source_ref: str, project: dict[str, Any]) -> UUID:
     return case_id
 
 
+class HasRows(Protocol):
+    """A house of any kind that can be asked what it holds."""
+
+    def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]: ...
+
+
 def add_plan(
-    house: House, *, entity_code: str, deal_ref: str, state: str = "ready", blockers: Any = ()
+    house: HasRows, *, entity_code: str, deal_ref: str, state: str = "ready", blockers: Any = ()
 ) -> UUID:
     """Store the plan of a won deal."""
     rows = house.rows(

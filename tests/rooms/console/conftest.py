@@ -120,13 +120,7 @@ def house(database: Dsns, worker_database: Database) -> Iterator[House]:
     assets = Assets(folder=None, digest="none", notice="The console uses its plain style sheet.")
     web = create_web(cast(System, system), assets=assets)
     house = House(web=web, worker=worker_database, system=system)
-    with worker_database.transaction() as connection:
-        for login, roles, entities in PEOPLE:
-            connection.execute(
-                "INSERT INTO person_login (login, display_name, password_hash, roles, entities,"
-                " created_at, created_by) VALUES (%s, %s, %s, %s, %s, %s, 'setup')",
-                (login, login.capitalize(), _hash(), list(roles), list(entities), NOW),
-            )
+    add_people(worker_database)
     yield house
     for each in opened:
         each.close()
@@ -134,6 +128,22 @@ def house(database: Dsns, worker_database: Database) -> Iterator[House]:
 
 @pytest.fixture
 def firm(house: House) -> House:
+    """Book an hour, hold one and make a contract ready, in each of the two legal entities."""
+    return fill(house)
+
+
+def add_people(worker: Database) -> None:
+    """Let the people of the tests log in."""
+    with worker.transaction() as connection:
+        for login, roles, entities in PEOPLE:
+            connection.execute(
+                "INSERT INTO person_login (login, display_name, password_hash, roles, entities,"
+                " created_at, created_by) VALUES (%s, %s, %s, %s, %s, %s, 'setup')",
+                (login, login.capitalize(), _hash(), list(roles), list(entities), NOW),
+            )
+
+
+def fill(house: House) -> House:
     """Book an hour, hold one and make a contract ready, in each of the two legal entities."""
     with house.worker.transaction() as connection:
         made = Firm(connection).found()

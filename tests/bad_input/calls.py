@@ -1,0 +1,264 @@
+"""Every call of the API that is right but for one thing, made from the description and the corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from tests.bad_input.corpus import Item, read_corpus
+from tests.rooms.api.test_description import described
+
+_PLACE = "\N{BLACK SQUARE}"
+_DEPTH_MAX = 4
+# A longer address is refused by the server before anything of ours sees it.
+ADDRESS_BYTES_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call; ``never`` says that it must be refused whatever stands in the database."""
+
+    method: str
+    template: str
+    address: str
+    what: str
+    body: bytes | None = None
+    never: bool = False
+    has_key: bool = True
+    change_key: str | None = "new"
+    headers: tuple[tuple[str, str], ...] = field(default=())
+    status: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An address and method with something right in all of its places."""
+
+    method: str
+    template: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    example: Any
+    statuses: frozenset[int]
+    is_guarded: bool
+
+    def address(self, **given: bytes) -> str:
+        """Return the address, with bytes in one of its places."""
+        filled = self.template
+        for name, value in self.path.items():
+            filled = filled.replace(f"{{{name}}}", quote(given.get(name, value.encode()), safe=""))
+        words = {name: given[name] for name in self.query if name in given}
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in words.items())
+        return f"{filled}?{query}" if query else filled
+
+
+def operations(there: Mapping[str, str]) -> list[Operation]:
+    """Return every operation of the description, its places filled with what is there."""
+    description = described()
+    schemas = description["components"]["schemas"]
+    found = []
+    for template, methods in description["paths"].items():
+        for method, operation in methods.items():
+            places = {"path": {}, "query": {}, "header": {}}  # type: dict[str, dict[str, str]]
+            for each in operation.get("parameters", ()):
+                places[each["in"]][each["name"]] = there.get(each["name"], "x")
+            content = operation.get("requestBody", {}).get("content", {})
+            schema = content.get("application/json", {}).get("schema")
+            found.append(
+                Operation(
+                    method=method.upper(),
+                    template=template,
+                    path=places["path"],
+                    query=places["query"],
+                    example=None if schema is None else _example(schema, schemas, there),
+                    statuses=frozenset(int(status) for status in operation["responses"]),
+                    is_guarded=bool(operation.get("security")),
+                )
+            )
+    return found
+
+
+def bad_calls(operation: Operation) -> list[Call]:
+    """Return every call of an operation that has one thing of the corpus in it."""
+    return [
+        *_in_addresses(operation),
+        *_in_fields(operation),
+        *_as_bodies(operation),
+        *_with_headers(operation),
+    ]
+
+
+def _in_addresses(operation: Operation) -> Iterator[Call]:
+    for name in (*operation.path, *operation.query):
+        for item in (*read_corpus("texts"), *read_corpus("values")):
+            value = item.text.encode("utf-8", "surrogatepass")
+            if len(value) > ADDRESS_BYTES_MAX or (
+                name in operation.path and not value.strip(b"./")
+            ):
+                continue
+            yield Call(
+                method=operation.method,
+                template=operation.template,
+                address=operation.address(**{name: value}),
+                what=f"{name} is {item.name}",
+                body=_written(operation.example),
+                never=b"\x00" in value,
+            )
+
+
+def _in_fields(operation: Operation) -> Iterator[Call]:
+    for where, marked in _marked(operation.example):
+        around = json.dumps(marked, ensure_ascii=False).encode()
+        for item in (*read_corpus("values"), *read_corpus("texts")):
+            yield Call(
+                method=operation.method,
+                template=operation.template,
+                address=operation.address(),
+                what=f"{where} is {item.name}",
+                body=around.replace(f'"{_PLACE}"'.encode(), item.fragment),
+                never=item.never,
+            )
+    if isinstance(operation.example, dict):
+        for name in ("role", "approved_by", "state", "entities", "tenant_id", "__proto__"):
+            yield Call(
+                method=operation.method,
+                template=operation.template,
+                address=operation.address(),
+                what=f"{name} is set as well",
+                body=json.dumps(operation.example | {name: "admin"}).encode(),
+                never=True,
+            )
+
+
+def _as_bodies(operation: Operation) -> Iterator[Call]:
+    if operation.method == "GET":
+        return
+    for item in read_corpus("bodies"):
+        yield Call(
+            method=operation.method,
+            template=operation.template,
+            address=operation.address(),
+            what=f"the body is {item.name}",
+            body=item.document,
+            never=item.never,
+        )
+    for kind in ("text/plain", "application/xml", "multipart/form-data; boundary=x", ""):
+        yield Call(
+            method=operation.method,
+            template=operation.template,
+            address=operation.address(),
+            what=f"the body is {kind or 'of no kind'}",
+            body=b"{}",
+            headers=(("Content-Type", kind),),
+            status=415,
+        )
+
+
+def _with_headers(operation: Operation) -> Iterator[Call]:
+    if not operation.is_guarded:
+        return
+    body = _written(operation.example)
+    for item in read_corpus("headers"):
+        yield Call(
+            method=operation.method,
+            template=operation.template,
+            address=operation.address(),
+            what=f"the key is {item.name}",
+            body=body,
+            has_key=False,
+            headers=tuple(_headers(item)),
+            status=item.facts["status"],
+        )
+    if operation.method != "POST":
+        return
+    for item in read_corpus("change_keys"):
+        yield Call(
+            method=operation.method,
+            template=operation.template,
+            address=operation.address(),
+            what=f"the Idempotency-Key is {item.name}",
+            body=body,
+            change_key=item.text if "repeat" in item.facts else item.facts["key"],
+        )
+
+
+def _headers(item: Item) -> Iterator[tuple[str, str]]:
+    if "repeat" in item.facts:
+        name, before, unit, times = item.facts["repeat"]
+        yield name, before + unit * times
+        return
+    for name, value in item.facts["headers"]:
+        yield name, value
+
+
+def _written(example: Any) -> bytes | None:
+    return None if example is None else json.dumps(example).encode()
+
+
+def _marked(example: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the document once per place, with a mark in that place."""
+    if where:
+        yield where, _PLACE
+    if depth == _DEPTH_MAX:
+        return
+    if isinstance(example, dict):
+        for name, value in example.items():
+            for inner, marked in _marked(value, f"{where}.{name}".strip("."), depth + 1):
+                yield inner, example | {name: marked}
+    elif isinstance(example, list) and example:
+        for inner, marked in _marked(example[0], f"{where}[]", depth + 1):
+            yield inner, [marked, *example[1:]]
+
+
+def _example(schema: Any, schemas: Mapping[str, Any], there: Mapping[str, str]) -> Any:
+    if "$ref" in schema:
+        return _example(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas, there)
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0], schemas, there)
+    for name in ("const", "default"):
+        if name in schema and schema[name] not in (None, []):
+            return schema[name]
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            return _example_object(schema, schemas, there)
+        case "array":
+            return [_example(schema["items"], schemas, there)]
+        case "integer" | "number":
+            return max(1, schema.get("minimum", 1))
+        case "boolean":
+            return True
+        case "string":
+            return _example_text(schema)
+        case _:
+            return None
+
+
+def _example_object(
+    schema: Any, schemas: Mapping[str, Any], there: Mapping[str, str]
+) -> dict[str, Any]:
+    if "properties" not in schema:
+        inner = schema.get("additionalProperties")
+        return {"x": _example(inner, schemas, there)} if isinstance(inner, dict) else {}
+    return {
+        name: there.get(name) or _example(each, schemas, there)
+        for name, each in schema["properties"].items()
+    }
+
+
+def _example_text(schema: Any) -> str:
+    formats = {
+        "date": "2026-10-05",
+        "uuid": "00000000-0000-0000-0000-000000000001",
+        "date-time": "2026-10-05T09:00:00Z",
+    }
+    if "format" in schema:
+        return formats.get(schema["format"], "x")
+    return "0" * 64 if "64" in schema.get("pattern", "") else "x"
