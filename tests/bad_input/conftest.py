@@ -40,7 +40,7 @@ def town(
     with opened_system(
         database, home=tmp_path / "home", now=NOW, monkeypatch=monkeypatch
     ) as system:
-        house = House(web=create_web(system, assets=_ASSETS), worker=worker_database)
+        house = House(web=create_web(system, assets=_ASSETS), worker=worker_database, system=system)
         add_people(worker_database)
         fill(house)
         with worker_database.transaction() as connection:

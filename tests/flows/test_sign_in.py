@@ -116,7 +116,7 @@ def town(
         ) as system,
     ):
         assets = Assets(folder=None, digest="none", notice="plain")
-        house = House(web=create_web(system, assets=assets), worker=worker_database)
+        house = House(web=create_web(system, assets=assets), worker=worker_database, system=system)
         add_people(worker_database)
         yield Town(system=system, house=house, provider=provider)
 
