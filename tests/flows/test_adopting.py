@@ -18,10 +18,16 @@ from tieline.services.adopting import (
     HEADER,
     SHEET,
     Adopted,
+    Decisions,
+    Record,
     adopt,
     as_cells,
+    decide,
+    decide_sure,
     plan_adoption,
-    read_confirmed,
+    propose_again,
+    read_decisions,
+    read_stages,
 )
 from tieline.services.xlsx_reading import read_sheet
 
@@ -92,15 +98,14 @@ def _sheet(rows: list[list[str]]) -> bytes:
 
 def _apply(database: Database, content: bytes) -> Adopted:
     with database.transaction() as connection:
-        confirmed = read_confirmed(connection, rows=read_sheet(content, name=SHEET))
-    return adopt(
-        database,
-        confirmed=confirmed,
-        by="ada",
-        reason="go-live",
-        now=NOW,
-        progress=lambda done, total: None,
-    )
+        return adopt(
+            connection,
+            decisions=read_decisions(connection, rows=read_sheet(content, name=SHEET)),
+            by="ada",
+            reason="go-live",
+            now=NOW,
+            progress=lambda done, total: None,
+        )
 
 
 def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
@@ -129,7 +134,7 @@ def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
 
     done = _apply(worker_database, _sheet(rows))
 
-    assert (done.linked, done.refused) == (4, ())
+    assert (done.linked, done.left, done.refused) == (4, 1, ())
     with worker_database.transaction() as connection:
         links = connection.execute(
             "SELECT x.noun, x.source_ref, p.project_code FROM crosswalk x"
@@ -142,9 +147,46 @@ def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
         ("project", "12", "P-2"),
         ("project", "13", "P-4"),
     ]
-    assert _states(worker_database)["14"] == "taken"
+    states = _states(worker_database)
+    assert (states["14"], states["21"]) == ("taken", "left")
     again = _apply(worker_database, _sheet(rows))
-    assert (again.linked, len(again.refused)) == (0, 4)
+    assert (again.linked, again.left, len(again.refused)) == (0, 0, 4)
+
+
+def test_what_was_left_is_proposed_again_and_what_was_shown_is_what_is_linked(
+    worker_database: Database, firm: Firm
+) -> None:
+    words: dict[str, Any] = {"by": "ada", "reason": "looked at", "now": NOW}
+    quiet = {**words, "progress": lambda done, total: None}
+    anna = Record(connection_key="clock", noun="person", source_ref="21")
+
+    with worker_database.transaction() as connection:
+        adopt(connection, decisions=Decisions(links=(), left=(anna,)), **quiet)
+    with worker_database.transaction() as connection:
+        plan = plan_adoption(connection)
+        (left,) = plan.of(state="left").proposals
+        stages = read_stages(connection, plan=plan)
+        assert propose_again(connection, records=[anna], **words) == 1
+        assert propose_again(connection, records=[anna], **words) == 0
+        shown = plan_adoption(connection)
+        with pytest.raises(UserMistake, match="look again"):
+            decide_sure(shown, digest=plan.sure_digest())
+        client = Record(connection_key="sales", noun="client", source_ref="31")
+        with pytest.raises(UserMistake, match="client 31 of sales"):
+            decide(shown, links=(), left=[client])
+        with pytest.raises(UserMistake, match="person 21 of clock"):
+            decide(shown, links=[(anna, firm.last["project_id"])], left=())
+        decisions = decide_sure(shown, digest=shown.sure_digest())
+        done = adopt(connection, decisions=decisions, **quiet)
+
+    assert (left.why, left.decision) == ("ada left it: looked at", "leave")
+    assert left not in plan.of().proposals
+    (people,) = (each for each in stages if (each.connection_key, each.noun) == ("clock", "person"))
+    assert (people.linked, people.left, people.open, people.total) == (0, 1, 0, 1)
+    assert done.linked == 3
+    assert {each.connection_key for each in shown.of(words="GARDEN", noun="task").proposals} == {
+        "clock"
+    }
 
 
 @pytest.mark.parametrize(
@@ -204,4 +246,4 @@ class TestASheetThatIsNone:
             worker_database.transaction() as connection,
             pytest.raises(UserMistake, match="header"),
         ):
-            read_confirmed(connection, rows=[["System"]])
+            read_decisions(connection, rows=[["System"]])

@@ -14,6 +14,7 @@ from tieline.posting.handing_over import ImportFile
 from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.accruals import AccrualLine
+from tieline.services.adopting import Adoptable, GoLive, Stage
 from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
 from tieline.services.client_pairs import Waiting
 from tieline.services.deals import DealPlan, DealPlanDetail
@@ -234,6 +235,26 @@ class DeliveryHours(BaseModel):
     entities_without_staffing: tuple[str, ...]
     projects_in_all: int
     projects: tuple[ProjectStanding, ...]
+
+
+class Adoption(BaseModel):
+    """What connected systems hold and no link of ours is, and how far each of them is."""
+
+    not_decided: int
+    sure: int
+    stages: tuple[Stage, ...]
+    go_lives: tuple[GoLive, ...]
+    proposals_in_all: int
+    proposals: tuple[Adoptable, ...]
+
+
+class AdoptionDecided(BaseModel):
+    """What was linked and left, what was not linked and why, and how many hours are looked at again."""
+
+    linked: int
+    left: int
+    refused: tuple[str, ...]
+    looked_at_again: int
 
 
 class EarlyHour(BaseModel):

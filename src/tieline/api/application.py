@@ -9,6 +9,7 @@ from tieline.api.callers import Doors
 from tieline.api.describing import describe
 from tieline.api.gate import BodyGate
 from tieline.api.problems import answer_in_problems
+from tieline.api.routes.adoption import adoption_routes
 from tieline.api.routes.assignments import assignment_routes
 from tieline.api.routes.cases import case_routes
 from tieline.api.routes.changes import change_routes
@@ -41,6 +42,7 @@ _ROUTES = (
     case_routes,
     client_routes,
     same_client_routes,
+    adoption_routes,
     assignment_routes,
     proposal_routes,
     close_routes,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tieline.services.policy_files import PolicyFile
 
 ENTRIES_MAX = 100
+LINKS_MAX = 2_000
 TEXT_MAX = 200
 REASON_MAX = 2000
 SECONDS_MAX = 366 * 24 * 3600
@@ -153,6 +154,36 @@ class Deputized(StrictModel):
     deputy: Text
     starts_on: Day
     ends_on: Day
+    reason: Reason
+
+
+class RecordNamed(StrictModel):
+    """A record of a connected system, as the list of proposals names it."""
+
+    connection_key: Text
+    noun: Text
+    source_ref: Text
+
+    def record(self) -> dict[str, str]:
+        """Return what names the record."""
+        return {
+            "connection_key": self.connection_key,
+            "noun": self.noun,
+            "source_ref": self.source_ref,
+        }
+
+
+class RecordLinked(RecordNamed):
+    """A record and the one of ours that was proposed for it."""
+
+    our_id: Annotated[UUID, Field(strict=False)]
+
+
+class AdoptionDecisions(StrictModel):
+    """What to link as it is proposed and what to leave without a link, and why."""
+
+    links: Annotated[list[RecordLinked], Field(max_length=LINKS_MAX)] = []
+    leave: Annotated[list[RecordNamed], Field(max_length=LINKS_MAX)] = []
     reason: Reason
 
 

@@ -78,7 +78,7 @@ def check_headers(scope: Scope) -> None:
         )
 
 
-async def read_body(receive: Receive) -> bytes | None:
+async def read_body(receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes | None:
     """Return the whole body, None when the caller went away.
 
     :raises Refused: it is too large.
@@ -89,11 +89,11 @@ async def read_body(receive: Receive) -> bytes | None:
         if message["type"] == "http.disconnect":
             return None
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
+        if len(body) > bytes_max:
             raise Refused(
                 status=413,
                 code="request.too_large",
-                detail=f"a body has at most {BODY_BYTES_MAX} bytes",
+                detail=f"a body has at most {bytes_max} bytes",
             )
         if not message.get("more_body", False):
             return bytes(body)

@@ -79,7 +79,7 @@ def adopt(
     if xlsx is not None:
         _write(system, plan, xlsx)
     _show(plan, as_json=as_json)
-    return GOAL_MISSED if plan.proposals else 0
+    return GOAL_MISSED if plan.open else 0
 
 
 def _plan(system: System) -> AdoptPlan:
@@ -120,7 +120,7 @@ def _tell_contracts(
 
 
 def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: bool) -> int:
-    from tieline.services.adopting import SHEET, read_confirmed
+    from tieline.services.adopting import SHEET, read_decisions
     from tieline.services.adopting import adopt as link_all
     from tieline.services.xlsx_reading import read_sheet
 
@@ -131,15 +131,14 @@ def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: 
     except OSError as error:
         raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
     with system.database.transaction() as connection:
-        confirmed = read_confirmed(connection, rows=rows)
-    done = link_all(
-        system.database,
-        confirmed=confirmed,
-        by=by.login,
-        reason=reason,
-        now=system.clock.now(),
-        progress=lambda now, all_of_it: tell(f"{now} of {all_of_it} links"),
-    )
+        done = link_all(
+            connection,
+            decisions=read_decisions(connection, rows=rows),
+            by=by.login,
+            reason=reason,
+            now=system.clock.now(),
+            progress=lambda now, all_of_it: tell(f"{now} of {all_of_it} links"),
+        )
     show_facts(plain(done), as_json=as_json)
     return GOAL_MISSED if done.refused else 0
 

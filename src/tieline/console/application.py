@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tieline.api import create_api
 from tieline.api.gate import Refused
 from tieline.console import (
+    adopt,
     approvals,
     changes,
     close,
@@ -88,7 +89,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     renderer = Renderer(
         assets=assets, clock=system.clock, environment=system.settings.environment.name
     )
-    pages.add_middleware(FormGate, refuse=_refusal(renderer))
+    pages.add_middleware(FormGate, refuse=_refusal(renderer), uploads=(adopt.UPLOAD_PATH,))
     _answer_problems(pages, renderer)
     way_in = Entrance(
         system=system,
@@ -104,6 +105,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     exceptions.add_routes(pages, system=system, door=door, renderer=renderer)
     same_client.add_routes(pages, system=system, door=door, renderer=renderer)
     early.add_routes(pages, system=system, door=door, renderer=renderer)
+    adopt.add_routes(pages, system=system, door=door, renderer=renderer)
     delivery.add_routes(pages, system=system, door=door, renderer=renderer)
     missing.add_routes(pages, system=system, door=door, renderer=renderer)
     periods.add_routes(pages, door=door, renderer=renderer)

@@ -37,6 +37,7 @@ _NAVIGATION = (
     ("/changes", "Changes"),
     ("/trace", "Trace"),
     ("/what-if", "What if"),
+    ("/adopt", "Adopt"),
     ("/connections", "Connections"),
     ("/approvals", "Approvals"),
     ("/guide", "Guide"),

@@ -150,6 +150,23 @@ DELIVERY_STATES: Mapping[str, str] = {
     "stray": "Booked without an assignment",
     "oversold": "More booked than sold",
 }
+ADOPT_NOUNS: Mapping[str, str] = {
+    "client": "Clients",
+    "person": "People",
+    "project": "Projects",
+    "task": "Tasks",
+    "erp_task": "The ERP's tasks",
+}
+ADOPT_STATES: Mapping[str, str] = {
+    "strong": "Sure",
+    "weak": "Perhaps",
+    "several": "Several of ours fit",
+    "rivals": "Several of theirs fit",
+    "taken": "Ours is another there",
+    "nothing": "Nothing fits",
+    "client": "Same client?",
+    "left": "Left without a link",
+}
 EARLY_STATES: Mapping[str, str] = {
     "held": "Would need attention",
     "clear": "Would be ready to post",
@@ -313,6 +330,10 @@ DONE: Mapping[str, str] = {
     "reminded": "Reminded: one message each, once a day.",
     "reminded_before": "Nobody was left to remind: whoever has an address was told today.",
     "drafted": "Drafted. See below what it would do; it decides nothing until somebody else approves it.",
+    "linked": "Linked. Hours that waited for it are checked again.",
+    "linked_before": "Nothing was linked: it, or ours, is linked already.",
+    "left": "Left without a link. It is proposed no more until somebody takes that back.",
+    "proposed_again": "Proposed again.",
     "asked": "Asked. A worker answers it; nothing is written.",
     "stopped": "Stopped. Nothing was written.",
 }

@@ -128,6 +128,7 @@ SELECT e.connection_key, e.noun, e.source_ref, e.name, coalesce(e.code, '') AS c
        CASE WHEN e.fits = 1 AND rivals = 1 AND taken.source_ref IS NULL THEN e.our_id END AS our_id,
        coalesce(e.ours, '') AS ours, coalesce(e.our_name, '') AS our_name,
        CASE WHEN e.noun = 'client' THEN 'client'
+            WHEN let.source_ref IS NOT NULL THEN 'left'
             WHEN e.fits = 0 THEN 'nothing'
             WHEN e.fits > 1 THEN 'several'
             WHEN taken.source_ref IS NOT NULL THEN 'taken'
@@ -135,6 +136,7 @@ SELECT e.connection_key, e.noun, e.source_ref, e.name, coalesce(e.code, '') AS c
             WHEN e.rank = 3 THEN 'weak'
             ELSE 'strong' END AS state,
        CASE WHEN e.noun = 'client' THEN 'no client of ours is surely this one: decide in its case Same client?'
+            WHEN let.source_ref IS NOT NULL THEN let.left_by || ' left it: ' || let.reason
             WHEN e.fits = 0 THEN 'nothing of ours has this code or name'
             WHEN e.fits > 1 THEN e.fits || ' of ours fit: ' || e.why
             WHEN taken.source_ref IS NOT NULL THEN 'ours is ' || taken.source_ref || ' there already'
@@ -144,4 +146,6 @@ FROM (
     SELECT every.*, count(*) FILTER (WHERE fits = 1) OVER (PARTITION BY connection_key, noun, our_id) AS rivals FROM every
 ) e
 LEFT JOIN standing taken ON taken.connection_key = e.connection_key AND taken.noun = e.noun AND taken.our_id = e.our_id
+LEFT JOIN adoption_left let ON let.connection_key = e.connection_key AND let.noun = e.noun
+    AND let.source_ref = e.source_ref AND let.superseded_at IS NULL
 ORDER BY array_position(ARRAY['client', 'person', 'project', 'task', 'erp_task'], e.noun), e.connection_key, e.name, e.source_ref

@@ -6,10 +6,11 @@ what the connections brought.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +18,16 @@ from psycopg import Connection
 
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
-from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.client_sync import find_strangers
 from tieline.validation import mark_reference_change
 
-_LINK = "link"
-_STRONG = "strong"
+_LINK, _LEAVE = "link", "leave"
+_STRONG, _LEFT, _CLIENT = "strong", "left", "client"
+# How sure a proposal is, the surest first; what was left and whose link two people decide come last.
+STATES = ("strong", "weak", "several", "rivals", "taken", "nothing", _CLIENT, _LEFT)
+NOUNS = ("client", "person", "project", "task", "erp_task")
 SHEET = "Adopt"
 HEADER = (
     "System",
@@ -45,18 +48,27 @@ _BECAUSE = "adopted"
 _PROPOSALS = load("tieline.services", "adopt_proposals")
 _STORE = load("tieline.services", "adopt_store")
 _MARKS = load("tieline.services", "adopt_marks")
+_LEAVE_ALONE = load("tieline.services", "adopt_leave")
+_AGAIN = load("tieline.services", "adopt_again")
+_PROGRESS = load("tieline.services", "adopt_progress")
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adoptable:
-    """One record that is no link of ours yet; ``our_id`` is the one it most likely is, with a reason."""
+class Record:
+    """One record of another system."""
 
     connection_key: str
     noun: str
     source_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoptable(Record):
+    """One record that is no link of ours yet; ``our_id`` is the one it most likely is, with a reason."""
+
     name: str
     code: str
     parent: str
@@ -69,7 +81,12 @@ class Adoptable:
     @property
     def decision(self) -> str:
         """Return what is proposed to a person: only a strong reason is filled in."""
-        return _LINK if self.state == _STRONG else ""
+        return {_STRONG: _LINK, _LEFT: _LEAVE}.get(self.state, "")
+
+    @property
+    def may_be_left(self) -> bool:
+        """Tell whether a person may leave it: who a client is, is asked in its case."""
+        return self.state not in (_LEFT, _CLIENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +94,37 @@ class AdoptPlan:
     """Everything that is not linked, and how much of it a reason links."""
 
     proposals: tuple[Adoptable, ...]
+
+    @property
+    def open(self) -> tuple[Adoptable, ...]:
+        """Return what nobody has decided yet."""
+        return tuple(each for each in self.proposals if each.state != _LEFT)
+
+    @property
+    def sure(self) -> tuple[Adoptable, ...]:
+        """Return what a strong reason links."""
+        return tuple(each for each in self.proposals if each.state == _STRONG)
+
+    def of(
+        self, *, connection_key: str = "", noun: str = "", state: str = "", words: str = ""
+    ) -> AdoptPlan:
+        """Return the part that somebody asks for; without a state, what nobody has decided yet."""
+        sought = words.casefold()
+        return AdoptPlan(
+            proposals=tuple(
+                each
+                for each in (self.proposals if state else self.open)
+                if connection_key in ("", each.connection_key)
+                and noun in ("", each.noun)
+                and state in ("", each.state)
+                and sought in _told(each).casefold()
+            )
+        )
+
+    def sure_digest(self) -> str:
+        """Return what tells whether the sure links are still those that somebody was shown."""
+        lines = sorted("|".join((*_key_of(each), str(each.our_id))) for each in self.sure)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Count by noun and state."""
@@ -87,23 +135,63 @@ class AdoptPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmed:
+class Confirmed(Record):
     """One link that a person confirmed."""
 
-    connection_key: str
-    noun: str
-    source_ref: str
     our_id: UUID
     because: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """What a person decided in one go: links to make, and records to leave without one."""
+
+    links: tuple[Confirmed, ...]
+    left: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """What was linked, what was not and why, and how many hours are looked at again."""
+    """What was linked and left, what was not linked and why, and how many hours are looked at again."""
 
     linked: int
+    left: int
     refused: tuple[str, ...]
     looked_at_again: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How far the records of one kind in one system are."""
+
+    connection_key: str
+    noun: str
+    linked: int
+    left: int
+    open: int
+
+    @property
+    def decided(self) -> int:
+        """Return how many need nobody any more."""
+        return self.linked + self.left
+
+    @property
+    def total(self) -> int:
+        """Return how many there are."""
+        return self.decided + self.open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoLive:
+    """Since when hours of a connection count for a legal entity, and what was received from before."""
+
+    connection_key: str
+    entity_code: str
+    go_live_on: date | None
+    early_entries: int
+    early_seconds: int
+    counted_entries: int
+    counted_seconds: int
 
 
 def plan_adoption(connection: Connection[Row]) -> AdoptPlan:
@@ -141,9 +229,7 @@ def as_cells(plan: AdoptPlan) -> list[tuple[str, ...]]:
     ]
 
 
-def read_confirmed(
-    connection: Connection[Row], *, rows: Sequence[Sequence[str]]
-) -> tuple[Confirmed, ...]:
+def read_decisions(connection: Connection[Row], *, rows: Sequence[Sequence[str]]) -> Decisions:
     """Understand a corrected sheet; `Ours` may name another project, task or e-mail than was proposed.
 
     :raises UserMistake: the header is not ours, a row names what there is not, or two rows confirm the same; the
@@ -152,67 +238,152 @@ def read_confirmed(
     if not rows or tuple(rows[0][: len(HEADER)]) != HEADER:
         raise UserMistake(f"the first row of the sheet {SHEET} is not the header that was written")
     ours = _ours(connection)
-    found = []
+    links: list[Confirmed] = []
+    left: list[Record] = []
     row_of: dict[tuple[object, ...], int] = {}
     for number, row in enumerate(rows[1:], start=2):
         cells = dict(zip(HEADER, (*row, *[""] * len(HEADER)), strict=False))
         match cells["Decision"].strip().lower():
-            case "" | "leave":
+            case "":
                 continue
+            case "leave":
+                left.append(_record(cells, number))
             case "link":
-                found.append(_confirmed(cells, ours, number))
-                _refuse_second(found[-1], row_of, number)
+                links.append(_confirmed(cells, ours, number))
+                _refuse_second(links[-1], row_of, number)
             case other:
                 raise UserMistake(f"row {number}: Decision is link or leave, not {other[:40]}")
-    return tuple(found)
+    return Decisions(links=tuple(links), left=tuple(left))
+
+
+def decide(
+    plan: AdoptPlan, *, links: Iterable[tuple[Record, UUID]], left: Iterable[Record]
+) -> Decisions:
+    """Turn what somebody picked from a plan into decisions.
+
+    :raises UserMistake: something picked is not proposed so any more; the sentence names it.
+    """
+    proposed = {_key_of(each): each for each in plan.proposals}
+    confirmed = []
+    for record, our_id in links:
+        found = proposed.get(_key_of(record))
+        if found is None or found.our_id != our_id:
+            raise UserMistake(f"{_words(record)}: it is not proposed so any more; look again")
+        confirmed.append(_as_proposed(found, our_id))
+    kept = tuple(left)
+    for record in kept:
+        standing = proposed.get(_key_of(record))
+        if standing is None or not standing.may_be_left:
+            raise UserMistake(f"{_words(record)}: it does not wait for this any more; look again")
+    return Decisions(links=tuple(confirmed), left=kept)
+
+
+def decide_sure(plan: AdoptPlan, *, digest: str) -> Decisions:
+    """Link everything that is sure in a plan, as somebody was shown it.
+
+    :raises UserMistake: it is not what they were shown any more.
+    """
+    if plan.sure_digest() != digest:
+        raise UserMistake("what is sure has changed since it was shown; look again")
+    links = tuple(_as_proposed(each, each.our_id) for each in plan.sure if each.our_id is not None)
+    return Decisions(links=links, left=())
 
 
 def adopt(
-    database: Database,
+    connection: Connection[Row],
     *,
-    confirmed: Sequence[Confirmed],
+    decisions: Decisions,
     by: str,
     reason: str,
     now: datetime,
     progress: Progress,
 ) -> Adopted:
-    """Link what was confirmed, in one transaction, and ask for a new look at the hours it concerns."""
-    with database.transaction() as connection:
-        _stage(connection, confirmed)
-        linked: set[tuple[str, str, str]] = set()
-        for after in range(0, len(confirmed), _AT_ONCE):
-            rows = connection.execute(
-                _STORE, {"after": after, "until": after + _AT_ONCE, "now": now}
-            ).fetchall()
-            linked |= {(row["connection_key"], row["noun"], row["source_ref"]) for row in rows}
-            progress(min(after + _AT_ONCE, len(confirmed)), len(confirmed))
-        keys = [row["neighbor_key"] for row in connection.execute(_MARKS).fetchall()]
-        mark_reference_change(
-            connection,
-            keys=keys,
-            because="register.adopted",
-            correlation_id=new_correlation_id(),
-            now=now,
-        )
-        record_audit(
-            connection,
-            now=now,
-            actor=by,
-            action="register.adopted",
-            object="crosswalk",
-            entity_code=None,
-            reason=reason,
-            data={"confirmed": len(confirmed), "linked": len(linked)},
-        )
+    """Link and leave what was decided, in sets, and ask for a new look at the hours it concerns."""
+    confirmed = decisions.links
+    _stage(connection, confirmed)
+    linked: set[tuple[str, str, str]] = set()
+    for after in range(0, len(confirmed), _AT_ONCE):
+        rows = connection.execute(
+            _STORE, {"after": after, "until": after + _AT_ONCE, "now": now}
+        ).fetchall()
+        linked |= {(row["connection_key"], row["noun"], row["source_ref"]) for row in rows}
+        progress(min(after + _AT_ONCE, len(confirmed)), len(confirmed))
+    values = {"by": by, "reason": reason, "now": now}
+    connection.execute(_AGAIN, values | _columns(confirmed))
+    left = connection.execute(_LEAVE_ALONE, values | _columns(decisions.left)).rowcount
+    keys = [row["neighbor_key"] for row in connection.execute(_MARKS).fetchall()]
+    mark_reference_change(
+        connection,
+        keys=keys,
+        because="register.adopted",
+        correlation_id=new_correlation_id(),
+        now=now,
+    )
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="register.adopted",
+        object="crosswalk",
+        entity_code=None,
+        reason=reason,
+        data={"confirmed": len(confirmed), "linked": len(linked), "left": left},
+    )
     return Adopted(
         linked=len(linked),
+        left=left,
         refused=tuple(
-            f"{each.noun} {each.source_ref} of {each.connection_key}: it, or ours, is linked already"
+            f"{_words(each)}: it, or ours, is linked already"
             for each in confirmed
-            if (each.connection_key, each.noun, each.source_ref) not in linked
+            if _key_of(each) not in linked
         ),
         looked_at_again=len(keys),
     )
+
+
+def propose_again(
+    connection: Connection[Row], *, records: Sequence[Record], by: str, reason: str, now: datetime
+) -> int:
+    """Propose again what was left; return how much of it was."""
+    count = connection.execute(_AGAIN, {"now": now} | _columns(records)).rowcount
+    record_audit(
+        connection,
+        now=now,
+        actor=by,
+        action="register.proposed_again",
+        object="crosswalk",
+        entity_code=None,
+        reason=reason,
+        data={"records": count},
+    )
+    return count
+
+
+def read_stages(connection: Connection[Row], *, plan: AdoptPlan) -> tuple[Stage, ...]:
+    """Return how far the records of each system are, by noun."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for row in connection.execute(_PROGRESS).fetchall():
+        counts[row["connection_key"], row["noun"], "linked"] = row["linked"]
+    for each in plan.proposals:
+        place = "left" if each.state == _LEFT else "open"
+        counts[each.connection_key, each.noun, place] += 1
+    return tuple(
+        Stage(
+            connection_key=key,
+            noun=noun,
+            **{place: counts[key, noun, place] for place in ("linked", "left", "open")},
+        )
+        for key, noun in sorted(
+            {(key, noun) for key, noun, _ in counts},
+            key=lambda pair: (pair[0], NOUNS.index(pair[1])),
+        )
+    )
+
+
+def list_go_lives(connection: Connection[Row]) -> tuple[GoLive, ...]:
+    """List since when hours count, per connection and legal entity in sight."""
+    rows = connection.execute("SELECT * FROM page_go_lives()").fetchall()
+    return tuple(GoLive(**row) for row in rows)
 
 
 def _ours(connection: Connection[Row]) -> Mapping[tuple[str, str], UUID | None]:
@@ -250,6 +421,45 @@ def _confirmed(
         our_id=our_id,
         because=f"{_BECAUSE}: {cells['Why'][:200]}",
     )
+
+
+def _record(cells: Mapping[str, str], number: int) -> Record:
+    noun = cells["What"]
+    if noun == _CLIENT:
+        raise UserMistake(f"row {number}: who a client is, is decided in its case Same client?")
+    if noun not in NOUNS:
+        raise UserMistake(
+            f"row {number}: {noun[:40] or 'nothing'} is none of {', '.join(NOUNS[1:])}"
+        )
+    return Record(connection_key=cells["System"], noun=noun, source_ref=cells["Their reference"])
+
+
+def _as_proposed(each: Adoptable, our_id: UUID) -> Confirmed:
+    return Confirmed(
+        connection_key=each.connection_key,
+        noun=each.noun,
+        source_ref=each.source_ref,
+        our_id=our_id,
+        because=f"{_BECAUSE}: {each.why[:200]}",
+    )
+
+
+def _key_of(record: Record) -> tuple[str, str, str]:
+    return (record.connection_key, record.noun, record.source_ref)
+
+
+def _words(record: Record) -> str:
+    return f"{record.noun} {record.source_ref} of {record.connection_key}"
+
+
+def _told(each: Adoptable) -> str:
+    return " ".join((each.source_ref, each.name, each.code, each.ours, each.our_name))
+
+
+def _columns(records: Iterable[Record]) -> dict[str, list[str]]:
+    keys = [_key_of(each) for each in records]
+    names = ("connection_keys", "nouns", "source_refs")
+    return {name: [key[place] for key in keys] for place, name in enumerate(names)}
 
 
 def _refuse_second(

@@ -18,6 +18,7 @@ from .conftest import House, _hash
 _APPROVE = {"controller", "finance"}
 _WORK = {*_APPROVE, "delivery", "integration"}
 _PAUSE = {"controller", "integration"}
+_ADOPT = {"controller", "data_steward"}
 _EVERYBODY = {*ROLES}
 _TURN_DOWN = "/approvals/{proposal_id}/reject"
 # What moves money, a system or a case names its roles here once more: a new deed fails until somebody did.
@@ -30,6 +31,11 @@ _DEEDS = {
     _TURN_DOWN: _APPROVE,
     "/approvals/rules/{release_id}/approve": _APPROVE,
     "/approvals/rules/{release_id}/reject": _APPROVE,
+    "/adopt/link": _ADOPT,
+    "/adopt/leave": _ADOPT,
+    "/adopt/again": _ADOPT,
+    "/adopt/sure": _ADOPT,
+    "/adopt/sheet": _ADOPT,
     "/changes/agree": _APPROVE,
     "/changes/credited": _APPROVE,
     "/close/{contract_id}/{period_id}/release": _APPROVE,
@@ -46,6 +52,8 @@ _DEEDS = {
     "/exceptions/{case_id}/dismiss": _WORK,
     "/exceptions/{case_id}/leave-out": _WORK,
     "/exceptions/{case_id}/same-client": {*_WORK, "data_steward"},
+    "/same-client/answer": {*_WORK, "data_steward"},
+    "/same-client/undo": {*_WORK, "data_steward"},
     "/missing/remind": _WORK,
     "/missing/deputize": _WORK,
     "/handover/apply": _APPROVE,
@@ -164,6 +172,7 @@ def test_an_auditor_finds_no_button_that_changes_anything(firm: House) -> None:
         "/changes",
         "/missing",
         "/delivery",
+        "/adopt",
         "/handover",
         "/early",
         "/what-if",
