@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 
 from tieline.connectors.tryton import translate
 from tieline.kernel.errors import NotExecuted, OutcomeUnknown, Refused
-from tieline.sdk import HourSum, InvoiceDraft, InvoiceLine
+from tieline.sdk import HourSum, InvoiceDraft, InvoiceItem, InvoiceLine
 from tieline.sdk.capabilities import Capabilities
 
 
@@ -42,21 +43,33 @@ class Erp:
         billing_method: str,
     ) -> InvoiceDraft | None:
         """Draft as asked, or break as the next fault says."""
-        self.calls += 1
-        fault = self.faults.pop(0) if self.faults else ""
-        if fault == "busy":
-            raise NotExecuted("the ERP answered 429", retry_after_seconds=3)
-        if fault == "refused":
-            raise Refused("the period is closed", reason="erp.period_closed")
+        fault = self._fault()
         if billing_method == "fixed_fee":
             made = self._fee(contract_code)
         else:
             made = self._hours(project_code, up_to)
-        if fault == "answer_lost":
-            raise OutcomeUnknown("the ERP's answer was lost")
-        if fault == "killed":
-            raise KeyboardInterrupt
+        _break(fault)
         return made
+
+    def draft_items(
+        self,
+        *,
+        business_key: UUID,
+        entity_code: str,
+        contract_code: str,
+        items: Sequence[InvoiceItem],
+        currency: str,
+    ) -> InvoiceDraft:
+        """Draft agreed amounts under their key, or break as the next fault says."""
+        fault = self._fault()
+        standing = self.read_items(business_key=business_key, entity_code=entity_code)
+        made = standing[0] if standing else self._keep(str(business_key), _lines(items))
+        _break(fault)
+        return made
+
+    def read_items(self, *, business_key: UUID, entity_code: str) -> list[InvoiceDraft]:
+        """Return the invoice under the key."""
+        return [each for each in self.invoices if each.number.startswith(f"{business_key}/")]
 
     def read_invoices(
         self, *, entity_code: str, project_code: str, contract_code: str
@@ -64,6 +77,15 @@ class Erp:
         """Return every invoice of the project or the sale."""
         asked = project_code or contract_code
         return [each for each in self.invoices if each.number.startswith(f"{asked}/")]
+
+    def _fault(self) -> str:
+        self.calls += 1
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "busy":
+            raise NotExecuted("the ERP answered 429", retry_after_seconds=3)
+        if fault == "refused":
+            raise Refused("the period is closed", reason="erp.period_closed")
+        return fault
 
     def _hours(self, project_code: str, up_to: date) -> InvoiceDraft | None:
         task = project_code.replace("work-", "task-")
@@ -91,16 +113,8 @@ class Erp:
         fee = self.fees.pop(contract_code, None)
         if fee is None:
             return None
-        line = InvoiceLine(
-            description="Fee",
-            quantity=Decimal(1),
-            unit="",
-            unit_price=fee,
-            amount=fee,
-            task_codes=(),
-            line_code="",
-        )
-        return self._keep(contract_code, [line])
+        fees = [InvoiceItem(item_code="", item="", description="Fee", amount=fee)]
+        return self._keep(contract_code, _lines(fees))
 
     def _keep(self, asked: str, lines: Sequence[InvoiceLine]) -> InvoiceDraft:
         number = len(self.invoices) + 1
@@ -129,6 +143,28 @@ class Erp:
         for row in rows:
             self.prices[row["source_ref"]] = row["rate_amount"]
             self.lines.append((row["source_ref"], row["work_date"], row["seconds"]))
+
+
+def _lines(items: Sequence[InvoiceItem]) -> list[InvoiceLine]:
+    return [
+        InvoiceLine(
+            description=item.description,
+            quantity=Decimal(1),
+            unit="",
+            unit_price=item.amount,
+            amount=item.amount,
+            task_codes=(),
+            line_code="",
+        )
+        for item in items
+    ]
+
+
+def _break(fault: str) -> None:
+    if fault == "answer_lost":
+        raise OutcomeUnknown("the ERP's answer was lost")
+    if fault == "killed":
+        raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)

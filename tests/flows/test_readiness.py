@@ -69,7 +69,7 @@ class Scene:
 
     def compute(self, *, now: Any = NOW) -> Readiness:
         with self.database.transaction() as connection:
-            compute_readiness(connection, connectors=self.connectors, now=now)
+            compute_readiness(connection, connectors=self.connectors, outlook=None, now=now)
             found = {each.contract_id: each for each in list_readiness(connection)}
         return found[self.project["contract_id"]]
 
@@ -287,7 +287,7 @@ class TestChecks:
 
         scene.arrange(build)
         with scene.database.transaction() as connection:
-            compute_readiness(connection, connectors=scene.connectors, now=NOW)
+            compute_readiness(connection, connectors=scene.connectors, outlook=None, now=NOW)
             (october,) = list_readiness(connection, period_code="2026-10", entity_code="DE")
 
         assert "readiness.late_hours_open" in scene.codes(october)
@@ -409,7 +409,7 @@ class TestRelease:
         def build(firm: Firm) -> None:
             firm.hour("e1", project=firm.last)
             firm.judge(firm.entry("e2"), "held", "time.day_exceeded", project=firm.last)
-            firm.connection.execute("UPDATE contract_version SET billing_method = 'subscription'")
+            firm.connection.execute("UPDATE contract_version SET billing_method = 'prepaid'")
 
         scene.arrange(build)
         found = scene.compute()
@@ -640,6 +640,8 @@ class TestDraft:
         scene.arrange_more(lambda firm: firm.hour("late", project=scene.project, seconds=7200))
 
         with scene.database.transaction() as connection:
-            compute_readiness(connection, connectors=scene.connectors, now=NOW + timedelta(days=30))
+            compute_readiness(
+                connection, connectors=scene.connectors, outlook=None, now=NOW + timedelta(days=30)
+            )
             (november,) = list_readiness(connection, period_code="2026-11", entity_code="DE")
         assert (november.seconds, november.expected_amount) == (7200, Decimal("300.00"))

@@ -8,6 +8,7 @@ from datetime import date
 from uuid import UUID
 
 from tieline.kernel.errors import TryAgain
+from tieline.services.forecast import read_outlook
 from tieline.services.invoice_readiness import compute_readiness, list_readiness, release_contract
 from tieline.services.readiness_drafting import Drafted, NotDrafted, draft_invoice
 from tieline.services.system import System
@@ -26,7 +27,8 @@ def release_and_draft(
     """
     now = system.clock.now()
     with system.database.transaction() as connection:
-        compute_readiness(connection, connectors=system.connectors, now=now)
+        outlook = read_outlook(connection, systems=system.systems)
+        compute_readiness(connection, connectors=system.connectors, outlook=outlook, now=now)
         due = [
             row
             for row in list_readiness(connection, period_code=f"{month:%Y-%m}")

@@ -78,6 +78,8 @@ GUIDELINE_NOUNS: Sequence[Noun] = (
             _yes_or_no("bills_travel", "Whether travel is paid."),
             _yes_or_no("bills_administration", "Whether administration is paid."),
             _yes_or_no("bills_training", "Whether training is paid."),
+            _at_most("bill_days_max", "After how many days no bill for time is taken."),
+            _at_most("bill_days_after_end_max", "The same, after the contract has ended."),
         ),
     ),
     agreed_noun(

@@ -54,8 +54,40 @@ BILLING_SCHEDULES = Noun(
         FileColumn(name="due_on", kind=Kind.DAY, says="The day from which it may be billed."),
         FileColumn(name="amount", kind=Kind.NUMBER, says="How much.", minimum=0),
         FileColumn(name="currency", kind=Kind.CURRENCY, says="In which currency."),
+        FileColumn(
+            name="confirmed_on",
+            kind=Kind.DAY,
+            says="The day on which the client confirmed a milestone; empty: it did not yet.",
+            empty=Empty.UNKNOWN,
+        ),
+        FileColumn(
+            name="covers_from",
+            kind=Kind.DAY,
+            says="The first day that it is for.",
+            empty=Empty.UNKNOWN,
+        ),
+        FileColumn(
+            name="covers_until",
+            kind=Kind.DAY,
+            says="The day after the last that it is for.",
+            empty=Empty.UNKNOWN,
+        ),
+        FileColumn(
+            name="is_prorated",
+            kind=Kind.YES_NO,
+            says="Whether it is shortened to the days of the contract that it is for.",
+            empty=Empty.UNKNOWN,
+        ),
+        FileColumn(
+            name="included_hours",
+            kind=Kind.NUMBER,
+            says="Hours of its days that are paid with it; those above are billed at their rates.",
+            empty=Empty.UNKNOWN,
+            minimum=0,
+        ),
     ),
     moves_money=True,
+    together=(("covers_from", "covers_until"),),
 )
 BILLING_SPLITS = Noun(
     name="billing-splits",

@@ -22,6 +22,7 @@ from tieline.sdk.importing import (
 )
 from tieline.sdk.protocols import (
     Accounts,
+    BillsItems,
     CheckItem,
     CheckReport,
     Checks,
@@ -35,6 +36,7 @@ from tieline.sdk.protocols import (
     HourSum,
     ImportsLines,
     InvoiceDraft,
+    InvoiceItem,
     InvoiceLine,
     Invoices,
     LineAnswer,
@@ -69,6 +71,7 @@ from tieline.sdk.protocols import (
 __all__ = [
     "stands",
     "Accounts",
+    "BillsItems",
     "Capabilities",
     "CheckItem",
     "CheckReport",
@@ -84,6 +87,7 @@ __all__ = [
     "ImportLayout",
     "ImportLine",
     "InvoiceDraft",
+    "InvoiceItem",
     "InvoiceLine",
     "Invoices",
     "LineTotal",

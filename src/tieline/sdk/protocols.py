@@ -531,6 +531,39 @@ class Invoices(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceItem:
+    """A line that is billed as agreed, not by hours: ``item_code`` is its own in its contract."""
+
+    item_code: str
+    item: str
+    description: str
+    amount: Decimal
+
+
+class BillsItems(Protocol):
+    """Drafts invoices of what was agreed: milestones, fees, advances."""
+
+    def draft_items(
+        self,
+        *,
+        business_key: UUID,
+        entity_code: str,
+        contract_code: str,
+        items: Sequence[InvoiceItem],
+        currency: str,
+    ) -> InvoiceDraft:
+        """Let the target draft one invoice of these lines, under the key.
+
+        A second call with the key answers with the invoice that stands.
+        """
+        ...
+
+    def read_items(self, *, business_key: UUID, entity_code: str) -> list[InvoiceDraft]:
+        """Return the invoices that stand under the key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HourSum:
     """The uninvoiced seconds of one task; sums are given in the order of the tasks' codes."""
 

@@ -24,10 +24,18 @@ from tieline.runtime.database import Database
 from tieline.runtime.sql import load
 from tieline.sdk import RulesInvoices
 from tieline.sdk.directory import Connectors
+from tieline.services.billing_schedule import (
+    FIXED_FEE,
+    DueByScope,
+    DuePart,
+    due_total,
+    is_by_schedule,
+    load_due,
+)
+from tieline.services.forecast import Outlook
 from tieline.services.readiness_checks import (
     BLOCK,
     CARRIABLE,
-    FIXED_FEE,
     RISK,
     Checked,
     check_invoices,
@@ -41,8 +49,10 @@ from tieline.services.readiness_pricing import (
     rules_by_target,
     total,
 )
+from tieline.validation import codes_about
 
 _FACTS = load("tieline.services", "readiness_facts")
+_TOLD = load("tieline.services", "readiness_told")
 _STORE = load("tieline.services", "readiness_store")
 
 __all__ = [
@@ -61,6 +71,8 @@ __all__ = [
     "withdraw_release",
 ]
 
+# What a client's guidelines ask of the lines of its invoices.
+_CONTENT = codes_about("narrative")
 # Hours that an incomplete release leaves for the next cycle; each is counted by one check.
 CARRIED_CODES = (
     "readiness.hours_held",
@@ -129,20 +141,34 @@ def compute_readiness(
     connection: Connection[Row],
     *,
     connectors: Connectors,
+    outlook: Outlook | None,
     now: datetime,
     contract_ids: Sequence[UUID] | None = None,
 ) -> Computed:
     """Answer every check for every contract and period that is still to be billed.
 
-    A fixpoint over the same facts; ``contract_ids`` None means every contract.
+    A fixpoint over the same facts; ``contract_ids`` None means every contract. Without an ``outlook`` nobody
+    says when what waits will be through.
     """
     wanted = list(contract_ids) if contract_ids is not None else None
-    rows = connection.execute(_FACTS, {"now": now, "contract_ids": wanted}).fetchall()
-    sums = load_sums(connection, contract_ids=wanted, period_id=None)
+    asked = {"now": now, "contract_ids": wanted}
+    rows = connection.execute(_FACTS, asked).fetchall()
     # What is not connected yet is told by a check of its own.
     connected = {row["erp_connection_key"] for row in rows if row["erp_system"] is not None}
-    rules = rules_by_target(connectors, connection_keys=connected)
-    facts = [_priced(row, sums=sums, rules=rules) for row in rows]
+    known = _Known(
+        told={
+            row["contract_id"]: row
+            for row in connection.execute(_TOLD, {**asked, "content": list(_CONTENT)})
+        },
+        due=load_due(connection, contract_ids=wanted, period_id=None, now=now),
+        sums=load_sums(connection, contract_ids=wanted, period_id=None),
+        rules=rules_by_target(connectors, connection_keys=connected),
+        bills_items=frozenset(
+            key for key in connected if hasattr(connectors.get(connection_key=key), "draft_items")
+        ),
+        in_time=_in_time(rows, outlook, now=now),
+    )
+    facts = [_facts(row, known) for row in rows]
     checked = check_invoices(connection, facts=facts, weights=read_weights(connection))
     judged = [_stored(each, found) for each, found in zip(facts, checked, strict=True)]
     connection.execute(_STORE, {"rows": Jsonb(judged), "now": now, "contract_ids": wanted})
@@ -350,16 +376,60 @@ def withdraw_release(
 # -- computing -------------------------------------------------------------------------------------
 
 
-def _priced(row: Row, *, sums: ByScope, rules: Mapping[str, RulesInvoices]) -> Row:
-    target_rules = rules.get(row["erp_connection_key"])
-    expected, ledger = _price(row, sums=sums, rules=target_rules)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What is known beside the facts of a period, read once for all of them."""
+
+    told: Mapping[UUID, Row]
+    due: DueByScope
+    sums: ByScope
+    rules: Mapping[str, RulesInvoices]
+    bills_items: frozenset[str]
+    in_time: Mapping[tuple[str, UUID], bool]
+
+
+def _facts(row: Row, known: _Known) -> Row:
+    facts = {**row, **known.told[row["contract_id"]]}
+    facts["is_by_schedule"] = is_by_schedule(facts["billing_method"], facts["schedule_count"])
+    due = known.due.get((row["contract_id"], row["period_id"]), ())
+    rules = known.rules.get(row["erp_connection_key"])
+    is_connected = row["erp_system"] is not None
+    expected, ledger, lines = _price(facts, due, known)
     return {
-        **row,
+        **facts,
+        **_schedule_facts(due),
         "expected_amount": expected,
         "ledger_amount": ledger,
+        "invoice_lines": lines,
         "cap_excess": _cap_excess(row, expected=expected),
-        "makes_invoices": row["erp_system"] is None or target_rules is not None,
+        "makes_invoices": not is_connected or rules is not None,
+        "bills_items": not is_connected or row["erp_connection_key"] in known.bills_items,
+        "is_in_time": known.in_time.get((row["entity_code"], row["period_id"])),
     }
+
+
+def _schedule_facts(due: Sequence[DuePart]) -> Row:
+    waiting = [part for part in due if not part.is_due]
+    return {
+        "unconfirmed_milestones": len(waiting),
+        "unconfirmed_amount_of_schedule": sum((part.amount for part in waiting), Decimal(0)),
+        "overage_unpriced_seconds": sum(part.unpriced_seconds for part in due),
+    }
+
+
+def _in_time(
+    rows: Sequence[Row], outlook: Outlook | None, *, now: datetime
+) -> dict[tuple[str, UUID], bool]:
+    """Say per legal entity and period whether what waits is through before the cut-off; where anybody can."""
+    found: dict[tuple[str, UUID], bool] = {}
+    if outlook is None:
+        return found
+    scopes = {(row["entity_code"], row["period_id"]): row["cut_off_at"] for row in rows}
+    for (entity_code, period_id), cut_off_at in scopes.items():
+        forecast = outlook.of_entity(entity_code, until=cut_off_at, now=now)
+        if forecast is not None:
+            found[entity_code, period_id] = forecast.is_before(cut_off_at)
+    return found
 
 
 def _cap_excess(row: Row, *, expected: Decimal) -> Decimal:
@@ -396,21 +466,24 @@ def _stored(facts: Row, checked: Checked) -> dict[str, Any]:
     }
 
 
-def _price(row: Row, *, sums: ByScope, rules: RulesInvoices | None) -> tuple[Decimal, Decimal]:
-    if row["billing_method"] == FIXED_FEE:
+def _price(facts: Row, due: Sequence[DuePart], known: _Known) -> tuple[Decimal, Decimal, int]:
+    """Return what the target will bill, what the ledger says of it, and on how many lines."""
+    if facts["is_by_schedule"]:
+        value = due_total(due)
+        return value, value, sum(part.is_due for part in due)
+    if facts["billing_method"] == FIXED_FEE:
         # Billed whole from the contract document, in the first open period it touches.
-        is_due = row["is_first"] and row["billed_amount"] == 0
-        value = (row["value_amount"] or Decimal(0)) if is_due else Decimal(0)
-        return value, value
-    found = sums.get((row["contract_id"], row["period_id"]), ())
+        is_due = facts["is_first"] and facts["billed_amount"] == 0
+        value = (facts["value_amount"] or Decimal(0)) if is_due else Decimal(0)
+        return value, value, facts["contract_lines"]
+    found = known.sums.get((facts["contract_id"], facts["period_id"]), ())
+    rules = known.rules.get(facts["erp_connection_key"])
     if not found:
-        return Decimal(0), row["ledger_amount"]
+        return Decimal(0), facts["ledger_amount"], 0
     if rules is None:
-        return row["ledger_amount"], row["ledger_amount"]
-    return (
-        total(expected_lines(found, rules=rules, currency=row["company_currency"])),
-        row["ledger_amount"],
-    )
+        return facts["ledger_amount"], facts["ledger_amount"], len(found)
+    lines = expected_lines(found, rules=rules, currency=facts["company_currency"])
+    return total(lines), facts["ledger_amount"], len(lines)
 
 
 def _state(facts: Mapping[str, Any], checked: Checked) -> str:
@@ -426,6 +499,7 @@ def _state(facts: Mapping[str, Any], checked: Checked) -> str:
         or facts["waiting_seconds"]
         or facts["late_seconds"]
         or facts["unapproved_seconds"]
+        or facts["unconfirmed_milestones"]
     ):
         return "not_due"
     if BLOCK in weights:

@@ -8,7 +8,9 @@ WITH cut AS (
 SELECT c.contract_id, c.contract_code, k.period_id, p.period_code, c.entity_code, v.billing_method,
        l.currency, s.up_to_on, s.is_cut, p.cut_off_at AS deadline_at, l.erp_connection_key AS target, j.project_id,
        j.project_code, coalesce(xp.source_ref, '') AS erp_project_code,
-       coalesce(xc.source_ref, '') AS erp_contract_code, v.value_amount
+       coalesce(xc.source_ref, '') AS erp_contract_code, v.value_amount,
+       (SELECT count(*) FROM billing_schedule b WHERE b.contract_code = c.contract_code AND b.superseded_at IS NULL)
+           AS schedule_count
 FROM release_lock k
 JOIN contract c USING (contract_id)
 JOIN contract_version v ON v.contract_id = c.contract_id AND v.superseded_at IS NULL
@@ -19,7 +21,7 @@ CROSS JOIN LATERAL (
     SELECT k.up_to_on, false AS is_cut
     UNION
     SELECT cut.on_date, true FROM cut
-    WHERE cut.on_date < k.up_to_on AND v.billing_method <> 'fixed_fee' AND EXISTS (
+    WHERE cut.on_date < k.up_to_on AND v.billing_method <> ALL (%(whole)s::text[]) AND EXISTS (
         SELECT FROM ledger_line g
         WHERE g.project_id = j.project_id AND g.is_billable AND g.work_date <= cut.on_date
           AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = g.business_key))

@@ -18,7 +18,6 @@ from tieline.runtime.database import Row
 from tieline.validation import Answer, InvoiceRule, ask_about_invoices, invoice_rules
 
 HOURLY_METHODS = ("time_and_materials", "capped_time_and_materials")
-FIXED_FEE = "fixed_fee"
 BLOCK, RISK, WARN, IGNORE = "block", "risk", "warn", "ignore"
 """Needs a person; heals by itself or by time; is only told; is not even told."""
 

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from tieline.canonical import BILLED_BY_SCHEDULE
 from tieline.canonical.commands import content_hash
 from tieline.casework import open_case
 from tieline.kernel.cases import CaseMember, CaseRequest
@@ -36,9 +37,15 @@ from tieline.runtime.leases import Lease, Leases
 from tieline.runtime.outbox import publish
 from tieline.runtime.sql import load
 from tieline.runtime.work import BILLING
-from tieline.sdk import InvoiceDraft, Invoices
+from tieline.sdk import BillsItems, InvoiceDraft, InvoiceItem, Invoices
 from tieline.sdk.directory import Connectors
-from tieline.services.readiness_checks import FIXED_FEE
+from tieline.services.billing_schedule import (
+    is_by_schedule,
+    keep_billed,
+    load_due,
+    read_items,
+    write_items,
+)
 from tieline.services.readiness_pricing import (
     TaskSum,
     expected_for,
@@ -83,7 +90,7 @@ class NotDrafted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bill:
-    """One document asked for: a project's hours, or a whole contract."""
+    """One document asked for: a project's hours, or what was agreed for a contract."""
 
     contract_id: UUID
     contract_code: str
@@ -101,6 +108,16 @@ class _Bill:
     erp_project_code: str
     erp_contract_code: str
     value_amount: Decimal | None
+    schedule_count: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether the contract's agreed amounts are billed, and not its hours."""
+        return self.billing_method in BILLED_BY_SCHEDULE
+
+    @property
+    def is_by_schedule(self) -> bool:
+        return is_by_schedule(self.billing_method, self.schedule_count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +159,7 @@ class _Drafting:
         failpoint("invoice.after_intent")
         self.lease.check()
         try:
-            draft = invoices.draft_invoice(
-                entity_code=bill.entity_code,
-                project_code=bill.erp_project_code,
-                contract_code=bill.erp_contract_code,
-                up_to=bill.up_to_on,
-                billing_method=bill.billing_method,
-            )
+            draft = self._call(invoices, bill, key)
         except NotExecuted as error:
             wait = error.retry_after_seconds or 2
             self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
@@ -167,6 +178,25 @@ class _Drafting:
         if draft is None:
             return self._ask(invoices, bill, key, was=states.INTENT, is_empty=True)
         return self._believe(invoices, bill, key, target_code=draft.target_code)
+
+    def _call(self, invoices: Invoices, bill: _Bill, key: UUID) -> InvoiceDraft | None:
+        if bill.is_by_schedule:
+            with self.database.transaction() as connection:
+                items = _asked_items(connection, key=key)
+            return cast(BillsItems, invoices).draft_items(
+                business_key=key,
+                entity_code=bill.entity_code,
+                contract_code=bill.erp_contract_code,
+                items=items,
+                currency=bill.currency,
+            )
+        return invoices.draft_invoice(
+            entity_code=bill.entity_code,
+            project_code=bill.erp_project_code,
+            contract_code=bill.erp_contract_code,
+            up_to=bill.up_to_on,
+            billing_method=bill.billing_method,
+        )
 
     def _reserve(self, bill: _Bill, key: UUID) -> int | NotDrafted:
         with self.database.transaction() as connection:
@@ -203,7 +233,16 @@ class _Drafting:
                     f" {', '.join(orders)}, and {bill.target} makes one invoice of them",
                     due_in_seconds=0,
                 )
-            content = _content(bill, expected=self._expected(connection, bill))
+            items = self._due_items(connection, bill) if bill.is_by_schedule else ()
+            if bill.is_by_schedule and not items:
+                return NotDrafted(
+                    reason="invoice.nothing_to_bill",
+                    message=f"no part of the schedule of {bill.contract_code} is due",
+                    due_in_seconds=0,
+                )
+            # What is asked for stands still from here on, whatever becomes of the schedule.
+            content = _content(bill, expected=self._expected(connection, bill, key, items=items))
+            content["items"] = write_items(items)
             attempt = states.to_intent(
                 connection, business_key=key, payload_hash=content_hash(content)
             )
@@ -218,7 +257,9 @@ class _Drafting:
         self, invoices: Invoices, bill: _Bill, key: UUID, *, target_code: str
     ) -> Drafted | NotDrafted:
         try:
-            found = [each for each in self._read(invoices, bill) if each.target_code == target_code]
+            found = [
+                each for each in self._read(invoices, bill, key) if each.target_code == target_code
+            ]
         except (OutcomeUnknown, TryAgain) as error:
             return self._unknown(bill, key, error)
         if not found:
@@ -240,11 +281,11 @@ class _Drafting:
                 states.move(connection, business_key=key, to=states.UNKNOWN)
             states.move(connection, business_key=key, to=states.PROBING)
         try:
-            standing = self._read(invoices, bill)
+            standing = self._read(invoices, bill, key)
         except (OutcomeUnknown, TryAgain) as error:
             return self._unknown(bill, key, error)
         with self.database.transaction() as connection:
-            expected = self._expected(connection, bill)
+            expected = self._expected(connection, bill, key)
             fresh = _not_recorded(connection, bill=bill, standing=standing)
         if len(fresh) > 1:
             fresh = [each for each in fresh if each.untaxed_amount == expected] or fresh
@@ -303,7 +344,7 @@ class _Drafting:
     def _record(self, bill: _Bill, key: UUID, found: InvoiceDraft) -> Drafted:
         with self.database.transaction() as connection:
             sums = _sums(connection, bill=bill)
-            expected = self._expected(connection, bill)
+            expected = self._expected(connection, bill, key)
             invoice_id = _insert_invoice(
                 connection,
                 bill=bill,
@@ -316,7 +357,17 @@ class _Drafting:
                 correlation_id=self.correlation_id,
             )
             self._insert_lines(connection, bill, invoice_id, found, sums)
-            if bill.billing_method != FIXED_FEE:
+            if bill.is_by_schedule:
+                keep_billed(
+                    connection,
+                    contract_id=bill.contract_id,
+                    entity_code=bill.entity_code,
+                    invoice_id=invoice_id,
+                    currency=bill.currency,
+                    items=_asked_items(connection, key=key),
+                    now=self.now,
+                )
+            if not bill.is_whole:
                 _bind_ledger_lines(connection, bill=bill, invoice_id=invoice_id, found=found)
             _confirm(connection, key=key, target_code=found.target_code)
             self._tell(connection, bill, found, expected)
@@ -409,20 +460,40 @@ class _Drafting:
             correlation_id=self.correlation_id,
         )
 
-    def _expected(self, connection: Connection[Row], bill: _Bill) -> Decimal:
-        if bill.billing_method == FIXED_FEE:
+    def _expected(
+        self,
+        connection: Connection[Row],
+        bill: _Bill,
+        key: UUID,
+        *,
+        items: Sequence[InvoiceItem] | None = None,
+    ) -> Decimal:
+        if bill.is_by_schedule:
+            asked = _asked_items(connection, key=key) if items is None else items
+            return sum((each.amount for each in asked), Decimal(0))
+        if bill.is_whole:
             return bill.value_amount or Decimal(0)
         rules = rules_of(self.connectors, connection_key=bill.target)
         return total(
             expected_lines(_sums(connection, bill=bill), rules=rules, currency=bill.currency)
         )
 
-    def _read(self, invoices: Invoices, bill: _Bill) -> list[InvoiceDraft]:
-        is_fixed = bill.billing_method == FIXED_FEE
+    def _due_items(self, connection: Connection[Row], bill: _Bill) -> tuple[InvoiceItem, ...]:
+        due = load_due(
+            connection, contract_ids=[bill.contract_id], period_id=bill.period_id, now=self.now
+        )
+        parts = due.get((bill.contract_id, bill.period_id), ())
+        return tuple(part.as_item() for part in parts if part.is_due)
+
+    def _read(self, invoices: Invoices, bill: _Bill, key: UUID) -> list[InvoiceDraft]:
+        if bill.is_by_schedule:
+            return cast(BillsItems, invoices).read_items(
+                business_key=key, entity_code=bill.entity_code
+            )
         return invoices.read_invoices(
             entity_code=bill.entity_code,
-            project_code="" if is_fixed else bill.erp_project_code,
-            contract_code=bill.erp_contract_code if is_fixed else "",
+            project_code="" if bill.is_whole else bill.erp_project_code,
+            contract_code=bill.erp_contract_code if bill.is_whole else "",
         )
 
     def _settle(
@@ -518,10 +589,15 @@ def _draft_all(drafting: _Drafting, bills: Sequence[_Bill]) -> Drafted | NotDraf
 
 def _bills(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -> tuple[_Bill, ...]:
     rows = connection.execute(
-        _BILL_TO, {"contract_id": contract_id, "period_id": period_id}
+        _BILL_TO,
+        {
+            "contract_id": contract_id,
+            "period_id": period_id,
+            "whole": sorted(BILLED_BY_SCHEDULE),
+        },
     ).fetchall()
     bills = tuple(_Bill(**row) for row in rows)
-    if bills and bills[0].billing_method == FIXED_FEE:
+    if bills and bills[0].is_whole:
         return bills[:1]
     return bills
 
@@ -581,9 +657,17 @@ def _find_or_plan(
 
 
 def _part(bill: _Bill) -> str:
-    if bill.billing_method == FIXED_FEE:
+    if bill.is_whole:
         return ""
     return f"{bill.project_code}|{bill.up_to_on}" if bill.is_cut else bill.project_code
+
+
+def _asked_items(connection: Connection[Row], *, key: UUID) -> tuple[InvoiceItem, ...]:
+    """Return the lines that were asked for under a key."""
+    row = connection.execute(
+        "SELECT content ->> 'items' AS items FROM effect_payload WHERE business_key = %s", (key,)
+    ).fetchone()
+    return read_items(row["items"] if row else None)
 
 
 def _content(bill: _Bill, *, expected: Decimal) -> dict[str, str]:
@@ -617,7 +701,7 @@ def _sums(connection: Connection[Row], *, bill: _Bill) -> list[TaskSum]:
         connection,
         contract_ids=[bill.contract_id],
         period_id=bill.period_id,
-        up_to_on=None if bill.billing_method == FIXED_FEE else bill.up_to_on,
+        up_to_on=None if bill.is_whole else bill.up_to_on,
     )
     return [
         each
@@ -628,7 +712,7 @@ def _sums(connection: Connection[Row], *, bill: _Bill) -> list[TaskSum]:
 
 def _orders(connection: Connection[Row], *, bill: _Bill) -> list[str]:
     """Return the client's orders that pay for what the bill would hold, where any were told."""
-    if bill.billing_method == FIXED_FEE:
+    if bill.is_whole:
         return []
     rows = connection.execute(
         """
@@ -690,7 +774,7 @@ def _insert_invoice(
             found.untaxed_amount,
             found.total_amount,
             expected,
-            expected if bill.billing_method == FIXED_FEE else ledger,
+            expected if bill.is_whole else ledger,
             now,
             correlation_id,
             order_number,

@@ -50,6 +50,8 @@ WITH terms AS (
     WHERE p.starts_on <= t.today
       AND (k.is_open OR i.invoices IS NOT NULL OR (p.state = 'open' AND (
            daterange(t.contract_starts_on, t.contract_ends_on) && daterange(p.starts_on, p.ends_on)
+           OR EXISTS (SELECT FROM billing_schedule b WHERE b.contract_code = t.contract_code AND b.superseded_at IS NULL
+                      AND b.due_on >= p.starts_on AND b.due_on < p.ends_on)
            OR EXISTS (SELECT FROM unbilled u WHERE u.contract_id = t.contract_id
                       AND (u.worked_from = p.starts_on
                            -- Hours that came after their period's invoice are billed with the next one.

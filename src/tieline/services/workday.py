@@ -19,6 +19,7 @@ from tieline.services.client_merging import MERGE_BY_HAND, REPOINT, Repointing, 
 from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.fallback import Fallback
+from tieline.services.forecast import read_outlook
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
 from tieline.services.leg_checks import LegChecks
@@ -246,7 +247,10 @@ class Workday:
         """Compute what stands between each contract and its invoice."""
         with self.system.database.transaction() as connection:
             compute_readiness(
-                connection, connectors=self.system.connectors, now=self.system.clock.now()
+                connection,
+                connectors=self.system.connectors,
+                outlook=read_outlook(connection, systems=self.system.systems),
+                now=self.system.clock.now(),
             )
 
     def _provisioning(self) -> Provisioning:

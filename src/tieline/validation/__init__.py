@@ -20,7 +20,7 @@ from tieline.validation.book_of_invoices import (
     invoice_columns,
     invoice_rules,
 )
-from tieline.validation.books import always_held, builtin_rules, builtin_values
+from tieline.validation.books import always_held, builtin_rules, builtin_values, codes_about
 from tieline.validation.comparing import CHUNK_HOURS, Difference, Side, Step, compare
 from tieline.validation.early import EarlyVerdict, look_early
 from tieline.validation.explaining import Explained, Override, RuleAnswer, explain_verdict
@@ -60,6 +60,7 @@ __all__ = [
     "builtin_rules",
     "builtin_values",
     "check_own_rules",
+    "codes_about",
     "compare",
     "explain_verdict",
     "judge",

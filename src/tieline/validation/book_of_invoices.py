@@ -24,6 +24,9 @@ FILES = (
     "price",
     "systems",
     "accounting",
+    "schedule",
+    "tax",
+    "content",
 )
 """The files of the readiness book, in the order of its rules."""
 

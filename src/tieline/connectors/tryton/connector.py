@@ -31,7 +31,7 @@ from tieline.connectors.tryton.streams import (
     write_cursor,
 )
 from tieline.connectors.tryton.translate import Product
-from tieline.connectors.tryton.transport import Session, Sessions, before_the_write
+from tieline.connectors.tryton.transport import Session, Sessions, after_a_write, before_the_write
 from tieline.kernel.errors import (
     AlreadyExists,
     AskPerson,
@@ -51,6 +51,7 @@ from tieline.sdk import (
     ImportLayout,
     ImportLine,
     InvoiceDraft,
+    InvoiceItem,
     InvoiceLine,
     LineTotal,
     Page,
@@ -653,6 +654,55 @@ class TrytonConnector:
                 session=session, sale_id=int(contract_code) if contract_code else None
             ),
         }
+        return invoicing.read(session=session, numbers=sorted(numbers))
+
+    def draft_items(
+        self,
+        *,
+        business_key: UUID,
+        entity_code: str,
+        contract_code: str,
+        items: Sequence[InvoiceItem],
+        currency: str,
+    ) -> InvoiceDraft:
+        """Let Tryton draft one invoice of agreed amounts, from a sale of its own under the key."""
+        session = self._sessions.get(entity_code=entity_code)
+        company = self._company_before_write(entity_code)
+        reference = key_as_base32(business_key)
+        with before_the_write():
+            sale_id = invoicing.find_sale(session=session, company_id=company, reference=reference)
+            if sale_id is None:
+                product = self._products(session, [translate.FIXED_FEE_PRODUCT], company)
+                agreed = invoicing.read_sale(
+                    session=session, sale_id=int(contract_code), currency=currency
+                )
+        if sale_id is None:
+            values = translate.items_values(
+                agreed=agreed,
+                company_id=company,
+                reference=reference,
+                items=items,
+                product=product[translate.FIXED_FEE_PRODUCT],
+            )
+            sale_id = session.write(
+                "model.sale.sale.create", [values], context={"company": company}
+            )[0]
+        drafted = invoicing.draft_from_sale(session=session, company_id=company, sale_id=sale_id)
+        if drafted is None:
+            # An earlier call came this far: what stands is the answer.
+            with after_a_write():
+                return invoicing.only_of_sale(session=session, sale_id=sale_id)
+        return drafted
+
+    def read_items(self, *, business_key: UUID, entity_code: str) -> list[InvoiceDraft]:
+        """Return the invoices of the sale that stands under the key."""
+        session = self._sessions.get(entity_code=entity_code)
+        sale_id = invoicing.find_sale(
+            session=session,
+            company_id=self._company(entity_code),
+            reference=key_as_base32(business_key),
+        )
+        numbers = invoicing.invoices_of_sale(session=session, sale_id=sale_id)
         return invoicing.read(session=session, numbers=sorted(numbers))
 
     def rule_invoice(self, *, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:

@@ -9,8 +9,14 @@ from typing import Any
 
 from tieline.connectors.tryton import translate
 from tieline.connectors.tryton.transport import Session, after_a_write, before_the_write
-from tieline.kernel.errors import OutcomeUnknown, Refused
+from tieline.kernel.errors import AskPerson, OutcomeUnknown, Refused
 from tieline.sdk import InvoiceDraft, InvoiceLine
+
+# What another sale for the same contract says alike.
+SALE_FIELDS = (
+    "party", "invoice_party", "invoice_address", "shipment_address", "currency", "description",
+    "comment", "payment_term",
+)  # fmt: skip
 
 
 def draft_from_hours(
@@ -57,6 +63,44 @@ def draft_from_sale(*, session: Session, company_id: int, sale_id: int) -> Invoi
         if not invoices_of_sale(session=session, sale_id=sale_id):
             session.write("model.sale.sale.process", [sale_id], context=context)
         return _only(session, invoices_of_sale(session=session, sale_id=sale_id))
+
+
+def find_sale(*, session: Session, company_id: int, reference: str) -> int | None:
+    """Return the sale that stands under a reference of ours.
+
+    :raises AskPerson: more than one does.
+    """
+    found = session.search(
+        "sale.sale", [["company", "=", company_id], ["reference", "=", reference]], ["id"]
+    )
+    if len(found) > 1:
+        raise AskPerson(f"Tryton has {len(found)} sales with the reference {reference}")
+    return int(found[0]["id"]) if found else None
+
+
+def read_sale(*, session: Session, sale_id: int, currency: str) -> dict[str, Any]:
+    """Return whom the sale of a contract is for, as another sale of it says the same.
+
+    :raises Refused: there is none, or it is in another currency.
+    """
+    found = session.search(
+        "sale.sale",
+        [["id", "=", sale_id]],
+        [*SALE_FIELDS, "currency.code"],
+    )
+    if not found:
+        raise Refused(f"Tryton has no sale {sale_id}", reason="target.reference_unknown")
+    if found[0]["currency."]["code"] != currency:
+        raise Refused(f"sale {sale_id} is not in {currency}", reason="target.currency_differs")
+    return found[0]
+
+
+def only_of_sale(*, session: Session, sale_id: int) -> InvoiceDraft:
+    """Return the one invoice of a sale.
+
+    :raises OutcomeUnknown: it has none, or several.
+    """
+    return _only(session, invoices_of_sale(session=session, sale_id=sale_id))
 
 
 def invoices_of_project(*, session: Session, project_id: int | None) -> set[int]:

@@ -29,7 +29,15 @@ from tieline.canonical.nouns import Approval
 from tieline.connectors.tryton import wire
 from tieline.kernel.keys import key_as_base32
 from tieline.kernel.money import currency_digits
-from tieline.sdk import HourSum, InvoiceLine, RawRecord, StoredLine, Translated, Untranslatable
+from tieline.sdk import (
+    HourSum,
+    InvoiceItem,
+    InvoiceLine,
+    RawRecord,
+    StoredLine,
+    Translated,
+    Untranslatable,
+)
 
 Row = Mapping[str, Any]
 Values = dict[str, Any]
@@ -153,6 +161,37 @@ def sale_values(
         "sale_date": command.signed_on,
         "comment": f"Purchase order {command.purchase_order}" if command.purchase_order else None,
         "invoice_method": "order" if is_fixed else "manual",
+        "shipment_method": "manual",
+        "lines": [["create", [_plain_quantity(line) for line in lines]]],
+    }
+
+
+def items_values(
+    *,
+    agreed: Values,
+    company_id: int,
+    reference: str,
+    items: Sequence[InvoiceItem],
+    product: Product,
+) -> Values:
+    """Return a sale of agreed amounts, for whom and on what terms the contract's own sale is."""
+    lines = [
+        {
+            "type": "line",
+            "product": product.id,
+            "unit": product.unit_id,
+            "taxes": [["add", list(product.tax_ids)]],
+            "quantity": Decimal(1),
+            "unit_price": item.amount,
+            "description": one_line(item.description),
+        }
+        for item in items
+    ]
+    return {
+        **{name: value for name, value in agreed.items() if name not in ("id", "currency.")},
+        "company": company_id,
+        "reference": reference,
+        "invoice_method": "order",
         "shipment_method": "manual",
         "lines": [["create", [_plain_quantity(line) for line in lines]]],
     }

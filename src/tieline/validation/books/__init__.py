@@ -79,6 +79,11 @@ def shipped_rules() -> tuple[ShippedRule, ...]:
     return tuple(_shipped(position, table) for position, table in enumerate(tables, start=1))
 
 
+def codes_about(question: str) -> tuple[str, ...]:
+    """Return the codes of the rules about hours that one file of the book holds."""
+    return tuple(table["code"] for table in read_book(f"time/{question}")["rule"])
+
+
 @cache
 def always_held() -> frozenset[str]:
     """Return the codes of the rules that no firm may weaken: nothing is posted safely without what they ask for."""
@@ -95,7 +100,7 @@ def builtin_values() -> tuple[PolicyValue, ...]:
     """Return the shipped values that rules compare with."""
     return tuple(
         PolicyValue(name=name, entity_code="", value=str(value), reason=_SHIPPED)
-        for book in ("time", "provisioning")
+        for book in ("time", "provisioning", "readiness")
         for name, value in read_book(book)["values"].items()
     )
 
