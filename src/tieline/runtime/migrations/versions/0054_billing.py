@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0062_billing"
-down_revision = "0051_delivery"
+revision = "0054_billing"
+down_revision = "0053_merged_clients"
 branch_labels = None
 depends_on = None
 
