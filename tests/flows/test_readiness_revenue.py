@@ -9,19 +9,26 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW, Firm
 from tests.support.target import FixedClock, OpenBudgets
 
 from tieline.canonical import StatusCommand
-from tieline.kernel.errors import OutcomeUnknown, Refused
+from tieline.kernel.errors import OutcomeUnknown, Refused, UserMistake
 from tieline.posting import Poster
 from tieline.readmodels import MEASURES, derive, list_measures
 from tieline.runtime.database import Database
 from tieline.runtime.work import Again, Done, Failed
 from tieline.sdk import Capabilities, Receipt, Stored, load_manifest
 from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
-from tieline.services.revenue_status import compute, list_revenue_status, status_commands
+from tieline.services.revenue_status import (
+    RevenueSum,
+    compute,
+    list_revenue_status,
+    status_commands,
+    sum_revenue,
+)
 
 
 def found(database: Database, **terms: Any) -> Firm:
@@ -102,6 +109,72 @@ class TestRevenueStatus:
         assert status.earned_amount == Decimal("2000.00")
         assert (status.wip_amount, status.deferred_amount) == (0, Decimal("8000.00"))
         assert status.backlog_amount == Decimal("8000.00")
+
+    def test_earns_a_fixed_fee_as_the_firm_says(self, worker_database: Database) -> None:
+        firm = found(worker_database, billing_method="fixed_fee", value_amount=Decimal("10000.00"))
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE contract_version SET ends_on = '2027-01-01'")
+
+        def earned(recognition: str) -> Decimal | None:
+            with worker_database.transaction() as connection:
+                connection.execute("DELETE FROM policy_value")
+                connection.execute(
+                    "INSERT INTO policy_value (release_id, name, value, reason)"
+                    " VALUES (%s, 'recognition_of_fixed_fee', %s, 'test')",
+                    (firm.release_id, recognition),
+                )
+            _, status = measure(worker_database)
+            assert status.recognition == recognition
+            amount: Decimal | None = status.earned_amount
+            return amount
+
+        # 2 of 10 sold hours; 306 of 365 days.
+        assert earned("hours") == Decimal("2000.00")
+        assert earned("straight_line") == Decimal("8383.56")
+        # No schedule, and nobody planned the people: nobody can tell.
+        assert earned("milestone") is None
+        assert earned("cost") is None
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO assignment (person_id, project_id, labor_category, planned_seconds, starts_on,"
+                " recorded_at) VALUES (%s, %s, '', 28800, '2026-10-01', %s)",
+                (firm.person_id, firm.last["project_id"], NOW),
+            )
+        assert earned("cost") == Decimal("2500.00")
+
+    def test_sums_any_instant_with_margin_and_the_erps_figures(
+        self, worker_database: Database
+    ) -> None:
+        firm = found(worker_database, value_amount=Decimal(1500))
+        bill(worker_database, firm, Decimal("150.00"), "e1")
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "UPDATE invoice_record SET recorded_at = %s", (NOW + timedelta(days=1),)
+            )
+
+        def total(at: Any, by: str = "client") -> RevenueSum:
+            with worker_database.transaction() as connection:
+                (found,) = sum_revenue(connection, at=at, by=by)
+            return found
+
+        before, after = total(NOW), total(NOW + timedelta(days=1), by="entity")
+
+        assert (before.name, before.projects, before.currency) == ("Nordwind AG", 1, "EUR")
+        assert (before.billed_amount, before.wip_amount) == (Decimal(0), Decimal("300.00"))
+        assert after.name == "DE"
+        assert (after.billed_amount, after.wip_amount) == (Decimal("150.00"), Decimal("150.00"))
+        assert before.earned_amount == after.earned_amount == Decimal("300.00")
+        # An hour costs 60.
+        assert (before.cost_amount, before.margin_amount) == (Decimal(120), Decimal("180.00"))
+        assert after.erp_seconds == after.ledger_seconds == 7200
+        assert (after.rounding_amount, after.unexplained_amount) == (Decimal(0), Decimal(0))
+        # Nobody told what is funded.
+        assert after.funded_amount is None
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE employment SET cost_rate = NULL")
+        assert total(NOW).margin_amount is None
+        with pytest.raises(UserMistake, match="not by weather"):
+            total(NOW, by="weather")
 
     def test_keeps_the_instant_of_change_when_nothing_changed(
         self, worker_database: Database

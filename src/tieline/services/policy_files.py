@@ -55,6 +55,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "change_in_closed_period": ("adjust", "reopen"),
     "change_of_invoiced": ("credit_and_rebill", "hold"),
     "handover_begins": ("by_itself", "by_person"),
+    "recognition_of_fixed_fee": ("hours", "cost", "milestone", "straight_line"),
 }
 _FIELD_SENTENCES = {
     "code": "begin it with firm. and go on with small letters, digits and underscores",

@@ -17,19 +17,26 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.canonical import StatusCommand
+from tieline.kernel.errors import UserMistake
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import EffectRequest
 from tieline.runtime.sql import load
 from tieline.runtime.work import REFERENCE
 
-_COMPUTE = load("tieline.services", "revenue_compute")
+_FIGURES = load("tieline.services", "revenue_figures")
+_COMPUTE = load("tieline.services", "revenue_compute").replace("{figures}", _FIGURES)
+_REPORT = load("tieline.services", "revenue_report").replace("{figures}", _FIGURES)
+SUMMED_BY = ("project", "contract", "client", "practice", "entity")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevenueStatus:
-    """One project's figures, true up to ``as_of``; amounts are in the contract's currency."""
+    """One project's figures, true up to ``as_of``; amounts are in the contract's currency.
+
+    What is None nobody can tell, such as a share of the cost where a cost is missing.
+    """
 
     project_id: UUID
     project_code: str
@@ -39,12 +46,43 @@ class RevenueStatus:
     changed_at: datetime
     currency: str
     contract_amount: Decimal | None
-    earned_amount: Decimal
-    wip_amount: Decimal
+    recognition: str | None
+    earned_amount: Decimal | None
+    wip_amount: Decimal | None
     billed_amount: Decimal
-    deferred_amount: Decimal
+    deferred_amount: Decimal | None
     backlog_amount: Decimal | None
+    funded_amount: Decimal | None
     posted_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevenueSum:
+    """What projects came to, in one currency; what is None nobody can tell of all of them.
+
+    What the ERP billed is ``billed_amount``: our ledger's, what the ERP's rounding adds, and what nobody
+    explained yet.
+    """
+
+    name: str
+    currency: str
+    projects: int
+    recognition: tuple[str, ...]
+    contract_amount: Decimal | None
+    earned_amount: Decimal | None
+    wip_amount: Decimal | None
+    billed_amount: Decimal
+    deferred_amount: Decimal | None
+    backlog_amount: Decimal | None
+    funded_amount: Decimal | None
+    unfunded_amount: Decimal | None
+    cost_amount: Decimal | None
+    margin_amount: Decimal | None
+    ledger_seconds: int
+    erp_seconds: int
+    ledger_billed_amount: Decimal
+    rounding_amount: Decimal
+    unexplained_amount: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,23 +106,24 @@ class StatusWrite:
 
 def compute(connection: Connection[Row], *, now: datetime) -> int:
     """Measure every project; return for how many the figures changed."""
-    rows = connection.execute(_COMPUTE, {"now": now}).fetchall()
+    rows = connection.execute(_COMPUTE, {"at": now, "with_cost": False}).fetchall()
     for row in rows:
         connection.execute(
             """
             INSERT INTO revenue_status (project_id, changed_at, as_of, entity_code, contract_id,
                 currency, contract_amount, earned_amount, wip_amount, billed_amount,
-                deferred_amount, backlog_amount, posted_seconds, is_newest)
+                deferred_amount, backlog_amount, posted_seconds, recognition, funded_amount, is_newest)
             VALUES (%(project_id)s, %(now)s, %(now)s, %(entity_code)s, %(contract_id)s,
                 %(currency)s, %(contract_amount)s, %(earned)s, %(wip)s, %(billed)s, %(deferred)s,
-                %(backlog)s, %(seconds)s, true)
+                %(backlog)s, %(seconds)s, %(recognition)s, %(funded)s, true)
             ON CONFLICT (project_id, changed_at) DO UPDATE SET
                 currency = excluded.currency, contract_amount = excluded.contract_amount,
                 earned_amount = excluded.earned_amount, wip_amount = excluded.wip_amount,
                 billed_amount = excluded.billed_amount,
                 deferred_amount = excluded.deferred_amount,
                 backlog_amount = excluded.backlog_amount,
-                posted_seconds = excluded.posted_seconds
+                posted_seconds = excluded.posted_seconds, recognition = excluded.recognition,
+                funded_amount = excluded.funded_amount
             """,
             {**row, "now": now},
         )
@@ -99,7 +138,7 @@ def list_revenue_status(
         """
         SELECT r.project_id, j.project_code, r.contract_id, r.entity_code, r.as_of, r.changed_at,
                r.currency, r.contract_amount, r.earned_amount, r.wip_amount, r.billed_amount,
-               r.deferred_amount, r.backlog_amount, r.posted_seconds
+               r.deferred_amount, r.backlog_amount, r.posted_seconds, r.recognition, r.funded_amount
         FROM revenue_status r JOIN project j USING (project_id)
         WHERE r.is_newest AND (%(entity_code)s::text IS NULL OR r.entity_code = %(entity_code)s)
         ORDER BY r.entity_code, j.project_code
@@ -107,6 +146,23 @@ def list_revenue_status(
         {"entity_code": entity_code},
     ).fetchall()
     return tuple(RevenueStatus(**row) for row in rows)
+
+
+def sum_revenue(
+    connection: Connection[Row], *, at: datetime, by: str, entity_code: str | None = None
+) -> tuple[RevenueSum, ...]:
+    """Sum what projects came to at an instant, by what was known then.
+
+    It reads what hours cost: only for who may see that.
+
+    :raises UserMistake: nothing is summed by that.
+    """
+    if by not in SUMMED_BY:
+        raise UserMistake(f"revenue is summed by {', '.join(SUMMED_BY)}, not by {by}")
+    rows = connection.execute(
+        _REPORT, {"at": at, "by": by, "entity_code": entity_code, "with_cost": True}
+    ).fetchall()
+    return tuple(RevenueSum(**{**row, "recognition": tuple(row["recognition"])}) for row in rows)
 
 
 def status_commands(
@@ -165,7 +221,8 @@ def _write(row: Row, *, correlation_id: str) -> StatusWrite:
         ),
         record_code=row["deal_ref"],
         values={
-            "revenue_wip": str(row["wip_amount"]),
+            # The CRM's field holds a number: what nobody can tell is not in it.
+            "revenue_wip": str(row["wip_amount"] or Decimal(0)),
             "revenue_billed": str(row["billed_amount"]),
             "revenue_backlog": str(row["backlog_amount"] or Decimal(0)),
             # The instant of the change, not of the look: telling it again would say the same.
