@@ -37,6 +37,7 @@ from tieline.services.readiness_checks import (
     BLOCK,
     CARRIABLE,
     RISK,
+    WHY_UNKNOWN,
     Checked,
     check_invoices,
     read_weights,
@@ -255,7 +256,10 @@ def list_readiness(
                     {**blocker, "may_be_carried": blocker["code"] in CARRIABLE}
                     for blocker in row["blockers"]
                 ),
-                "not_checked": tuple(row["not_checked"]),
+                "not_checked": tuple(
+                    {"message": WHY_UNKNOWN.get(each["code"], ""), **each}
+                    for each in row["not_checked"]
+                ),
             }
         )
         for row in rows
@@ -460,9 +464,8 @@ def _stored(facts: Row, checked: Checked) -> dict[str, Any]:
         "carried_amount": str(facts["carried_amount"]),
         "checks_passed": checked.passed,
         "blockers": [blocker.as_json() for blocker in checked.blockers],
-        "not_checked": [
-            {"code": rule.code, "message": rule.unknown} for rule in checked.not_checked
-        ],
+        # Why is said in the book: it would be stored thousands of times.
+        "not_checked": [{"code": rule.code} for rule in checked.not_checked],
     }
 
 

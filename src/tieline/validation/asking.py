@@ -76,6 +76,9 @@ class Answer:
     is_unknown: bool
 
 
+UNKNOWN_ANSWER = Answer(things=(), is_unknown=True)
+
+
 @cache
 def book_columns(book: str, scope: str) -> Mapping[str, tuple[str, str]]:
     """Return type and meaning of every column that rules of a scope may look at."""
@@ -147,7 +150,7 @@ def _add(subject: dict[str, Answer], answers: Sequence[str]) -> None:
     for answer in answers:
         code, is_violated, thing = answer.partition(" ")
         if not is_violated:
-            subject.setdefault(code, Answer(things=(), is_unknown=True))
+            subject.setdefault(code, UNKNOWN_ANSWER)
             continue
         before = subject.get(code)
         things = () if before is None else before.things
