@@ -1,11 +1,11 @@
-"""Let schedules say what a fee covers and what the client confirmed, and keep what was billed of them."""
+"""Let revenue be recognized as the firm says, and be unknown where nobody can tell."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0054_billing"
-down_revision = "0053_merged_clients"
+revision = "0056_recognition"
+down_revision = "0055_billing"
 branch_labels = None
 depends_on = None
 

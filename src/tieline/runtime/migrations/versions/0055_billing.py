@@ -1,11 +1,11 @@
-"""Let revenue be recognized as the firm says, and be unknown where nobody can tell."""
+"""Let schedules say what a fee covers and what the client confirmed, and keep what was billed of them."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0055_recognition"
-down_revision = "0054_billing"
+revision = "0055_billing"
+down_revision = "0054_sign_in"
 branch_labels = None
 depends_on = None
 
