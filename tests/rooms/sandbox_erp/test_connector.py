@@ -32,7 +32,7 @@ from tieline.kernel.errors import (
     Refused,
     StreamBroken,
 )
-from tieline.sdk import HourSum, Translated
+from tieline.sdk import HourSum, InvoiceDraft, InvoiceItem, Translated
 
 pytestmark = pytest.mark.erp
 
@@ -515,6 +515,41 @@ class TestInvoices:
                 business_key=contract.business_key,
             )
         assert refusal.value.reason == "target.state"
+
+    def test_of_agreed_amounts_are_made_once_under_their_key(self, job: Job) -> None:
+        contract = _contract(job.client_code, billing_method="milestone")
+        code = job.erp.connector.write(command=contract).target_code
+        key = new_key()
+        items = [
+            InvoiceItem(item_code=name, item=name, description=name, amount=Decimal(amount))
+            for name, amount in (("Concept", "1200.00"), ("October", "160.35"))
+        ]
+
+        def draft(connector: TrytonConnector) -> InvoiceDraft:
+            return connector.draft_items(
+                business_key=key,
+                entity_code=ENTITY,
+                contract_code=code,
+                items=items,
+                currency="EUR",
+            )
+
+        with pytest.raises(OutcomeUnknown):
+            draft(_through(job, word=b"model.sale.sale.create", mood="lost"))
+        between = job.erp.connector.read_items(business_key=key, entity_code=ENTITY)
+        first, second = draft(job.erp.connector), draft(job.erp.connector)
+
+        assert between == []
+        assert first == second
+        assert job.erp.connector.read_items(business_key=key, entity_code=ENTITY) == [first]
+        assert [(line.description, line.amount) for line in first.lines] == [
+            ("Concept", Decimal("1200.00")),
+            ("October", Decimal("160.35")),
+        ]
+        assert (first.untaxed_amount, first.total_amount) == (
+            Decimal("1360.35"),
+            Decimal("1618.82"),
+        )
 
 
 class TestPages:
