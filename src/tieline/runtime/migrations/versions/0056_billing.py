@@ -1,11 +1,11 @@
-"""Let revenue be recognized as the firm says, and be unknown where nobody can tell."""
+"""Let schedules say what a fee covers and what the client confirmed, and keep what was billed of them."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0056_recognition"
-down_revision = "0055_billing"
+revision = "0056_billing"
+down_revision = "0055_adopt_left"
 branch_labels = None
 depends_on = None
 

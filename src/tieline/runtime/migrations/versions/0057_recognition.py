@@ -1,11 +1,11 @@
-"""Let schedules say what a fee covers and what the client confirmed, and keep what was billed of them."""
+"""Let revenue be recognized as the firm says, and be unknown where nobody can tell."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0055_billing"
-down_revision = "0054_sign_in"
+revision = "0057_recognition"
+down_revision = "0056_billing"
 branch_labels = None
 depends_on = None
 
