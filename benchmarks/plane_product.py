@@ -18,7 +18,7 @@ from tieline.connectors.harvest.translate import mapped, translate
 from tieline.intake import LandingPage, land
 from tieline.kernel.errors import AlreadyExists
 from tieline.ledger import Booked, plan
-from tieline.posting.lines import LinePoster, Scope
+from tieline.posting.lines import LinePoster, Scope, Sent
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
@@ -39,6 +39,8 @@ STATEMENT_SECONDS_MAX = 3600
 _STAGES = ("land", "translate", "mark", "judge", "plan", "post_and_book")
 _MEGABYTE = 1024
 _SWEEPS = 2
+# As a worker posts.
+_BATCHES_OF_A_STRETCH = 10
 _MARKS_MAX = 2000
 # Only what is filled: a server looks at a table when rows have come, never at an empty one.
 _ANALYZE = (
@@ -183,8 +185,11 @@ class Plane:
     def post(self, scope: Scope) -> None:
         """Post and book a scope until nothing of it is left."""
         with self.watch.timing("post_and_book"):
-            while self.poster.round(scope=scope).wait_seconds is not None:
+            while self._stretch(scope).wait_seconds is not None:
                 pass
+
+    def _stretch(self, scope: Scope) -> Sent:
+        return self.poster.stretch(scope=scope, batches_max=_BATCHES_OF_A_STRETCH)
 
     def sweep(self) -> list[float]:
         """Return the seconds of the safety net that runs every few seconds, run after run."""

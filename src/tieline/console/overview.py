@@ -237,7 +237,7 @@ def _read_in_erp(connection: Connection[Row]) -> list[tuple[Decimal, str]]:
 
 def _read_unconfirmed(connection: Connection[Row]) -> list[Row]:
     return connection.execute(
-        "SELECT c.system, count(*)::int AS writes FROM effect e"
+        "SELECT c.system, count(*)::int AS writes FROM unsettled_effect e"
         " JOIN connection c ON c.connection_key = e.target_connection"
         " WHERE e.state IN ('UNKNOWN', 'PROBING') GROUP BY 1 ORDER BY 1"
     ).fetchall()

@@ -1,19 +1,20 @@
 -- What the target showed of lines that were sent, or asked about: each leaves the state that its attempt was in and
--- gains its ledger line, under the day under which the target has it. Whoever woke up late finds fewer.
+-- gains its ledger line, under the day under which the target has it. Whoever woke up late finds fewer. Seconds and
+-- hash are told of what the target altered; the others stand as they were sent.
 WITH shown AS (
-    SELECT * FROM unnest(%(keys)s::uuid[], %(attempts)s::int[], %(codes)s::text[], %(seconds)s::int[],
-                         %(hashes)s::text[], %(altered)s::bool[])
-        AS k (business_key, attempt, target_code, target_seconds, stored_hash, is_altered)
+    SELECT * FROM unnest(%(keys)b::uuid[], %(attempts)b::int[], %(codes)b::text[], %(seconds)s::int[],
+                         %(hashes)s::text[])
+        AS k (business_key, attempt, target_code, target_seconds, stored_hash)
 ), confirmed AS (
     UPDATE effect e SET state = 'CONFIRMED', target_code = k.target_code, due_at = NULL,
-        settled_at = clock_timestamp(), stored_hash = k.stored_hash,
-        reason = CASE WHEN k.is_altered THEN 'posted.altered_by_target' END
+        settled_at = clock_timestamp(), stored_hash = coalesce(k.stored_hash, e.payload_hash),
+        reason = CASE WHEN k.stored_hash IS NOT NULL THEN 'posted.altered_by_target' END
     FROM shown k
     WHERE e.business_key = k.business_key AND e.attempt = k.attempt AND e.state = %(state)s
       AND e.kind = 'book' AND e.noun = 'time_line'
     RETURNING e.business_key, e.entry_id, e.entry_version, e.target_connection, e.target_code, e.entity_code,
               e.period_id, e.verdict_id, e.books_on, e.seconds, e.amount, e.currency, e.correlation_id,
-              k.target_seconds
+              coalesce(k.target_seconds, e.seconds) AS target_seconds
 )
 INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version, target_connection,
     target_code, entity_code, period_id, client_id, contract_id, contract_line_id, project_id, task_id,

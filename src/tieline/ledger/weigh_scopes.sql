@@ -7,7 +7,7 @@ SELECT e.target_connection, e.entity_code, e.period_id,
 FROM (
     SELECT target_connection, entity_code, period_id, coalesce(sum(abs(amount)), 0) AS value_at_risk,
            bool_or(state IN ('INTENT', 'UNKNOWN', 'PROBING')) AS is_unanswered
-    FROM effect
+    FROM unsettled_effect
     WHERE noun = 'time_line' AND state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT')
     GROUP BY 1, 2, 3
 ) e

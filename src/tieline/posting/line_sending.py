@@ -36,7 +36,6 @@ from tieline.posting.line_access import LineAccess
 from tieline.posting.line_moves import (
     RETRY_SECONDS,
     Attempts,
-    attempts_of,
     by_key,
     conflict_doubled,
     hold,
@@ -192,22 +191,22 @@ class LineSender:
         commands = [command_of(row) for row in rows]
         contents = {command.business_key: command.content() for command in commands}
         hashes = {key: content_hash(content) for key, content in contents.items()}
-        reserved = connection.execute(
+        connection.execute(
             """
             UPDATE effect e SET state = 'INTENT', attempt = e.attempt + 1, work_class = %s,
                 payload_hash = k.payload_hash, sent_at = clock_timestamp(), due_at = NULL,
                 reason = NULL
-            FROM unnest(%s::uuid[], %s::text[]) AS k (business_key, payload_hash)
+            FROM unnest(%b::uuid[], %b::text[]) AS k (business_key, payload_hash)
             WHERE e.business_key = k.business_key
-            RETURNING e.business_key, e.attempt
             """,
             (self.work_class, list(hashes), list(hashes.values())),
-        ).fetchall()
+        )
         return _Batch(
             commands=commands,
             contents=contents,
             hashes=hashes,
-            attempts=attempts_of(reserved),
+            # The rows are locked: their attempt is the next one now.
+            attempts={row["business_key"]: row["attempt"] + 1 for row in rows},
             is_repeat=any(row["was_tried"] for row in rows),
         )
 

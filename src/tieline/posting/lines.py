@@ -57,18 +57,20 @@ from tieline.sdk import (
 from tieline.sdk.directory import Connectors
 
 _RESERVE_TEXT = load_gated("reserve_lines")
-RESERVE = _RESERVE_TEXT.replace("{effects}", "effect").replace(
+RESERVE = _RESERVE_TEXT.replace("{effects}", "open_effect").replace(
     "{order}",
-    "(e.attempt = 0), e.deadline_at, e.amount DESC NULLS LAST, e.planned_at, e.business_key",
+    "e.is_first, e.deadline_at, e.amount DESC NULLS LAST, e.planned_at, e.business_key",
 )
 # No index has this order: some more than a batch are looked for first, and judged then.
 _RESERVE_OLDEST = _RESERVE_TEXT.replace(
     "{effects}",
-    """(SELECT * FROM effect o
-        WHERE o.target_connection = %(target)s AND o.entity_code = %(entity_code)s AND o.period_id = %(period_id)s
-          AND o.noun = 'time_line' AND o.kind = 'book' AND o.state IN ('PLANNED', 'ABSENT')
-          AND (o.due_at IS NULL OR o.due_at <= clock_timestamp())
-        ORDER BY o.planned_at, o.business_key LIMIT 4 * %(limit)s)""",
+    """(SELECT x.* FROM (
+            SELECT o.business_key FROM unsettled_effect o
+            WHERE o.target_connection = %(target)s AND o.entity_code = %(entity_code)s AND o.period_id = %(period_id)s
+              AND o.noun = 'time_line' AND o.kind = 'book' AND o.state IN ('PLANNED', 'ABSENT')
+              AND (o.due_at IS NULL OR o.due_at <= clock_timestamp())
+            ORDER BY o.planned_at, o.business_key LIMIT 4 * %(limit)s
+        ) o JOIN open_effect x ON x.business_key = o.business_key)""",
 ).replace("{order}", "e.planned_at, e.business_key")
 _RESERVE_VOIDS = load("tieline.posting", "reserve_voids")
 _INTERRUPTED = load("tieline.posting", "lines_interrupted")

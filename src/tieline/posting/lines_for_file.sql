@@ -3,7 +3,7 @@
 -- last read from the target itself: it may be down.
 WITH candidate AS MATERIALIZED (
     SELECT e.business_key
-    FROM effect e
+    FROM open_effect e
     JOIN fiscal_period p ON p.period_id = e.period_id AND p.state = 'open'
     CROSS JOIN LATERAL (
         SELECT v.contract_id, v.work_date, v.neighbor_keys
@@ -36,10 +36,15 @@ WITH candidate AS MATERIALIZED (
     FROM source_version s
     JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
     WHERE s.connection_key = %(target)s AND s.noun = 'Person' AND s.is_newest AND NOT s.is_deleted
+), made AS MATERIALIZED (
+    SELECT x.target_code, min(x.business_key::text)::uuid AS task_key
+    FROM effect x
+    WHERE x.target_connection = %(target)s AND x.noun = 'task' AND x.kind = 'write' AND x.state = 'CONFIRMED'
+    GROUP BY x.target_code
 )
 SELECT d.business_key, d.entity_code, d.seconds, d.amount, d.currency, d.deadline_at, coalesce(d.books_on, d.work_date) AS work_date,
        p.period_code, j.project_code, n.text AS narrative, person.source_ref AS person_code,
-       task.source_ref AS task_code, known.employee_code, known.work_code, known.task_key
+       task.source_ref AS task_code, known.employee_code, known.work_code, made.task_key
 FROM due d
 JOIN fiscal_period p ON p.period_id = d.period_id
 JOIN project j ON j.project_id = d.project_id
@@ -56,10 +61,8 @@ CROSS JOIN LATERAL (
             WHERE p.source_ref = person.source_ref AND p.records = 1) AS employee_code,
            (SELECT s.data ->> 'code' FROM source_version s
             WHERE s.connection_key = c.connection_key AND s.source_epoch = c.source_epoch AND s.noun = 'WorkItem'
-              AND s.data ->> 'kind' = 'task' AND s.source_ref = task.source_ref AND s.is_newest LIMIT 1) AS work_code,
-           (SELECT x.business_key FROM effect x
-            WHERE x.target_connection = c.connection_key AND x.noun = 'task' AND x.target_code = task.source_ref
-              AND x.kind = 'write' AND x.state = 'CONFIRMED' LIMIT 1) AS task_key
+              AND s.data ->> 'kind' = 'task' AND s.source_ref = task.source_ref AND s.is_newest LIMIT 1) AS work_code
     FROM connection c WHERE c.connection_key = %(target)s
 ) known
+LEFT JOIN made ON made.target_code = task.source_ref
 ORDER BY d.work_date, person.source_ref, task.source_ref, d.business_key

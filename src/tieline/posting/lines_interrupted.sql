@@ -4,5 +4,7 @@
 UPDATE effect SET state = 'UNKNOWN', reason = 'posting.interrupted',
     due_at = CASE state WHEN 'INTENT' THEN clock_timestamp() ELSE sent_at END
              + make_interval(secs => %(settle_seconds)s)
-WHERE target_connection = %(target)s AND entity_code = %(entity_code)s AND period_id = %(period_id)s
-  AND noun = 'time_line' AND state IN ('INTENT', 'PROBING')
+WHERE state IN ('INTENT', 'PROBING') AND business_key IN (
+    SELECT u.business_key FROM unsettled_effect u
+    WHERE u.target_connection = %(target)s AND u.entity_code = %(entity_code)s AND u.period_id = %(period_id)s
+      AND u.noun = 'time_line' AND u.state IN ('INTENT', 'PROBING'))

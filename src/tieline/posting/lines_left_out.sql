@@ -14,7 +14,7 @@ FROM (
                                                             e.period_id, e.project_id, e.noun))
                     THEN 'stopped by a check'
                 ELSE 'waiting' END AS why
-    FROM effect e
+    FROM open_effect e
     JOIN verdict v ON v.verdict_id = e.verdict_id
     JOIN fiscal_period p ON p.period_id = e.period_id
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s

@@ -1,8 +1,8 @@
 -- Take what is unknown and due to PROBING; a void asks for the line it took back, and what
 -- stands against it for exactly so much.
 UPDATE effect e SET state = 'PROBING'
-WHERE e.business_key IN (
-    SELECT business_key FROM effect
+WHERE e.state = 'UNKNOWN' AND e.business_key IN (
+    SELECT business_key FROM unsettled_effect
     WHERE target_connection = %(target)s AND entity_code = %(entity_code)s AND period_id = %(period_id)s
       AND noun = 'time_line' AND state = 'UNKNOWN' AND (due_at IS NULL OR due_at <= clock_timestamp())
     ORDER BY deadline_at, amount DESC NULLS LAST, planned_at, business_key LIMIT %(limit)s

@@ -5,7 +5,7 @@ SELECT e.target_connection, c.system, sum(e.writes)::integer AS writes, min(e.se
 FROM (
     SELECT target_connection, currency, count(*) AS writes, min(sent_at) AS sent_at, min(due_at) AS due_at,
            max(asked_times) AS asked_times, sum(abs(amount)) AS amount
-    FROM effect
+    FROM open_effect
     WHERE state IN ('UNKNOWN', 'PROBING') AND entity_code = %(entity_code)s
       AND coalesce(period_id, %(period_id)s) = %(period_id)s
       AND sent_at < clock_timestamp() - make_interval(secs => %(seconds)s)

@@ -6,10 +6,10 @@ WITH period AS (
 ), candidate AS MATERIALIZED (
     -- OFFSET 0 keeps the planner from joining whole tables: the lines are walked in the order of their
     -- index until the batch is full, however long the backlog behind it is.
-    SELECT e.business_key
+    SELECT e.business_key, v.verdict_id, v.person_id, v.contract_line_id, v.project_id, v.work_date
     FROM {effects} e
     CROSS JOIN LATERAL (
-        SELECT v.contract_id, v.work_date, v.neighbor_keys
+        SELECT v.*
         FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id
         WHERE t.entry_id = e.entry_id AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
         OFFSET 0
@@ -19,20 +19,23 @@ WITH period AS (
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
       AND EXISTS (SELECT FROM period)
       {gate}
-      AND NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL)
+      AND (NOT (SELECT EXISTS (SELECT FROM handed_over h WHERE h.released_at IS NULL))
+           OR NOT EXISTS (SELECT FROM handed_over h WHERE h.entry_id = e.entry_id AND h.released_at IS NULL))
     ORDER BY {order}
     LIMIT %(limit)s
 ), due AS (
-    SELECT e.business_key, e.entity_code, e.seconds, v.person_id, v.contract_line_id, v.project_id, v.work_date, e.books_on,
-           e.entry_id, e.entry_version, e.state = 'ABSENT' OR e.reason = 'write.not_executed' AS was_tried
+    -- A verdict never changes: what was read of it holds for as long as effect and entry name it.
+    SELECT e.business_key, e.entity_code, e.seconds, c.person_id, c.contract_line_id, c.project_id, c.work_date,
+           e.books_on, e.entry_id, e.entry_version, e.attempt, e.state = 'ABSENT' OR e.reason = 'write.not_executed' AS was_tried
     FROM candidate c
     JOIN effect e ON e.business_key = c.business_key
     JOIN time_entry t ON t.entry_id = e.entry_id
-    JOIN verdict v ON v.verdict_id = e.verdict_id
     WHERE e.state IN ('PLANNED', 'ABSENT') AND t.newest_version = e.entry_version AND t.verdict_id = e.verdict_id
+      AND e.verdict_id = c.verdict_id
     FOR UPDATE OF e, t SKIP LOCKED
 )
 SELECT d.business_key, d.entity_code, d.seconds, coalesce(d.books_on, d.work_date) AS work_date, coalesce(d.was_tried, false) AS was_tried,
+       d.attempt,
        n.text AS narrative,
        person.source_ref AS person_code, task.source_ref AS task_code
 FROM due d

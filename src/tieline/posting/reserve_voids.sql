@@ -4,12 +4,14 @@ WITH period AS (
     SELECT period_id FROM fiscal_period WHERE period_id = %(period_id)s AND state = 'open' FOR SHARE
 ), due AS (
     SELECT e.business_key, coalesce(e.state = 'ABSENT' OR e.reason = 'write.not_executed', false) AS was_tried
-    FROM effect e
-    JOIN period p ON p.period_id = e.period_id
+    FROM unsettled_effect u
+    JOIN effect e ON e.business_key = u.business_key
+    JOIN period p ON p.period_id = u.period_id
     JOIN time_entry t ON t.entry_id = e.entry_id
     JOIN ledger_line l ON l.business_key = e.undoes_key
-    WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
-      AND e.noun = 'time_line' AND e.kind = 'void' AND e.state IN ('PLANNED', 'ABSENT')
+    WHERE u.target_connection = %(target)s AND u.entity_code = %(entity_code)s AND u.period_id = %(period_id)s
+      AND u.noun = 'time_line' AND u.kind = 'void' AND u.state IN ('PLANNED', 'ABSENT')
+      AND e.state IN ('PLANNED', 'ABSENT')
       AND (e.due_at IS NULL OR e.due_at <= clock_timestamp())
       AND NOT tieline.contract_is_locked(l.contract_id, coalesce(e.books_on, l.work_date))
       AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,

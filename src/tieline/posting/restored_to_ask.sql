@@ -15,7 +15,7 @@ WITH page AS (
     SELECT t.entry_id, t.connection_key, t.source_epoch, t.object, t.source_ref
     FROM time_entry t
     WHERE NOT %(is_whole)s AND t.entry_id IN (
-        SELECT e.entry_id FROM effect e
+        SELECT e.entry_id FROM unsettled_effect e
         WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.noun = 'time_line'
           AND e.state NOT IN ('CONFIRMED', 'REJECTED', 'WITHDRAWN')
           AND NOT EXISTS (SELECT FROM restored_ask a WHERE a.restoration_id = %(restoration_id)s

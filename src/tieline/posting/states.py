@@ -236,7 +236,7 @@ def is_being_written(
     )
     row = connection.execute(
         """
-        SELECT 1 FROM effect e JOIN effect_payload p USING (business_key)
+        SELECT 1 FROM open_effect e JOIN effect_payload p USING (business_key)
         WHERE e.target_connection = %s AND e.noun = %s AND e.business_key <> %s
           AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'ABSENT') AND p.content ->> %s = %s
         LIMIT 1

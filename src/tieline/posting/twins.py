@@ -114,7 +114,7 @@ def list_twins(connection: Connection[Row]) -> tuple[Twin, ...]:
 def _due(connection: Connection[Row], target: str, patience_seconds: int) -> list[Row]:
     return connection.execute(
         """
-        (SELECT business_key, entity_code FROM effect
+        (SELECT business_key, entity_code FROM open_effect
          WHERE target_connection = %(target)s AND noun = 'time_line' AND kind = 'book'
            AND state = 'CONFIRMED' AND attempt > 1 AND asked_again_at IS NULL
            AND settled_at < clock_timestamp() - make_interval(secs => %(patience)s)

@@ -65,7 +65,7 @@ def open_work(database: Database) -> int:
         SELECT (SELECT count(*) FROM work_item WHERE state IN ('waiting', 'running') AND kind = ANY (%s))
              + (SELECT count(*) FROM rejudge)
              + (SELECT count(*) FROM intake_batch WHERE state = 'landing')
-             + (SELECT count(*) FROM effect
+             + (SELECT count(*) FROM unsettled_effect
                 WHERE state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT'))
         """,
         list(_QUIET_KINDS),

@@ -6,9 +6,9 @@ LEFT JOIN LATERAL (
     WHERE l.project_id = x.our_id AND l.target_connection = %(target)s AND l.entity_code = %(entity_code)s
       AND l.work_date >= %(starts_on)s AND l.work_date < %(ends_on)s
 ) b ON true
-LEFT JOIN LATERAL (
-    SELECT true AS is_moving FROM effect e
-    WHERE e.project_id = x.our_id AND e.noun = 'time_line' AND e.target_connection = %(target)s
-      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'HANDED_OVER') LIMIT 1
-) m ON true
+LEFT JOIN (
+    SELECT DISTINCT e.project_id, true AS is_moving FROM open_effect e
+    WHERE e.noun = 'time_line' AND e.target_connection = %(target)s
+      AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'HANDED_OVER')
+) m ON m.project_id = x.our_id
 WHERE x.connection_key = %(target)s AND x.noun = 'project' AND x.superseded_at IS NULL

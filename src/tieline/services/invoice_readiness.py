@@ -351,7 +351,7 @@ def withdraw_release(
     :raises UserMistake: nothing of it is released, or its invoice is under way.
     """
     under_way = connection.execute(
-        "SELECT 1 AS one FROM effect e JOIN contract c ON split_part(e.source_ref, '|', 1)"
+        "SELECT 1 AS one FROM open_effect e JOIN contract c ON split_part(e.source_ref, '|', 1)"
         " = c.contract_code WHERE c.contract_id = %s AND e.noun = 'invoice'"
         " AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING')",
         (contract_id,),

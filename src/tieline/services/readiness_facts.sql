@@ -141,7 +141,7 @@ WITH terms AS (
         coalesce(sum(abs(e.amount)) FILTER (WHERE e.state IN ('REJECTED', 'CONFLICT')), 0) AS refused_amount
     FROM scope s
     JOIN project j ON j.contract_id = s.contract_id
-    JOIN effect e ON e.project_id = j.project_id AND e.noun = 'time_line'
+    JOIN open_effect e ON e.project_id = j.project_id AND e.noun = 'time_line'
          AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'REJECTED', 'CONFLICT')
     JOIN fiscal_period p ON p.period_id = e.period_id AND p.starts_on < s.ends_on
     GROUP BY s.contract_id, s.period_id

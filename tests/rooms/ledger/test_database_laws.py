@@ -64,6 +64,19 @@ _TWIN: LiteralString = """
     FROM effect
 """
 _NEW_KEY = UUID(int=1)
+_OPEN_AND_NOT_SAID: LiteralString = """
+    WITH said AS (
+        SELECT business_key, target_connection, entity_code, period_id, noun, kind, state, attempt = 0 AS is_first, due_at,
+               deadline_at, amount, planned_at, entry_id
+        FROM effect WHERE effect_is_unsettled(state, reason, noun, kind, attempt, asked_again_at)
+    )
+    (TABLE said EXCEPT TABLE unsettled_effect) UNION ALL (TABLE unsettled_effect EXCEPT TABLE said)
+"""
+_INDEXED: LiteralString = r"""
+    SELECT string_agg(indexname, ', ') AS indexed FROM pg_indexes
+    WHERE schemaname = 'tieline' AND tablename = 'effect'
+      AND indexdef ~ '\m(state|attempt|work_class|payload_hash|sent_at|due_at|reason|target_code|settled_at|stored_hash)\M'
+"""
 
 pytestmark = pytest.mark.sql
 
@@ -232,6 +245,54 @@ class TestLedger:
 
         with planned.refused(errors.ForeignKeyViolation):
             planned.connection.execute("DELETE FROM effect")
+
+
+class TestWhatIsOpen:
+    @pytest.mark.parametrize("state", STATES)
+    def test_is_what_the_effects_say_after_each_step(self, planned: Planned, state: str) -> None:
+        for step in WAYS[state]:
+            planned.move(step)
+            assert planned.connection.execute(_OPEN_AND_NOT_SAID).fetchall() == []
+
+        assert _count_open(planned) == (state not in ("CONFIRMED", "WITHDRAWN"))
+
+    def test_is_also_what_was_altered_or_is_asked_about_again(self, planned: Planned) -> None:
+        planned.bring_to("CONFIRMED")
+        assert _count_open(planned) == 0
+
+        planned.connection.execute("UPDATE effect SET reason = 'posted.altered_by_target'")
+        assert _count_open(planned) == 1
+
+        planned.connection.execute("UPDATE effect SET reason = NULL, attempt = 2")
+        assert _count_open(planned) == 1
+
+        planned.connection.execute("UPDATE effect SET asked_again_at = %s", (NOW,))
+        assert _count_open(planned) == 0
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE unsettled_effect SET state = 'INTENT'",
+            "DELETE FROM unsettled_effect",
+            "INSERT INTO unsettled_effect SELECT * FROM unsettled_effect",
+        ],
+    )
+    def test_is_written_by_nobody(self, planned: Planned, statement: LiteralString) -> None:
+        with planned.refused(errors.InsufficientPrivilege):
+            planned.connection.execute(statement)
+
+    def test_is_no_reason_to_write_a_step_into_an_index(self, planned: Planned) -> None:
+        # What a step changes may stand in no index of the table, neither as a column nor in a condition.
+        row = planned.connection.execute(_INDEXED).fetchone()
+
+        assert row is not None
+        assert row["indexed"] is None
+
+
+def _count_open(planned: Planned) -> int:
+    row = planned.connection.execute("SELECT count(*) AS n FROM open_effect").fetchone()
+    assert row is not None
+    return int(row["n"])
 
 
 class TestWebRole:

@@ -60,12 +60,12 @@ _LATE_SECONDS = 3
 _STUCK_SECONDS_MAX = 30 + LEASE_SECONDS
 _UNFINISHED = """
     SELECT (SELECT count(*) FROM time_entry WHERE connection_key = %(source)s)::int AS entries,
-           (SELECT count(*) FROM effect
+           (SELECT count(*) FROM open_effect
             WHERE %(is_late)s AND state = 'CONFIRMED' AND attempt > 1 AND asked_again_at IS NULL)::int AS unasked
 """
 _WAITING = """
     SELECT p.source_ref AS person, replace(l.task_name, 'Task ', '') AS task, v.work_date, e.seconds
-    FROM effect e JOIN verdict v USING (verdict_id)
+    FROM open_effect e JOIN verdict v USING (verdict_id)
     JOIN crosswalk p ON p.connection_key = %s AND p.noun = 'person' AND p.our_id = v.person_id
     JOIN contract_line l ON l.contract_line_id = v.contract_line_id AND l.superseded_at IS NULL
     WHERE e.state = 'CONFLICT'

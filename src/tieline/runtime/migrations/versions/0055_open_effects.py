@@ -1,0 +1,23 @@
+"""Keep what is open of effects in a narrow table of its own, so that a step of an effect touches no index."""
+
+from __future__ import annotations
+
+from tieline.runtime.migrations.statements import run_statements
+
+revision = "0055_open_effects"
+down_revision = "0054_sign_in"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run before the code that uses it; forward only."""
+    run_statements(__file__)
+
+
+def downgrade() -> None:
+    """Refuse: migrations only go forward.
+
+    :raises NotImplementedError: always.
+    """
+    raise NotImplementedError("migrations only go forward")
