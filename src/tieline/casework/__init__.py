@@ -5,6 +5,7 @@ Law: one open case per cause; a member leaves when its cause is gone; nothing he
 """
 
 from tieline.casework.cases import (
+    CASES_PAGE_MAX,
     CaseDetail,
     CaseSummary,
     Cause,
@@ -28,6 +29,7 @@ from tieline.casework.owed import CutOff, OwedCase, Worth, list_owed, sum_owed
 from tieline.casework.upkeep import Upkeep, sync_time_cases
 
 __all__ = [
+    "CASES_PAGE_MAX",
     "CaseDetail",
     "CaseSummary",
     "Cause",

@@ -1,17 +1,20 @@
 """What needs a person, and what is it worth? Cases by money x deadline, and what one does with them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Form
 from fastapi.requests import Request
 from fastapi.responses import Response
 from psycopg import Connection
 
 from tieline.casework import (
+    CASES_PAGE_MAX,
     CaseDetail,
+    CaseSummary,
     Cause,
     count_open,
     get_case,
@@ -36,7 +39,17 @@ from tieline.console.sessions import (
     Visitor,
 )
 from tieline.console.tie_out import read_entities
+from tieline.console.words import QUEUES, THINGS, spoken
 from tieline.console.words import reason as reason_words
+from tieline.console.workbook import (
+    ROWS_MAX,
+    About,
+    Column,
+    Kind,
+    Sheet,
+    download,
+    make_workbook,
+)
 from tieline.governance import list_audit, list_people
 from tieline.kernel.errors import UserMistake
 from tieline.services.client_pairs import PAIR_REASONS
@@ -93,12 +106,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
         owner: QueryWord = "",
         page: QueryPage = 1,
     ) -> Response:
-        wanted = {
-            "entity_code": entity or None,
-            "reason": reason or None,
-            "owner_queue": queue or None,
-            "assigned_to": "" if owner == _NOBODY else owner or None,
-        }
+        wanted = _wanted(entity=entity, reason=reason, queue=queue, owner=owner)
         with door.sight_of(visitor) as connection:
             paging = Paging(
                 page=page,
@@ -132,8 +140,38 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             chart=_chart(causes),
             nobody=_NOBODY,
             is_filtered=any(paging.filters.values()),
+            may_work=visitor.may(ROLES_THAT_WORK),
             **found,
         )
+
+    @pages.get("/exceptions.xlsx")
+    def file(
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        entity: QueryWord = "",
+        reason: QueryWord = "",
+        queue: QueryWord = "",
+        owner: QueryWord = "",
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            cases = _all_cases(
+                connection,
+                wanted=_wanted(entity=entity, reason=reason, queue=queue, owner=owner),
+                now=renderer.now,
+            )
+        content = make_workbook(
+            about=About(
+                title="What needs a person, and what it is worth",
+                as_of=renderer.now,
+                by=visitor.login,
+                filters={"entity": entity, "reason": reason, "queue": queue, "owner": owner},
+                notes=(
+                    "Most money and nearest deadline first; a row per exception and currency.",
+                    "Amounts of different currencies are never added.",
+                ),
+            ),
+            sheets=(_sheet(cases),),
+        )
+        return download(name="exceptions", content=content)
 
     @pages.get("/exceptions/{case_id}")
     def one_case(
@@ -186,6 +224,24 @@ def _add_preview(pages: FastAPI, *, system: System, door: Door, renderer: Render
 
 
 def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+    @pages.post("/exceptions/assign")
+    def hand_out_several(
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        case: Annotated[list[UUID], Form(max_length=ROWS_PER_PAGE)],
+        to: FormWord = "",
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "hand out cases")
+        with door.sight_of(visitor) as connection:
+            # All of them or none: who may not see one of them is given none.
+            for case_id in dict.fromkeys(case):
+                entity_code = _get(connection, case_id).case.entity_code
+                if to and to not in _owners(connection, visitor, entity_code=entity_code):
+                    raise UserMistake(f"{to} may not see all of these cases")
+                assign_case(
+                    connection, case_id=case_id, to=to or None, by=_by(visitor), now=renderer.now
+                )
+        return back_to("/exceptions", done="assigned_several")
+
     @pages.post("/exceptions/{case_id}/assign")
     def hand_out(
         case_id: UUID,
@@ -263,6 +319,70 @@ def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 now=renderer.now,
             )
         return back_to(f"/exceptions/{case_id}", done="proposed")
+
+
+def _wanted(*, entity: str, reason: str, queue: str, owner: str) -> dict[str, str | None]:
+    return {
+        "entity_code": entity or None,
+        "reason": reason or None,
+        "owner_queue": queue or None,
+        "assigned_to": "" if owner == _NOBODY else owner or None,
+    }
+
+
+def _all_cases(
+    connection: Connection[Row], *, wanted: dict[str, str | None], now: datetime
+) -> list[CaseSummary]:
+    found: list[CaseSummary] = []
+    while len(found) <= ROWS_MAX:
+        more = list_cases(connection, **wanted, now=now, limit=CASES_PAGE_MAX, offset=len(found))
+        found += more
+        if len(more) < CASES_PAGE_MAX:
+            break
+    return found
+
+
+def _sheet(cases: Sequence[CaseSummary]) -> Sheet:
+    return Sheet(
+        name="Exceptions",
+        columns=(
+            Column(title="What", width=40),
+            Column(title="Reason", width=28),
+            Column(title="Thing to fix", width=18),
+            Column(title="Which", width=28),
+            Column(title="Legal entity"),
+            Column(title="Worth", kind=Kind.AMOUNT),
+            Column(title="Currency"),
+            Column(title="Hours", kind=Kind.HOURS),
+            Column(title="Of them unpriced", kind=Kind.HOURS),
+            Column(title="Records", kind=Kind.COUNT),
+            Column(title="Since", kind=Kind.INSTANT),
+            Column(title="Deadline", kind=Kind.INSTANT),
+            Column(title="Owner", width=20),
+            Column(title="Team", width=20),
+        ),
+        rows=[
+            (
+                reason_words(each.reason, each.details),
+                each.reason,
+                spoken(each.thing_kind, THINGS),
+                each.thing_key,
+                each.entity_code,
+                worth.amount if worth else None,
+                worth.currency if worth else None,
+                # Hours and records are a case's: they stand once, whatever its currencies.
+                each.seconds if number == 0 else None,
+                each.unpriced_seconds if number == 0 else None,
+                each.members if number == 0 else None,
+                each.opened_at,
+                each.due_at,
+                each.assigned_to,
+                spoken(each.owner_queue, QUEUES),
+            )
+            for each in cases
+            for number, worth in enumerate(each.amounts or (None,))
+        ],
+    )
 
 
 def _client_id(text: str) -> UUID | None:

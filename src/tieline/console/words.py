@@ -311,6 +311,7 @@ WHERE_HOURS_STAND: Mapping[str, str] = {
 # What was done, after it was done; the address carries only the key.
 DONE: Mapping[str, str] = {
     "assigned": "The case has an owner now.",
+    "assigned_several": "The picked exceptions have an owner now.",
     "sent_again": "Everything in this case is checked and sent again.",
     "dismissed": "The case is closed with your reason.",
     "proposed": "Proposed. Somebody else must agree before anything happens.",

@@ -400,3 +400,22 @@ class TestAStop:
 
         assert firm.rows("SELECT 1 AS one FROM posting_stop WHERE lifted_at IS NULL") == []
         assert "Posting stopped" not in browser.get("/").text
+
+
+class TestSeveralExceptionsAtOnce:
+    def test_are_given_to_somebody_who_may_see_all_of_them(self, firm: House) -> None:
+        dan, eve = firm.browser("dan"), firm.browser("eve")
+        cases = [str(firm.case_id), str(firm.other_case_id)]
+        token = token_of(dan.get("/"))
+
+        def give(to: str) -> int:
+            data = {"csrf": token, "case": cases, "to": to}
+            return dan.client.post("/exceptions/assign", data=data).status_code
+
+        assert 'name="case"' in dan.get("/exceptions").text
+        assert 'name="case"' not in eve.get("/exceptions").text
+        assert give("ann") == 409
+        assert firm.rows("SELECT 1 AS one FROM case_file WHERE assigned_to IS NOT NULL") == []
+        assert give("dan") == 303
+        given = firm.rows("SELECT count(*) AS count FROM case_file WHERE assigned_to = 'dan'")
+        assert given[0]["count"] == len(cases)

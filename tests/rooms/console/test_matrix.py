@@ -47,6 +47,7 @@ _DEEDS = {
     "/connections/{connection_key}/pause": _PAUSE,
     "/connections/{connection_key}/resume": _PAUSE,
     "/drift/apply": {"controller", "integration"},
+    "/exceptions/assign": _WORK,
     "/exceptions/{case_id}/assign": _WORK,
     "/exceptions/{case_id}/again": _WORK,
     "/exceptions/{case_id}/dismiss": _WORK,
