@@ -396,6 +396,7 @@ def _pair(
             links=read_links(connection, systems=system.systems),
             reader=connection,
             connectors=system.connectors,
+            now=system.clock.now(),
         )
     except LookupError as error:
         raise UserMistake(str(error)) from error

@@ -49,7 +49,7 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
                 try:
                     return read_pair(
                         connection, case_id=each, links=links, reader=reader,
-                        connectors=system.connectors,
+                        connectors=system.connectors, now=renderer.now,
                     )  # fmt: skip
                 except LookupError as error:
                     # The record of a case may be gone since it was asked about: the next one is shown.

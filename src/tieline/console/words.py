@@ -10,6 +10,7 @@ from uuid import UUID
 from tieline.services.changes import ADJUST, CREDITED
 from tieline.services.client_merging import MERGE as MERGE_CLIENTS
 from tieline.services.client_merging import UNMERGE as UNMERGE_CLIENTS
+from tieline.services.client_pairs import PAIR_REASONS
 from tieline.services.deciding import LEAVE_OUT
 from tieline.services.fallback import MAKE as MAKE_FILE
 from tieline.services.period_close import CLOSE, REOPEN
@@ -210,6 +211,15 @@ MOVED: Mapping[str, str] = {
     "not_sent": "not sent any more",
 }
 SAME_CLIENT = SAME_CLIENT_KIND
+# Exceptions that ask whether two are one client, and by which step a field of a client stands.
+SAME_CLIENT_REASONS = PAIR_REASONS
+STEPS: Mapping[str, str] = {
+    "agreed": "all who say it agree",
+    "owner": "its owner says so",
+    "recency": "said last",
+    "completeness": "of the most complete record",
+    "kept": "kept: no record says it",
+}
 # What a field of master data is called, and what kind of system owns it.
 FIELDS: Mapping[str, str] = {
     "name": "name",

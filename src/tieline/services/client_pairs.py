@@ -7,7 +7,7 @@ is an open case, so that page, command and exception decide the very same thing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -28,6 +28,7 @@ from tieline.register import (
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.sdk.directory import Connectors
+from tieline.services.client_fields import explain_client
 from tieline.services.client_matching import (
     DUPLICATE_CLIENTS,
     DUPLICATE_IN_SOURCE,
@@ -83,12 +84,21 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """By which step a field of a client stands, and whose word it is; '' where no record says it."""
+
+    because: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """One of the two; ``client_id`` is None for a record that no client stands for yet."""
 
     client_id: UUID | None
     values: Mapping[str, str | None]
     records: tuple[Record, ...]
+    why: Mapping[str, Why] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +166,7 @@ def read_pair(
     links: Links,
     reader: Connection[Row],
     connectors: Connectors,
+    now: datetime,
     client_id: UUID | None = None,
 ) -> Pair:
     """Return the likeliest pair of a case, or that with one client; ``reader`` may read everything.
@@ -197,8 +208,8 @@ def read_pair(
     return Pair(
         case_id=case_id,
         reason=case.reason,
-        left=_with_urls(left, links),
-        right=_with_urls(right_side, links),
+        left=_explained(_with_urls(left, links), reader, now),
+        right=_explained(_with_urls(right_side, links), reader, now),
         compared=_compared(left.values, right_side.values),
         weights=() if score is None else _weights(score),
         score=right.score if score is None else score["score"],
@@ -467,19 +478,33 @@ def _side(client: KnownClient) -> Side:
 
 
 def _with_urls(side: Side, links: Links) -> Side:
-    return Side(
-        client_id=side.client_id,
-        values=side.values,
+    return replace(
+        side,
         records=tuple(
-            Record(
-                connection_key=each.connection_key,
-                source_ref=each.source_ref,
+            replace(
+                each,
                 url=links.written(
                     connection_key=each.connection_key, noun="client", target_code=each.source_ref
                 ),
             )
             for each in side.records
         ),
+    )
+
+
+def _explained(side: Side, reader: Connection[Row], now: datetime) -> Side:
+    if side.client_id is None:
+        return side
+    found = explain_client(reader, client_id=side.client_id, now=now)
+    return replace(
+        side,
+        why={
+            each.field: Why(
+                because=each.because,
+                record=f"{each.connection_key} {each.source_ref}".strip(),
+            )
+            for each in found.fields
+        },
     )
 
 

@@ -392,6 +392,32 @@ class TestClients:
             row = connection.execute("SELECT because FROM crosswalk").fetchone()
         assert row == {"because": "steward:finance"}
 
+    def test_a_pair_is_shown_answered_and_merged_from_a_shell(
+        self, run: Run, worker_database: Database
+    ) -> None:
+        case_id = _ask_which_client(worker_database)
+        one, other = _two_clients(worker_database, case_id)
+
+        listed = run("clients", "same", "--json")
+        shown = run("clients", "same", case_id, "--json")
+        nobody = run("clients", "same", case_id, "--answer", "same")
+        told = run("clients", "same", case_id, "--answer", "different", *_BY, "--json")
+        undone = run("clients", "same", "--answer", "undo", *_BY, "--json")
+        merged = run(
+            "clients", "merge", one, "--into", other, "--reason", "one firm", *_BY, "--json"
+        )
+        again = run("clients", "merge", one, "--into", other, "--reason", "one firm", *_BY)
+        fields = run("clients", "explain", one, "--json")
+        apart = run("clients", "unmerge", one, "--reason", "two firms", *_BY, "--json")
+        weights = run("clients", "weights", "--json")
+
+        assert [each["case_id"] for each in listed.json["pairs"]] == [case_id]
+        assert (shown.json["right"]["client_id"], shown.json["candidates"]) == (one, 2)
+        assert (nobody.code, told.json["waits_for_second"]) == (2, False)
+        assert (undone.json["answer"], merged.json["proposal_id"]) == ("undone", None)
+        assert (again.code, fields.json["client_id"]) == (2, other)
+        assert (apart.code, weights.json["weights"]) == (0, [])
+
 
 def _ask_which_client(worker: Database) -> str:
     data: dict[str, Any] = {
@@ -418,6 +444,28 @@ def _ask_which_client(worker: Database) -> str:
         ).fetchone()
     assert row is not None
     return str(row["case_id"])
+
+
+def _two_clients(worker: Database, case_id: str) -> tuple[str, str]:
+    """Let the case ask about two clients, the likelier one first."""
+    made = []
+    with worker.transaction() as connection:
+        for name in ("Nordwind AG", "Nordwind SE"):
+            row = connection.execute(
+                "INSERT INTO client (recorded_at) VALUES (%s) RETURNING client_id", (NOW,)
+            ).fetchone()
+            assert row is not None
+            connection.execute(
+                "INSERT INTO client_version (client_id, name, name_key, is_active, recorded_at)"
+                " VALUES (%s, %s, 'nordwind', true, %s)",
+                (row["client_id"], name, NOW),
+            )
+            made.append(str(row["client_id"]))
+        connection.execute(
+            "UPDATE case_file SET details = %s WHERE case_id = %s",
+            (Jsonb({"candidates": f"{made[0]} (93), {made[1]} (90)"}), case_id),
+        )
+    return made[0], made[1]
 
 
 class TestClosingPeriods:

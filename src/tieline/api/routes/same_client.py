@@ -62,6 +62,7 @@ def _add_reading(routes: APIRouter, doors: Doors) -> None:
                 links=read_links(connection, systems=system.systems),
                 reader=everything,
                 connectors=system.connectors,
+                now=system.clock.now(),
             )
 
     @routes.get("/v1/clients/{client_id}/fields", responses=problems(401, 403, 404))
