@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0054_further_records"
-down_revision = "0053_merged_clients"
+revision = "0055_further_records"
+down_revision = "0054_sign_in"
 branch_labels = None
 depends_on = None
 
