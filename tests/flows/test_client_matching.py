@@ -120,3 +120,13 @@ class TestARecord:
         assert (_client_of(town, "other", "2") or (None, ""))[0] != held
         with town.worker.transaction() as connection:
             assert read_looks(connection)["record:shop:1"].because == "the same LEI"
+
+        # A record that is gone in its system keeps its link: the next one is no first one there.
+        town.rows(
+            "UPDATE source_version SET is_deleted = true WHERE (connection_key, source_ref) = ('sales', '1')"
+            " RETURNING version"
+        )
+        town.say("sales", "2", **same, vat_number=_VAT)
+        town.keep()
+        assert _client_of(town, "sales", "2") is None
+        assert _asked(town)["sales:2"] == "client.duplicate_in_source"

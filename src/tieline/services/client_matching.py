@@ -179,8 +179,11 @@ class Matching:
                 other = self.clients.get(UUID(other_subject[7:]))
                 if other is None or other_subject <= node.subject or not other.is_active:
                     continue
+                if other.client_id is None:
+                    # It was made just now: the next pass knows it.
+                    continue
                 if self._may_be(node, other, like):
-                    candidate = Candidate(client_id=_id(other), like=like)
+                    candidate = Candidate(client_id=other.client_id, like=like)
                     found.append((node.client_id, candidate))
         return found
 
@@ -355,8 +358,17 @@ def node_of_record(source: Source) -> Node:
     )
 
 
-def node_of_client(client_id: UUID, values: Mapping[str, Any], sources: Iterable[Source]) -> Node:
-    """Return a client as it is compared: its own values, and what its records say beside them."""
+def node_of_client(
+    client_id: UUID,
+    values: Mapping[str, Any],
+    sources: Iterable[Source],
+    *,
+    connections: frozenset[str],
+) -> Node:
+    """Return a client as it is compared: its own values, and what its records say beside them.
+
+    ``connections`` are those that have a record of it, even one that is gone there.
+    """
     told = list(sources)
     extras: dict[str, Any] = {}
     names = set(identifiers(values))
@@ -367,7 +379,7 @@ def node_of_client(client_id: UUID, values: Mapping[str, Any], sources: Iterable
     return Node(
         subject=subject_of_client(client_id),
         client_id=client_id,
-        connections=frozenset(source.connection_key for source in told),
+        connections=connections,
         name=values["name"],
         row=_row(values, extras),
         identifiers=frozenset(names),
@@ -463,8 +475,3 @@ def _row(values: Mapping[str, Any], extras: Mapping[str, Any]) -> dict[str, str]
         "tax_id": values.get("vat_number"),
     }
     return {name: str(value) for name, value in said.items() if value}
-
-
-def _id(node: Node) -> UUID:
-    assert node.client_id is not None
-    return node.client_id

@@ -390,6 +390,9 @@ def _read_matching(
     now: datetime,
 ) -> Matching:
     told: dict[UUID, list[Source]] = {}
+    linked: dict[UUID, set[str]] = {}
+    for (connection_key, _), linked_id in ledger.links.items():
+        linked.setdefault(linked_id, set()).add(connection_key)
     for source in sources:
         client_id = ledger.links.get(_key(source))
         if client_id is not None and not source.is_deleted:
@@ -397,7 +400,12 @@ def _read_matching(
     return read_matching(
         connection,
         clients={
-            client_id: node_of_client(client_id, row, told.get(client_id, ()))
+            client_id: node_of_client(
+                client_id,
+                row,
+                told.get(client_id, ()),
+                connections=frozenset(linked.get(client_id, ())),
+            )
             for client_id, row in ledger.current.items()
         },
         records=[node_of_record(source) for source in waiting],
