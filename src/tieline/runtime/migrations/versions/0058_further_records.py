@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0056_further_records"
-down_revision = "0055_adopt_left"
+revision = "0058_further_records"
+down_revision = "0057_recognition"
 branch_labels = None
 depends_on = None
 
