@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0058_further_records"
-down_revision = "0057_recognition"
+revision = "0059_further_records"
+down_revision = "0058_open_effects"
 branch_labels = None
 depends_on = None
 
