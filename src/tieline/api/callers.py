@@ -61,7 +61,9 @@ class Change:
             self.address.encode() + b"\n" + (body.model_dump_json().encode() if body else b"")
         ).digest()
         with open_web_transaction(
-            database or self.database, entities=self.caller.entities
+            database or self.database,
+            entities=self.caller.entities,
+            sees_costs=self.caller.sees_costs,
         ) as connection:
             kept = self._reserve(connection, asked)
             if kept is not None:
@@ -152,7 +154,9 @@ class Doors:
     @contextmanager
     def sight(self, caller: ApiCaller) -> Iterator[Connection[Row]]:
         """Open a transaction that sees the caller's legal entities."""
-        with open_web_transaction(self.system.web_database, entities=caller.entities) as connection:
+        with open_web_transaction(
+            self.system.web_database, entities=caller.entities, sees_costs=caller.sees_costs
+        ) as connection:
             yield connection
 
     def _let_in(self, given: HTTPAuthorizationCredentials | None, scope: str | None) -> ApiCaller:

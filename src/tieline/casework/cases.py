@@ -252,7 +252,7 @@ def value_at_risk(connection: Connection[Row]) -> tuple[tuple[Money, ...], int]:
         SELECT currency, sum(amount) AS amount, sum(seconds)::bigint AS seconds
         FROM (
             SELECT DISTINCT ON (coalesce(m.entry_id::text, m.member_key)) m.currency, m.amount, m.seconds
-            FROM case_member m JOIN case_file c USING (case_id)
+            FROM case_member_seen m JOIN case_file c USING (case_id)
             WHERE c.state = 'open' AND m.left_at IS NULL
             ORDER BY coalesce(m.entry_id::text, m.member_key), m.currency NULLS LAST
         ) once
@@ -271,7 +271,7 @@ def list_causes(connection: Connection[Row]) -> tuple[Cause, ...]:
         """
         SELECT c.reason, c.owner_queue, m.currency, count(DISTINCT c.case_id)::int AS cases,
                coalesce(sum(m.seconds), 0)::bigint AS seconds, coalesce(sum(m.amount), 0) AS amount
-        FROM case_file c LEFT JOIN case_member m ON m.case_id = c.case_id AND m.left_at IS NULL
+        FROM case_file c LEFT JOIN case_member_seen m ON m.case_id = c.case_id AND m.left_at IS NULL
         WHERE c.state = 'open'
         GROUP BY 1, 2, 3 ORDER BY amount DESC, seconds DESC, reason
         """
@@ -303,7 +303,7 @@ def get_case(connection: Connection[Row], *, case_id: UUID) -> CaseDetail:
     members = connection.execute(
         """
         SELECT member_kind, member_key, entry_id, seconds, amount, currency, basis, joined_at, left_at
-        FROM case_member WHERE case_id = %s
+        FROM case_member_seen WHERE case_id = %s
         ORDER BY left_at NULLS FIRST, amount DESC NULLS LAST, member_key LIMIT %s
         """,
         (case_id, MEMBERS_PAGE_MAX),

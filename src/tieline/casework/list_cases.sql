@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
                     '{}') AS amounts, max(x.amount) AS dearest
     FROM (
         SELECT m.currency, count(*) AS members, sum(m.seconds) AS seconds, sum(m.amount) AS amount
-        FROM case_member m
+        FROM case_member_seen m
         WHERE m.case_id = c.case_id AND (m.left_at IS NULL OR c.state <> 'open')
         GROUP BY m.currency
     ) x

@@ -8,8 +8,13 @@ LEFT JOIN LATERAL (
     SELECT sum(x.seconds) AS seconds, sum(x.seconds) FILTER (WHERE x.currency IS NULL) AS unpriced_seconds,
            jsonb_object_agg(x.currency, x.amount::text) FILTER (WHERE x.currency IS NOT NULL) AS amounts
     FROM (
-        SELECT m.currency, sum(m.seconds) AS seconds, sum(m.amount) AS amount FROM case_member m
-        WHERE m.case_id = c.case_id AND m.left_at IS NULL GROUP BY m.currency
+        -- Nobody knows who else reads a message: what an hour costs is not told in one.
+        SELECT p.currency, sum(m.seconds) AS seconds, sum(p.amount) AS amount FROM case_member m
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN m.basis <> 'cost' THEN m.currency END AS currency,
+                   CASE WHEN m.basis <> 'cost' THEN m.amount END AS amount
+        ) p
+        WHERE m.case_id = c.case_id AND m.left_at IS NULL GROUP BY p.currency
     ) x
 ) s ON true
 WHERE c.state = 'open'

@@ -106,7 +106,9 @@ class Door:
     def sight_of(self, visitor: Visitor) -> Iterator[Connection[dict[str, Any]]]:
         """Open a transaction that sees what the person may see."""
         with open_web_transaction(
-            self.system.web_database, entities=visitor.entities
+            self.system.web_database,
+            entities=visitor.entities,
+            sees_costs=visitor.person.sees_costs,
         ) as connection:
             yield connection
 

@@ -14,6 +14,7 @@ from tieline.console import words
 from tieline.console.fields import QueryWord
 from tieline.console.rendering import Renderer
 from tieline.console.sessions import Door, Visitor
+from tieline.governance import show_costs
 from tieline.kernel import wording
 from tieline.kernel.errors import UserMistake
 from tieline.services.explain import Step, explain
@@ -219,6 +220,8 @@ def _follow(
     # The role that reads everything and writes nothing tells the story; what concerns a legal entity
     # out of sight, even in part, is not told.
     with system.judge_database.transaction() as reader:
+        if visitor.person.sees_costs:
+            show_costs(reader)
         links = read_links(reader, systems=system.systems)
         try:
             found = explain(reader, kind=kind, ref=ref, links=links, now=now)

@@ -40,6 +40,7 @@ from tieline.governance.keys import (
 )
 from tieline.governance.people import (
     ADMIN,
+    COSTS,
     ROLES,
     OpenedSession,
     Person,
@@ -62,11 +63,12 @@ from tieline.governance.proposals import (
     propose,
     reject,
 )
-from tieline.governance.sight import open_web_transaction
+from tieline.governance.sight import open_web_transaction, show_costs
 
 __all__ = [
     "ADMIN",
     "BEGINNING",
+    "COSTS",
     "NOTED_ANCHOR",
     "ROLES",
     "SCOPES",
@@ -109,6 +111,7 @@ __all__ = [
     "seal_audit",
     "set_anchor_aside",
     "set_password",
+    "show_costs",
     "unbind_identity",
     "use_state",
     "verify_api_key",

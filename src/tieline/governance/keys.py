@@ -15,7 +15,15 @@ from tieline.governance.tokens import new_token, token_hash
 from tieline.kernel.errors import UserMistake
 
 SCOPES = frozenset(
-    {"time:read", "time:write", "provisioning:write", "close:write", "cases:write", "admin"}
+    {
+        "time:read",
+        "time:write",
+        "provisioning:write",
+        "close:write",
+        "cases:write",
+        "costs:read",
+        "admin",
+    }
 )
 
 Row = dict[str, Any]
@@ -33,6 +41,11 @@ class ApiCaller:
     issued_by: str
     scopes: frozenset[str]
     entities: tuple[str, ...]
+
+    @property
+    def sees_costs(self) -> bool:
+        """Say whether the key may see what hours cost."""
+        return self.may("costs:read")
 
     def may(self, scope: str) -> bool:
         """Say whether the key has a scope; admin has every one."""

@@ -26,11 +26,13 @@ _HASHER = PasswordHasher()
 _NOBODY = _HASHER.hash("no person has this password")
 
 ADMIN = "admin"
+COSTS = "costs"
 # What each role is for; an administrator has every right, an auditor none but looking.
 ROLES: Mapping[str, str] = {
     ADMIN: "gives people and machines their rights",
     "auditor": "sees everything in scope and changes nothing",
     "controller": "closes, releases, and agrees to what moves money",
+    COSTS: "sees what hours cost and what is left of their price, beside what other roles see",
     "data_steward": "says which records are the same, and adopts what systems hold",
     "delivery": "works cases of projects and people",
     "finance": "agrees to what moves money, as a second person",
@@ -49,6 +51,11 @@ class Person:
     roles: tuple[str, ...]
     entities: tuple[str, ...]
     ends_at: datetime | None = None
+
+    @property
+    def sees_costs(self) -> bool:
+        """Say whether the person may see what hours cost."""
+        return self.has_role(COSTS)
 
     def has_role(self, role: str) -> bool:
         """Say whether the person has a role; an administrator has every one."""

@@ -1,4 +1,4 @@
-"""What a page or an API call may see: the legal entities of its caller, for one transaction."""
+"""What a page or an API call may see: the legal entities of its caller, and costs, for one transaction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tieline.runtime.database import Database
 
 @contextmanager
 def open_web_transaction(
-    database: Database, *, entities: Collection[str]
+    database: Database, *, entities: Collection[str], sees_costs: bool = False
 ) -> Iterator[Connection[dict[str, Any]]]:
-    """Open a transaction that sees the rows of these legal entities only.
+    """Open a transaction that sees the rows of these legal entities only, and costs with the right to them.
 
     The setting dies with the transaction, so the next user of the connection starts blind.
 
@@ -28,4 +28,11 @@ def open_web_transaction(
         connection.execute(
             "SELECT set_config('tieline.entities', %s, true)", (",".join(sorted(entities)),)
         )
+        if sees_costs:
+            show_costs(connection)
         yield connection
+
+
+def show_costs(connection: Connection[dict[str, Any]]) -> None:
+    """Let a transaction see what hours cost, whose caller has the right to it."""
+    connection.execute("SELECT set_config('tieline.sees_costs', 'yes', true)")

@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tieline.governance import add_person
+from tieline.governance import COSTS, add_person
 from tieline.kernel.shipped import shipped
 from tieline.policy import approve_release, draft_release
 from tieline.proof import watch
@@ -210,7 +210,7 @@ class Demo:
                     login=login,
                     display_name=name,
                     password=password,
-                    roles=(role,),
+                    roles=(role, COSTS),
                     entities=entities,
                     by="setup",
                     now=system.clock.now(),

@@ -221,7 +221,7 @@ CASE = (
                    coalesce(t.object, CASE WHEN m.member_kind = 'deal' THEN 'deals' END) AS object,
                    coalesce(t.source_ref, CASE WHEN m.member_kind = 'deal'
                        THEN split_part(m.member_key, ':', 2) END) AS source_ref
-            FROM case_member m LEFT JOIN time_entry t USING (entry_id)
+            FROM case_member_seen m LEFT JOIN time_entry t USING (entry_id)
             LEFT JOIN verdict v ON v.verdict_id = t.verdict_id
             WHERE m.case_id = %(case_id)s ORDER BY m.joined_at, m.member_key LIMIT %(limit)s""",
     ),

@@ -9,7 +9,7 @@ from tieline.api.bodies import TEXT_MAX
 from tieline.api.callers import Doors
 from tieline.api.describing import problems
 from tieline.api.problems import Problem
-from tieline.governance import ApiCaller
+from tieline.governance import ApiCaller, show_costs
 from tieline.kernel.errors import UserMistake
 from tieline.services.explain import explain
 from tieline.services.links import read_links
@@ -39,6 +39,8 @@ def explaining_routes(doors: Doors) -> APIRouter:
         try:
             # The judge reads every legal entity and writes nothing; what it found is weighed here.
             with system.judge_database.transaction() as connection:
+                if caller.sees_costs:
+                    show_costs(connection)
                 links = read_links(connection, systems=system.systems)
                 found = explain(connection, kind=kind, ref=ref, links=links, now=system.clock.now())
         except UserMistake as error:
