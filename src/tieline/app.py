@@ -318,10 +318,13 @@ def connector_packages() -> dict[str, str]:
 
 
 def _hosts(address: str) -> Sequence[str]:
-    parts = urlsplit(address)
-    if not parts.hostname:
+    try:
+        parts = urlsplit(address)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        # Whoever calls it says so; nothing is allowed meanwhile.
         return ()
-    return (f"{parts.hostname}:{parts.port or _PORTS.get(parts.scheme)}",)
+    return (f"{parts.hostname}:{port}",) if parts.hostname else ()
 
 
 if __name__ == "__main__":

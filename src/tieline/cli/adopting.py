@@ -15,6 +15,7 @@ from tieline.cli.tools import (
     decider,
     json_option,
     pass_tools,
+    read_bytes,
     signed,
 )
 from tieline.governance import Person
@@ -94,10 +95,7 @@ def _tell_contracts(
 ) -> int:
     from tieline.services.running_contracts import preview_contracts, propose_contracts
 
-    try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    body = read_bytes(path)
     if login is None:
         with system.database.transaction() as connection:
             found = preview_contracts(connection, body=body)
@@ -126,10 +124,7 @@ def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: 
 
     role = _STEWARD if person.has_role(_STEWARD) else CONTROLLER
     by = decider(person, role=role)
-    try:
-        rows = read_sheet(path.read_bytes(), name=SHEET)
-    except OSError as error:
-        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    rows = read_sheet(read_bytes(path), name=SHEET)
     with system.database.transaction() as connection:
         done = link_all(
             connection,

@@ -19,6 +19,7 @@ from tieline.cli.tools import (
     decider,
     json_option,
     pass_tools,
+    read_bytes,
     read_text,
     reason_option,
     signed,
@@ -394,10 +395,7 @@ def _draft_file(told: str, *, is_whole: bool) -> File:
     if not sign or not name:
         raise UserMistake(f"--load {told}: write NOUN=FILE")
     path = Path(name)
-    try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    body = read_bytes(path)
     try:
         return read_draft_file(noun=noun, name=path.name, body=body, is_whole=is_whole)
     except UserMistake as error:

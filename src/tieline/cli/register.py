@@ -18,6 +18,7 @@ from tieline.cli.tools import (
     decider,
     json_option,
     pass_tools,
+    read_bytes,
     signed,
 )
 from tieline.kernel.errors import UserMistake
@@ -163,7 +164,7 @@ def load(
     """
     from tieline.services.reference_files import effect_of_file, preview_file, read_file
 
-    read = read_file(noun=noun, name=file.name, body=_bytes(file), is_whole=is_whole)
+    read = read_file(noun=noun, name=file.name, body=read_bytes(file), is_whole=is_whole)
     if is_applied:
         if login is None or reason is None:
             raise UserMistake("--apply needs --by LOGIN and --reason TEXT")
@@ -277,13 +278,6 @@ def legs(tools: Tools, period: str | None, as_json: bool) -> int:
         ],
     )
     return 0
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UserMistake(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _load(tools: Tools, read: File, login: str, reason: str, *, as_json: bool) -> int:

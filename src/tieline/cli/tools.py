@@ -31,7 +31,8 @@ ConnectorPackages = Callable[[], Mapping[str, str]]
 GOAL_MISSED = 1
 CONTROLLER = "controller"
 CANNOT = 2
-_FILE_BYTES_MAX = 1024 * 1024
+_TEXT_BYTES_MAX = 1024 * 1024
+_FILE_BYTES_MAX = 64 * 1024 * 1024
 _Understood = TypeVar("_Understood")
 
 
@@ -157,13 +158,24 @@ def read_text(path: Path) -> str:
     :raises UserMistake: it is missing, no text, or too large.
     """
     try:
-        if path.stat().st_size > _FILE_BYTES_MAX:
-            raise UserMistake(f"{path} is larger than {_FILE_BYTES_MAX} bytes")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+        return read_bytes(path, bytes_max=_TEXT_BYTES_MAX).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserMistake(f"{path} is not text in UTF-8") from error
+
+
+def read_bytes(path: Path, *, bytes_max: int = _FILE_BYTES_MAX) -> bytes:
+    """Return a file, or what a pipe brings; never more than a limit, for a device may have no end.
+
+    :raises UserMistake: it cannot be read, or is too large.
+    """
+    try:
+        with path.open("rb") as opened:
+            body = opened.read(bytes_max + 1)
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be read: {error.strerror}") from error
+    if len(body) > bytes_max:
+        raise UserMistake(f"{path} is larger than {bytes_max} bytes: cut it into parts")
+    return body
 
 
 def as_id(text: str, *, what: str) -> UUID:

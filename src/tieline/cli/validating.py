@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tieline.cli.showing import hours, show_json, show_table, tell
-from tieline.cli.tools import GOAL_MISSED, Tools, json_option, pass_tools
+from tieline.cli.tools import GOAL_MISSED, Tools, json_option, pass_tools, read_bytes
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.settings import Settings, read_settings
@@ -57,12 +57,12 @@ def validate(
     """
     from tieline.services.hours_file import read_context, read_hours
 
-    read = read_hours(_bytes(file), name=file.name)
+    read = read_hours(_body(file), name=file.name)
     context = read.context
     if context_file is not None:
         if context is not None:
             raise UserMistake(f"{file} holds a context, and --context names another: give one")
-        context = read_context(_bytes(context_file), name=context_file.name)
+        context = read_context(_body(context_file), name=context_file.name)
     settings = read_settings()
     if context is None and (settings.secrets_directory / "master.key").exists():
         judged = _by_installation(tools.system(), read)
@@ -183,16 +183,7 @@ def _show(judged: JudgedFile) -> None:
     )
 
 
-def _bytes(file: Path) -> bytes:
+def _body(file: Path) -> bytes:
     from tieline.services.hours_file import FILE_BYTES_MAX
 
-    try:
-        size = file.stat().st_size
-        if size > FILE_BYTES_MAX:
-            raise UserMistake(
-                f"{file} has {size} bytes, of at most {FILE_BYTES_MAX}:"
-                " cut it into parts by person or week"
-            )
-        return file.read_bytes()
-    except OSError as error:
-        raise UserMistake(f"{file} cannot be read: {error.strerror}") from error
+    return read_bytes(file, bytes_max=FILE_BYTES_MAX)

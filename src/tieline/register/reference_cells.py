@@ -21,6 +21,8 @@ from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 from tieline.runtime.database import Row
 
 FILE_BYTES_MAX = 20 * 1024**2
+_NAME_CHARACTERS_TOLD = 60
+_FAULTS_TOLD_MAX = 10
 ROWS_MAX = 50_000
 _CELL_CHARACTERS_MAX = 1_000
 _DIGITS_MAX = 15
@@ -205,7 +207,9 @@ def _check_header(header: Sequence[str], noun: Noun) -> None:
     columns = file_columns(noun)
     names = {each.name for each in columns}
     wrong = [
-        f"{name or '(no name)'} is no column of {noun.name}" for name in header if name not in names
+        f"{name[:_NAME_CHARACTERS_TOLD] or '(no name)'} is no column of {noun.name}"
+        for name in header
+        if name not in names
     ]
     wrong += [f"{name} stands twice" for name in sorted(names) if header.count(name) > 1]
     wrong += [
@@ -214,7 +218,10 @@ def _check_header(header: Sequence[str], noun: Noun) -> None:
         if each.empty is Empty.REFUSED and each.name not in header
     ]
     if wrong:
-        raise UserMistake(f"the first line: {'; '.join(wrong)}")
+        told, more = wrong[:_FAULTS_TOLD_MAX], len(wrong) - _FAULTS_TOLD_MAX
+        raise UserMistake(
+            f"the first line: {'; '.join(told)}" + (f"; and {more} more" if more > 0 else "")
+        )
 
 
 def _row(header: Sequence[str], cells: Sequence[str], line: int) -> dict[str, str]:

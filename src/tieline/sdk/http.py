@@ -236,11 +236,19 @@ class HttpClient:
 
     def _allowed_url(self, path: str) -> str:
         url = self.connection.base_url.rstrip("/") + path
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise AskPerson(
+                f"{self.connection.connection_key} has an address that names no host and port"
+            ) from None
+        if parts.username is not None:
+            raise AskPerson(f"{self.connection.connection_key} has an address with a user in it")
         usual_port = _PORTS.get(parts.scheme)
-        place = f"{parts.hostname}:{parts.port or usual_port}"
+        place = f"{parts.hostname}:{port or usual_port}"
         # A host that is listed without its port is meant at the usual one only.
-        places = {place, parts.hostname} if parts.port in (None, usual_port) else {place}
+        places = {place, parts.hostname} if port in (None, usual_port) else {place}
         if usual_port is None or not places & self.connection.allowed_hosts:
             raise AskPerson(
                 f"{self.connection.connection_key} may not call {place}: it is not among its hosts"

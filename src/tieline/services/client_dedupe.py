@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -21,6 +22,7 @@ RECORD, CLUSTER = "record_id", "cluster_id"
 _COMPARED = tuple(name for name in FIELDS if name != "source")
 CELL_SIGNS_MAX = 100_000
 RECORDS_MAX = 5_000_000
+_LINE_CHARACTERS_MAX = 4_000_000
 Told = Callable[[str], None]
 
 
@@ -118,11 +120,11 @@ def _read(path: Path, file: _File, say: Told) -> Iterator[Mapping[str, str]]:
 
 def _rows(path: Path, file: _File, say: Told) -> Iterator[Mapping[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as opened:
-        begin = opened.readline()
+        begin = opened.readline(_LINE_CHARACTERS_MAX)
         if not begin.strip():
             raise UserMistake(f"{path} is empty: its first line must name the columns")
         opened.seek(0)
-        reader = csv.reader(_without_nul(opened, path), delimiter=_delimiter(begin), strict=True)
+        reader = csv.reader(_sane_lines(opened, path), delimiter=_delimiter(begin), strict=True)
         file.columns = _header(next(reader), path, say)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
@@ -130,8 +132,11 @@ def _rows(path: Path, file: _File, say: Told) -> Iterator[Mapping[str, str]]:
             yield _row(cells, reader.line_num, path, file)
 
 
-def _without_nul(lines: Iterator[str], path: Path) -> Iterator[str]:
+def _sane_lines(opened: TextIO, path: Path) -> Iterator[str]:
+    lines = iter(lambda: opened.readline(_LINE_CHARACTERS_MAX), "")
     for number, line in enumerate(lines, start=1):
+        if len(line) == _LINE_CHARACTERS_MAX:
+            raise UserMistake(f"{path}, line {number} is longer than {len(line)} characters")
         if "\x00" in line:
             raise UserMistake(f"{path}, line {number} holds a NUL byte: it is not a text file")
         yield line

@@ -1,0 +1,140 @@
+"""Whatever of the corpus a file holds, who reads it says what is wrong in a sentence, in time, and with an end."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bad_input.corpus import Item, read_corpus
+from tieline.app import InstalledSystems
+from tieline.cli.tools import read_bytes, read_text
+from tieline.governance import verify_export
+from tieline.kernel.errors import TielineError, UserMistake
+from tieline.register import NOUNS
+from tieline.register.reference_cells import read_cells
+from tieline.services.beginning import read_firm
+from tieline.services.client_dedupe import dedupe
+from tieline.services.configuration import read_config_file
+from tieline.services.connecting import read_written
+from tieline.services.hours_file import read_context, read_hours
+from tieline.services.policy_files import read_policy_file
+from tieline.services.xlsx_reading import read_sheet
+
+_SECONDS_MAX = 10
+_SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_PARTS = {
+    "WORKBOOK": f'<workbook xmlns="{_SPREADSHEET}" xmlns:r="http://schemas.openxmlformats.org/'
+    'officeDocument/2006/relationships"><sheets><sheet name="Links" r:id="r1"/></sheets></workbook>',
+    "RELATIONS": '<r><R Id="r1" Target="worksheets/sheet1.xml"/></r>',
+    "SHEET": f'<worksheet xmlns="{_SPREADSHEET}"><sheetData>%s</sheetData></worksheet>',
+}
+Reader = Callable[[bytes, Path], Any]
+
+
+def _text(read: Callable[[str], Any]) -> Reader:
+    def reader(_body: bytes, path: Path) -> Any:
+        return read(read_text(path))
+
+    return reader
+
+
+_READERS: dict[str, Reader] = {
+    "hours as CSV": lambda body, _: read_hours(body, name="hours.csv"),
+    "hours as JSON": lambda body, _: read_hours(body, name="hours.json"),
+    "the firm of hours": lambda body, _: read_context(body, name="firm.json"),
+    "links as XLSX": lambda body, _: read_sheet(body, name="Links"),
+    "clients as CSV": lambda _, path: dedupe(path, labels=0, say=lambda _: None),
+    "a policy": _text(lambda text: read_policy_file(text, is_json=False)),
+    "a policy as JSON": _text(lambda text: read_policy_file(text, is_json=True)),
+    "a configuration": _text(read_config_file),
+    "a firm": _text(read_firm),
+    "an export of the audit": lambda body, _: verify_export(io.BytesIO(body), anchors=()),
+    **{
+        f"a connection of {system}": _text(
+            lambda text, system=system: read_written(  # type: ignore[misc]
+                text, system=system, systems=InstalledSystems()
+            )
+        )
+        for system in InstalledSystems().names()
+    },
+    **{
+        f"reference data: {name}": lambda body, _, noun=noun: read_cells(body, noun=noun)  # type: ignore[misc]
+        for name, noun in NOUNS.items()
+    },
+}
+_LONG = 1_000_000
+
+
+def test_bad_files_are_refused_in_a_sentence(tmp_path: Path, thorough: bool) -> None:
+    wrong, read, slowest = [], 0, (0.0, "")
+    path = tmp_path / "given"
+
+    for item in read_corpus("files"):
+        for body in _bodies(item):
+            if len(body) > _LONG and not thorough:
+                continue
+            path.write_bytes(body)
+            for name, reader in _READERS.items():
+                began = time.monotonic()
+                try:
+                    reader(body, path)
+                except TielineError as error:
+                    if not 0 < len(str(error)) < 2000:
+                        wrong.append((name, item.name, f"a sentence of {len(str(error))}"))
+                except Exception as error:  # noqa: BLE001 - what is no sentence is what is looked for
+                    wrong.append((name, item.name, repr(error)[:200]))
+                read += 1
+                slowest = max(slowest, (time.monotonic() - began, f"{name}: {item.name}"))
+
+    assert wrong == []
+    assert read > 500
+    assert not thorough or slowest[0] < _SECONDS_MAX, slowest
+    print(f"{read} files read; the slowest took {slowest[0]:.2f} s: {slowest[1]}")
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/proc/self/mem", "/"])
+def test_a_file_without_an_end_is_refused(device: str) -> None:
+    for read in (read_bytes, read_text):
+        with pytest.raises(UserMistake):
+            read(Path(device))
+    with pytest.raises(UserMistake):
+        dedupe(Path(device), labels=0, say=lambda _: None)
+
+
+def _bodies(item: Item) -> Iterator[bytes]:
+    if "zip" in item.facts or "members" in item.facts:
+        yield _zipped(item)
+        return
+    body = item.document
+    if b"HEADER" not in body and not item.facts.get("under_header"):
+        yield body
+        return
+    # The same under a header that fits each reader.
+    for noun in NOUNS.values():
+        header = ",".join((*noun.key, "starts_on", *noun.values())).encode()
+        yield body.replace(b"HEADER", header) if b"HEADER" in body else header + b"\n" + body
+    yield body.replace(b"HEADER", b"record_id,name") if b"HEADER" in body else b"name\n" + body
+
+
+def _zipped(item: Item) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as book:
+        for number in range(item.facts.get("members", 0)):
+            book.writestr(f"xl/{number}.xml", "<a/>")
+        for name, content in item.facts.get("zip", ()):
+            book.writestr(name, _part(content))
+    return held.getvalue()
+
+
+def _part(content: Any) -> str:
+    if isinstance(content, str):
+        return _PARTS.get(content, content)
+    unit, times = content["repeat"]
+    around = _PARTS[content["around"]] if "around" in content else "%s"
+    return around % (unit * times)
