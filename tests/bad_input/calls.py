@@ -47,6 +47,7 @@ class Operation:
     example: Any
     statuses: frozenset[int]
     is_guarded: bool
+    operation_id: str
 
     def address(self, **given: bytes) -> str:
         """Return the address, with bytes in one of its places."""
@@ -79,6 +80,7 @@ def operations(there: Mapping[str, str]) -> list[Operation]:
                     example=None if schema is None else _example(schema, schemas, there),
                     statuses=frozenset(int(status) for status in operation["responses"]),
                     is_guarded=bool(operation.get("security")),
+                    operation_id=operation.get("operationId", ""),
                 )
             )
     return found

@@ -81,7 +81,7 @@ def _only(house: House, statement: str) -> Any:
 @pytest.fixture
 def thorough() -> bool:
     """Say whether all of the corpus is sent: script/fuzz asks for it."""
-    return bool(os.environ.get("TIELINE_TEST_THOROUGH"))
+    return bool(os.environ.get("TEST_THOROUGH"))
 
 
 @pytest.fixture
