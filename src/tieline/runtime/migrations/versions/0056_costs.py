@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0055_costs"
-down_revision = "0054_sign_in"
+revision = "0056_costs"
+down_revision = "0055_adopt_left"
 branch_labels = None
 depends_on = None
 
