@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0056_costs"
-down_revision = "0055_adopt_left"
+revision = "0059_costs"
+down_revision = "0058_open_effects"
 branch_labels = None
 depends_on = None
 
