@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,10 @@ _DEPTH_MAX = 4
 ADDRESS_BYTES_MAX = 20_000
 
 
+def nothing() -> None:
+    """Return the body of a call that has none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call; ``never`` says that it must be refused whatever stands in the database."""
@@ -25,12 +30,18 @@ class Call:
     template: str
     address: str
     what: str
-    body: bytes | None = None
+    # Many are as large as a body may be, and most are never sent: they are made when they are.
+    make: Callable[[], bytes | None] = nothing
     never: bool = False
     has_key: bool = True
     change_key: str | None = "new"
     headers: tuple[tuple[str, str], ...] = field(default=())
     status: int | None = None
+
+    @property
+    def body(self) -> bytes | None:
+        """Make what is sent."""
+        return self.make()
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}: {self.what}"
@@ -98,8 +109,7 @@ def bad_calls(operation: Operation) -> list[Call]:
 
 def _in_addresses(operation: Operation) -> Iterator[Call]:
     for name in (*operation.path, *operation.query):
-        for item in (*read_corpus("texts"), *read_corpus("values")):
-            value = item.text.encode("utf-8", "surrogatepass")
+        for item, value in _address_values():
             if len(value) > ADDRESS_BYTES_MAX or (
                 name in operation.path and not value.strip(b"./")
             ):
@@ -109,9 +119,15 @@ def _in_addresses(operation: Operation) -> Iterator[Call]:
                 template=operation.template,
                 address=operation.address(**{name: value}),
                 what=f"{name} is {item.name}",
-                body=_written(operation.example),
+                make=partial(_written, operation.example),
                 never=b"\x00" in value,
             )
+
+
+@cache
+def _address_values() -> list[tuple[Item, bytes]]:
+    items = (*read_corpus("texts"), *read_corpus("values"))
+    return [(item, item.text.encode("utf-8", "surrogatepass")) for item in items]
 
 
 def _in_fields(operation: Operation) -> Iterator[Call]:
@@ -123,7 +139,7 @@ def _in_fields(operation: Operation) -> Iterator[Call]:
                 template=operation.template,
                 address=operation.address(),
                 what=f"{where} is {item.name}",
-                body=around.replace(f'"{_PLACE}"'.encode(), item.fragment),
+                make=partial(_filled, around, item),
                 never=item.never,
             )
     if isinstance(operation.example, dict):
@@ -133,7 +149,7 @@ def _in_fields(operation: Operation) -> Iterator[Call]:
                 template=operation.template,
                 address=operation.address(),
                 what=f"{name} is set as well",
-                body=json.dumps(operation.example | {name: "admin"}).encode(),
+                make=partial(_written, operation.example | {name: "admin"}),
                 never=True,
             )
 
@@ -147,7 +163,7 @@ def _as_bodies(operation: Operation) -> Iterator[Call]:
             template=operation.template,
             address=operation.address(),
             what=f"the body is {item.name}",
-            body=item.document,
+            make=partial(_document, item),
             never=item.never,
         )
     for kind in ("text/plain", "application/xml", "multipart/form-data; boundary=x", ""):
@@ -156,7 +172,7 @@ def _as_bodies(operation: Operation) -> Iterator[Call]:
             template=operation.template,
             address=operation.address(),
             what=f"the body is {kind or 'of no kind'}",
-            body=b"{}",
+            make=partial(_written, {}),
             headers=(("Content-Type", kind),),
             status=415,
         )
@@ -165,14 +181,13 @@ def _as_bodies(operation: Operation) -> Iterator[Call]:
 def _with_headers(operation: Operation) -> Iterator[Call]:
     if not operation.is_guarded:
         return
-    body = _written(operation.example)
     for item in read_corpus("headers"):
         yield Call(
             method=operation.method,
             template=operation.template,
             address=operation.address(),
             what=f"the key is {item.name}",
-            body=body,
+            make=partial(_written, operation.example),
             has_key=False,
             headers=tuple(_headers(item)),
             status=item.facts["status"],
@@ -185,7 +200,7 @@ def _with_headers(operation: Operation) -> Iterator[Call]:
             template=operation.template,
             address=operation.address(),
             what=f"the Idempotency-Key is {item.name}",
-            body=body,
+            make=partial(_written, operation.example),
             change_key=item.text if "repeat" in item.facts else item.facts["key"],
         )
 
@@ -197,6 +212,14 @@ def _headers(item: Item) -> Iterator[tuple[str, str]]:
         return
     for name, value in item.facts["headers"]:
         yield name, value
+
+
+def _filled(around: bytes, item: Item) -> bytes:
+    return around.replace(f'"{_PLACE}"'.encode(), item.fragment)
+
+
+def _document(item: Item) -> bytes:
+    return item.document
 
 
 def _written(example: Any) -> bytes | None:

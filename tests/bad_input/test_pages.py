@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import quote
 
 from fastapi.routing import APIRoute
 
-from tests.bad_input.calls import ADDRESS_BYTES_MAX, Call
+from tests.bad_input.calls import ADDRESS_BYTES_MAX, Call, nothing
 from tests.bad_input.conftest import Town
 from tests.bad_input.corpus import read_corpus, some_of
 from tests.bad_input.traces import Traces
@@ -38,7 +39,8 @@ def test_bad_input_is_answered_by_a_page_and_stores_nothing(
     slowest, refused = (0.0, ""), 0
 
     for call in chosen:
-        body = None if call.body is None else call.body.replace(b"CSRF", token.encode())
+        form = call.body
+        body = None if form is None else form.replace(b"CSRF", token.encode())
         headers = [(b"Cookie", cookies.encode()), (b"Content-Type", _FORM)]
         answer = wire.send(call.method, call.address, headers, body)
         slowest = max(slowest, (answer.seconds, str(call)))
@@ -81,7 +83,7 @@ def _calls(town: Town) -> Iterator[Call]:
                     template=route.path,
                     address=_address(town, route.path, name, value, is_query=name in queries),
                     what=f"{name} is {item.name}",
-                    body=_form(town, fields, name, value) if method == "POST" else None,
+                    make=partial(_form, town, fields, name, value) if method == "POST" else nothing,
                     never=b"\x00" in value,
                 )
 

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +68,7 @@ class Item:
                 return self.text.encode("utf-8", "surrogatepass")
 
 
+@cache
 def read_corpus(name: str) -> list[Item]:
     """Return the items of a file."""
     rows = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
