@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0059_costs"
-down_revision = "0058_open_effects"
+revision = "0060_costs"
+down_revision = "0059_further_records"
 branch_labels = None
 depends_on = None
 
