@@ -56,6 +56,31 @@ def _translate(record: RawRecord) -> Translated | Untranslatable:
     )
 
 
+def _land(
+    database: Database,
+    records: Sequence[RawRecord],
+    *,
+    translate: Callable[[RawRecord], Translated | Untranslatable] = _translate,
+    translator: int = 0,
+) -> Landed:
+    return land(
+        database,
+        page=LandingPage(
+            connection_key="harvest",
+            source_epoch=0,
+            stream="time_entries",
+            kind="poll",
+            records=records,
+            cursor="c",
+            correlation_id="x",
+        ),
+        translate=translate,
+        translator=translator,
+        material_key=b"key",
+        now=NOW,
+    )
+
+
 @pytest.fixture
 def land_page(worker_database: Database) -> Land:
     with worker_database.transaction() as connection:
@@ -63,24 +88,7 @@ def land_page(worker_database: Database) -> Land:
             "INSERT INTO connection (connection_key, system, kind) VALUES ('harvest', 'harvest', 'time')"
         )
 
-    def land_records(records: Sequence[RawRecord]) -> Landed:
-        return land(
-            worker_database,
-            page=LandingPage(
-                connection_key="harvest",
-                source_epoch=0,
-                stream="time_entries",
-                kind="poll",
-                records=records,
-                cursor="c",
-                correlation_id="x",
-            ),
-            translate=_translate,
-            material_key=b"key",
-            now=NOW,
-        )
-
-    return land_records
+    return lambda records: _land(worker_database, records)
 
 
 def _versions(database: Database) -> list[tuple[Any, ...]]:
@@ -230,20 +238,10 @@ class TestWhatNoTableCanHold:
             assert isinstance(result, Translated)
             return Translated(noun=replace(result.noun, **{field: value}))
 
-        landed = land(
+        landed = _land(
             worker_database,
-            page=LandingPage(
-                connection_key="harvest",
-                source_epoch=0,
-                stream="time_entries",
-                kind="poll",
-                records=[_record("1", 3600), _record("bad", 60), _record("2", 7200)],
-                cursor="c",
-                correlation_id="x",
-            ),
+            [_record("1", 3600), _record("bad", 60), _record("2", 7200)],
             translate=translate,
-            material_key=b"key",
-            now=NOW,
         )
 
         assert (landed.versions, landed.untranslated) == (2, 1)
@@ -273,20 +271,8 @@ class TestWhatNoTableCanHold:
                 )
             )
 
-        landed = land(
-            worker_database,
-            page=LandingPage(
-                connection_key="harvest",
-                source_epoch=0,
-                stream="time_entries",
-                kind="poll",
-                records=[_record("1", 3600), _record("2", 7200)],
-                cursor="c",
-                correlation_id="x",
-            ),
-            translate=translate,
-            material_key=b"key",
-            now=NOW,
+        landed = _land(
+            worker_database, [_record("1", 3600), _record("2", 7200)], translate=translate
         )
 
         assert (landed.versions, landed.untranslated) == (2, 0)
@@ -305,25 +291,7 @@ class TestANewTranslator:
             assert isinstance(result.noun, TimeEntry)
             return Translated(noun=replace(result.noun, seconds=result.noun.seconds + 3600))
 
-        def land_records(records: Sequence[RawRecord]) -> Landed:
-            return land(
-                worker_database,
-                page=LandingPage(
-                    connection_key="harvest",
-                    source_epoch=0,
-                    stream="time_entries",
-                    kind="full",
-                    records=records,
-                    cursor="c",
-                    correlation_id="x",
-                ),
-                translate=translate,
-                translator=1,
-                material_key=b"key",
-                now=NOW,
-            )
-
-        return land_records
+        return lambda records: _land(worker_database, records, translate=translate, translator=1)
 
     def test_is_no_change_of_what_the_source_left_as_it_was(
         self, worker_database: Database, land_anew: Land
