@@ -474,7 +474,9 @@ class Flow:
 
     def keep_register(self) -> None:
         """Bring clients, people, plans and their cases in line, as the workers' job does."""
-        system: Any = SimpleNamespace(database=self.database, clock=FixedClock(NOW))
+        system: Any = SimpleNamespace(
+            database=self.database, clock=FixedClock(NOW), connectors=self.directory
+        )
         Workday(system=system).keep_register()
 
     def provision(self, plan_id: str) -> Outcome:

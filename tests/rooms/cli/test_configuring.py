@@ -82,7 +82,7 @@ def test_a_configuration_goes_from_one_installation_to_another(
         ("policy", "release"): "changed",
     }
     assert found["people", "finance"]["fields"] == {
-        "entities": [["HR-DE", "HR-UK"], ["HR-DE"]],
+        "entities": [["HR-DE", "HR-PL", "HR-UK", "HR-US"], ["HR-DE"]],
         "name": [was, "Fay"],
     }
     assert "second controller" in plan.json["approvals"][0]
@@ -110,7 +110,7 @@ def test_a_configuration_goes_from_one_installation_to_another(
     )
     assert undone.code == 0, undone.err
     people = run("config", "export", "--json").json["people"]
-    assert people["finance"]["entities"] == ["HR-DE", "HR-UK"]
+    assert people["finance"]["entities"] == ["HR-DE", "HR-PL", "HR-UK", "HR-US"]
     assert people["finance"]["name"] == was
 
 
@@ -121,7 +121,7 @@ def test_what_is_not_there_or_not_a_files_to_change_is_named(
         "system": "harvest",
         "mode": "observe",
         "settle_seconds": 0,
-        "go_live": {"HR-PL": "2026-10-01"},
+        "go_live": {"HR-XX": "2026-10-01"},
         "secrets": ["access_token"],
         "config": {"base_url": "https://api.harvestapp.com", "wrong": 1},
     }
@@ -138,7 +138,7 @@ def test_what_is_not_there_or_not_a_files_to_change_is_named(
     said = " ".join(plan.json["missing"]) + " ".join(plan.json["refused"])
     assert plan.code == 1
     for named in (
-        "no legal entity HR-PL",
+        "no legal entity HR-XX",
         "no connection is called netsuite",
         "harvest has no setting wrong",
         "tieline keys issue nightly",
@@ -148,7 +148,7 @@ def test_what_is_not_there_or_not_a_files_to_change_is_named(
         assert named in said
     assert run("config", "plan", str(file), "--to", "production", "--json").code == 2
     words = ("config", "apply", str(file), "--to", "trial", "--plan", plan.json["plan_id"], *_BY)
-    assert "no legal entity HR-PL" in run(*words).err
+    assert "no legal entity HR-XX" in run(*words).err
 
     monkeypatch.setenv("TIELINE_SECRET_LIVE_ACCESS_TOKEN", "t")
     monkeypatch.setenv("TIELINE_SECRET_LIVE_ACCOUNT_ID", "1")
