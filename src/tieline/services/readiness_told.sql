@@ -41,15 +41,17 @@ WITH terms AS (
          AND s.task_name = '' AND s.currency = t.currency AND daterange(s.starts_on, s.ends_on) @> t.today
     GROUP BY t.contract_id
 ), orders AS (
-    -- What is left of the client's orders that hold today; unknown where one of them names no amount.
-    SELECT t.contract_id, count(*) AS orders,
-           CASE WHEN count(*) = count(p.amount) THEN sum(p.amount - coalesce(b.amount, 0)) END AS left_amount
+    -- What is left of the client's only order. Of several each takes its own days and tasks, as the draft splits them:
+    -- no sum of theirs says whether an invoice is covered. Unknown, too, where it names no amount.
+    SELECT t.contract_id,
+           count(*) FILTER (WHERE p.task_name = '' AND daterange(p.starts_on, p.ends_on) @> t.today) AS orders,
+           CASE WHEN count(*) = 1 AND bool_and(p.task_name = '') THEN sum(p.amount - coalesce(b.amount, 0))
+           END AS left_amount
     FROM terms t
     JOIN purchase_order p ON p.contract_id = t.contract_id AND p.superseded_at IS NULL AND p.currency = t.currency
-         AND daterange(p.starts_on, p.ends_on) @> t.today
     LEFT JOIN (SELECT contract_id, order_number, sum(untaxed_amount) AS amount FROM invoice_record GROUP BY 1, 2) b
         ON (b.contract_id, b.order_number) = (p.contract_id, p.order_number)
-    WHERE p.task_name = '' GROUP BY t.contract_id
+    GROUP BY t.contract_id
 ), unbilled AS MATERIALIZED (
     SELECT l.contract_id, l.entry_id, l.work_date, l.project_id, l.is_billable, l.seconds, l.amount, l.business_key
     FROM ledger_line l JOIN terms USING (contract_id)
