@@ -310,14 +310,17 @@ def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
         visitor.must(ROLES_THAT_MATCH, "say which client it is")
         with door.sight_of(visitor) as connection:
             _get(connection, case_id)
-            propose_same_client(
-                connection,
-                case_id=case_id,
-                client_id=_client_id(client),
-                reason=reason,
-                by=visitor.login,
-                now=renderer.now,
-            )
+            try:
+                propose_same_client(
+                    connection,
+                    case_id=case_id,
+                    client_id=_client_id(client),
+                    reason=reason,
+                    by=visitor.login,
+                    now=renderer.now,
+                )
+            except LookupError as error:
+                raise not_found("This case does not ask which client a record is.") from error
         return back_to(f"/exceptions/{case_id}", done="proposed")
 
 
