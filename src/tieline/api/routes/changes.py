@@ -59,7 +59,7 @@ def change_routes(doors: Doors) -> APIRouter:
                 credits=list_credits(connection),
             )
 
-    @routes.get("/v1/changes:preview", responses=problems(400, 401, 403))
+    @routes.get("/v1/changes:preview", responses=problems(400, 401, 403, 409))
     def preview(
         caller: Annotated[ApiCaller, Depends(reader)],
         change_id: Annotated[list[UUID], Query(min_length=1, max_length=_PREVIEWED_MAX)],

@@ -75,7 +75,7 @@ def webhook_routes(doors: Doors) -> APIRouter:
     """Return the addresses that vendors call; their signature is their key."""
     routes = APIRouter(tags=["webhooks"])
 
-    @routes.post("/v1/webhooks/{connection_key}", responses=problems(400, 401, 404))
+    @routes.post("/v1/webhooks/{connection_key}", responses=problems(400, 401, 404, 409))
     def webhook(
         connection_key: Key, request: Request, body: Annotated[bytes, Depends(_raw_body)]
     ) -> HintsTaken:
