@@ -142,6 +142,29 @@ class TestRevenueStatus:
             )
         assert earned("cost") == Decimal("2500.00")
 
+    def test_of_a_past_instant_is_what_the_release_of_then_says(
+        self, worker_database: Database
+    ) -> None:
+        found(worker_database, billing_method="fixed_fee", value_amount=Decimal("10000.00"))
+        later = NOW + timedelta(days=1)
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE contract_version SET ends_on = '2027-01-01'")
+            connection.execute("UPDATE release SET state = 'superseded'")
+            connection.execute(
+                "WITH next AS (INSERT INTO release (title, state, proposed_by, proposed_at, approved_by,"
+                " approved_at, reason) VALUES ('second', 'current', 'ada', %(at)s, 'ben', %(at)s, 'even')"
+                " RETURNING release_id)"
+                " INSERT INTO policy_value (release_id, name, value, reason)"
+                " SELECT release_id, 'recognition_of_fixed_fee', 'straight_line', 'test' FROM next",
+                {"at": later},
+            )
+
+            told = [
+                sum_revenue(connection, at=at, by="contract")[0].recognition for at in (NOW, later)
+            ]
+
+        assert told == [("hours",), ("straight_line",)]
+
     def test_sums_any_instant_with_margin_and_the_erps_figures(
         self, worker_database: Database
     ) -> None:

@@ -11,8 +11,9 @@ project_at AS (
            coalesce(s.parts, 0) > 0 AS has_schedule,
            CASE WHEN v.billing_method IN ('milestone', 'retainer', 'subscription') THEN 'schedule'
                 WHEN v.billing_method <> 'fixed_fee' OR v.value_amount IS NULL THEN 'delivered'
-                ELSE (SELECT policy_word(r.release_id, 'recognition_of_fixed_fee', j.entity_code, 'hours') FROM release r
-                      WHERE r.state = 'current') END AS recognition
+                ELSE policy_word((SELECT r.release_id FROM release r WHERE r.state IN ('current', 'superseded')
+                                    AND r.approved_at <= %(at)s ORDER BY r.approved_at DESC, r.release_id DESC LIMIT 1),
+                                 'recognition_of_fixed_fee', j.entity_code, 'hours') END AS recognition
     FROM project j
     JOIN contract c USING (contract_id)
     JOIN client o ON o.client_id = c.client_id

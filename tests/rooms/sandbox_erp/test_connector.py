@@ -551,6 +551,36 @@ class TestInvoices:
             Decimal("1618.82"),
         )
 
+    def test_of_agreed_amounts_are_those_of_the_last_attempt(self, job: Job) -> None:
+        contract = _contract(job.client_code, billing_method="milestone")
+        code = job.erp.connector.write(command=contract).target_code
+        key = new_key()
+
+        def draft(connector: TrytonConnector, amount: str) -> InvoiceDraft:
+            name = "Concept"
+            item = InvoiceItem(item_code=name, item=name, description=name, amount=Decimal(amount))
+            return connector.draft_items(
+                business_key=key,
+                entity_code=ENTITY,
+                contract_code=code,
+                items=[item],
+                currency="EUR",
+            )
+
+        # Two earlier attempts came as far as a sale, a draft and a quotation.
+        for word, amount in (
+            (b"model.sale.sale.create", "900.00"),
+            (b"sale.sale.quote", "1000.00"),
+        ):
+            with pytest.raises(OutcomeUnknown):
+                draft(_through(job, word=word, mood="lost"), amount)
+        made = draft(job.erp.connector, "1200.00")
+
+        assert made.untaxed_amount == Decimal("1200.00")
+        assert job.erp.connector.read_items(business_key=key, entity_code=ENTITY) == [made]
+        with pytest.raises(Refused, match="an invoice of other lines"):
+            draft(job.erp.connector, "1300.00")
+
 
 class TestPages:
     @pytest.mark.parametrize("stream", sorted(each.name for each in MANIFEST.streams))

@@ -671,6 +671,11 @@ class TrytonConnector:
         reference = key_as_base32(business_key)
         with before_the_write():
             sale_id = invoicing.find_sale(session=session, company_id=company, reference=reference)
+            if sale_id is not None and not invoicing.is_of(
+                session=session, sale_id=sale_id, items=items
+            ):
+                invoicing.drop_sale(session=session, company_id=company, sale_id=sale_id)
+                sale_id = None
             if sale_id is None:
                 product = self._products(session, [translate.FIXED_FEE_PRODUCT], company)
                 agreed = invoicing.read_sale(

@@ -10,7 +10,7 @@ from typing import Any
 from tieline.connectors.tryton import translate
 from tieline.connectors.tryton.transport import Session, after_a_write, before_the_write
 from tieline.kernel.errors import AskPerson, OutcomeUnknown, Refused
-from tieline.sdk import InvoiceDraft, InvoiceLine
+from tieline.sdk import InvoiceDraft, InvoiceItem, InvoiceLine
 
 # What another sale for the same contract says alike.
 SALE_FIELDS = (
@@ -76,6 +76,39 @@ def find_sale(*, session: Session, company_id: int, reference: str) -> int | Non
     if len(found) > 1:
         raise AskPerson(f"Tryton has {len(found)} sales with the reference {reference}")
     return int(found[0]["id"]) if found else None
+
+
+def is_of(*, session: Session, sale_id: int, items: Sequence[InvoiceItem]) -> bool:
+    """Say whether a sale of ours is of these very lines."""
+    lines = session.search(
+        "sale.line",
+        [["sale", "=", sale_id], ["type", "=", "line"]],
+        ["description", "quantity", "unit_price"],
+    )
+    standing = [
+        (line["description"], Decimal(str(line["quantity"])) * line["unit_price"]) for line in lines
+    ]
+    return sorted(standing) == sorted(
+        (translate.one_line(each.description), each.amount) for each in items
+    )
+
+
+def drop_sale(*, session: Session, company_id: int, sale_id: int) -> None:
+    """Delete a sale of ours that came before its schedule changed.
+
+    :raises Refused: an invoice of it stands, or Tryton has begun to make one.
+    """
+    context = {"company": company_id}
+    (sale,) = session.search("sale.sale", [["id", "=", sale_id]], ["state", "invoices"])
+    if sale["invoices"] or sale["state"] not in ("draft", "quotation", "confirmed"):
+        raise Refused(
+            f"Tryton has an invoice of other lines from an earlier attempt, on sale {sale_id}:"
+            " cancel it there, or bill the schedule as it was",
+            reason="target.state",
+        )
+    if sale["state"] != "draft":
+        session.write("model.sale.sale.draft", [sale_id], context=context)
+    session.write("model.sale.sale.delete", [sale_id], context=context)
 
 
 def read_sale(*, session: Session, sale_id: int, currency: str) -> dict[str, Any]:
