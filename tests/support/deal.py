@@ -311,7 +311,7 @@ def land_nouns(
 
 def land_deal(database: Database, *, deal: str, minute: int = 0, **changed: Any) -> None:
     """Land the deal as it stands in the CRM."""
-    land_as_read(database, CRM, "deals", {deal: _deal(**changed)}, minute=minute)
+    land_as_read(database, CRM, "deals", {deal: won_deal(**changed)}, minute=minute)
 
 
 def lend_ben(database: Database, *, project_code: str) -> None:
@@ -348,7 +348,7 @@ COMPANY = Client(
 )
 
 
-def _deal(**changed: Any) -> Opportunity:
+def won_deal(**changed: Any) -> Opportunity:
     line = OpportunityLine(
         line_ref="l1",
         task_name="Build",

@@ -16,6 +16,7 @@ from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.money import Money
 from tieline.runtime.sql import load
+from tieline.validation import mark_reference_change
 
 _LIST = load("tieline.casework", "list_cases")
 CASES_PAGE_MAX = 500
@@ -397,8 +398,7 @@ def leave_out(
 
     :raises UserMistake: the case is not open, or one person did both.
     """
-    if proposed_by.casefold() == approved_by.casefold():
-        raise UserMistake(f"{proposed_by} proposed to leave hours out and may not approve it")
+    _refuse_one_person(proposed_by, approved_by)
     left_out = connection.execute(
         """
         INSERT INTO exclusion (entry_id, reason, proposed_by, approved_by, recorded_at)
@@ -410,6 +410,47 @@ def leave_out(
     ).rowcount
     fix_and_replay(connection, case_id=case_id, by=approved_by, reason=reason, now=now)
     return left_out
+
+
+def leave_out_hours(
+    connection: Connection[Row],
+    *,
+    entry_ids: Sequence[UUID],
+    because: str,
+    reason: str,
+    proposed_by: str,
+    approved_by: str,
+    correlation_id: str,
+    now: datetime,
+) -> int:
+    """Leave out hours that no case gathers, after a second person agreed; return how many.
+
+    What of them was posted is taken back by their next verdict.
+
+    :raises UserMistake: one person did both.
+    """
+    _refuse_one_person(proposed_by, approved_by)
+    left_out = connection.execute(
+        """
+        INSERT INTO exclusion (entry_id, reason, proposed_by, approved_by, recorded_at)
+        SELECT entry_id, %s, %s, %s, %s FROM unnest(%s::uuid[]) AS e (entry_id)
+        ON CONFLICT (entry_id) DO NOTHING
+        """,
+        (reason, proposed_by, approved_by, now, list(entry_ids)),
+    ).rowcount
+    mark_reference_change(
+        connection,
+        keys=[f"entry:{entry_id}" for entry_id in entry_ids],
+        because=because,
+        correlation_id=correlation_id,
+        now=now,
+    )
+    return left_out
+
+
+def _refuse_one_person(proposed_by: str, approved_by: str) -> None:
+    if proposed_by.casefold() == approved_by.casefold():
+        raise UserMistake(f"{proposed_by} proposed to leave hours out and may not approve it")
 
 
 def _join(connection: Connection[Row], *, case_id: UUID, member: CaseMember, now: datetime) -> None:

@@ -281,6 +281,8 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "take_back": "Taken back",
     "change": "Changed",
     "close": "Closed",
+    "reverse": "Taken back from the books",
+    "leave_out": "Left out before it is sent",
 }
 # How a difference between systems is put right.
 DRIFT_ACTIONS: Mapping[str, str] = {

@@ -162,4 +162,6 @@ def book(
         "via_file_id": via_file_id,
     }
     booked = connection.execute(_BOOK, values).rowcount
-    return booked + connection.execute(_REVERSE, values).rowcount
+    reversed_lines = connection.execute(_REVERSE, values).fetchone()
+    assert reversed_lines is not None
+    return booked + int(reversed_lines["lines"])

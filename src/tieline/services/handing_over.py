@@ -51,6 +51,12 @@ from tieline.services.shown_plans import (
     note_applied,
     refuse_stale,
 )
+from tieline.services.unbilled import (
+    Unbilled,
+    find_unbilled,
+    leave_out_unbilled,
+    refuse_while_released,
+)
 
 APPLY = "handover"
 PROVISIONED, CHANGE, CLOSE, STANDS = "provision", "change", "close", "stands"
@@ -84,7 +90,8 @@ class Handover:
     """A deal as it would be handed over now: every check's answer and every field for every system.
 
     ``kind`` is provision, change (what may be billed of a project that is made), close (it was lost after
-    its project was made) or stands (its project is made); ``changes`` are the terms that differ from those the project was made by.
+    its project was made) or stands (its project is made); ``changes`` are the terms that differ from those the project was made by;
+    ``unbilled`` is what closing it takes back, where the firm wants that.
     """
 
     kind: str
@@ -95,6 +102,7 @@ class Handover:
     judged: Judged
     writes: tuple[Write, ...]
     checks: tuple[CheckAnswer, ...]
+    unbilled: Unbilled | None = None
 
     @property
     def subject(self) -> str:
@@ -116,6 +124,7 @@ class Handover:
                 for found in (*self.judged.blockers, *self.judged.warnings)
             },
             "writes": {each.step: _told(each) for each in self.writes},
+            **({"unbilled": self.unbilled.digest} if self.unbilled else {}),
         }
 
     @property
@@ -146,7 +155,7 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
         raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
     (facts,) = found
     if row is not None and row["state"] == "active" and not facts.is_won:
-        return _draw_close(facts, row)
+        return _draw_close(connection, facts, row)
     severities = severities_of(read_severities(connection), facts)
     (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
     plan = build_plan(facts, judged)
@@ -195,8 +204,9 @@ def _draw_change(
     )
 
 
-def _draw_close(facts: DealFacts, row: Row) -> Handover:
-    """Plan what closes the project of a deal that was lost: the books stay as they are."""
+def _draw_close(connection: Connection[Row], facts: DealFacts, row: Row) -> Handover:
+    """Plan what closes the project of a deal that was lost, and what of its hours is taken back."""
+    unbilled = _unbilled_to_reverse(connection, row)
     plan: Plan = row["plan"]
     steps = {step["id"]: step for step in plan["steps"]}
     taken_back = [
@@ -221,11 +231,38 @@ def _draw_close(facts: DealFacts, row: Row) -> Handover:
         judged=Judged(blockers=(), warnings=(), not_checked=()),
         writes=(
             *taken_back,
+            *_reversals(facts, unbilled),
             _said(told["id"], told["target"], "report", {"project_status": "closed"}),
             _said(CLOSE, None, "close", {"status": "closed", "accepts_time": "false"}),
         ),
         checks=(),
+        unbilled=unbilled,
     )
+
+
+def _unbilled_to_reverse(connection: Connection[Row], row: Row) -> Unbilled | None:
+    """Return what is taken back; None where the firm keeps it, or there is nothing."""
+    policy = read_handover_policy(connection, entity_code=row["entity_code"])
+    if not policy.reverses_unbilled:
+        return None
+    found = find_unbilled(connection, project_id=row["project_id"])
+    return found if found.entries else None
+
+
+def _reversals(facts: DealFacts, unbilled: Unbilled | None) -> list[Write]:
+    erp = facts.entity.erp_connection_key if facts.entity else None
+    return [
+        Write(
+            step=each.name,
+            target=erp if each.action == "reverse" else None,
+            noun="time_line",
+            part=each.period_code,
+            action=each.action,
+            target_code=None,
+            fields=_fields(each.told),
+        )
+        for each in (unbilled.sums if unbilled else ())
+    ]
 
 
 def _said(step: str, target: str | None, action: str, values: Mapping[str, str | None]) -> Write:
@@ -237,10 +274,14 @@ def _said(step: str, target: str | None, action: str, values: Mapping[str, str |
         part="",
         action=action,
         target_code=None,
-        fields=tuple(
-            Field(name=name, value=value, comes_from="plan", waits_for=None)
-            for name, value in values.items()
-        ),
+        fields=_fields(values),
+    )
+
+
+def _fields(values: Mapping[str, str | None]) -> tuple[Field, ...]:
+    return tuple(
+        Field(name=name, value=value, comes_from="plan", waits_for=None)
+        for name, value in values.items()
     )
 
 
@@ -325,9 +366,9 @@ def needs_second_person(connection: Connection[Row], *, ref: str, now: datetime)
 
 
 def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
-    # Closing lets nothing be billed that was not; a change of what may be billed always takes two.
+    # Closing alone lets nothing be billed that was not; what may be billed, or is taken back, takes two.
     if drawn.kind in (CHANGE, CLOSE):
-        return drawn.kind == CHANGE
+        return drawn.kind == CHANGE or drawn.unbilled is not None
     policy = read_handover_policy(connection, entity_code=drawn.entity_code)
     return policy.takes_two(amount=drawn.facts.deal.amount)
 
@@ -376,6 +417,8 @@ def _refuse_what_cannot_begin(
     if drawn.kind in (CLOSE, CHANGE):
         refuse_stale(shown, content=drawn.content)
         _refuse_blocked(drawn, "changed")
+        if drawn.unbilled is not None and drawn.row is not None:
+            refuse_while_released(connection, contract_id=drawn.row["contract_id"])
         return
     if drawn.row is not None and drawn.row["state"] in UNDER_WAY:
         also = ", ".join(drawn.changes)
@@ -426,6 +469,17 @@ def _begin(
     proposed_by: str = "",
 ) -> Applied:
     row, state = _moved(connection, drawn, now)
+    if drawn.unbilled is not None:
+        leave_out_unbilled(
+            connection,
+            unbilled=drawn.unbilled,
+            because=f"deal.closed:{row['plan_id']}",
+            reason=reason,
+            proposed_by=proposed_by,
+            approved_by=by,
+            correlation_id=row["correlation_id"] or new_correlation_id(),
+            now=now,
+        )
     note_applied(connection, shown=shown, by=by, now=now)
     record_audit(
         connection,

@@ -12,6 +12,7 @@ from tieline.runtime.database import Row
 
 _BEGINS, _BY_PERSON = "handover_begins", "by_person"
 _TWO_PEOPLE_FROM = "handover_two_people_from"
+_OF_LOST, _REVERSE = "unbilled_of_lost_deal", "reverse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,12 @@ class HandoverPolicy:
 
     begins: str | None
     two_people_from: str | None
+    of_lost: str | None
+
+    @property
+    def reverses_unbilled(self) -> bool:
+        """Say whether what was not billed of a deal that is lost is taken back."""
+        return self.of_lost == _REVERSE
 
     def takes_two(self, *, amount: Decimal | None) -> bool:
         """Say whether two people must agree before a deal of this amount is handed over."""
@@ -44,4 +51,5 @@ def read_handover_policy(connection: Connection[Row], *, entity_code: str | None
     return HandoverPolicy(
         begins=find_value(connection, name=_BEGINS, entity_code=entity),
         two_people_from=find_value(connection, name=_TWO_PEOPLE_FROM, entity_code=entity),
+        of_lost=find_value(connection, name=_OF_LOST, entity_code=entity),
     )

@@ -55,6 +55,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "change_in_closed_period": ("adjust", "reopen"),
     "change_of_invoiced": ("credit_and_rebill", "hold"),
     "handover_begins": ("by_itself", "by_person"),
+    "unbilled_of_lost_deal": ("keep", "reverse"),
     "recognition_of_fixed_fee": ("hours", "cost", "milestone", "straight_line"),
 }
 _FIELD_SENTENCES = {
