@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,18 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.support.deal import CLOCK, CRM, NOW, land_as_read, land_deal
+from tests.support.deal import (
+    BOOKS,
+    CLOCK,
+    COMPANY,
+    CRM,
+    ENDS_ON,
+    NOW,
+    STARTS_ON,
+    land_as_read,
+    land_deal,
+    line,
+)
 from tests.support.deal_world import IN_BOOKS, World, opened_world
 
 from tieline.canonical import WorkItem
@@ -287,8 +299,101 @@ class TestADealThatIsLostAfterwards:
         assert world.reasons() == set()
         assert world.plan["state"] == "active"
 
-        world.change(2, cap_amount=Decimal(9000), ends_on=date(2027, 6, 1))
+        world.change(2, cap_amount=Decimal(9000), entity_code="HR-UK")
         drawn, digest = desk.show(world.deal)
-        assert (drawn.kind, drawn.changes) == ("stands", ("ends_on", "lines"))
-        with pytest.raises(UserMistake, match="ends_on, lines changed since and is a change order"):
+        assert (drawn.kind, drawn.changes) == ("stands", ("entity_code",))
+        with pytest.raises(
+            UserMistake, match=r"entity_code changed since .* It is another contract"
+        ):
+            desk.apply(world.deal, digest)
+        assert world.reasons() == {"deal.changed_after_provisioning"}
+
+    def test_gets_other_lines_and_another_end_by_a_change_order(self, desk: Desk) -> None:
+        world = desk.world
+        world.win(lines=(line("Build"), line("Test")), amount=Decimal(30000))
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+        linked = world.rows("SELECT our_id FROM crosswalk WHERE noun = 'erp_task' ORDER BY our_id")
+
+        # The CRM numbers its lines anew: one stays, one is gone, one is new, and a rate rises.
+        lines = (
+            line("Build", line_ref="new number"),
+            line("Build", rate_amount=Decimal(160), rate_starts_on=date(2027, 1, 1)),
+            line("Run"),
+        )
+        world.change(1, lines=lines[:1], amount=Decimal(15000), rate_card="2027")
+        drawn, _ = desk.show(world.deal)
+        assert drawn.changes == ("amount", "rate_card", "lines")
+        world.change(2, lines=(), amount=None)
+        drawn, _ = desk.show(world.deal)
+        with pytest.raises(UserMistake, match=r"cannot be changed: .*deal\.lines_missing"):
+            desk.apply(world.deal)
+        world.change(3, lines=(line("Build", rate_amount=Decimal(99)),), amount=Decimal(9900))
+        drawn, digest = desk.show(world.deal)
+        assert drawn.kind == "stands"
+        with pytest.raises(UserMistake, match="another rate has a day from which it holds"):
+            desk.apply(world.deal, digest)
+        world.change(4, lines=lines, amount=Decimal(46000), ends_on=date(2027, 6, 1))
+        drawn, _ = desk.show(world.deal)
+        desk.approve(desk.apply(world.deal), "bob")
+        world.flow.run()
+
+        assert drawn.changes == ("amount", "ends_on", "lines")
+        told = {
+            (each.target, each.noun, each.part): (
+                each.action, {one.name: one.value for one in each.fields if one.value}
+            )
+            for each in drawn.writes
+        }  # fmt: skip
+        built, tested = "Build|Consultant|2026-10-05", "Test|Consultant|2026-10-05"
+        raised, run = "Build|Consultant|2027-01-01", "Run|Consultant|2026-10-05"
+        assert told[None, "contract_line", built] == ("change", {"ends_on": "2027-01-01"})
+        assert told[None, "contract_line", tested] == ("change", {"ends_on": "2026-11-03"})
+        assert told[BOOKS, "task", raised][1]["rate_amount"] == "160"
+        assert {part for _, noun, part in told if noun == "task"} == {raised, run, "Run", "Test"}
+        assert told[CLOCK, "task", "Test"] == ("by_hand", {"is_active": "false"})
+        assert told[BOOKS, "contract", ""] == ("by_hand", {"amount": "46000"})
+        assert told[CLOCK, "project", ""] == ("by_hand", {"ends_on": "2027-06-01"})
+        held = world.rows(
+            "SELECT task_name, starts_on, ends_on, rate_amount FROM contract_line"
+            " WHERE superseded_at IS NULL ORDER BY task_name, starts_on"
+        )
+        assert [tuple(row.values()) for row in held] == [
+            ("Build", STARTS_ON, date(2027, 1, 1), 150),
+            ("Build", date(2027, 1, 1), date(2027, 6, 1), 160),
+            ("Run", STARTS_ON, date(2027, 6, 1), 150),
+            ("Test", STARTS_ON, date(2026, 11, 3), 150),
+        ]
+        # What was linked and booked stays so; what it said before is a row of the past.
+        after = world.rows("SELECT our_id FROM crosswalk WHERE noun = 'erp_task'")
+        assert len(after) == 4
+        assert {row["our_id"] for row in linked} < {row["our_id"] for row in after}
+        (past,) = world.rows(
+            "SELECT ends_on FROM contract_line WHERE task_name = 'Test' AND superseded_at IS NOT NULL"
+        )
+        assert past["ends_on"] == ENDS_ON
+        assert world.in_books().count("task") == 4
+        assert world.in_clock().count("task_assignments") == 3
+        assert world.in_books().count("project") == 1
+        assert world.reasons() == set()
+
+    def test_of_another_client_is_a_case(self, desk: Desk) -> None:
+        world = desk.world
+        world.win()
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+        other = replace(COMPANY, name="Other SE", vat_number="DE129273398", domain="other.example")
+        land_as_read(world.flow.database, CRM, "companies", {"c2": other})
+
+        world.change(1, client_ref="c2")
+        world.flow.keep_register()
+        drawn, digest = desk.show(world.deal)
+
+        assert world.reasons() == {"deal.changed_after_provisioning"}
+        assert (drawn.kind, drawn.changes) == ("stands", ("client",))
+        with pytest.raises(UserMistake, match="Hours until then stay with the first client"):
             desk.apply(world.deal, digest)

@@ -348,16 +348,22 @@ COMPANY = Client(
 )
 
 
+def line(task_name: str, **changed: Any) -> OpportunityLine:
+    """Make a line of a deal: a hundred hours of a consultant."""
+    values: dict[str, Any] = {
+        "line_ref": f"l:{task_name}",
+        "task_name": task_name,
+        "labor_category": "Consultant",
+        "hours": Decimal(100),
+        "rate_amount": Decimal(150),
+        "rate_starts_on": None,
+        **changed,
+    }
+    return OpportunityLine(**values, amount=values["hours"] * values["rate_amount"])
+
+
 def won_deal(**changed: Any) -> Opportunity:
-    line = OpportunityLine(
-        line_ref="l1",
-        task_name="Build",
-        labor_category="Consultant",
-        hours=Decimal(100),
-        rate_amount=Decimal(150),
-        amount=Decimal(15000),
-        rate_starts_on=None,
-    )
+    """Make a deal as it stands in the CRM."""
     values: dict[str, Any] = {
         "name": "Data platform",
         "client_ref": "c1",
@@ -378,7 +384,7 @@ def won_deal(**changed: Any) -> Opportunity:
         "cap_amount": None,
         "starts_on": STARTS_ON,
         "ends_on": ENDS_ON,
-        "lines": (line,),
+        "lines": (line("Build"),),
         **changed,
     }
     return Opportunity(**values)

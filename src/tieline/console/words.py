@@ -283,6 +283,7 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "close": "Closed",
     "reverse": "Taken back from the books",
     "leave_out": "Left out before it is sent",
+    "by_hand": "By hand, in that system",
 }
 # How a difference between systems is put right.
 DRIFT_ACTIONS: Mapping[str, str] = {

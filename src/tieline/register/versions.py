@@ -84,6 +84,41 @@ def upsert(
     return True
 
 
+def amend(
+    connection: Connection[Row],
+    *,
+    table: VersionedTable,
+    own_id: UUID,
+    values: Mapping[str, Any],
+    now: datetime,
+) -> bool:
+    """Make these the present values of a row that others are linked to; return whether that was a change.
+
+    The row keeps its id; what it said until now stays as a row of the past.
+
+    :raises LookupError: no row stands under the id.
+    """
+    assert table.own_id is not None
+    key = {table.own_id: own_id}
+    standing = find_current(connection, table=table, key=key)
+    if standing is None:
+        raise LookupError(f"no {table.name} stands under {own_id}")
+    if all(standing[name] == value for name, value in values.items()):
+        return False
+    present = {**values, "recorded_at": max(now, standing["recorded_at"])}
+    connection.execute(
+        sql.SQL("UPDATE {} SET {} WHERE {}").format(
+            sql.Identifier(table.name),
+            sql.SQL(", ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in present),
+            _where(key),
+        ),
+        (*present.values(), own_id),
+    )
+    past = {name: value for name, value in standing.items() if name != table.own_id}
+    _insert(connection, table, {**past, "superseded_at": present["recorded_at"]})
+    return True
+
+
 def close(
     connection: Connection[Row], *, table: VersionedTable, key: Mapping[str, Any], now: datetime
 ) -> int:

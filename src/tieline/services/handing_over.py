@@ -19,6 +19,14 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import PROVISIONING, schedule
+from tieline.services.deal_changes import CARRIED_OUT, LineChanges, draw_lines, new_steps
+from tieline.services.handover_changes import (
+    fields_of,
+    writes_by_hand,
+    writes_elsewhere,
+    writes_of_lines,
+    writes_of_unbilled,
+)
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.project_provisioning import (
     PROVISION,
@@ -34,7 +42,7 @@ from tieline.services.project_provisioning import (
 )
 from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_fields import Field, Write, writes_of
+from tieline.services.provisioning_fields import Write, writes_of
 from tieline.services.provisioning_plan import (
     Plan,
     build_plan,
@@ -60,10 +68,12 @@ from tieline.services.unbilled import (
 
 APPLY = "handover"
 PROVISIONED, CHANGE, CLOSE, STANDS = "provision", "change", "close", "stands"
-# What a change order may change from here; the rest is another contract, or is done by hand.
-_CARRIED_OUT = frozenset({"amount", "cap_amount"})
 _CHECKS_OF_A_CHANGE = frozenset(
     {
+        *(rule.code for rule in CHECKS if rule.scope == "line"),
+        "deal.lines_missing",
+        "deal.ends_before_start",
+        "deal.schedule_outside_contract",
         "deal.amount_differs_from_lines",
         "deal.amount_not_positive",
         "deal.cap_missing",
@@ -161,13 +171,11 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
     plan = build_plan(facts, judged)
     is_made = row is not None and row["state"] in UNDER_WAY
     changes = changed_terms(facts, row["plan"]) if row is not None and is_made else ()
-    if (
-        row is not None
-        and row["state"] == "active"
-        and changes
-        and _CARRIED_OUT.issuperset(changes)
-    ):
-        return _draw_change(connection, facts, row, changes, severities)
+    lines = None
+    if row is not None and row["state"] == "active" and changes:
+        lines = draw_lines(connection, facts=facts, row=row)
+        if CARRIED_OUT.issuperset(changes) and not lines.troubles:
+            return _draw_change(connection, facts, row, changes, lines, severities)
     return Handover(
         kind=STANDS if is_made else PROVISIONED,
         changes=changes,
@@ -175,7 +183,10 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
         row=row,
         plan=plan,
         judged=judged,
-        writes=writes_of(connection, facts=facts, plan=plan, row=row),
+        writes=(
+            *writes_of(connection, facts=facts, plan=plan, row=row),
+            *writes_by_hand(facts, row, changes, lines),
+        ),
         checks=_answers(judged, severities),
     )
 
@@ -185,13 +196,17 @@ def _draw_change(
     facts: DealFacts,
     row: Row,
     changes: tuple[str, ...],
+    lines: LineChanges,
     severities: Mapping[str, str],
 ) -> Handover:
-    """Plan what a change order without other lines changes: what may be billed, which only we keep."""
+    """Plan what a change order changes: the contract as we keep it, and tasks that systems lack for it."""
     (judged,) = judge_deals(
         connection, deals=[facts], severities=[severities], asked=_CHECKS_OF_A_CHANGE
     )
     terms = terms_of(facts)
+    plan = {**row["plan"], **{name: terms[name] for name in changes}}
+    added = {**plan, "steps": new_steps(facts, plan)}
+    ours = {name: terms[name] for name in changes if name != "lines"}
     return Handover(
         kind=CHANGE,
         changes=changes,
@@ -199,7 +214,12 @@ def _draw_change(
         row=row,
         plan=row["plan"],
         judged=judged,
-        writes=(_said("contract", None, CHANGE, {name: terms[name] for name in changes}),),
+        writes=(
+            *((_said("contract", None, CHANGE, ours),) if ours else ()),
+            *writes_of_lines(lines),
+            *writes_of(connection, facts=facts, plan=added, row=row),
+            *writes_elsewhere(facts, row["plan"], changes),
+        ),
         checks=_answers(judged, severities, asked=_CHECKS_OF_A_CHANGE),
     )
 
@@ -231,7 +251,7 @@ def _draw_close(connection: Connection[Row], facts: DealFacts, row: Row) -> Hand
         judged=Judged(blockers=(), warnings=(), not_checked=()),
         writes=(
             *taken_back,
-            *_reversals(facts, unbilled),
+            *writes_of_unbilled(facts, unbilled),
             _said(told["id"], told["target"], "report", {"project_status": "closed"}),
             _said(CLOSE, None, "close", {"status": "closed", "accepts_time": "false"}),
         ),
@@ -249,22 +269,6 @@ def _unbilled_to_reverse(connection: Connection[Row], row: Row) -> Unbilled | No
     return found if found.entries else None
 
 
-def _reversals(facts: DealFacts, unbilled: Unbilled | None) -> list[Write]:
-    erp = facts.entity.erp_connection_key if facts.entity else None
-    return [
-        Write(
-            step=each.name,
-            target=erp if each.action == "reverse" else None,
-            noun="time_line",
-            part=each.period_code,
-            action=each.action,
-            target_code=None,
-            fields=_fields(each.told),
-        )
-        for each in (unbilled.sums if unbilled else ())
-    ]
-
-
 def _said(step: str, target: str | None, action: str, values: Mapping[str, str | None]) -> Write:
     nouns = {CHANGE: "contract", CLOSE: "project"}
     return Write(
@@ -274,14 +278,7 @@ def _said(step: str, target: str | None, action: str, values: Mapping[str, str |
         part="",
         action=action,
         target_code=None,
-        fields=_fields(values),
-    )
-
-
-def _fields(values: Mapping[str, str | None]) -> tuple[Field, ...]:
-    return tuple(
-        Field(name=name, value=value, comes_from="plan", waits_for=None)
-        for name, value in values.items()
+        fields=fields_of(values),
     )
 
 
@@ -422,9 +419,15 @@ def _refuse_what_cannot_begin(
         return
     if drawn.row is not None and drawn.row["state"] in UNDER_WAY:
         also = ", ".join(drawn.changes)
+        how = " ".join(
+            told.value or ""
+            for each in drawn.writes
+            for told in each.fields
+            if each.step.startswith("change:") and told.name not in ("agreed", "deal")
+        )
         raise UserMistake(
             f"{drawn.subject} is a project already ({drawn.row['state']}): it is not made twice"
-            + (f"; {also} changed since and is a change order" if also else "")
+            + (f"; {also} changed since and is a change order by hand. {how}" if also else "")
         )
     if drawn.facts.source.is_deleted:
         raise UserMistake(f"{drawn.subject} is deleted in its system: nothing becomes of it")

@@ -36,6 +36,7 @@ from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
+from tieline.services.deal_changes import new_steps, store_change
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
@@ -55,7 +56,6 @@ from tieline.services.provisioning_register import (
     end_contract,
     set_project,
     store_contract,
-    store_value,
     take_over_papers,
 )
 from tieline.services.provisioning_staffing import restaff
@@ -454,10 +454,12 @@ def change_terms(
     standing = _lock(connection, row["plan_id"])
     if standing["state"] == "active":
         terms = {name: value for name, value in terms_of(facts).items() if name in names}
-        store_value(connection, contract_id=standing["contract_id"], deal=facts.deal, now=now)
+        plan = {**standing["plan"], **terms}
+        plan["steps"] = [*plan["steps"], *new_steps(facts, plan)]
+        store_change(connection, facts=facts, row=standing, plan=plan, now=now)
         connection.execute(
-            "UPDATE provisioning_plan SET plan = plan || %s WHERE plan_id = %s",
-            (Jsonb(terms), row["plan_id"]),
+            "UPDATE provisioning_plan SET plan = %s WHERE plan_id = %s",
+            (Jsonb(plan), row["plan_id"]),
         )
     return str(standing["state"])
 
@@ -547,16 +549,26 @@ def _later_life(
         _about(
             facts, reason=CHANGED, owner_queue="finance",
             message=f"The deal was changed after its project was made: {', '.join(changed)}.",
-            fix="Take the change back in the CRM, or agree a change order: hours are still priced"
-            " as agreed.",
+            fix="Take the change back in the CRM, or agree a change order: tieline provision DEAL --plan"
+            " shows it. Until then hours are priced as agreed.",
         )
     ]  # fmt: skip
 
 
 def changed_terms(facts: DealFacts, agreed: Plan) -> tuple[str, ...]:
     """Return which terms a deal has otherwise now than its project was made by."""
-    return tuple(
-        name for name, value in terms_of(facts).items() if agreed.get(name, value) != value
+    changed = [name for name, value in terms_of(facts).items() if agreed.get(name, value) != value]
+    return (*changed, *(("client",) if _is_of_another(facts, agreed) else ()))
+
+
+def _is_of_another(facts: DealFacts, agreed: Plan) -> bool:
+    """Say whether a deal is surely another client's now; one that was merged is the same."""
+    client, agreed_id = facts.client, agreed.get("client_id")
+    return (
+        client is not None
+        and agreed_id is not None
+        and agreed_id != str(client.client_id)
+        and agreed_id not in client.merged_ids
     )
 
 

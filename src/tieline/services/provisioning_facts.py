@@ -53,6 +53,7 @@ class ClientFacts:
     city: str | None
     country_code: str | None
     is_active: bool
+    merged_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,11 +368,18 @@ def _is_agreed(agreements: Sequence[Row], home: str | None, here: str, fact: Sta
 def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
     rows = connection.execute(
         """
-        SELECT client_id, vat_number, street, postal_code, city, country_code, is_active
-        FROM client_version WHERE superseded_at IS NULL
+        SELECT client_id, vat_number, street, postal_code, city, country_code, is_active,
+               coalesce(m.merged_ids, '{}') AS merged_ids
+        FROM client_version
+        LEFT JOIN (SELECT redirect_to AS client_id, array_agg(client_id::text) AS merged_ids
+                   FROM client WHERE redirect_to IS NOT NULL GROUP BY redirect_to) m USING (client_id)
+        WHERE superseded_at IS NULL
         """
     ).fetchall()
-    return {row["client_id"]: ClientFacts(**row) for row in rows}
+    return {
+        row["client_id"]: ClientFacts(**{**row, "merged_ids": tuple(row["merged_ids"])})
+        for row in rows
+    }
 
 
 def _entities(connection: Connection[Row]) -> dict[str, EntityFacts]:

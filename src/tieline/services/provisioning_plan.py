@@ -47,6 +47,7 @@ def terms_of(facts: DealFacts) -> Plan:
         "billing_method": deal.billing_method,
         "project_code": deal.project_code,
         "amount": None if deal.amount is None else format(deal.amount, "f"),
+        "rate_card": deal.rate_card,
         "cap_amount": None if deal.cap_amount is None else format(deal.cap_amount, "f"),
         "starts_on": _day(deal.starts_on),
         "ends_on": _day(deal.ends_on),

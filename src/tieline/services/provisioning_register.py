@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.canonical import Opportunity
-from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, close, upsert
+from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, amend, close, upsert
 from tieline.runtime.database import Row
 from tieline.services.provisioning_commands import rows_of_lines
 from tieline.services.provisioning_plan import Plan
@@ -39,7 +39,7 @@ def store_contract(
         now=now,
     )
     _store_lines(connection, contract_id, plan, now)
-    _store_tasks(connection, project_id, plan, now)
+    store_tasks(connection, project_id, plan, now)
     set_project(
         connection, project_id=project_id, status="provisioning", accepts_time=False, now=now,
         more={"name": deal.name, "starts_on": deal.starts_on, "ends_on": deal.ends_on},
@@ -78,10 +78,26 @@ def take_over_papers(
 def store_value(
     connection: Connection[Row], *, contract_id: UUID, deal: Opportunity, now: datetime
 ) -> bool:
-    """Take over what a contract is worth and the most that is billed; return whether it changed."""
-    values = {"value_amount": deal.amount, "cap_amount": deal.cap_amount}
+    """Take over what a contract is worth, its cap, rate card and last day; return whether it changed."""
+    values = {
+        "value_amount": deal.amount,
+        "cap_amount": deal.cap_amount,
+        "rate_card": deal.rate_card,
+        "ends_on": deal.ends_on,
+    }
     key = {"contract_id": contract_id}
     return upsert(connection, table=CONTRACT, key=key, values=values, now=now)
+
+
+def lines_of(connection: Connection[Row], *, contract_id: UUID) -> list[Row]:
+    """Return the lines that a contract has."""
+    return connection.execute(
+        """
+        SELECT * FROM contract_line WHERE contract_id = %s AND superseded_at IS NULL
+        ORDER BY task_name, labor_category, starts_on
+        """,
+        (contract_id,),
+    ).fetchall()
 
 
 def find_line(connection: Connection[Row], *, contract_id: UUID, part: str) -> Row:
@@ -176,13 +192,18 @@ def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now
         tuple(line[name] for name in _LINE_KEY): {name: line[name] for name in _LINE_VALUES}
         for line in rows_of_lines(plan)
     }
-    standing = connection.execute(
-        "SELECT * FROM contract_line WHERE contract_id = %s AND superseded_at IS NULL",
-        (contract_id,),
-    ).fetchall()
-    for row in standing:
+    for row in lines_of(connection, contract_id=contract_id):
         own = tuple(row[name] for name in _LINE_KEY)
-        if wanted.get(own) != {name: row[name] for name in _LINE_VALUES}:
+        values = wanted.get(own)
+        if values is None and row["ends_on"] is not None and row["ends_on"] <= now.date():
+            # It ended by a change order; its hours keep their price.
+            continue
+        if values and all(values[name] == row[name] for name in ("rate_amount", "currency")):
+            amend(
+                connection, table=CONTRACT_LINE, own_id=row["contract_line_id"], values=values,
+                now=now,
+            )  # fmt: skip
+        elif values != {name: row[name] for name in _LINE_VALUES}:
             key = {"contract_line_id": row["contract_line_id"]}
             close(connection, table=CONTRACT_LINE, key=key, now=now)
     for own, values in wanted.items():
@@ -190,7 +211,8 @@ def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now
         upsert(connection, table=CONTRACT_LINE, key=key, values=values, now=now)
 
 
-def _store_tasks(connection: Connection[Row], project_id: UUID, plan: Plan, now: datetime) -> None:
+def store_tasks(connection: Connection[Row], project_id: UUID, plan: Plan, now: datetime) -> None:
+    """Write down the tasks of a plan's lines."""
     for name in dict.fromkeys(line["task_name"] for line in plan["lines"]):
         connection.execute(
             """

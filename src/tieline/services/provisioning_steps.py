@@ -28,7 +28,7 @@ from tieline.runtime.database import Database, Row
 from tieline.runtime.work import PROVISIONING
 from tieline.services import provisioning_commands as commands
 from tieline.services.provisioning_plan import Plan, Step
-from tieline.services.provisioning_register import find_line, find_task_id
+from tieline.services.provisioning_register import find_line, find_task_id, lines_of
 
 DONE, WAITING, FAILED = "done", "waiting", "failed"
 LINK_TAKEN = "register.link_taken"
@@ -226,7 +226,7 @@ def _contract(connection: Connection[Row], job: Job, step: Step) -> _Ready | _St
     contract_id: UUID = job.row["contract_id"]
     client_code = _needed(connection, step, "client", job.client_id)
     categories = _labor_categories(connection, step)
-    lines = _lines(connection, contract_id)
+    lines = lines_of(connection, contract_id=contract_id)
 
     def build(key: UUID) -> Command:
         return commands.contract_command(
@@ -254,7 +254,7 @@ def _task(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands
         return _erp_task(connection, job, step)
     project_id = job.row["project_id"]
     project_code = _needed(connection, step, "project", project_id)
-    lines = _lines(connection, job.row["contract_id"])
+    lines = lines_of(connection, contract_id=job.row["contract_id"])
 
     def build(key: UUID) -> Command:
         return commands.time_task_command(
@@ -558,16 +558,6 @@ def _needed(connection: Connection[Row], step: Step, noun: str, our_id: UUID) ->
     if code is None:
         raise LookupError(f"{step['target']} has no {noun} for {our_id} yet")
     return code
-
-
-def _lines(connection: Connection[Row], contract_id: UUID) -> list[Row]:
-    return connection.execute(
-        """
-        SELECT * FROM contract_line WHERE contract_id = %s AND superseded_at IS NULL
-        ORDER BY task_name, labor_category, starts_on
-        """,
-        (contract_id,),
-    ).fetchall()
 
 
 def _labor_categories(connection: Connection[Row], step: Step) -> Mapping[str, str]:

@@ -1,0 +1,173 @@
+"""What a change of a deal makes of the project that stands: its lines, its last day, and what is done by hand.
+
+A line is the same while task, labor category, first day and rate are: the CRM's number of it says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.register import CONTRACT_LINE, PROJECT, amend, close, upsert
+from tieline.runtime.database import Row
+from tieline.services.provisioning_commands import rows_of_lines
+from tieline.services.provisioning_facts import DealFacts
+from tieline.services.provisioning_plan import Plan, Step, kind_of, steps_of, terms_of
+from tieline.services.provisioning_register import lines_of, store_tasks, store_value
+
+# What a change order may change from here; the rest is another contract, or is done by hand.
+CARRIED_OUT = frozenset({"amount", "cap_amount", "rate_card", "ends_on", "lines"})
+_ANOTHER = "It is another contract: close this project, and hand over another deal."
+BY_HAND: Mapping[str, str] = {
+    "entity_code": "Its hours are in the books of the first legal entity. " + _ANOTHER,
+    "client": _ANOTHER + " Hours until then stay with the first client.",
+    "currency": _ANOTHER,
+    "billing_method": _ANOTHER,
+    "project_code": "People book on the agreed code: take the change back in the CRM.",
+    "starts_on": "Its lines begin on the agreed day: take the change back in the CRM.",
+}
+_TASKS = ("erp.task", "time.task")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedLine:
+    """One line of the contract that is otherwise from now on; ``values`` are those that change."""
+
+    part: str
+    contract_line_id: UUID
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineChanges:
+    """What lines become: new ones, changed or ended ones, such as never began, and what nobody can tell."""
+
+    added: tuple[Row, ...] = ()
+    changed: tuple[ChangedLine, ...] = ()
+    dropped: tuple[ChangedLine, ...] = ()
+    troubles: tuple[str, ...] = ()
+
+
+def draw_lines(connection: Connection[Row], *, facts: DealFacts, row: Row) -> LineChanges:
+    """Compare the lines of a deal with those that its contract has."""
+    return compare_lines(
+        standing=lines_of(connection, contract_id=row["contract_id"]),
+        wanted=rows_of_lines(terms_of(facts)),
+        # From the day on which the CRM says so: it stays the same however long people think about it.
+        on_day=(facts.source.source_at or facts.source.recorded_at).date(),
+    )
+
+
+def compare_lines(*, standing: Sequence[Row], wanted: Sequence[Row], on_day: date) -> LineChanges:
+    """Say what lines become; one that is not wanted any more ends on the day."""
+    held = {part_of(row): row for row in standing}
+    told = {part_of(row): row for row in wanted}
+    added = tuple(row for part, row in told.items() if part not in held)
+    gone = [
+        row for part, row in held.items()
+        if part not in told and (row["ends_on"] is None or row["ends_on"] > on_day)
+    ]  # fmt: skip
+    ended = [row for row in gone if row["starts_on"] < on_day]
+    changed = [_changed(held[part], row) for part, row in told.items() if part in held]
+    return LineChanges(
+        added=added,
+        changed=(
+            *(each for each in changed if each.values),
+            *(_line(row, {"ends_on": on_day}) for row in ended),
+        ),
+        dropped=tuple(_line(row, {}) for row in gone if row["starts_on"] >= on_day),
+        troubles=(
+            *(
+                f"{part}: another rate has a day from which it holds: add a line with it"
+                for part, row in told.items()
+                if part in held and _price(held[part]) != _price(row)
+            ),
+            *(
+                f"{part_of(row)}: begins before the line ends that it replaces"
+                for row in added
+                if any(_overlap(row, {**other, "ends_on": on_day}) for other in ended)
+            ),
+        ),
+    )
+
+
+def new_steps(facts: DealFacts, plan: Plan) -> list[Step]:
+    """Return the tasks that systems get for lines that a plan has not yet."""
+    names = {step["id"] for step in plan["steps"]}
+    targets = {step["target"] for step in plan["steps"]}
+    return [
+        step
+        for step in steps_of(facts)
+        if kind_of(step) in _TASKS and step["id"] not in names and step["target"] in targets
+    ]
+
+
+def left_tasks(facts: DealFacts, plan: Plan) -> list[Step]:
+    """Return the steps of a plan whose tasks no line of the deal has any more."""
+    wanted = {step["id"] for step in steps_of(facts)}
+    done = plan.get("done", {})
+    return [
+        step
+        for step in plan["steps"]
+        if kind_of(step) == "time.task" and step["id"] in done and step["id"] not in wanted
+    ]
+
+
+def store_change(
+    connection: Connection[Row], *, facts: DealFacts, row: Row, plan: Plan, now: datetime
+) -> None:
+    """Write down what a change order agrees to: the contract, its lines, tasks and last day."""
+    contract_id: UUID = row["contract_id"]
+    lines = draw_lines(connection, facts=facts, row=row)
+    store_value(connection, contract_id=contract_id, deal=facts.deal, now=now)
+    for each in lines.dropped:
+        key = {"contract_line_id": each.contract_line_id}
+        close(connection, table=CONTRACT_LINE, key=key, now=now)
+    for each in lines.changed:
+        amend(
+            connection, table=CONTRACT_LINE, own_id=each.contract_line_id, values=each.values, now=now
+        )  # fmt: skip
+    for line in lines.added:
+        key = {name: line[name] for name in ("task_name", "labor_category", "starts_on")}
+        values = {name: value for name, value in line.items() if name not in key}
+        upsert(
+            connection, table=CONTRACT_LINE, key={"contract_id": contract_id, **key},
+            values=values, now=now,
+        )  # fmt: skip
+    upsert(
+        connection, table=PROJECT, key={"project_id": row["project_id"]},
+        values={"ends_on": facts.deal.ends_on}, now=now,
+    )  # fmt: skip
+    store_tasks(connection, row["project_id"], plan, now)
+
+
+def part_of(line: Mapping[str, Any]) -> str:
+    """Return what a plan calls a line: task, labor category, first day."""
+    return f"{line['task_name']}|{line['labor_category']}|{line['starts_on'].isoformat()}"
+
+
+def _changed(standing: Row, wanted: Row) -> ChangedLine:
+    names = ("sold_seconds", "ends_on")
+    return _line(standing, {name: wanted[name] for name in names if standing[name] != wanted[name]})
+
+
+def _line(row: Row, values: Mapping[str, Any]) -> ChangedLine:
+    return ChangedLine(part=part_of(row), contract_line_id=row["contract_line_id"], values=values)
+
+
+def _price(line: Mapping[str, Any]) -> tuple[Any, str]:
+    return line["rate_amount"], line["currency"]
+
+
+def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    names = ("task_name", "labor_category")
+    return (
+        all(one[name] == other[name] for name in names)
+        and one["starts_on"] < (other["ends_on"] or date.max)
+        and other["starts_on"] < (one["ends_on"] or date.max)
+    )
