@@ -13,12 +13,13 @@ from tests.flows.test_readiness import Scene
 from tests.flows.test_time_validation import World
 from tests.rooms.casework.hand_made_firm import NOW as READY_NOW
 from tests.rooms.casework.hand_made_firm import Firm
-from tests.support.scene import DAY
+from tests.support.scene import DAY, NOW
 
 from tieline.app import InstalledSystems
 from tieline.governance import approve, get_proposal, open_web_transaction
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.runtime.sql import load
 from tieline.runtime.work import AtOnce
 from tieline.services.explain import explain
 from tieline.services.invoice_readiness import Drafted, NotDrafted
@@ -292,6 +293,146 @@ class TestALimit:
             " ON CONFLICT DO NOTHING",
             world.clock.now(),
         )
+
+
+class TestTimeAboveACap:
+    _LIMIT = "kind,contract,client,task,amount,currency,seconds,starts_on"
+    _TERMS = "contract,task,step_seconds,starts_on"
+
+    def _agree(self, world: Terms, *, is_linked: bool = True) -> None:
+        """Let the contract say that what is above its cap goes to a task of its own, unbilled."""
+        world.say(
+            "INSERT INTO contract_line (contract_id, task_name, labor_category, rate_amount, currency, starts_on,"
+            " recorded_at) VALUES (%s, 'Above cap', '', 0, 'EUR', '2026-01-01', %s)",
+            world.scene.contract_id,
+            NOW,
+        )
+        if is_linked:
+            self._link(world)
+        world.load("over-cap", self._TERMS, "C1,Above cap,60,2026-01-01")
+
+    def _cap(self, world: Terms, amount: int) -> None:
+        world.load("spending-limits", self._LIMIT, f"cap,C1,,,{amount},EUR,,2026-01-01")
+
+    def _link(self, world: Terms) -> None:
+        world.say(
+            "INSERT INTO crosswalk (connection_key, noun, our_id, source_ref, scope, because, starts_on,"
+            " recorded_at)"
+            " SELECT 'tryton', 'erp_task', contract_line_id, '599', '', 'test', '2026-01-01', %s FROM contract_line"
+            " WHERE task_name = 'Above cap'",
+            NOW,
+        )
+
+    def _standing(self, world: Terms) -> list[tuple[str, int]]:
+        """Return what stands in the ERP: which task, and how long."""
+        return sorted(
+            (line.task_code, line.seconds) for line in world.target.lines.values() if line.seconds
+        )
+
+    def _booked(self, world: Terms) -> list[tuple[bool, int, Decimal]]:
+        return [
+            (row["is_billable"], row["seconds"], row["amount"])
+            for row in world.say(
+                "SELECT is_billable, sum(seconds)::int AS seconds, sum(amount) AS amount FROM ledger_line"
+                " GROUP BY 1 HAVING sum(seconds) <> 0 ORDER BY 1 DESC"
+            )
+        ]
+
+    def _places(self, world: Terms) -> dict[str, str]:
+        return {
+            row["source_ref"]: row["place"]
+            for row in world.say(
+                "SELECT t.source_ref, p.place FROM entry_place p JOIN time_entry t USING (entry_id)"
+            )
+        }
+
+    def test_goes_to_the_erp_unbilled_where_the_contract_says_so_and_is_held_elsewhere(
+        self, world: Terms
+    ) -> None:
+        self._cap(world, 375)
+        world.book("1", 7200, work_date=date(2026, 10, 5))
+        world.book("2", 3600, work_date=date(2026, 10, 6))
+        world.book("3", 3600, work_date=date(2026, 10, 7))
+        assert world.priced("2")[2] == world.priced("3")[2] == ["time.cap_reached"]
+
+        self._agree(world)
+        world.post()
+
+        split = world.verdict("2")
+        assert (split["seconds"], split["capped_seconds"], split["amount"]) == (3600, 1800, 75)
+        assert "0:30 h at 150 EUR is 75.00 EUR." in world.why("2")
+        assert "0:30 h are above the cap and are not billed." in world.why("2")
+        whole = world.verdict("3")
+        assert (whole["seconds"], whole["capped_seconds"], whole["amount"]) == (3600, 3600, 0)
+        assert self._standing(world) == [("501", 1800), ("501", 7200), ("599", 1800), ("599", 3600)]
+        assert self._booked(world) == [(True, 9000, Decimal(375)), (False, 5400, Decimal(0))]
+        assert self._places(world) == {"1": "posted", "2": "posted", "3": "posted"}
+        keys = {
+            (row["source_ref"], row["part"], row["effect_no"])
+            for row in world.say("SELECT source_ref, part, effect_no FROM effect")
+        }
+        assert keys == {("1", "main", 1), ("2", "main", 1), ("2", "capped", 1), ("3", "capped", 1)}
+        self._holds_together(world)
+
+    def test_is_taken_back_with_the_rest_when_the_hour_is_edited_or_deleted(
+        self, world: Terms
+    ) -> None:
+        self._cap(world, 375)
+        self._agree(world)
+        world.book("1", 10800)
+        assert self._standing(world) == [("501", 9000), ("599", 1800)]
+
+        # Other words change nothing; another length changes both lines, or leaves one.
+        world.book("1", 10800, narrative="other words")
+        assert len(world.say("SELECT part FROM effect")) == 2
+        world.book("1", 12600)
+        assert self._standing(world) == [("501", 9000), ("599", 3600)]
+        assert self._booked(world) == [(True, 9000, Decimal(375)), (False, 3600, Decimal(0))]
+        world.book("1", 7200)
+        assert self._standing(world) == [("501", 7200)]
+        world.book("1", 10800)
+        assert self._standing(world) == [("501", 9000), ("599", 1800)]
+        changes = world.say(
+            "SELECT kind, old_seconds, old_amount, new_seconds, new_amount FROM posted_change ORDER BY version"
+        )
+        assert [tuple(row.values()) for row in changes] == [
+            ("edited", 10800, 375, 12600, 375),
+            ("edited", 12600, 375, 7200, 300),
+            ("edited", 7200, 300, 10800, 375),
+        ]
+        self._holds_together(world)
+
+        world.delete("1", others=set())
+        assert self._standing(world) == []
+        assert self._booked(world) == []
+        self._holds_together(world)
+
+    def test_waits_until_the_erp_knows_its_task_and_what_is_posted_stays_as_it_is(
+        self, world: Terms
+    ) -> None:
+        self._cap(world, 375)
+        self._agree(world, is_linked=False)
+        world.book("1", 10800)
+        assert world.verdict("1")["outcome"] == "parked"
+        assert self._places(world) == {"1": "pending"}
+        self._link(world)
+        world.post()
+        assert self._standing(world) == [("501", 9000), ("599", 1800)]
+
+        # A higher cap is for the hours to come, and what is posted is no hour to come.
+        self._cap(world, 600)
+        world.book("2", 7200)
+        assert self._standing(world) == [
+            ("501", 5400), ("501", 9000), ("599", 1800), ("599", 1800)
+        ]  # fmt: skip
+        assert self._booked(world)[0] == (True, 14400, Decimal(600))
+        self._holds_together(world)
+
+    def _holds_together(self, world: Terms) -> None:
+        """Ask the checks of our own books."""
+        for check in ("own_effects", "own_ledger", "own_twice", "own_hours"):
+            statement = load("tieline.reconciliation", check)
+            assert world.say(statement) == [], check
 
 
 class TestAPurchaseOrder:

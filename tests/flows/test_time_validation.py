@@ -28,7 +28,7 @@ from tieline.posting.lines import LinePoster
 from tieline.reconciliation import read_places
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
-from tieline.runtime.work import AtOnce, Done
+from tieline.runtime.work import Again, AtOnce, Done
 from tieline.sdk import RawRecord, Translated
 from tieline.services.period_close import PeriodBusy, PeriodClosed, close_period, reopen_period
 from tieline.services.time_validation import TimeValidation
@@ -155,6 +155,9 @@ class World:
                 return
             for row in scopes:
                 done = self.flow.post_lines(AtOnce(), row["subject"])
+                if done == Again(due_in_seconds=0) and not self.target.plan:
+                    # What is above a cap follows what fills it.
+                    done = self.flow.post_lines(AtOnce(), row["subject"])
                 assert isinstance(done, Done) or self.target.plan
 
     def _judge_batches(self) -> None:

@@ -5,8 +5,8 @@ INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_
     correlation_id, via_file_id)
 SELECT date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date, %(now)s, e.business_key, e.entry_id,
        e.entry_version, e.target_connection, e.target_code, e.entity_code, e.period_id, v.client_id,
-       v.contract_id, v.contract_line_id, v.project_id, v.task_id, v.person_id, coalesce(v.labor_category, ''),
-       coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true), e.seconds, k.target_seconds, v.rate_amount, e.amount,
+       v.contract_id, CASE WHEN e.part = 'capped' THEN v.capped_line_id ELSE v.contract_line_id END, v.project_id, v.task_id, v.person_id, coalesce(v.labor_category, ''),
+       coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true) AND e.part <> 'capped', e.seconds, k.target_seconds, CASE WHEN e.part = 'capped' THEN 0 ELSE v.rate_amount END, e.amount,
        e.currency, e.correlation_id, %(via_file_id)s::uuid
 FROM unnest(%(keys)s::uuid[], %(target_seconds)s::int[]) AS k (business_key, target_seconds)
 -- Looked up one by one whatever the planner expects: without statistics it reads all that there ever was.

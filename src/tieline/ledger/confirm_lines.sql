@@ -13,7 +13,7 @@ WITH shown AS (
     WHERE e.business_key = k.business_key AND e.attempt = k.attempt AND e.state = %(state)s
       AND e.kind = 'book' AND e.noun = 'time_line'
     RETURNING e.business_key, e.entry_id, e.entry_version, e.target_connection, e.target_code, e.entity_code,
-              e.period_id, e.verdict_id, e.books_on, e.seconds, e.amount, e.currency, e.correlation_id,
+              e.period_id, e.verdict_id, e.part, e.books_on, e.seconds, e.amount, e.currency, e.correlation_id,
               coalesce(k.target_seconds, e.seconds) AS target_seconds
 )
 INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version, target_connection,
@@ -22,8 +22,8 @@ INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_
     correlation_id)
 SELECT date_trunc('month', %(now)s AT TIME ZONE 'UTC')::date, %(now)s, e.business_key, e.entry_id,
        e.entry_version, e.target_connection, e.target_code, e.entity_code, e.period_id, v.client_id,
-       v.contract_id, v.contract_line_id, v.project_id, v.task_id, v.person_id, coalesce(v.labor_category, ''),
-       coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true), e.seconds, e.target_seconds, v.rate_amount,
+       v.contract_id, CASE WHEN e.part = 'capped' THEN v.capped_line_id ELSE v.contract_line_id END, v.project_id, v.task_id, v.person_id, coalesce(v.labor_category, ''),
+       coalesce(e.books_on, v.work_date), coalesce(v.is_billable, true) AND e.part <> 'capped', e.seconds, e.target_seconds, CASE WHEN e.part = 'capped' THEN 0 ELSE v.rate_amount END,
        e.amount, e.currency, e.correlation_id
 FROM confirmed e
 -- Looked up one by one whatever the planner expects: without statistics it reads all that there ever was.

@@ -8,7 +8,7 @@ WITH changed AS MATERIALIZED (
     WHERE v.outcome IN ('correct', 'held') AND {of_entries}
 ), told AS (
     SELECT c.entry_id, c.version, c.verdict_id, c.release_id, c.correlation_id, c.outcome, s.business_key AS standing_key,
-           s.entity_code, s.period_id, s.project_id, sv.contract_id, s.seconds AS old_seconds, -- What nobody is billed for is worth nothing here; what has no price yet is not known.
+           s.entity_code, s.period_id, s.project_id, sv.contract_id, s.all_seconds AS old_seconds, -- What nobody is billed for is worth nothing here; what has no price yet is not known.
            CASE WHEN sv.is_billable IS FALSE THEN 0 ELSE s.amount END AS old_amount,
            s.currency AS old_currency, sv.version AS old_version,
            c.entity_code AS new_entity_code, c.period_id AS new_period_id, c.project_id AS new_project_id,
@@ -21,11 +21,15 @@ WITH changed AS MATERIALIZED (
     FROM changed c
     JOIN time_entry_version w ON w.entry_id = c.entry_id AND w.version = c.version
     LEFT JOIN LATERAL (
-        SELECT * FROM effect e
-        WHERE e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
-          AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                          AND u.state = 'CONFIRMED')
-        ORDER BY e.effect_no DESC LIMIT 1
+        -- Of a split hour both lines stand; it is named by the one that is billed.
+        SELECT e.*, sum(e.seconds) OVER () AS all_seconds FROM (
+            SELECT DISTINCT ON (e.part) e.* FROM effect e
+            WHERE e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
+              AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                              AND u.state = 'CONFIRMED')
+            ORDER BY e.part, e.effect_no DESC
+        ) e
+        ORDER BY e.part = 'capped' LIMIT 1
     ) s ON true
     LEFT JOIN verdict sv ON sv.verdict_id = s.verdict_id
     CROSS JOIN LATERAL (

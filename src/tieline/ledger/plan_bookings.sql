@@ -1,4 +1,5 @@
--- One booking effect per cleared entry that has nothing standing and nothing under way.
+-- One booking effect per cleared entry that has nothing standing and nothing under way; two where a part of it is
+-- above a cap. What stands under another verdict is taken back first.
 -- The key is computed from the source alone, as kernel.keys.business_key does.
 WITH calendar AS MATERIALIZED (
     SELECT p.period_id, p.starts_on, tieline.cut_off_class(p, %(now)s) AS work_class,
@@ -6,7 +7,7 @@ WITH calendar AS MATERIALIZED (
     FROM fiscal_period p
 ), asked AS (
     SELECT t.entry_id, t.connection_key, t.source_epoch, t.object, t.source_ref, v.verdict_id, v.version,
-           v.outcome, v.entity_code, p.period_id, v.project_id, v.seconds, v.amount, v.currency,
+           v.outcome, v.entity_code, p.period_id, v.project_id, k.part, k.seconds, k.amount, v.currency,
            v.posting_hash, v.release_id, v.correlation_id, l.erp_connection_key AS target_connection,
            p.work_class, p.deadline_at,
            -- What was agreed for a closed period goes into the next one, under its first day.
@@ -16,11 +17,17 @@ WITH calendar AS MATERIALIZED (
     JOIN legal_entity l ON l.entity_code = v.entity_code
     LEFT JOIN adjustment x ON x.entry_id = t.entry_id AND x.version = v.version AND x.superseded_at IS NULL
     JOIN calendar p ON p.period_id = coalesce(x.booking_period_id, v.period_id)
-    WHERE v.outcome IN ('cleared', 'correct') AND v.seconds > 0
+    CROSS JOIN LATERAL (
+        SELECT 'main' AS part, v.seconds - coalesce(v.capped_seconds, 0) AS seconds, v.amount
+        UNION ALL
+        SELECT 'capped', v.capped_seconds, 0 WHERE v.capped_seconds IS NOT NULL
+    ) k
+    WHERE v.outcome IN ('cleared', 'correct') AND k.seconds > 0
       AND {of_entries}
       AND NOT EXISTS (
           SELECT FROM effect e
           WHERE e.entry_id = t.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state <> 'WITHDRAWN'
+            AND (e.part = k.part OR e.posting_hash IS DISTINCT FROM v.posting_hash)
             AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key
                             AND u.kind = 'void' AND u.state = 'CONFIRMED'))
 ), numbered AS MATERIALIZED (
@@ -28,7 +35,7 @@ WITH calendar AS MATERIALIZED (
     -- every effect that there is, for each of them.
     SELECT a.*, 1 + coalesce((
         SELECT max(e.effect_no) FROM (SELECT * FROM effect e WHERE e.entry_id = a.entry_id OFFSET 0) e
-        WHERE (e.target_connection, e.noun, e.part) = (a.target_connection, 'time_line', 'main')), 0) AS effect_no
+        WHERE (e.target_connection, e.noun, e.part) = (a.target_connection, 'time_line', a.part)), 0) AS effect_no
     FROM asked a
 )
 INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
@@ -36,8 +43,8 @@ INSERT INTO effect (business_key, connection_key, source_epoch, object, source_r
     project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id, correlation_id,
     planned_at, books_on)
 SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, 'time_line',
-                            'main', effect_no),
-       connection_key, source_epoch, object, source_ref, target_connection, 'time_line', 'main', effect_no,
+                            part, effect_no),
+       connection_key, source_epoch, object, source_ref, target_connection, 'time_line', part, effect_no,
        'book', verdict_id, entry_id, version, outcome, entity_code, period_id, project_id, seconds, amount,
        currency, posting_hash, work_class, deadline_at, release_id, correlation_id, %(now)s, books_on
 FROM numbered

@@ -14,3 +14,7 @@
                           AND a.entry_id = e.entry_id AND a.entity_code = e.entity_code)
               OR EXISTS (SELECT FROM restored_write w WHERE w.restoration_id = r.restoration_id
                          AND w.entry_id = e.entry_id AND w.settled_at IS NULL)))
+      -- What is above a cap follows what fills it: nobody can tell how much is used by half of an hour.
+      AND (e.part <> 'capped' OR NOT EXISTS (
+           SELECT FROM effect m WHERE m.entry_id = e.entry_id AND m.noun = 'time_line' AND m.kind = 'book'
+             AND m.part = 'main' AND m.state IN ('PLANNED', 'ABSENT', 'REJECTED')))

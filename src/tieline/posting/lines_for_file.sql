@@ -20,7 +20,8 @@ WITH candidate AS MATERIALIZED (
     LIMIT %(limit)s
 ), due AS (
     SELECT e.business_key, e.entity_code, e.seconds, e.amount, e.currency, e.deadline_at, e.period_id, e.entry_id,
-           e.entry_version, v.person_id, v.contract_line_id, v.project_id, v.work_date, e.books_on
+           e.entry_version, v.person_id, v.project_id, v.work_date, e.books_on,
+           CASE WHEN e.part = 'capped' THEN v.capped_line_id ELSE v.contract_line_id END AS contract_line_id
     FROM candidate c
     JOIN effect e ON e.business_key = c.business_key
     JOIN time_entry t ON t.entry_id = e.entry_id

@@ -6,7 +6,8 @@ WITH period AS (
 ), candidate AS MATERIALIZED (
     -- OFFSET 0 keeps the planner from joining whole tables: the lines are walked in the order of their
     -- index until the batch is full, however long the backlog behind it is.
-    SELECT e.business_key, v.verdict_id, v.person_id, v.contract_line_id, v.project_id, v.work_date
+    SELECT e.business_key, v.verdict_id, v.person_id, v.project_id, v.work_date,
+           CASE WHEN e.part = 'capped' THEN v.capped_line_id ELSE v.contract_line_id END AS contract_line_id
     FROM {effects} e
     CROSS JOIN LATERAL (
         SELECT v.*

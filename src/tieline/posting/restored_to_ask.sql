@@ -26,13 +26,17 @@ WITH page AS (
           AND w.target_connection = %(target)s AND w.entity_code = %(entity_code)s)
     ORDER BY t.entry_id LIMIT %(limit)s
 )
-SELECT p.*, n.effect_no,
+SELECT p.*, k.part, n.effect_no,
        tieline.business_key(p.connection_key, p.source_epoch, p.object, p.source_ref, %(target)s, 'time_line',
-                            'main', n.effect_no) AS business_key
+                            k.part, n.effect_no) AS business_key
 FROM (SELECT * FROM page UNION ALL SELECT * FROM late) p
 CROSS JOIN LATERAL (
-    SELECT coalesce(max(e.effect_no), 0) AS known FROM effect e
-    WHERE e.entry_id = p.entry_id AND e.target_connection = %(target)s AND e.noun = 'time_line'
+    -- Whether an hour was split may be forgotten; whether any may have been is not.
+    SELECT w.part, coalesce(max(e.effect_no), 0) AS known
+    FROM (SELECT 'main' AS part UNION ALL SELECT 'capped' WHERE EXISTS (SELECT FROM over_cap)) w
+    LEFT JOIN effect e ON e.entry_id = p.entry_id AND e.target_connection = %(target)s AND e.noun = 'time_line'
+        AND e.part = w.part
+    GROUP BY w.part
 ) k
 CROSS JOIN LATERAL generate_series(1, k.known + %(numbers)s) n (effect_no)
-ORDER BY p.entry_id, n.effect_no
+ORDER BY p.entry_id, k.part DESC, n.effect_no

@@ -11,7 +11,7 @@ SELECT tieline.business_key(e.connection_key, e.source_epoch, e.object, e.source
        e.work_class, e.deadline_at, e.release_id, e.correlation_id, %(now)s
 FROM effect e
 CROSS JOIN LATERAL (SELECT 1 + max(o.effect_no) AS next_no FROM effect o WHERE o.entry_id = e.entry_id
-                    AND o.target_connection = e.target_connection AND o.noun = e.noun) n
+                    AND o.target_connection = e.target_connection AND o.noun = e.noun AND o.part = e.part) n
 WHERE e.business_key = ANY (%(keys)s::uuid[])
   AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                   AND u.state <> 'WITHDRAWN')

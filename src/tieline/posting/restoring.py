@@ -54,6 +54,8 @@ _TO_WITHDRAWN = (
 )  # fmt: skip
 
 Row = dict[str, Any]
+# An hour and one of its lines: what is billed, or what is above a cap.
+_Part = tuple[UUID, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class _Asked:
 
     entry_ids: Sequence[UUID]
     entry_of: Mapping[UUID, UUID]
+    part_of: Mapping[UUID, str]
     number_of: Mapping[UUID, int]
     source_of: Mapping[UUID, tuple[str, str]]
     found: Sequence[StoredLine]
@@ -178,6 +181,7 @@ class Relinker:
         answer = _Asked(
             entry_ids=list(dict.fromkeys(row["entry_id"] for row in rows)),
             entry_of={row["business_key"]: row["entry_id"] for row in rows},
+            part_of={row["business_key"]: row["part"] for row in rows},
             number_of={row["business_key"]: row["effect_no"] for row in rows},
             source_of={row["entry_id"]: (row["connection_key"], row["source_ref"]) for row in rows},
             found=()
@@ -195,7 +199,7 @@ class Relinker:
                 )
             else:
                 plan = _decide(answer, effects, wanted)
-                _link(connection, target, plan, now=self.clock.now())
+                _link(connection, target, answer, plan, now=self.clock.now())
                 _note(connection, restoration_id, place, answer, plan, now=self.clock.now())
                 _judge_again(connection, answer, plan, now=self.clock.now())
             connection.execute(
@@ -211,28 +215,29 @@ class Relinker:
 
 
 def _decide(answer: _Asked, effects: Sequence[Row], wanted: Sequence[Row]) -> _Plan:
-    """Say for each hour what follows from what stands; pure."""
+    """Say for each part of an hour what follows from what stands; pure."""
     plan = _Plan()
-    standing: dict[UUID, list[StoredLine]] = {}
+    standing: dict[_Part, list[StoredLine]] = {}
     for line in answer.found:
-        entry_id = None if line.business_key is None else answer.entry_of.get(line.business_key)
-        if entry_id is not None:
-            standing.setdefault(entry_id, []).append(line)
-    known: dict[UUID, list[Row]] = {}
-    for row in effects:
-        known.setdefault(row["entry_id"], []).append(row)
-    asked: dict[UUID, list[Row]] = {}
-    for row in wanted:
-        asked.setdefault(row["entry_id"], []).append(row)
-    for entry_id in answer.entry_ids:
-        _decide_one(
-            plan,
-            answer,
-            standing.get(entry_id, []),
-            known.get(entry_id, []),
-            asked.get(entry_id, []),
-        )
+        if line.business_key is not None and line.business_key in answer.entry_of:
+            key = (answer.entry_of[line.business_key], answer.part_of[line.business_key])
+            standing.setdefault(key, []).append(line)
+    known = _by_part(effects)
+    asked = _by_part(wanted)
+    for part in dict.fromkeys((answer.entry_of[key], part) for key, part in answer.part_of.items()):
+        _decide_one(plan, answer, standing.get(part, []), known.get(part, []), asked.get(part, []))
     return plan
+
+
+def _by_part(rows: Sequence[Row]) -> dict[_Part, list[Row]]:
+    found: dict[_Part, list[Row]] = {}
+    for row in rows:
+        found.setdefault(_part_of(row), []).append(row)
+    return found
+
+
+def _part_of(row: Row) -> _Part:
+    return row["entry_id"], row["part"]
 
 
 def _decide_one(
@@ -339,7 +344,9 @@ def _write_down(plan: _Plan, lines: Sequence[StoredLine], outcome: str) -> None:
         plan.notes.append((line.business_key, line.target_code, line.seconds, outcome))
 
 
-def _link(connection: Connection[Row], target: str, plan: _Plan, *, now: datetime) -> None:
+def _link(
+    connection: Connection[Row], target: str, answer: _Asked, plan: _Plan, *, now: datetime
+) -> None:
     if not plan.links:
         return
     _walk(connection, plan.withdrawn, _TO_WITHDRAWN, reason="posting.overtaken")
@@ -354,6 +361,7 @@ def _link(connection: Connection[Row], target: str, plan: _Plan, *, now: datetim
             "seconds": [each.line.seconds for each in plan.links],
             "periods": [each.verdict["period_id"] for each in plan.links],
             "days": [each.verdict["books_on"] for each in plan.links],
+            "parts": [answer.part_of[key] for key in keys],
             "now": now,
         },
     )
@@ -442,28 +450,32 @@ def _leave_to_a_person(
 ) -> None:
     """Send nothing to a target that finds nothing again: it may stand there already."""
     booked = [row for row in effects if row["kind"] == "book" and row["state"] != states.WITHDRAWN]
-    newest = {row["entry_id"]: row for row in wanted if row["is_newest"]}
+    newest = {_part_of(row): row for row in wanted if row["is_newest"]}
     keys = [
-        row["business_key"] for row in booked if row["entry_id"] in newest and not _is_settled(row)
+        row["business_key"] for row in booked if _part_of(row) in newest and not _is_settled(row)
     ]
-    new = [row for row in newest.values() if row["entry_id"] not in {e["entry_id"] for e in booked}]
-    numbers = {
-        row["entry_id"]: 1
-        + max((e["effect_no"] for e in effects if e["entry_id"] == row["entry_id"]), default=0)
+    there = {_part_of(row) for row in booked}
+    new = [row for part, row in newest.items() if part not in there]
+    numbers = [
+        1 + max((e["effect_no"] for e in effects if _part_of(e) == _part_of(row)), default=0)
         for row in new
+    ]
+    key_of = {
+        (entry_id, answer.part_of[key], answer.number_of[key]): key
+        for key, entry_id in answer.entry_of.items()
     }
-    key_of = {(entry_id, answer.number_of[key]): key for key, entry_id in answer.entry_of.items()}
-    added = [key_of[(row["entry_id"], numbers[row["entry_id"]])] for row in new]
+    added = [key_of[(*_part_of(row), number)] for row, number in zip(new, numbers, strict=True)]
     connection.execute(
         _LINK,
         {
             "target": target,
             "keys": added,
-            "numbers": [numbers[row["entry_id"]] for row in new],
+            "numbers": numbers,
             "verdict_ids": [row["verdict_id"] for row in new],
             "seconds": [row["seconds"] for row in new],
             "periods": [row["period_id"] for row in new],
             "days": [row["books_on"] for row in new],
+            "parts": [row["part"] for row in new],
             "now": now,
         },
     )

@@ -13,7 +13,7 @@ SELECT NULL AS source_connection, coalesce(v.target_connection, e.target_connect
 FROM (SELECT * FROM effect WHERE noun = 'time_line') e
 FULL JOIN ledger_line l ON l.business_key = e.business_key
 LEFT JOIN LATERAL (
-    SELECT e.target_connection, v.* FROM verdict v WHERE v.verdict_id = e.verdict_id AND e.kind = 'book'
+    SELECT e.target_connection, v.*, CASE WHEN e.part = 'capped' THEN 0 ELSE v.rate_amount END AS asked_rate FROM verdict v WHERE v.verdict_id = e.verdict_id AND e.kind = 'book'
 ) v ON true
 WHERE (e.state = 'CONFIRMED') IS DISTINCT FROM (l.business_key IS NOT NULL)
    OR (l.business_key IS NOT NULL
@@ -25,4 +25,4 @@ WHERE (e.state = 'CONFIRMED') IS DISTINCT FROM (l.business_key IS NOT NULL)
                 l.target_code IS DISTINCT FROM e.target_code
                 OR (l.target_seconds <> e.seconds AND e.reason IS DISTINCT FROM 'posted.altered_by_target')
                 OR (l.person_id, l.contract_id, l.client_id, l.work_date, l.rate_amount)
-                   IS DISTINCT FROM (v.person_id, v.contract_id, v.client_id, coalesce(e.books_on, v.work_date), v.rate_amount)))))
+                   IS DISTINCT FROM (v.person_id, v.contract_id, v.client_id, coalesce(e.books_on, v.work_date), v.asked_rate)))))

@@ -238,6 +238,29 @@ BILLING_TERMS = Noun(
     moves_money=True,
 )
 
+OVER_CAP = Noun(
+    name="over-cap",
+    says="What a contract says of time above its cap: it goes to the ERP unbilled, under this task.",
+    table="over_cap",
+    key=("contract_id",),
+    columns=(
+        CONTRACT,
+        FileColumn(
+            name="task",
+            kind=Kind.TEXT,
+            says="The contract's line of this task, without a price, takes it.",
+            stored_as="task_name",
+        ),
+        FileColumn(
+            name="step_seconds",
+            kind=Kind.WHOLE,
+            says="What is still billed of an hour is whole steps of so many seconds, such as 60.",
+            minimum=1,
+        ),
+    ),
+    moves_money=True,
+)
+
 TASK = FileColumn(
     name="task", kind=Kind.TEXT, says="Of which task; empty: every task.", stored_as="task_name",
     empty=Empty.EVERY,
@@ -372,6 +395,7 @@ NOUNS: Mapping[str, Noun] = {
         RATE_BOUNDS,
         BILLING_TERMS,
         SPENDING_LIMITS,
+        OVER_CAP,
         PURCHASE_ORDERS,
         TRANSFER_PRICES,
         INTERCOMPANY_BOOKINGS,

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 PRICED = "priced"
 PRICED_STATEMENT: LiteralString = """
     SELECT v.judged_at AS at, v.verdict_id, v.entity_code, v.seconds,
-           coalesce(v.billed_seconds, v.seconds) AS billed_seconds, v.rate_amount, v.amount, v.currency,
+           coalesce(v.billed_seconds, v.seconds) - coalesce(v.capped_seconds, 0) AS billed_seconds, v.capped_seconds, v.rate_amount, v.amount, v.currency,
            coalesce(v.rate_level, 'contract') AS rate_level, coalesce(v.rate_ref, v.contract_line_id) AS rate_ref,
            c.card_code, c.labor_category, c.told_amount, c.told_currency, c.starts_on AS rate_from, d.file_name,
            c.line_number, d.loaded_by, d.approved_by, v.fx_rate_id, x.factor AS fx_factor, x.source AS fx_source,
@@ -63,6 +63,8 @@ def priced_in_words(row: Mapping[str, Any]) -> str:
             f"Worked {_hours(row['seconds'])}, billed in steps of {row['increment_seconds']} s,"
             f" rounded {row['rounding']} per {row['rounds_per']}, at least {row['minimum_seconds']} s."
         )
+    if row["capped_seconds"] is not None:
+        told.append(f"{_hours(row['capped_seconds'])} are above the cap and are not billed.")
     return " ".join(told)
 
 

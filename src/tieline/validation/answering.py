@@ -29,7 +29,7 @@ STORED_COLUMNS = (
     "project_id", "task_id", "contract_id", "contract_line_id", "client_id", "entity_code", "home_entity_code",
     "period_id", "labor_category", "work_date", "today_on", "seconds", "is_billable", "rate_amount", "currency",
     "amount", "rate_level", "rate_ref", "fx_rate_id", "billing_terms_id", "billed_seconds", "posting_hash",
-    "neighbor_keys",
+    "neighbor_keys", "capped_seconds", "capped_line_id",
 )  # fmt: skip
 _CREATE = "CREATE TEMP TABLE judged ON COMMIT DROP AS {}"
 _HOLD = f"""

@@ -8,6 +8,8 @@ SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d
        d.labor_category, d.work_date, CASE WHEN d.is_leaving THEN 0 ELSE d.seconds END AS seconds,
        d.is_billable, d.rate_amount, d.currency, CASE WHEN d.is_leaving THEN 0 ELSE d.amount END AS amount,
        d.rate_level, d.rate_ref, d.fx_rate_id, d.billing_terms_id,
+       CASE WHEN NOT d.is_leaving THEN d.capped_seconds END AS capped_seconds,
+       CASE WHEN NOT d.is_leaving THEN d.capped_line_id END AS capped_line_id,
        CASE WHEN d.billed_seconds <> d.seconds AND NOT d.is_leaving THEN d.billed_seconds END AS billed_seconds,
        CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END AS posting_hash, d.neighbor_keys,
        d.correlation_id,
@@ -30,11 +32,12 @@ WITH stored AS (
         task_id, contract_id, contract_line_id, client_id, entity_code, home_entity_code, period_id,
         labor_category, work_date, seconds, is_billable, rate_amount, currency, amount, posting_hash,
         neighbor_keys, parked_until, correlation_id, rate_level, rate_ref, fx_rate_id, billing_terms_id,
-        billed_seconds)
+        billed_seconds, capped_seconds, capped_line_id)
     SELECT entry_id, version, outcome, %(release_id)s, %(known_at)s, %(now)s, person_id, project_id, task_id,
         contract_id, contract_line_id, client_id, entity_code, home_entity_code, period_id, labor_category,
         work_date, seconds, is_billable, rate_amount, currency, amount, posting_hash, neighbor_keys,
-        parked_until, correlation_id, rate_level, rate_ref, fx_rate_id, billing_terms_id, billed_seconds
+        parked_until, correlation_id, rate_level, rate_ref, fx_rate_id, billing_terms_id, billed_seconds,
+        capped_seconds, capped_line_id
     FROM new_verdict ORDER BY entry_id
     RETURNING verdict_id, entry_id
 ), reasons AS (

@@ -21,7 +21,7 @@ FROM (
         WHERE e.entry_id = j.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND e.state = 'CONFIRMED'
           AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                           AND u.state = 'CONFIRMED')
-        ORDER BY e.effect_no DESC LIMIT 1
+        ORDER BY e.part = 'capped', e.effect_no DESC LIMIT 1
     ) s ON true
     LEFT JOIN invoice_ledger_line b ON b.business_key = s.business_key
     LEFT JOIN invoice_record i ON i.invoice_id = b.invoice_id

@@ -28,7 +28,7 @@ _ORDER = (
     "connection", "reference_load", "legal_entity", "fiscal_period", "connection_go_live",
     "intercompany_agreement", "fx_rate", "person", "employment", "leave", "client", "client_version",
     "client_rate", "rate_bound", "contract", "contract_version", "contract_line", "project",
-    "project_version", "task", "billing_terms", "assignment", "person_rate", "crosswalk",
+    "project_version", "task", "billing_terms", "over_cap", "assignment", "person_rate", "crosswalk",
 )  # fmt: skip
 _VERSION = (
     "entry_id", "version", "is_newest", "is_deleted", "person_ref", "project_ref", "task_ref",
@@ -37,6 +37,7 @@ _VERSION = (
     "narrative_hash", "material_hash", "material_version", "recorded_at", "raw_id", "batch_id",
     "correlation_id",
 )  # fmt: skip
+_SPLIT = "capped_seconds"
 Verdict = tuple[str, frozenset[str]]
 Found = dict[uuid.UUID, Verdict]
 Owner = Connection[dict[str, Any]]
@@ -198,8 +199,10 @@ def verdicts(worker: Database) -> Found:
     with worker.transaction() as connection:
         rows = connection.execute(
             "SELECT t.entry_id, v.outcome, ARRAY(SELECT r.code || '=' || r.severity FROM verdict_reason r"
-            " WHERE r.verdict_id = v.verdict_id) AS reasons"
-            " FROM time_entry t LEFT JOIN verdict v USING (verdict_id)"
+            " WHERE r.verdict_id = v.verdict_id)"
+            " || CASE WHEN v.capped_seconds IS NOT NULL THEN ARRAY[%s || v.capped_seconds] END AS reasons"
+            " FROM time_entry t LEFT JOIN verdict v USING (verdict_id)",
+            (f"{_SPLIT}=",),
         ).fetchall()
     return {row["entry_id"]: (row["outcome"], frozenset(row["reasons"])) for row in rows}
 
@@ -209,7 +212,13 @@ def differences(firm: Firm, found: Found) -> list[str]:
     books = Books(firm, values=reference_values())
     told = []
     for entry_id, hour in books.hours.items():
-        expected = judge_one(hour, severities=SEVERITIES)
+        outcome, reasons = judge_one(hour, severities=SEVERITIES)
+        if hour.is_posted_unchanged:
+            # What is posted stays split as it was.
+            reasons |= {reason for reason in found[entry_id][1] if reason.startswith(_SPLIT)}
+        elif hour.capped_seconds:
+            reasons |= {f"{_SPLIT}={hour.capped_seconds}"}
+        expected = (outcome, reasons)
         if not _is_same(found[entry_id], expected):
             told.append(_in_words(hour.row, found[entry_id], expected))
     return told
@@ -217,7 +226,7 @@ def differences(firm: Firm, found: Found) -> list[str]:
 
 def _is_same(found: Verdict, expected: Verdict) -> bool:
     """Compare what both sides can tell: a reason that has no function here says nothing."""
-    known = frozenset(reason for reason in found[1] if reason.partition("=")[0] in RULES)
+    known = frozenset(reason for reason in found[1] if reason.partition("=")[0] in (*RULES, _SPLIT))
     return known == expected[1] and (found[0] == expected[0] or known != found[1])
 
 
@@ -241,7 +250,9 @@ def post_some(maker: Maker, *, owner: Database, share: float) -> None:
             " FROM effect e JOIN verdict v USING (verdict_id)"
             " WHERE e.state = 'PLANNED' ORDER BY e.source_ref, e.connection_key"
         ).fetchall()
-        chosen = [row for row in rows if maker.often(share)]
+        hours = dict.fromkeys(row["entry_id"] for row in rows)
+        taken = {entry_id for entry_id in hours if maker.often(share)}
+        chosen = [row for row in rows if row["entry_id"] in taken]
         keys = [row["business_key"] for row in chosen]
         for state in ("INTENT", "CONFIRMED"):
             connection.execute(
@@ -255,12 +266,14 @@ def post_some(maker: Maker, *, owner: Database, share: float) -> None:
     books = Books(maker.firm, values=reference_values())
     posted = {row["entry_id"]: books.hours[row["entry_id"]].posted_as for row in chosen}
     for row in chosen:
+        other = maker.firm.hours[row["entry_id"]]["standing"]
         maker.firm.hours[row["entry_id"]]["standing"] = {
             "posted_as": posted[row["entry_id"]],
-            "amount": row["amount"],
+            # Of a split hour the line above the cap is worth nothing.
+            "amount": max(row["amount"], other["amount"]) if other else row["amount"],
             "contract_id": row["contract_id"],
             "period": periods[row["period_id"]],
-            "is_invoiced": row["business_key"] in invoiced,
+            "is_invoiced": row["business_key"] in invoiced or bool(other and other["is_invoiced"]),
         }
 
 

@@ -87,6 +87,12 @@ def make_firm(
     _staff(maker, people)
     _work(maker, projects)
     _assignments(maker)
+    # Drawn apart, so that every other firm stays the one it was.
+    maker.random, drawn = random.Random(f"over-cap {seed}"), maker.random
+    for contract in list(maker.firm.rows["contract_version"]):
+        if maker.often(0.4):
+            _over_cap(maker, contract["contract_id"], contract["currency"])
+    maker.random = drawn
     return maker
 
 
@@ -438,6 +444,34 @@ def _lines(maker: Maker, contract_id: uuid.UUID, project_id: uuid.UUID, currency
                     line_id,
                     scope=str(project_id),
                 )
+
+
+def _over_cap(maker: Maker, contract_id: uuid.UUID, currency: str) -> None:
+    """Say where time above the cap goes, to a line that there mostly is and that the ERP mostly knows."""
+    _loaded(
+        maker,
+        "over_cap",
+        contract_id=contract_id,
+        task_name="Above",
+        step_seconds=maker.random.choice([1, 60, 900]),
+    )
+    for category in ("", "Consultant"):
+        if maker.often(0.7):
+            line_id = maker.new_id()
+            maker.firm.add(
+                "contract_line",
+                contract_line_id=line_id,
+                contract_id=contract_id,
+                task_name="Above",
+                labor_category=category,
+                currency=currency,
+                starts_on=date(2026, 1, 1),
+                ends_on=None,
+                rate_amount=Decimal(0),
+                recorded_at=BEFORE,
+            )
+            if maker.often(0.5):
+                maker.link("erp", "erp_task", f"e{len(maker.firm.rows['crosswalk'])}", line_id)
 
 
 def _tasks(maker: Maker, number: int, project_id: uuid.UUID) -> None:

@@ -27,6 +27,7 @@ _ASKED_BY = {
     "client_rate": ("client_id",),
     "rate_bound": ("client_id",),
     "billing_terms": ("contract_id",),
+    "over_cap": ("contract_id",),
     "fiscal_period": ("entity_code",),
     "connection_go_live": ("connection_key",),
     "fx_rate": ("from_currency", "to_currency"),
@@ -464,6 +465,42 @@ class Hour:
         if self.standing is not None:
             return self.books.standing[self.contract_id] - (self.standing["amount"] or 0)
         return self.books.standing[self.contract_id] + self.books.before(self)
+
+    @cached_property
+    def over_cap(self) -> Row | None:
+        """What the contract says of time above its cap."""
+        return only(self.books.find("over_cap", self.contract_id, on=self.on))
+
+    @cached_property
+    def capped_line(self) -> Row | None:
+        """The line that takes it: that of the category before that of every one."""
+        for category in (self.labor_category or "", ""):
+            for row in self.lines:
+                named = self.over_cap and (self.over_cap["task_name"], category, 0)
+                if (row["task_name"], row["labor_category"], row["rate_amount"]) == named:
+                    return row
+        return None
+
+    @cached_property
+    def capped_seconds(self) -> int | None:
+        """How much is not billed: all but the whole steps for which there is room under the cap."""
+        if self.cap_amount is None or self.capped_line is None or not self.amount:
+            return None
+        if self.billed_seconds != self.seconds or not self.counts:
+            return None
+        room = self.cap_amount - self.cap_used
+        if room >= self.amount:
+            return None
+        assert self.rate_amount is not None
+        assert self.over_cap is not None
+        fits = min(self.seconds, max(0, int(room * 3600 // self.rate_amount)))
+        return self.seconds - fits // self.over_cap["step_seconds"] * self.over_cap["step_seconds"]
+
+    @cached_property
+    def capped_tasks(self) -> int:
+        assert self.capped_line is not None
+        line_id = self.capped_line["contract_line_id"]
+        return self.erp_records("erp_task", line_id, "", str(self.project_id))
 
     # -- time --------------------------------------------------------------------------------------
 

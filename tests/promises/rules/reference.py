@@ -367,9 +367,24 @@ def purchase_order_missing(hour: Hour) -> object:
 
 @_rule
 def cap_exceeded(hour: Hour) -> object:
-    if hour.cap_amount is None or hour.amount is None:
+    if hour.cap_amount is None or hour.amount is None or hour.capped_seconds:
         return False
     return hour.cap_used + hour.amount > hour.cap_amount
+
+
+@_rule
+def capped(hour: Hour) -> object:
+    return hour.capped_seconds
+
+
+@_rule
+def capped_line_missing(hour: Hour) -> object:
+    return hour.over_cap and hour.capped_line is None
+
+
+@_rule
+def capped_link_missing(hour: Hour) -> object:
+    return hour.capped_seconds and not hour.capped_tasks
 
 
 @_rule

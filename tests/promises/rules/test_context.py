@@ -42,6 +42,8 @@ NOT_ASKED_OF_CANDIDATES = {
     "time.ends_before_start": "a candidate has no times",
     "time.duplicate_content": "a candidate brings the length of its text, not the text",
     "time.cap_exceeded": "what waits is not counted before it stands",
+    "time.capped": "the same",
+    "time.capped_link_missing": "the same",
 }
 
 

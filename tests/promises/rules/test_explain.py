@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from tests.promises.rules.comparing import change_some, load_firm, load_hours, post_some
 from tests.promises.rules.firm import NOW, make_firm, make_hours
@@ -39,7 +40,7 @@ class TestExplain:
             ).fetchall()
             told = [
                 explain_verdict(connection, verdict_id=each["verdict_id"])
-                for each in verdicts[::_ASKED_EVERY] + verdicts[-20:]
+                for each in verdicts[::_ASKED_EVERY] + verdicts[-20:] + _one_of_each(verdicts)
             ]
         assert {each.outcome for each in told} >= {"cleared", "held", "correct", "outside"}
         assert {each.verdict_id: each.differs for each in told if each.differs} == {}
@@ -61,6 +62,10 @@ class TestExplain:
             ("error", True),
             ("warn", False),
         }
+
+
+def _one_of_each(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({each["outcome"]: each for each in verdicts}.values())
 
 
 def _judge(worker: Database, batch_id: int, *, seconds: int) -> None:

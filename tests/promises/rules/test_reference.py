@@ -32,6 +32,11 @@ class TestTheReference:
 
         assert len(agreed_zones(owner_database)) > 580
         assert set(seen) >= {"cleared", "held", "parked", "outside", "excluded", "correct"}
+        assert set(seen) >= {
+            "capped_seconds",
+            "time.capped_line_missing",
+            "time.capped_link_missing",
+        }
 
     def test_has_a_function_for_every_shipped_rule(self) -> None:
         assert set(SEVERITIES) <= set(RULES) | set(NOT_COVERED)

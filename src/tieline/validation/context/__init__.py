@@ -28,6 +28,7 @@ PARTS = (
     "billed",
     "caps",
     "limits",
+    "over_cap",
     "targets",
     "changes",
     "content",

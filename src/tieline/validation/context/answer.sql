@@ -18,7 +18,11 @@ context AS (
         c.assignment_count, c.covering_count, c.labor_category, c.leave_count,
         c.has_line_for_every_task, c.has_line_for_every_category,
         c.contract_line_id, c.rate_count, c.rate_amount, c.currency, c.is_billable,
-        coalesce(db.amount, c.amount) AS amount,
+        CASE WHEN ov.seconds IS NULL THEN coalesce(db.amount, c.amount)
+             ELSE round((c.seconds - ov.seconds) * c.rate_amount / 3600, tieline.currency_digits(c.currency))
+             END AS amount,
+        ov.seconds AS capped_seconds, ov.line_id AS capped_line_id, ov.task_count AS capped_task_count,
+        ov.step_seconds IS NOT NULL AS is_cap_split, ov.asked_line_id IS NOT NULL AS has_capped_line,
         c.rate_level, c.rate_ref, c.fx_rate_id, c.is_fx_missing, c.billing_terms_id, c.rate_min, c.rate_max,
         c.line_rate_amount, coalesce(db.billed_seconds, c.billed_seconds) AS billed_seconds,
         c.cap_amount,
@@ -101,7 +105,8 @@ context AS (
         tf.narrative_language, tf.forbidden_word_count, tf.contact_data_count,
         c.entry_labor_category, c.assigned_category AS assigned_labor_category, c.zone, c.entity_zone, c.practice,
         o.practice_required AS policy_practice_required,
-        c.posting_hash,
+        CASE WHEN c.is_posted_unchanged THEN c.standing_hash WHEN ov.seconds IS NULL THEN c.posting_hash
+             ELSE tieline.split_hash(c.posting_hash, ov.seconds, ov.line_id) END AS posting_hash,
         -- Said by whoever asks, where a rule of the firm could not be answered.
         false AS has_failed_rule,
         array_remove(ARRAY[
@@ -133,6 +138,15 @@ context AS (
     LEFT JOIN overlap_fact v ON v.entry_id = c.entry_id
     LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id
     LEFT JOIN cap_queue q ON q.entry_id = c.entry_id
+    LEFT JOIN split os ON os.entry_id = c.entry_id
+    -- What is posted stays split as it is.
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN c.is_posted_unchanged THEN tieline.split_seconds(c.standing_hash)
+                    ELSE os.capped_seconds END AS seconds,
+               CASE WHEN c.is_posted_unchanged THEN tieline.split_line(c.standing_hash)
+                    WHEN os.capped_seconds IS NOT NULL THEN os.line_id END AS line_id,
+               os.task_count AS task_count, os.step_seconds AS step_seconds, os.line_id AS asked_line_id
+    ) ov
     LEFT JOIN agreed g ON g.entry_id = c.entry_id
     LEFT JOIN limit_left ll ON ll.entry_id = c.entry_id
     LEFT JOIN limit_key lk ON lk.contract_id = c.contract_id

@@ -57,7 +57,8 @@ limit_row AS (
                  c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), limit_effect AS (
-    SELECT l.limit_id, e.entry_id, e.amount, e.seconds
+    SELECT l.limit_id, e.entry_id, e.amount,
+           CASE WHEN e.part = 'capped' AND l.kind = 'cap' THEN 0 ELSE e.seconds END AS seconds
     FROM limit_contract l
     JOIN project p ON p.contract_id = l.contract_id
     JOIN effect e ON e.project_id = p.project_id AND e.noun = 'time_line' AND e.kind = 'book'

@@ -27,7 +27,8 @@ line_fact AS (
 ), standing AS (
     -- What stands in a target, or may: a booking at INTENT or later that was not taken back. Looked up hour by
     -- hour whatever the planner expects: with stale statistics it reads the whole table for each of them.
-    SELECT e.entry_id, count(*) AS standing_count,
+    SELECT e.entry_id, greatest(count(*) FILTER (WHERE e.part <> 'capped'), count(*) FILTER (WHERE e.part = 'capped'))
+               AS standing_count,
            (array_agg(e.posting_hash ORDER BY e.effect_no DESC))[1] AS standing_hash,
            (array_agg(e.period_id ORDER BY e.effect_no DESC))[1] AS standing_period_id,
            (array_agg(e.project_id ORDER BY e.effect_no DESC))[1] AS standing_project_id,
@@ -159,7 +160,14 @@ line_fact AS (
     SELECT p.*, NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
                 AS is_counted,
            -- What leaves the population has changed, whatever its fields say.
-           p.standing_count = 1 AND p.standing_hash = p.posting_hash
+           p.standing_count = 1 AND (p.standing_hash = p.posting_hash OR octet_length(p.standing_hash) > 32
+               AND p.standing_hash = p.posting_hash || substr(p.standing_hash, 33) AND p.seconds = (
+                   -- Both lines of a split hour, sent or not; one of them alone is half of a change.
+                   SELECT sum(e.seconds) FROM effect e
+                   WHERE e.entry_id = p.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
+                     AND e.posting_hash = p.standing_hash AND e.state <> 'WITHDRAWN'
+                     AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                                     AND {undone})))
                AND NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
                AS is_posted_unchanged
     FROM priced p
