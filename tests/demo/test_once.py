@@ -31,6 +31,7 @@ _ZERO = (
     "reversals_without_cause",
     "cases_without_mistake",
     "invoice_total_mismatch",
+    "incidents_not_found",
 )
 _EXCHANGES_MIN = 50
 _REFUSALS = ("refuse_503_before", "rate_limit_429")
@@ -127,6 +128,14 @@ class TestOnce:
         assert 0 < figures["projects_active"] < figures["deals_won"]
         assert figures["invoices_drafted"] == figures["contracts_ready"] > 0
         assert figures["cases_open"] > 0
+
+    def test_finds_all_that_went_wrong_with_its_hours_and_money(self, run: Run) -> None:
+        figures = run.figures
+
+        assert [each["found"] for each in figures["incidents"]] == [
+            each["planted"] for each in figures["incidents"]
+        ], run.words
+        assert figures["incidents_planted"] == figures["incidents_found"] == 12
 
     def test_meets_the_faults_it_claims_to_survive(self, run: Run) -> None:
         faults: dict[str, int] = run.figures["faults_injected"]

@@ -16,13 +16,18 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+from rich.console import Console
 
 from tieline.governance import COSTS, add_person
 from tieline.kernel.shipped import shipped
 from tieline.policy import approve_release, draft_release
 from tieline.proof import watch
 from tieline.proof.figures import collect_figures
+from tieline.proof.incidents import AGENCY, change_ids, find_incidents, show_incidents
 from tieline.proof.mailing import connect_mail
+from tieline.proof.pressing import close_past_periods, link_agency
 from tieline.proof.story import Story
 from tieline.proof.supervising import Supervisor, worker_environment
 from tieline.proof.town import Town, build_town
@@ -48,6 +53,8 @@ _CHANGE_SECONDS_MAX = 180
 _INVOICE_SECONDS_MAX = 120
 _SETTLE_SECONDS = 3
 _BATCH_LINES = 20
+# One hour edited, one deleted.
+_PLAYED_CHANGES = 2
 _PERIODS_BEFORE = 2
 _PERIODS_AFTER = 3
 
@@ -117,8 +124,11 @@ class Demo:
     on_people: Callable[[Sequence[Login]], None]
     # So many contracts are left for a person to release.
     contracts_left: int = 0
+    # Whether the run presses what the board offers, or leaves it to a person.
+    is_played: bool = True
     logins: list[Login] = field(default_factory=list)
     _first_money_seconds: int | None = None
+    _known_changes: frozenset[UUID] = frozenset()
 
     def run(self) -> tuple[Town, System, Story, dict[str, Any]]:
         """Run the story to its end and return the figures.
@@ -147,6 +157,8 @@ class Demo:
         self._step("installation", lambda: self._install(town, system, story))
         self._step("deals and hours", lambda: self._work(system, story))
         self._step("changes", lambda: self._change(system, story))
+        if self.is_played:
+            self._step("the board", lambda: self._play(system, story))
         story.calm_down()
         self._settle(system, "calm")
         self._step("invoices", lambda: self._invoice(system))
@@ -155,6 +167,7 @@ class Demo:
             system=system, town=town, story=story, seconds_total=self.workers.seconds
         )
         figures["seconds_to_first_money"] = self._first_money_seconds
+        self._compare_incidents(system, figures)
         return town, system, story, figures
 
     # -- the steps -------------------------------------------------------------------------------
@@ -172,7 +185,7 @@ class Demo:
                     opened_by="setup",
                     now=now,
                 )
-            for setup in _connections(self.firm, town, story.drop_directory):
+            for setup in _connections(self.firm, town, story):
                 connect(connection, key=system.master_key, setup=setup, now=now)
             release_id = draft_release(
                 connection,
@@ -261,13 +274,21 @@ class Demo:
             self.progress(f"  first money moved after {self._first_money_seconds} s")
 
     def _change(self, system: System, story: Story) -> None:
+        story.drop_late_staffing()
+        link_agency(system, story)
+        closed = close_past_periods(system, story)
+        self.progress(f"  {closed} periods closed that were over")
+        story.hand_in_late(at=system.clock.now())
         changes = story.change_minds(at=system.clock.now())
         self.progress(f"  {changes} changes after posting")
         wanted = sum(change["verb"] == "delete" for change in story.changes_made)
+        # What is healed was never posted.
+        corrected = sum(change["kind"] != "healed" for change in story.changes_made)
         watch.wait_for(
             "corrections",
             lambda: (
                 _deleted(system) >= wanted
+                and len(change_ids(system)) >= corrected
                 and watch.is_quiet(system.database)
                 and not watch.count(system.database, _DOUBTED)
             ),
@@ -278,6 +299,39 @@ class Demo:
                 f"{watch.open_work(system.database)} things moving"
             ),
         )
+
+    def _play(self, system: System, story: Story) -> None:
+        """Press what the board offers; everything else is through, so that what is new comes from there."""
+        self._known_changes = change_ids(system)
+        entries = watch.count(system.database, "SELECT count(*) FROM time_entry")
+        entries += story.drop_agency_file()
+        story.edit_posted_hour()
+        story.delete_posted_hour()
+
+        def is_through() -> bool:
+            return (
+                watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
+                and len(change_ids(system) - self._known_changes) >= _PLAYED_CHANGES
+                and watch.is_quiet(system.database)
+            )
+
+        watch.wait_for(
+            "the board",
+            is_through,
+            seconds_max=_CHANGE_SECONDS_MAX,
+            progress=self.progress,
+            tell=lambda: watch.in_words(watch.place_counts(system.database)),
+        )
+
+    def _compare_incidents(self, system: System, figures: dict[str, Any]) -> None:
+        compared = find_incidents(
+            system, known_changes=self._known_changes, with_played=self.is_played
+        )
+        show_incidents(compared, console=Console(file=sys.stderr))
+        figures["incidents_planted"] = len(compared)
+        figures["incidents_found"] = sum(each.is_found for each in compared)
+        figures["incidents_not_found"] = sum(not each.is_found for each in compared)
+        figures["incidents"] = [each.as_json() for each in compared]
 
     def _invoice(self, system: System) -> None:
         from tieline.proof.invoicing import release_and_draft
@@ -350,7 +404,7 @@ def _entities(firm: Firm) -> list[EntitySetup]:
     ]
 
 
-def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[ConnectionSetup]:
+def _connections(firm: Firm, town: Town, story: Story) -> list[ConnectionSetup]:
     go_live = {entity.code: _months_before(firm.month, 1) for entity in firm.entities}
     passwords = town.erp.template.firm.passwords if town.erp.template.firm else {}
     logins = town.erp.template.firm.logins if town.erp.template.firm else {}
@@ -422,8 +476,23 @@ def _connections(firm: Firm, town: Town, drop_directory: Path) -> list[Connectio
             mode="act",
             config={
                 **example_config("staffing"),
-                "directory": str(drop_directory),
+                "directory": str(story.drop_directory),
                 "streams": ["staffing"],
+                "poll_seconds": 2,
+            },
+            secrets={},
+            settle_seconds=0,
+            go_live=go_live,
+        ),
+        ConnectionSetup(
+            connection_key=AGENCY,
+            system="filedrop",
+            kind="time",
+            mode="act",
+            config={
+                **example_config(AGENCY),
+                "directory": str(story.agency_directory),
+                "streams": ["time_entries"],
                 "poll_seconds": 2,
             },
             secrets={},

@@ -188,8 +188,9 @@ def cases_without_mistake(database: Database, planted: Collection[tuple[str, str
         f"case {row['reason']} {row['thing_kind']} {row['thing_key']}"
         for row in rows
         if not any(
-            (row["reason"], _last(ref)) in planted or ("*", _last(ref)) in planted
+            (row["reason"], part) in planted or ("*", part) in planted
             for ref in (*row["refs"], *row["asked_about"])
+            for part in ref.split(":")
         )
     ]
 
@@ -198,7 +199,7 @@ def planted_references(story: Story) -> set[tuple[str, str]]:
     """Return (reason, source reference) of everything that rightly needs a person."""
     references = story.references()
     deals = {deal.key: deal for deal in story.firm.deals}
-    planted: set[tuple[str, str]] = set()
+    planted = {("time.period_closed", references[key]) for key in story.waiting}
     for mistake in story.firm.remaining_mistakes(is_after_changes=bool(story.changes_made)):
         reference = references.get(mistake.ref)
         if reference is None:
@@ -210,10 +211,6 @@ def planted_references(story: Story) -> set[tuple[str, str]]:
             # and the deal is that of the company alone.
             planted.add((mistake.reason, story.company_of(deals[mistake.ref])))
     return planted
-
-
-def _last(reference: str) -> str:
-    return reference.rpartition(":")[2]
 
 
 def _invoice_mismatches(system: System, truth: erp.Truth) -> int:

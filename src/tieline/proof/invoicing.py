@@ -14,6 +14,8 @@ from tieline.services.readiness_drafting import Drafted, NotDrafted, draft_invoi
 from tieline.services.system import System
 
 _TRIES_MAX = 20
+# What was posted for an earlier month is otherwise now: it is agreed on before it is billed.
+_CHANGED = "readiness.late_hours_open"
 _CARRY = "held hours are carried to the next cycle"
 Progress = Callable[[str], None]
 
@@ -32,7 +34,9 @@ def release_and_draft(
         due = [
             row
             for row in list_readiness(connection, period_code=f"{month:%Y-%m}")
-            if row.state in ("ready", "at_risk", "blocked") and row.expected_amount
+            if row.state in ("ready", "at_risk", "blocked")
+            and row.expected_amount
+            and not any(blocker["code"] == _CHANGED for blocker in row.blockers)
         ]
     due = due[: len(due) - contracts_left]
     for row in due:

@@ -30,6 +30,7 @@ MUST_BE_ZERO = (
     "reversals_without_cause",
     "cases_without_mistake",
     "invoice_total_mismatch",
+    "incidents_not_found",
 )
 _MUST_BE_ZERO_OF_RECORDS = (
     "orphan_projects",
@@ -99,6 +100,7 @@ def _run(
             workers=workers,
             on_people=_nobody_looks if options.is_once else console.open,
             contracts_left=0 if options.is_once else _CONTRACTS_LEFT,
+            is_played=options.is_once,
         )
         try:
             *_, figures = demo.run()

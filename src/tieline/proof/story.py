@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from tieline.proof import faultplan
 from tieline.proof.town import Town
 from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_board import plan_board
+from tieline.sandbox.firm_calendar import month_before
 from tieline.sandbox.firm_model import Deal
 from tieline.sandbox.truth import final_truth, harvest_ids, last_state
+
+# The deal whose client may be one that the ERP knows under another name.
+_ON_THE_BOARD = "BRA-SPARE"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,21 +34,41 @@ class Story:
     _won: set[str] = field(default_factory=set)
     _booked: set[str] = field(default_factory=set)
     changes_made: list[Mapping[str, Any]] = field(default_factory=list)
+    # Hours that stay posted until people agree to their change, by the key of the entry.
+    waiting: Mapping[str, Decimal] = field(default_factory=dict)
+    _is_agency_there: bool = False
 
     def prepare(self) -> None:
-        """Fill the CRM and the time tool with what they held before."""
+        """Fill the CRM and the time tool with what they held before, and empty the folders."""
+        # Files of an earlier run in this home are another firm's.
+        shutil.rmtree(self.drop_directory, ignore_errors=True)
         loaded = self.town.hubspot.act("load", self.firm.hubspot_load(with_written_back=False))
         self._deal_refs = {key: str(ref) for key, ref in loaded["ids"]["deals"].items()}
         self._company_refs = {key: str(ref) for key, ref in loaded["ids"]["companies"].items()}
         self.town.harvest.act("load", self.firm.harvest_load())
-        self.town.board.act("occasions", plan_board(self.firm))
+        self.agency_directory.mkdir(parents=True, exist_ok=True)
+        self.town.board.act(
+            "occasions", plan_board(self.firm, agency_directory=self.agency_directory)
+        )
+
+    @property
+    def agency_directory(self) -> Path:
+        """Return where the agency's file is looked for."""
+        return self.drop_directory / "agency"
 
     def drop_staffing(self) -> None:
         """Put the staffing file where it is looked for."""
+        self._drop("staffing.csv", self.firm.staffing_csv())
+
+    def drop_late_staffing(self) -> None:
+        """Tell who joined once the projects run."""
+        self._drop("staffing-later.csv", self.firm.late_staffing_csv())
+
+    def _drop(self, name: str, content: str) -> None:
         self.drop_directory.mkdir(parents=True, exist_ok=True)
-        draft = self.drop_directory / "staffing.csv.part"
-        draft.write_text(self.firm.staffing_csv(), encoding="utf-8")
-        draft.rename(self.drop_directory / "staffing.csv")
+        draft = self.drop_directory / f"{name}.part"
+        draft.write_text(content, encoding="utf-8")
+        draft.rename(self.drop_directory / name)
 
     def win_first_deal(self) -> None:
         """Win the smallest deal that nothing stands in the way of."""
@@ -63,8 +89,41 @@ class Story:
         return len(self._won)
 
     def _win(self, deal_key: str) -> None:
-        self.town.hubspot.act("win", {"deal_id": deal_key})
+        if deal_key == _ON_THE_BOARD:
+            self._press("win", deal_key)
+        else:
+            self.town.hubspot.act("win", {"deal_id": deal_key})
         self._won.add(deal_key)
+
+    # -- on the board ------------------------------------------------------------------------------
+
+    def close_month_before(self) -> None:
+        """Let Munich's accountants close the month before in the ERP."""
+        first = self.firm.entities[0].code
+        self._press("month", f"close {first} {month_before(self.firm.month).isoformat()}")
+
+    def drop_agency_file(self) -> int:
+        """Let the agency send its file, and send it again; return how many lines can be read."""
+        self._press("file")
+        self._is_agency_there = True
+        return len(self.firm.agency_file.rows)
+
+    def edit_posted_hour(self) -> None:
+        """Let somebody make an hour of the closed month shorter: what is posted stays until people agree."""
+        (edited,) = (entry for entry in self.firm.entries if entry.key == self.firm.edited)
+        self._press("edit", edited.key)
+        self.waiting = {edited.key: edited.hours}
+
+    def delete_posted_hour(self) -> None:
+        """Let somebody delete a posted hour; the time tool tells nobody."""
+        entry_ids = harvest_ids(self._journal()).entry_ids
+        self._press("delete", self.firm.deleted)
+        self.changes_made.append(
+            {"verb": "delete", "body": {"ids": [entry_ids[self.firm.deleted]]}}
+        )
+
+    def _press(self, code: str, choice: str = "") -> None:
+        self.town.board.act(f"deeds/{code}", {"choice": choice})
 
     def book_time(self, *, project_codes: Collection[str], at: datetime) -> int:
         """Let everybody hand in the month on these projects, once; return how many entries."""
@@ -80,6 +139,19 @@ class Story:
         )
         self.town.harvest.act("entries", payload)
         self._booked |= wanted
+        return len(payload["entries"])
+
+    def hand_in_late(self, *, at: datetime) -> int:
+        """Hand in what comes after everything else was posted; return how many entries."""
+        ids = harvest_ids(self._journal())
+        payload = self.firm.time_entries(
+            project_ids=ids.project_ids,
+            task_ids=ids.task_ids,
+            user_ids=ids.user_ids,
+            handed_in_at=at,
+            is_late=True,
+        )
+        self.town.harvest.act("entries", payload)
         return len(payload["entries"])
 
     def change_minds(self, *, at: datetime) -> int:
@@ -128,16 +200,19 @@ class Story:
 
     def truth(self) -> Mapping[Any, list[int]]:
         """Return the hours that must stand in the ERP in the end."""
-        return final_truth(
+        truth = final_truth(
             journal=self._journal(),
             mistakes=self.firm.remaining_mistakes(is_after_changes=bool(self.changes_made)),
             entity_of_project=self.firm.entity_of_project,
+            stays=self.waiting,
         )
+        return {**truth, **self.firm.agency_truth()} if self._is_agency_there else truth
 
     def references(self) -> dict[str, str]:
         """Return what the vendors call the story's hours and deals, by the story's own keys."""
         entry_ids = harvest_ids(self._journal()).entry_ids
-        return {**{key: str(ref) for key, ref in entry_ids.items()}, **self._deal_refs}
+        lines = {ref: ref for _, ref in self.firm.agency_file.bad_lines}
+        return {**{key: str(ref) for key, ref in entry_ids.items()}, **self._deal_refs, **lines}
 
     def company_of(self, deal: Deal) -> str:
         """Return what the CRM calls the company of a deal."""

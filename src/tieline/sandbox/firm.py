@@ -6,12 +6,15 @@ import argparse
 import csv
 import io
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from tieline.kernel.money import seconds_from_hours
+from tieline.sandbox.firm_agency import PROJECT, TASK, AgencyFile, make_agency_file
 from tieline.sandbox.firm_calendar import (
     WEEKS,
     anchor_month,
@@ -19,6 +22,7 @@ from tieline.sandbox.firm_calendar import (
     month_before,
     months_after,
     next_workday,
+    place_of_work,
 )
 from tieline.sandbox.firm_deals import make_clients, make_deals, valid_vat
 from tieline.sandbox.firm_model import (
@@ -36,7 +40,6 @@ from tieline.sandbox.firm_model import (
     Person,
 )
 from tieline.sandbox.firm_people import (
-    APPROVERS,
     faker_for,
     make_assignments,
     make_intercompany,
@@ -45,6 +48,7 @@ from tieline.sandbox.firm_people import (
     make_people,
 )
 from tieline.sandbox.firm_time import FOREIGN_TASK, make_time
+from tieline.sandbox.truth import TruthKey
 from tieline.sandbox.wire import encode_json
 
 STAFFING_COLUMNS = (
@@ -63,6 +67,8 @@ STAFFING_COLUMNS = (
     "deputy_email",
     "leave_from",
     "leave_to",
+    "week_pattern",
+    "work_place",
 )
 """One row is one fact; every ``_to`` is the first day on which the fact no longer holds."""
 
@@ -104,6 +110,13 @@ _LINE_PROPERTIES = (
     ("tieline_labor_category", "string"),
     ("tieline_rate_starts_on", "date"),
 )
+# As the time tool names them.
+_ZONES = {
+    "DE": "Berlin",
+    "GB": "London",
+    "US": "Eastern Time (US & Canada)",
+    "PL": "Warsaw",
+}
 _BLOCKED = {
     "purchase_order_missing": "provisioning.purchase_order_missing",
     "client_near_duplicate": "client.same_client_unclear",
@@ -113,7 +126,10 @@ _BLOCKED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firm:
-    """The whole firm; ``mistakes`` are everything that must be found, and nothing else is wrong."""
+    """The whole firm; ``mistakes`` are everything that must be found, and nothing else is wrong.
+
+    ``edited`` and ``deleted`` are the entries that the board changes after they were posted.
+    """
 
     seed: int
     today: date
@@ -130,6 +146,9 @@ class Firm:
     entries: tuple[Entry, ...]
     mistakes: tuple[Mistake, ...]
     later_changes: tuple[LaterChange, ...]
+    agency_file: AgencyFile
+    edited: str
+    deleted: str
 
     @staticmethod
     def generate(seed: int, today: date) -> Firm:
@@ -137,8 +156,9 @@ class Firm:
         month = anchor_month(today)
         people = make_people(seed=seed, month=month)
         deals = make_deals(month=month)
-        assignments = make_assignments(people=people, month=month)
+        assignments = make_assignments(people=people, deals=deals, month=month)
         leave = make_leave(month=month)
+        agency_file = make_agency_file(seed=seed, month=month, people=people)
         plan = make_time(
             seed=seed,
             month=month,
@@ -161,8 +181,16 @@ class Firm:
             leave=leave,
             intercompany=make_intercompany(month=month),
             entries=plan.entries,
-            mistakes=(*plan.mistakes, *_deal_mistakes(deals)),
+            mistakes=(
+                *plan.mistakes,
+                *_deal_mistakes(deals),
+                *_line_mistakes(agency_file),
+                *_staffing_mistakes(assignments),
+            ),
             later_changes=plan.later_changes,
+            agency_file=agency_file,
+            edited=plan.edited,
+            deleted=plan.deleted,
         )
 
     @property
@@ -217,7 +245,7 @@ class Firm:
                     "first_name": person.first_name,
                     "last_name": person.last_name,
                     "email": person.email,
-                    "timezone": "Berlin" if person.country_code == "DE" else "London",
+                    "timezone": _ZONES[person.country_code],
                     "weekly_capacity": int(person.weekly_hours * 3600),
                     "roles": [person.role],
                     "access_roles": ["administrator" if person.key == "de-director" else "member"],
@@ -254,11 +282,14 @@ class Firm:
 
     def staffing_csv(self) -> str:
         """Return the staffing file: employment, assignments, leave, intercompany agreements."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, STAFFING_COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._staffing_rows())
-        return text.getvalue()
+        return _csv(self._staffing_rows())
+
+    def late_staffing_csv(self) -> str:
+        """Return what staffing tells once the projects run."""
+        people = {person.key: person for person in self.people}
+        return _csv(
+            [self._assignment_row(each, people) for each in self.assignments if each.is_late]
+        )
 
     def time_entries(
         self,
@@ -267,13 +298,14 @@ class Firm:
         task_ids: Mapping[tuple[str, str], int],
         user_ids: Mapping[str, int],
         handed_in_at: datetime | None = None,
+        is_late: bool = False,
     ) -> dict[str, Any]:
         """Return the month's time for the time tool's control endpoint.
 
         ``task_ids`` are by (project code, task name), or ("", task name) for tasks of the whole
         account; ``user_ids`` are by e-mail. ``project_ids`` may be some of the projects: time on
         the others is left out. ``handed_in_at`` is when it is handed in and approved, in place of
-        the week after the work.
+        the week after the work. ``is_late`` asks for what is handed in after everything else.
         """
         emails = {person.key: person.email for person in self.people}
         return {
@@ -292,7 +324,7 @@ class Firm:
                     "entered_at": entry.entered_at.isoformat(),
                 }
                 for entry in self.entries
-                if entry.project_code in project_ids
+                if entry.project_code in project_ids and entry.is_late == is_late
             ]
         }
 
@@ -314,6 +346,15 @@ class Firm:
             }
             for change in self.later_changes
         ]
+
+    def agency_truth(self) -> dict[TruthKey, list[int]]:
+        """Return the hours of the agency's file that must stand in the ERP."""
+        truth: dict[TruthKey, list[int]] = defaultdict(list)
+        entity_code = self.entity_of_project[PROJECT]
+        for row in self.agency_file.rows:
+            key = (entity_code, row.email, row.work_date, PROJECT, TASK)
+            truth[key].append(seconds_from_hours(row.hours))
+        return {key: sorted(seconds) for key, seconds in truth.items()}
 
     def remaining_mistakes(self, *, is_after_changes: bool) -> tuple[Mistake, ...]:
         """Return the mistakes that still stand, before or after the later changes."""
@@ -363,6 +404,21 @@ class Firm:
             ]
         return links
 
+    def _assignment_row(
+        self, assignment: Assignment, people: Mapping[str, Person]
+    ) -> dict[str, str]:
+        return {
+            "fact": "assignment",
+            "person_email": people[assignment.person_key].email,
+            "legal_entity": self.entity_of_project[assignment.project_code],
+            "project_code": assignment.project_code,
+            "labor_category": assignment.labor_category,
+            "assigned_from": assignment.starts_on.isoformat(),
+            "assigned_to": assignment.ends_on.isoformat(),
+            "approver_email": people[assignment.approver_key].email,
+            "deputy_email": people[assignment.deputy_key].email,
+        }
+
     def _staffing_rows(self) -> list[dict[str, str]]:
         people = {person.key: person for person in self.people}
         rows = [
@@ -377,22 +433,12 @@ class Firm:
             }
             for person in self.people
         ]
-        for assignment in self.assignments:
-            entity = self.entity_of_project[assignment.project_code]
-            approver, deputy = (people[key].email for key in APPROVERS[entity])
-            rows.append(
-                {
-                    "fact": "assignment",
-                    "person_email": people[assignment.person_key].email,
-                    "legal_entity": entity,
-                    "project_code": assignment.project_code,
-                    "labor_category": assignment.labor_category,
-                    "assigned_from": assignment.starts_on.isoformat(),
-                    "assigned_to": assignment.ends_on.isoformat(),
-                    "approver_email": approver,
-                    "deputy_email": deputy,
-                }
-            )
+        rows += [
+            row for person in self.people if person.is_planned for row in _working_time(person)
+        ]
+        rows += [
+            self._assignment_row(each, people) for each in self.assignments if not each.is_late
+        ]
         rows += [
             {
                 "fact": "leave",
@@ -416,6 +462,14 @@ class Firm:
             for agreement in self.intercompany
         ]
         return rows
+
+
+def _csv(rows: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, STAFFING_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _entities(seed: int) -> tuple[LegalEntity, ...]:
@@ -488,11 +542,41 @@ def _entities(seed: int) -> tuple[LegalEntity, ...]:
     )
 
 
+def _working_time(person: Person) -> list[dict[str, str]]:
+    """Return when and where somebody works, as two facts of the staffing file."""
+    dates = {
+        "person_email": person.email,
+        "employed_from": person.employed_from.isoformat(),
+        "employed_to": person.employed_to.isoformat() if person.employed_to else "",
+    }
+    week = [str((person.weekly_hours / 5).normalize())] * 5 + ["0", "0"]
+    return [
+        {"fact": "work_pattern", **dates, "week_pattern": " ".join(week)},
+        {"fact": "work_place", **dates, "work_place": place_of_work(person.country_code)},
+    ]
+
+
 def _deal_mistakes(deals: tuple[Deal, ...]) -> tuple[Mistake, ...]:
     return tuple(
         Mistake(kind=deal.blocker, reason=_BLOCKED[deal.blocker], ref=deal.key)
         for deal in deals
         if deal.blocker is not None
+    )
+
+
+def _staffing_mistakes(assignments: tuple[Assignment, ...]) -> tuple[Mistake, ...]:
+    """Return the deals that somebody of another company joined whom nobody agreed to lend."""
+    return tuple(
+        Mistake(kind="not_lent", reason="deal.intercompany_not_agreed", ref=each.project_code)
+        for each in assignments
+        if each.is_late
+    )
+
+
+def _line_mistakes(file: AgencyFile) -> tuple[Mistake, ...]:
+    return tuple(
+        Mistake(kind="unreadable_line", reason="file.row_unreadable", ref=ref)
+        for _, ref in file.bad_lines
     )
 
 

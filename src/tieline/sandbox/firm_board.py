@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from tieline.sandbox.firm import Firm
-from tieline.sandbox.firm_calendar import months_after
+from tieline.sandbox.firm_agency import FILE_NAME, ROWS
+from tieline.sandbox.firm_calendar import month_before, months_after
 from tieline.sandbox.firm_model import Entry
 
 _HOURS_LESS = Decimal("1.50")
@@ -18,10 +19,12 @@ _DEAL_NOTES = {
 }
 
 
-def plan_board(firm: Firm) -> dict[str, Any]:
-    """Return the occasions of the board: who may change which hour, and which months there are."""
-    (edited, deleted), first = _untouched(firm), firm.entities[0]
+def plan_board(firm: Firm, *, agency_directory: Path) -> dict[str, Any]:
+    """Return the occasions of the board: which hours change, which months there are, what the agency sends."""
+    entries, first = {entry.key: entry for entry in firm.entries}, firm.entities[0]
+    edited, deleted = entries[firm.edited], entries[firm.deleted]
     hours = edited.hours - _HOURS_LESS
+    months = (month_before(firm.month), firm.month, months_after(firm.month, 1))
     return {
         "zone": first.zone,
         "city": first.city,
@@ -38,26 +41,14 @@ def plan_board(firm: Firm) -> dict[str, Any]:
             }
         ],
         "deletes": [{"entry": deleted.key, "note": _described(firm, deleted)}],
-        "months": [month.isoformat() for month in (firm.month, months_after(firm.month, 1))],
+        "months": [month.isoformat() for month in months],
+        "file": {
+            "directory": str(agency_directory),
+            "name": FILE_NAME,
+            "content": firm.agency_file.content,
+            "note": f"{ROWS} lines, {len(firm.agency_file.bad_lines)} of which cannot be read",
+        },
     }
-
-
-def _untouched(firm: Firm) -> tuple[Entry, Entry]:
-    """Return an hour of each of the first two companies in which nothing is or becomes wrong."""
-    touched = {mistake.ref for mistake in firm.mistakes}
-    touched |= {change.entry_key for change in firm.later_changes}
-
-    def of(entity_code: str) -> Iterator[Entry]:
-        return (
-            entry
-            for entry in firm.entries
-            if entry.key not in touched
-            and entry.is_locked
-            and entry.hours > _HOURS_LESS
-            and firm.entity_of_project[entry.project_code] == entity_code
-        )
-
-    return next(of(firm.entities[0].code)), next(of(firm.entities[1].code))
 
 
 def _described(firm: Firm, entry: Entry) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ _SATURDAY = 5
 _NOW = time(14, 56)
 _MUNICH = ZoneInfo("Europe/Berlin")
 _DAY = timedelta(days=1)
+_OFFICES: Mapping[str, str | None] = {"DE": "BY", "GB": "ENG", "US": "MA", "PL": None}
 
 
 def anchor_month(today: date) -> date:
@@ -90,9 +91,14 @@ def early_end(month: date) -> date:
     return saturday_after(common_days(month)[6])
 
 
+def place_of_work(country_code: str) -> str:
+    """Return the office as a staffing file names it: a country, or a part of it."""
+    part = _OFFICES[country_code]
+    return country_code if part is None else f"{country_code}-{part}"
+
+
 @lru_cache(maxsize=64)
 def _holidays(country_code: str, year: int) -> frozenset[date]:
-    office = {"DE": "BY", "GB": "ENG"}[country_code]
-    found = holidays.country_holidays(country_code, subdiv=office, years=[year])
+    found = holidays.country_holidays(country_code, subdiv=_OFFICES[country_code], years=[year])
     days: Sequence[date] = list(found.keys())
     return frozenset(days)

@@ -1,4 +1,4 @@
-"""Clients and deals: seven that can start at once, three that must not."""
+"""Clients and deals: those that can start at once, and three that must not."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import stdnum.gb.vat
 import stdnum.pl.nip
 import stdnum.us.ein
 
-from tieline.sandbox.firm_calendar import months_after
+from tieline.sandbox.firm_calendar import month_before, months_after
 from tieline.sandbox.firm_model import (
+    ANALYST,
     CONSULTANT,
     DATA_ENGINEER,
     PROJECT_MANAGER,
@@ -190,12 +191,51 @@ _CLIENTS = (
         domain="northmoor-council.example",
     ),
 )
+_MORE_CLIENTS = (
+    _ClientPlan(
+        key="voltwerk",
+        crm_name="Voltwerk Netz GmbH",
+        erp_name="Voltwerk Netz GmbH",
+        country_code="DE",
+        city="Nürnberg",
+        postal_code="90402",
+        domain="voltwerk-netz.example",
+    ),
+    _ClientPlan(
+        key="lechtal",
+        crm_name="Lechtal Papier AG",
+        erp_name=None,
+        country_code="DE",
+        city="Landsberg am Lech",
+        postal_code="86899",
+        domain="lechtal-papier.example",
+    ),
+    _ClientPlan(
+        key="sternberg",
+        crm_name="Sternberg Handel SE",
+        erp_name=None,
+        country_code="DE",
+        city="Leipzig",
+        postal_code="04109",
+        domain="sternberg-handel.example",
+    ),
+    _ClientPlan(
+        key="harborline",
+        crm_name="Harborline Mutual Inc.",
+        erp_name=None,
+        country_code="US",
+        city="Boston",
+        postal_code="02110",
+        street="200 Seaport Row",
+        domain="harborline-mutual.example",
+    ),
+)
 _TITLES = {"DE": "Leitung Einkauf", "AT": "Leitung Einkauf", "CH": "Leitung Einkauf"}
 
 
 def make_clients(*, seed: int, faker_for: Callable[..., Faker]) -> tuple[Client, ...]:
     """Return the clients of both companies."""
-    return tuple(_client(plan, seed, faker_for) for plan in _CLIENTS)
+    return tuple(_client(plan, seed, faker_for) for plan in (*_CLIENTS, *_MORE_CLIENTS))
 
 
 def _client(plan: _ClientPlan, seed: int, faker_for: Callable[..., Faker]) -> Client:
@@ -217,7 +257,7 @@ def _client(plan: _ClientPlan, seed: int, faker_for: Callable[..., Faker]) -> Cl
         contact_first_name=first,
         contact_last_name=last,
         contact_email=f"einkauf@{plan.domain}"
-        if plan.country_code != "GB"
+        if plan.country_code not in ("GB", "US")
         else f"procurement@{plan.domain}",
         contact_title=_TITLES.get(plan.country_code, "Head of Procurement"),
     )
@@ -238,6 +278,7 @@ class _DealPlan:
     tax_treatment: str = "standard"
     cap_amount: str | None = None
     blocker: str | None = None
+    began_before: bool = False
 
 
 # task, labor category, hours sold, price per hour
@@ -279,9 +320,8 @@ _DEALS = (
         billing_method=CAPPED,
         cap_amount="120000.00",
         lines=(
-            ("Process design", SENIOR_CONSULTANT, 220, 170),
-            ("Process design", CONSULTANT, 320, 125),
-            ("Integration", SENIOR_DATA_ENGINEER, 240, 165),
+            ("Process design", SENIOR_CONSULTANT, 450, 180),
+            ("Process design", CONSULTANT, 400, 150),
         ),
     ),
     _DealPlan(
@@ -306,7 +346,8 @@ _DEALS = (
         purchase_order="NL-23-0815",
         lines=(
             ("Route engine", DATA_ENGINEER, 520, 135),
-            ("Network analysis", CONSULTANT, 160, 120),
+            ("Network analysis", SENIOR_CONSULTANT, 160, 180),
+            ("Network analysis", ANALYST, 120, 95),
         ),
     ),
     _DealPlan(
@@ -335,6 +376,44 @@ _DEALS = (
             ("Data feeds", DATA_ENGINEER, 240, 115),
             ("Data feeds", SENIOR_DATA_ENGINEER, 320, 135),
         ),
+    ),
+    # Seven of its team have not handed in everything.
+    _DealPlan(
+        code="VOL-HUB",
+        name="Voltwerk Netz, load model",
+        client_key="voltwerk",
+        entity_code="HR-DE",
+        practice="Data & AI",
+        lines=(
+            ("Load model", CONSULTANT, 1800, 132),
+            ("Load model", SENIOR_CONSULTANT, 400, 155),
+            ("Load model", SENIOR_DATA_ENGINEER, 300, 165),
+        ),
+    ),
+    _DealPlan(
+        code="LEC-PLAN",
+        name="Lechtal Papier, production planning",
+        client_key="lechtal",
+        entity_code="HR-DE",
+        practice="Operations",
+        lines=(("Planning model", SENIOR_CONSULTANT, 120, 180),),
+        began_before=True,
+    ),
+    _DealPlan(
+        code="STE-PORT",
+        name="Sternberg Handel, portal migration",
+        client_key="sternberg",
+        entity_code="HR-DE",
+        practice="Operations",
+        lines=(("Migration", DATA_ENGINEER, 1600, 110),),
+    ),
+    _DealPlan(
+        code="HAR-RISK",
+        name="Harborline Mutual, underwriting model",
+        client_key="harborline",
+        entity_code="HR-US",
+        practice="Data & AI",
+        lines=(("Underwriting model", SENIOR_CONSULTANT, 400, 190),),
     ),
     _DealPlan(
         code="NOM-ASSET",
@@ -369,7 +448,7 @@ _DEALS = (
         lines=(("Risk reporting", SENIOR_CONSULTANT, 320, 190),),
     ),
 )
-_CURRENCIES = {"HR-DE": "EUR", "HR-UK": "GBP"}
+_CURRENCIES = {"HR-DE": "EUR", "HR-UK": "GBP", "HR-US": "USD"}
 
 
 def make_deals(*, month: date) -> tuple[Deal, ...]:
@@ -378,7 +457,8 @@ def make_deals(*, month: date) -> tuple[Deal, ...]:
 
 
 def _deal(plan: _DealPlan, month: date, number: int) -> Deal:
-    won_on = month - timedelta(days=6)
+    starts_on = month_before(month) if plan.began_before else month
+    won_on = starts_on - timedelta(days=6)
     return Deal(
         key=plan.code,
         name=plan.name,
@@ -393,16 +473,16 @@ def _deal(plan: _DealPlan, month: date, number: int) -> Deal:
         tax_treatment=plan.tax_treatment,
         project_code=plan.code,
         cap_amount=Decimal(plan.cap_amount) if plan.cap_amount else None,
-        starts_on=month,
+        starts_on=starts_on,
         ends_on=months_after(month, ENDS_AFTER_MONTHS),
         owner_key="sales-de" if plan.entity_code == "HR-DE" else "sales-uk",
         won_at=datetime.combine(won_on, time(9, 20), tzinfo=UTC) + timedelta(minutes=11 * number),
-        lines=_lines(plan, month),
+        lines=_lines(plan, starts_on),
         blocker=plan.blocker,
     )
 
 
-def _lines(plan: _DealPlan, month: date) -> tuple[DealLine, ...]:
+def _lines(plan: _DealPlan, starts_on: date) -> tuple[DealLine, ...]:
     seen: set[tuple[str, str]] = set()
     lines = []
     for number, (task, category, hours, rate) in enumerate(plan.lines, start=1):
@@ -415,7 +495,7 @@ def _lines(plan: _DealPlan, month: date) -> tuple[DealLine, ...]:
                 labor_category=category,
                 hours=Decimal(hours),
                 rate=Decimal(rate).quantize(Decimal("0.01")),
-                rate_starts_on=month.replace(day=RATE_CHANGE_DAY) if is_second else month,
+                rate_starts_on=starts_on.replace(day=RATE_CHANGE_DAY) if is_second else starts_on,
             )
         )
     return tuple(lines)

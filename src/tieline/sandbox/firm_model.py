@@ -12,12 +12,14 @@ SENIOR_CONSULTANT = "Senior Consultant"
 DATA_ENGINEER = "Data Engineer"
 SENIOR_DATA_ENGINEER = "Senior Data Engineer"
 PROJECT_MANAGER = "Project Manager"
+ANALYST = "Analyst"
 LABOR_CATEGORIES: Mapping[str, str] = {
     "CON": CONSULTANT,
     "SCON": SENIOR_CONSULTANT,
     "DEN": DATA_ENGINEER,
     "SDEN": SENIOR_DATA_ENGINEER,
     "PM": PROJECT_MANAGER,
+    "ANA": ANALYST,
 }
 
 
@@ -54,7 +56,10 @@ class CostRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody who works at the firm. ``key`` names the place in the story, not the person."""
+    """Somebody who works at the firm. ``key`` names the place in the story, not the person.
+
+    ``is_planned`` says that HR tells which hours are expected; ``is_from_agency``, that the agency sends them.
+    """
 
     key: str
     first_name: str
@@ -69,6 +74,8 @@ class Person:
     employed_from: date
     employed_to: date | None
     cost_rates: tuple[CostRate, ...]
+    is_planned: bool
+    is_from_agency: bool
 
     @property
     def name(self) -> str:
@@ -158,13 +165,16 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """Who works on which project in which role, [starts_on, ends_on)."""
+    """Who works on which project in which role, [starts_on, ends_on); ``is_late`` is told when work has begun."""
 
     person_key: str
     project_code: str
     labor_category: str
     starts_on: date
     ends_on: date
+    approver_key: str
+    deputy_key: str
+    is_late: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +200,7 @@ class Intercompany:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of a timesheet as somebody typed it."""
+    """One line of a timesheet as somebody typed it; ``is_late`` is handed in after the others were posted."""
 
     key: str
     person_key: str
@@ -202,6 +212,7 @@ class Entry:
     is_locked: bool
     locked_reason: str | None
     entered_at: datetime
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

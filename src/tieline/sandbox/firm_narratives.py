@@ -88,6 +88,27 @@ _DE_THINGS = {
         "Szenarien Nachtverkehr",
         "Knotenauslastung",
     ),
+    "Load model": (
+        "Lastgängen der Umspannwerke",
+        "Wetterdaten im Modell",
+        "Prognosefehlern je Netzgebiet",
+        "Ersatzwerten fehlender Zähler",
+        "Modellvergleich Feiertage",
+    ),
+    "Planning model": (
+        "Rollenplanung Papiermaschine 3",
+        "Rüstzeiten",
+        "Auftragsreihenfolge",
+        "Lagerreichweiten",
+        "Schichtmodell",
+    ),
+    "Migration": (
+        "Artikelstamm im Portal",
+        "Weiterleitungen alter Adressen",
+        "Suchindex",
+        "Kundenkonten",
+        "Preislisten je Land",
+    ),
 }
 _DE_GENERAL = (
     "Projektplan",
@@ -124,6 +145,13 @@ _EN_THINGS = {
         "the freight order import",
         "depot time windows",
         "regression cases for Hamburg",
+    ),
+    "Underwriting model": (
+        "hail claims by county",
+        "the reinsurance layers",
+        "flood zones in the new tariff",
+        "the roof age factor",
+        "referral rules with underwriters",
     ),
 }
 _EN_GENERAL = (

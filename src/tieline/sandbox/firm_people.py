@@ -12,14 +12,17 @@ from functools import lru_cache
 from faker import Faker
 
 from tieline.sandbox.firm_calendar import (
+    business_now,
     common_days,
     early_end,
     leaver_ends_on,
     month_before,
     months_after,
+    next_workday,
 )
 from tieline.sandbox.firm_deals import ENDS_AFTER_MONTHS
 from tieline.sandbox.firm_model import (
+    ANALYST,
     CONSULTANT,
     DATA_ENGINEER,
     PROJECT_MANAGER,
@@ -27,6 +30,7 @@ from tieline.sandbox.firm_model import (
     SENIOR_DATA_ENGINEER,
     Assignment,
     CostRate,
+    Deal,
     Intercompany,
     Leave,
     Owner,
@@ -47,6 +51,8 @@ class _Place:
     labor_category: str | None
     cost: int
     weekly_hours: str
+    is_planned: bool = False
+    is_from_agency: bool = False
 
 
 _PLACES = tuple(
@@ -72,30 +78,105 @@ _PLACES = tuple(
         ("uk-senior-engineer", "HR-UK", SENIOR_DATA_ENGINEER, SENIOR_DATA_ENGINEER, 72, "37.5"),
     )
 )
-APPROVERS = {"HR-DE": ("de-director", "de-pm"), "HR-UK": ("uk-director", "uk-pm")}
+# The laboratory's team, which works up its cap; the load model's team, of whom some have not handed in
+# everything; whoever the story needs in Boston and Krakow; and whom an agency sends.
+_TEAMS = (
+    *(("de-lab-senior", SENIOR_CONSULTANT, "40"),) * 3,
+    *(("de-lab", CONSULTANT, "40"),) * 3,
+    *(("de-load", CONSULTANT, hours) for hours in ("40", "40", "40", "40", "40", "25", "32.5")),
+)
+_MORE_PLACES = (
+    *(
+        _Place(
+            key=f"{key}-{number}",
+            entity_code="HR-DE",
+            role=category,
+            labor_category=category,
+            cost=62,
+            weekly_hours=hours,
+            is_planned=True,
+        )
+        for number, (key, category, hours) in enumerate(_TEAMS, start=1)
+    ),
+    *(
+        _Place(
+            key=f"de-agency-{number}",
+            entity_code="HR-DE",
+            role="Contractor",
+            labor_category=DATA_ENGINEER,
+            cost=70,
+            weekly_hours="40",
+            is_from_agency=True,
+        )
+        for number in range(1, 10)
+    ),
+    *(
+        _Place(
+            key=key,
+            entity_code=entity,
+            role=role,
+            labor_category=category,
+            cost=cost,
+            weekly_hours="40",
+        )
+        for key, entity, role, category, cost in (
+            ("de-lead", "HR-DE", "Delivery Manager", None, 90),
+            ("us-director", "HR-US", "Delivery Manager", None, 105),
+            ("us-senior", "HR-US", SENIOR_CONSULTANT, SENIOR_CONSULTANT, 95),
+            ("pl-director", "HR-PL", "Delivery Manager", None, 180),
+            ("pl-analyst", "HR-PL", ANALYST, ANALYST, 120),
+        )
+    ),
+)
+APPROVERS = {
+    "HR-DE": ("de-director", "de-pm"),
+    "HR-UK": ("uk-director", "uk-pm"),
+    "HR-US": ("us-director", "us-senior"),
+}
+LAB_SENIORS = ("de-lab-senior-1", "de-lab-senior-2", "de-lab-senior-3")
+LAB_CONSULTANTS = ("de-lab-4", "de-lab-5", "de-lab-6")
+LOAD_TEAM = tuple(f"de-load-{number}" for number in range(7, 14))
+AGENCY = tuple(f"de-agency-{number}" for number in range(1, 10))
+# Three of the load model's team hand in to a lead who is on leave.
+_LED = dict.fromkeys(LOAD_TEAM[:3], ("de-lead", "de-director"))
+COUNTRIES = {"HR-DE": "DE", "HR-UK": "GB", "HR-US": "US", "HR-PL": "PL"}
 
 # Who works on what. Each line of a contract that a person may book is of the person's category,
 # except where the story wants it otherwise: nobody agreed a price for the senior data engineer
 # at the insurer.
 _ASSIGNED = {
     "AUR-GRID": ("de-pm", "de-senior-1", "de-engineer", "de-senior-engineer"),
-    "ISA-CLAIM": ("de-pm", "de-senior-2", "de-consultant-1"),
-    "KES-LIMS": ("de-senior-1", "de-senior-engineer", "de-consultant-2"),
-    "DON-STRAT": ("de-senior-2", "de-part-time"),
-    "NOR-ROUTE": ("de-engineer", "de-consultant-2", "de-leaver", "uk-engineer"),
+    "ISA-CLAIM": ("de-senior-2",),
+    "KES-LIMS": (*LAB_SENIORS, *LAB_CONSULTANTS),
+    "DON-STRAT": ("de-senior-2", "de-part-time", "de-consultant-1"),
+    "NOR-ROUTE": ("de-engineer", "de-senior-2", "de-leaver", "uk-engineer", "pl-analyst"),
+    "VOL-HUB": (
+        *("de-senior-1", "de-senior-engineer", "de-consultant-1", "de-consultant-2"),
+        *(*LAB_SENIORS, *LAB_CONSULTANTS, *LOAD_TEAM),
+    ),
+    "LEC-PLAN": ("de-senior-1",),
+    "STE-PORT": AGENCY,
+    "HAR-RISK": ("us-senior",),
     "ALD-PRICE": ("uk-pm", "uk-senior", "uk-consultant", "uk-senior-engineer"),
     "THO-STOCK": ("uk-senior", "uk-consultant", "uk-engineer", "uk-senior-engineer"),
 }
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _faker(locale: str) -> Faker:
     return Faker(locale)
 
 
 def faker_for(country_code: str, *, seed: str) -> Faker:
     """Return the source of names of a country, begun anew for the seed."""
-    locales = {"DE": "de_DE", "GB": "en_GB", "AT": "de_AT", "CH": "de_CH"}
+    locales = {
+        "DE": "de_DE",
+        "GB": "en_GB",
+        "AT": "de_AT",
+        "CH": "de_CH",
+        "US": "en_US",
+        "PL": "pl_PL",
+    }
     faker = _faker(locales[country_code])
     faker.seed_instance(seed)
     return faker
@@ -108,14 +189,14 @@ def ascii_word(text: str) -> str:
 
 
 def make_people(*, seed: int, month: date) -> tuple[Person, ...]:
-    """Return the people of both companies."""
+    """Return the people of all companies."""
     leaves_on = leaver_ends_on(month)
     dice = random.Random(f"people:{seed}")
     numbers: dict[str, int] = {}
     taken: set[str] = set()
     people = []
-    for place in _PLACES:
-        country = "DE" if place.entity_code == "HR-DE" else "GB"
+    for place in (*_PLACES, *_MORE_PLACES):
+        country = COUNTRIES[place.entity_code]
         first, last = _free_name(country, f"{seed}:{place.key}", taken)
         numbers[place.entity_code] = numbers.get(place.entity_code, 100) + 1
         began = date(month.year - dice.randint(2, 7), dice.randint(1, 12), 1)
@@ -134,6 +215,8 @@ def make_people(*, seed: int, month: date) -> tuple[Person, ...]:
                 employed_from=began,
                 employed_to=leaves_on if place.key == "de-leaver" else None,
                 cost_rates=_cost_rates(place.cost, began=began, month=month),
+                is_planned=place.is_planned,
+                is_from_agency=place.is_from_agency,
             )
         )
     return tuple(people)
@@ -174,32 +257,47 @@ def make_owners(*, seed: int) -> tuple[Owner, ...]:
     return tuple(owners)
 
 
-def make_assignments(*, people: tuple[Person, ...], month: date) -> tuple[Assignment, ...]:
+def make_assignments(
+    *, people: tuple[Person, ...], deals: tuple[Deal, ...], month: date
+) -> tuple[Assignment, ...]:
     """Return who works where in which role."""
     categories = {person.key: person.labor_category for person in people}
+    sold = {deal.project_code: deal for deal in deals}
     ends_on = months_after(month, ENDS_AFTER_MONTHS)
     return tuple(
         Assignment(
             person_key=key,
             project_code=project,
             labor_category=categories[key] or "",
-            starts_on=month,
+            starts_on=sold[project].starts_on,
             ends_on=early_end(month) if (project, key) == EARLY_END else ends_on,
+            approver_key=_approvers(key, sold[project])[0],
+            deputy_key=_approvers(key, sold[project])[1],
+            is_late=key in _STAFFED_LATE,
         )
         for project, keys in _ASSIGNED.items()
         for key in keys
     )
 
 
-EARLY_END = ("NOR-ROUTE", "de-consultant-2")
+EARLY_END = ("NOR-ROUTE", "de-senior-2")
+
+
+# Krakow helps out once the project runs; nobody agreed it with Munich.
+_STAFFED_LATE = ("pl-analyst",)
+
+
+def _approvers(person_key: str, deal: Deal) -> tuple[str, str]:
+    return _LED.get(person_key) or APPROVERS[deal.entity_code]
 
 
 def make_leave(*, month: date) -> tuple[Leave, ...]:
     """Return the days on which people are away."""
-    days = common_days(month)
+    days, today = common_days(month), business_now(month).date()
     return (
         Leave(person_key="de-engineer", starts_on=days[3], ends_on=days[5]),
         Leave(person_key="uk-pm", starts_on=days[10], ends_on=days[12]),
+        Leave(person_key="de-lead", starts_on=days[-1], ends_on=next_workday(today, after=4)),
     )
 
 

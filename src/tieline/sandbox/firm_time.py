@@ -13,9 +13,11 @@ from tieline.sandbox.firm_calendar import (
     business_now,
     common_days,
     early_end,
+    month_before,
     next_workday,
     working_days,
 )
+from tieline.sandbox.firm_deals import RATE_CHANGE_DAY
 from tieline.sandbox.firm_model import (
     Assignment,
     Deal,
@@ -26,8 +28,8 @@ from tieline.sandbox.firm_model import (
     Person,
 )
 from tieline.sandbox.firm_narratives import narratives
+from tieline.sandbox.firm_people import LAB_CONSULTANTS, LAB_SENIORS, LOAD_TEAM
 
-ENTRIES_WANTED = 690
 APPROVED = "Item Approved and Locked for this Time Period"
 UNKNOWN_LOCK = "Item Locked by Payroll Export"
 FOREIGN_TASK = "Travel"
@@ -38,16 +40,31 @@ _UNAPPROVED_DAYS = 3
 # A planted entry is one mistake and no second one: the day stays a day.
 _DAY_HOURS_MAX = Decimal(10)
 
+# Projects and people whose every hour the story counts.
+_PLANNED = ("ISA-CLAIM", "KES-LIMS", "LEC-PLAN")
+_PLANNED_PEOPLE = ("pl-analyst",)
+_RATE_DAYS = 5
+# 50 days at EUR 180 an hour and 40 at EUR 150 come to the cap of EUR 120,000.
+_CAP_SENIOR_DAYS, _CAP_DAYS = 50, 40
+# Of the load model's team, in its order: how many of the month's last days are not handed in.
+_DAYS_MISSING = (3, 3, 3, 2, 2, 4, 3)
+EDITED, DELETED, OVER_CAP = "board-edit", "board-delete", "over-cap"
+
 Slot = tuple[str, date]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimePlan:
-    """The month's entries, what is wrong with them, and what happens to them later."""
+    """The month's entries, what is wrong with them, and what happens to them later.
+
+    ``edited`` and ``deleted`` are entries that the board changes.
+    """
 
     entries: tuple[Entry, ...]
     mistakes: tuple[Mistake, ...]
     later_changes: tuple[LaterChange, ...]
+    edited: str
+    deleted: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +75,7 @@ class _Draft:
     narrative: str | None
     locked_reason: str | None = APPROVED
     mark: str = ""
+    is_late: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +108,7 @@ class _Sheets:
         ]
 
     def _split(self, hours: Decimal, count: int) -> list[Decimal]:
-        quarters = int(hours / _QUARTER) + self.dice.choice((-1, 0, 0, 0, 1))
+        quarters = int(hours / _QUARTER)
         cuts = sorted(self.dice.sample(range(2, quarters - 1), count - 1))
         edges = [0, *cuts, quarters]
         return [(b - a) * _QUARTER for a, b in pairwise(edges)]
@@ -110,6 +128,20 @@ class _Sheets:
         slot = (on_project or free)[0]
         self.taken.add(slot)
         return slot
+
+    def plan(self, slot: Slot, *lines: tuple[str, str, str]) -> None:
+        """Write a day of the story, and keep everything else away from it; lines are project, task, hours."""
+        country = self.people[slot[0]].country_code
+        self.taken.add(slot)
+        self.slots[slot] = [
+            _Draft(
+                project_code=project,
+                task=task,
+                hours=Decimal(hours),
+                narrative=narratives(country_code=country, task=task, dice=self.dice, count=1)[0],
+            )
+            for project, task, hours in lines
+        ]
 
     def swap(self, slot: Slot, draft: _Draft) -> None:
         """Put the draft in place of the day's entry on the same project, or of its first."""
@@ -137,6 +169,7 @@ def make_time(
     sheets = _normal_month(
         seed=seed, month=month, people=people, deals=deals, assignments=assignments, leave=leave
     )
+    plan_sheets(sheets, month)
     _leave_last_days_open(sheets, month)
     _plant(sheets, month)
     changes = _changes(sheets, month)
@@ -147,6 +180,8 @@ def make_time(
         later_changes=tuple(
             replace(change, entry_key=keys[change.entry_key]) for change in changes
         ),
+        edited=keys[EDITED],
+        deleted=keys[DELETED],
     )
 
 
@@ -169,6 +204,7 @@ def _normal_month(
             for assignment in assignments
             for project, category, task in lines
             if assignment.person_key == person_key
+            and project not in _PLANNED
             and assignment.starts_on <= day < assignment.ends_on
             and (project, category) == (assignment.project_code, assignment.labor_category)
         )
@@ -183,14 +219,75 @@ def _normal_month(
         (person.key, day)
         for person in people
         if person.labor_category is not None
+        and not person.is_from_agency
+        and person.key not in _PLANNED_PEOPLE
         for day in working_days(month, country_code=person.country_code)
         if (person.key, day) not in away
         and (person.employed_to is None or day < person.employed_to)
     ]
-    longer = set(sheets.dice.sample(slots, max(ENTRIES_WANTED - 2 * len(slots), 0)))
     for slot in slots:
-        sheets.fill(slot, 3 if slot in longer else 2)
+        sheets.fill(slot, 1 if sheets.people[slot[0]].is_planned else 2)
     return sheets
+
+
+def plan_sheets(sheets: _Sheets, month: date) -> None:
+    """Write the days that the story counts to the quarter of an hour, and leave out what is missing."""
+    days = working_days(month, country_code="DE")
+    _plan_rate_change(sheets, days)
+    _plan_cap(sheets, days)
+    _plan_lent(sheets, working_days(month, country_code="PL"))
+    _plan_board(sheets, month)
+    for person_key, count in zip(LOAD_TEAM, _DAYS_MISSING, strict=True):
+        for day in days[-count:]:
+            del sheets.slots[person_key, day]
+
+
+def _plan_rate_change(sheets: _Sheets, days: Sequence[date]) -> None:
+    """Book a week before the price rises inside the month, and a week after."""
+    before = [day for day in days if day.day < RATE_CHANGE_DAY][:_RATE_DAYS]
+    after = [day for day in days if day.day >= RATE_CHANGE_DAY][-_RATE_DAYS:]
+    for day in (*before, *after):
+        sheets.plan(("de-senior-2", day), ("ISA-CLAIM", "Claims model", "8.00"))
+
+
+def _plan_cap(sheets: _Sheets, days: Sequence[date]) -> None:
+    """Work the capped contract up to its cap, and a bit over it by an hour that is handed in late."""
+    for keys, count in ((LAB_SENIORS, _CAP_SENIOR_DAYS), (LAB_CONSULTANTS, _CAP_DAYS)):
+        for slot in [(key, day) for day in days for key in keys][:count]:
+            sheets.plan(slot, ("KES-LIMS", "Process design", "8.00"))
+    last = (LAB_SENIORS[-1], days[-1])
+    sheets.plan(last, ("KES-LIMS", "Process design", "3.50"), ("VOL-HUB", "Load model", "4.50"))
+    over, rest = sheets.slots[last]
+    sheets.slots[last] = [replace(over, is_late=True, mark=OVER_CAP), rest]
+    mistake = Mistake(kind="over_cap", reason="time.cap_exceeded", ref=OVER_CAP)
+    sheets.mistakes.append((OVER_CAP, mistake))
+
+
+def _plan_lent(sheets: _Sheets, days: Sequence[date]) -> None:
+    """Let somebody of Krakow work for Munich, which nobody agreed to."""
+    for number, (day, hours) in enumerate(
+        zip(days, ("8.00", "8.00", "8.00", "7.00"), strict=False)
+    ):
+        slot, mark = ("pl-analyst", day), f"lent-{number}"
+        sheets.plan(slot, ("NOR-ROUTE", "Network analysis", hours))
+        sheets.slots[slot] = [replace(draft, mark=mark) for draft in sheets.slots[slot]]
+        mistake = Mistake(kind="not_lent", reason="time.intercompany_not_agreed", ref=mark)
+        sheets.mistakes.append((mark, mistake))
+
+
+def _plan_board(sheets: _Sheets, month: date) -> None:
+    """Write the hour of a month that is over, and the day in London, that the board changes."""
+    over = working_days(month_before(month), country_code="DE")[-1]
+    for slot, line, mark in (
+        (("de-senior-1", over), ("LEC-PLAN", "Planning model", "6.00"), EDITED),
+        (
+            ("uk-senior", working_days(month, country_code="GB")[1]),
+            ("ALD-PRICE", "Pricing model", "8.00"),
+            DELETED,
+        ),
+    ):
+        sheets.plan(slot, line)
+        sheets.slots[slot] = [replace(draft, mark=mark) for draft in sheets.slots[slot]]
 
 
 def _days(starts_on: date, ends_on: date) -> list[date]:
@@ -200,7 +297,7 @@ def _days(starts_on: date, ends_on: date) -> list[date]:
 def _leave_last_days_open(sheets: _Sheets, month: date) -> None:
     """Leave the last days of some projects unapproved: approvers are never quite done."""
     for day in common_days(month)[-_UNAPPROVED_DAYS:]:
-        for slot in [slot for slot in sheets.slots if slot[1] == day]:
+        for slot in [slot for slot in sheets.slots if slot[1] == day and slot not in sheets.taken]:
             sheets.taken.add(slot)
             sheets.slots[slot] = [
                 replace(draft, locked_reason=None) if draft.project_code in TROUBLED else draft
@@ -232,7 +329,7 @@ _SWAPS = (
         _Swap(
             kind="after_assignment_end",
             reason="time.after_assignment_end",
-            person_key="de-consultant-2",
+            person_key="de-senior-2",
             project_code="NOR-ROUTE",
             task="Network analysis",
             hours=hours,
@@ -250,7 +347,7 @@ _SWAPS = (
             hours=hours,
             from_day=5,
         )
-        for hours in ("7.00", "6.50", "4.00")
+        for hours in ("7.00",) * 6
     ),
     *(
         _Swap(
@@ -419,7 +516,7 @@ def _plant_leaver(sheets: _Sheets, days: Sequence[date]) -> None:
 
 def _plant_88_hours(sheets: _Sheets, days: Sequence[date]) -> None:
     for person_key, project, task, is_healed in (
-        ("de-senior-engineer", "AUR-GRID", "Data platform", False),
+        ("us-senior", "HAR-RISK", "Underwriting model", False),
         ("uk-consultant", "ALD-PRICE", "Pricing model", True),
     ):
         slot = sheets.free_slot(person_key, project, days=days[4:])
@@ -492,13 +589,13 @@ def _plant_future(sheets: _Sheets, month: date) -> None:
 # What people do after the hours were posted: kind, person, project, hours more or less.
 _HOURS_CHANGED = (
     ("de-senior-1", "AUR-GRID", "-1.50"),
-    ("de-consultant-2", "KES-LIMS", "-0.50"),
+    ("de-consultant-2", "VOL-HUB", "-0.50"),
     ("uk-senior", "THO-STOCK", "0.75"),
-    ("de-senior-2", "ISA-CLAIM", "0.50"),
+    ("de-senior-2", "DON-STRAT", "0.50"),
 )
 _DELETED = (
     ("uk-engineer", "THO-STOCK"),
-    ("de-consultant-1", "ISA-CLAIM"),
+    ("de-consultant-1", "VOL-HUB"),
     ("de-part-time", "DON-STRAT"),
     ("uk-consultant", "ALD-PRICE"),
 )
@@ -561,8 +658,8 @@ def _moved(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
         verb="edit",
         entry_key=mark,
         project_code="AUR-GRID",
-        to_project_code="KES-LIMS",
-        to_task="Process design",
+        to_project_code="VOL-HUB",
+        to_task="Load model",
     )
 
 
@@ -624,6 +721,7 @@ def _written(sheets: _Sheets, month: date) -> tuple[tuple[Entry, ...], Mapping[s
                     is_locked=draft.locked_reason is not None,
                     locked_reason=draft.locked_reason,
                     entered_at=min(typed, last),
+                    is_late=draft.is_late,
                 )
             )
     return tuple(entries), keys

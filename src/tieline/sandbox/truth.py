@@ -30,12 +30,16 @@ class HarvestIds:
 
 
 def final_truth(
-    *, journal: Journal, mistakes: Iterable[Mistake], entity_of_project: Mapping[str, str]
+    *,
+    journal: Journal,
+    mistakes: Iterable[Mistake],
+    entity_of_project: Mapping[str, str],
+    stays: Mapping[str, Decimal],
 ) -> dict[TruthKey, list[int]]:
     """Return the seconds that must stand, as sorted lists, from commits in their order.
 
     Approved entries count, except those with a planted mistake that still stands; a warning lets
-    its entry pass.
+    its entry pass. ``stays`` are the hours of entries by key whose change nobody has agreed to.
     """
     tables = last_state(journal)
     wrong = {mistake.ref for mistake in mistakes if not mistake.is_warning}
@@ -51,7 +55,8 @@ def final_truth(
             project_code,
             plain_task(tables["tasks"][entry["task_id"]]["name"]),
         )
-        truth[key].append(seconds_from_hours(Decimal(str(entry["hours"]))))
+        hours = stays.get(entry["_key"], Decimal(str(entry["hours"])))
+        truth[key].append(seconds_from_hours(hours))
     return {key: sorted(seconds) for key, seconds in truth.items()}
 
 

@@ -225,8 +225,8 @@ class TestADeed:
 
 
 class TestWhatTheFirmPlans:
-    def test_is_about_hours_that_nothing_else_touches(self, firm: Firm) -> None:
-        plan = plan_board(firm)
+    def test_is_about_hours_that_nothing_else_touches(self, firm: Firm, tmp_path: Path) -> None:
+        plan = plan_board(firm, agency_directory=tmp_path)
 
         touched = {mistake.ref for mistake in firm.mistakes}
         touched |= {change.entry_key for change in firm.later_changes}

@@ -20,7 +20,8 @@ from tests.rooms.sandbox.conftest import TODAY, Vendor
 
 from tieline.kernel.periods import next_month
 from tieline.sandbox.firm import STAFFING_COLUMNS, STAFFING_KEY, Firm
-from tieline.sandbox.firm_calendar import anchor_month, business_now
+from tieline.sandbox.firm_calendar import anchor_month, business_now, month_before, working_days
+from tieline.sandbox.firm_incidents import INCIDENTS
 from tieline.sandbox.firm_model import Entry
 from tieline.sandbox.truth import final_truth
 
@@ -78,9 +79,10 @@ class TestFirm:
         for number, today in enumerate(months.values()):
             firm = Firm.generate(number, today)
 
-            assert 650 <= len(firm.entries) <= 750
-            assert len(_right(firm)) >= 560
+            assert 700 <= len(firm.entries) <= 950
+            assert len(_right(firm)) >= 600
             _assert_nothing_else_is_wrong(firm)
+            _assert_planted(firm)
 
     def test_prints_itself(self) -> None:
         arguments = ["--seed", "7", "--today", "2026-11-24", "--json"]
@@ -113,7 +115,10 @@ class TestFirm:
         assert kinds == {
             "after_assignment_end": 3,
             "typo_88_hours": 2,
-            "no_rate": 3,
+            "no_rate": 6,
+            "over_cap": 1,
+            "not_lent": 5,
+            "unreadable_line": 3,
             "unassigned_person": 2,
             "not_employed": 2,
             "zero_hours": 2,
@@ -155,7 +160,7 @@ class TestFirm:
             if entry.key in wrong or not entry.is_locked
         }
 
-        assert troubled == {"AUR-GRID", "NOR-ROUTE", "ALD-PRICE"}
+        assert troubled == {"AUR-GRID", "NOR-ROUTE", "ALD-PRICE", "HAR-RISK", "KES-LIMS"}
 
     def test_sells_a_rate_change_inside_the_month(self, firm: Firm) -> None:
         (deal,) = [deal for deal in firm.deals if deal.key == "ISA-CLAIM"]
@@ -167,13 +172,35 @@ class TestFirm:
             (Decimal("160.00"), 16),
         ]
 
-    def test_keeps_the_capped_contract_under_its_cap(self, firm: Firm) -> None:
-        (deal,) = [deal for deal in firm.deals if deal.cap_amount is not None]
-        dearest = max(line.rate for line in deal.lines)
-        hours = sum(e.hours for e in firm.entries if e.project_code == deal.project_code)
+    def test_tells_late_who_joined_late(self, firm: Firm) -> None:
+        rows = list(csv.DictReader(io.StringIO(firm.late_staffing_csv())))
 
-        assert deal.cap_amount is not None
-        assert hours * dearest < deal.cap_amount
+        assert [(row["fact"], row["project_code"], row["labor_category"]) for row in rows] == [
+            ("assignment", "NOR-ROUTE", "Analyst")
+        ]
+
+
+class TestAgencyFile:
+    def test_has_420_lines_of_which_three_cannot_be_read(self, firm: Firm) -> None:
+        lines = firm.agency_file.content.splitlines()
+        rows = list(csv.DictReader(io.StringIO(firm.agency_file.content)))
+
+        assert len(rows) == len({row["line"] for row in rows}) == 420
+        assert len(firm.agency_file.rows) == 417
+        assert [rows[number - 2]["line"] for number, _ in firm.agency_file.bad_lines] == [
+            ref for _, ref in firm.agency_file.bad_lines
+        ]
+        assert ["7,5 h" in lines[57 + 1], "31.02." in lines[203 + 1]] == [True, True]
+
+    def test_is_of_its_nine_people_and_fits_into_their_days(self, firm: Firm) -> None:
+        days: dict[tuple[str, date], Decimal] = defaultdict(Decimal)
+        for row in firm.agency_file.rows:
+            days[row.email, row.work_date] += row.hours
+
+        assert {email for email, _ in days} == {p.email for p in firm.people if p.is_from_agency}
+        assert len({email for email, _ in days}) == 9
+        assert max(days.values()) <= 8
+        assert sum(len(seconds) for seconds in firm.agency_truth().values()) == 417
 
 
 class TestStaffingFile:
@@ -184,10 +211,12 @@ class TestStaffingFile:
         assert tuple(rows[0]) == STAFFING_COLUMNS
         assert len(set(keys)) == len(keys)
         assert Counter(row["fact"] for row in rows) == {
-            "employment": 16,
-            "assignment": len(firm.assignments),
-            "leave": 2,
+            "employment": 43,
+            "assignment": len(firm.assignments) - 1,
+            "leave": 3,
             "intercompany": 1,
+            "work_pattern": 13,
+            "work_place": 13,
         }
 
     def test_lends_london_to_munich_by_agreement(self, firm: Firm) -> None:
@@ -205,6 +234,7 @@ class TestFinalTruth:
             journal=with_time.journal(),
             mistakes=firm.mistakes,
             entity_of_project=firm.entity_of_project,
+            stays={},
         )
 
         assert sorted(_flat(truth)) == sorted(_expected(firm, _right(firm)))
@@ -224,6 +254,7 @@ class TestFinalTruth:
             journal=with_time.journal(),
             mistakes=firm.remaining_mistakes(is_after_changes=True),
             entity_of_project=firm.entity_of_project,
+            stays={},
         )
 
         assert len(_flat(truth)) == before - 4 - 2 + 2
@@ -232,7 +263,7 @@ class TestFinalTruth:
         moved = next(c for c in firm.later_changes if c.kind == "moved_to_other_project")
         entry = next(entry for entry in firm.entries if entry.key == moved.entry_key)
         email = next(p.email for p in firm.people if p.key == entry.person_key)
-        key = ("HR-DE", email, entry.work_date, "KES-LIMS", "Process design")
+        key = ("HR-DE", email, entry.work_date, "VOL-HUB", "Load model")
         assert int(entry.hours * 3600) in truth[key]
 
 
@@ -255,6 +286,59 @@ def _expected(firm: Firm, entries: list[Entry]) -> list[tuple[str, str, date, st
         )
         for entry in entries
     ]
+
+
+def _assert_planted(firm: Firm) -> None:
+    """Add up what is planted, by the firm's own contracts, and compare it with what is said of it."""
+    planted = {incident.number: incident.planted for incident in INCIDENTS}
+    deals = {deal.key: deal for deal in firm.deals}
+    for number, key in ((1, "BRA-SPARE"), (2, "NOM-ASSET")):
+        deal = deals[key]
+        assert (deal.amount, deal.currency) == (planted[number].amount, planted[number].currency)
+    for number, kind, rate in (
+        (3, "no_rate", None),
+        (4, "after_assignment_end", 180),
+        (5, "over_cap", 180),
+        (8, "not_lent", 95),
+        (9, "typo_88_hours", 190),
+    ):
+        refs = {m.ref for m in firm.mistakes if m.kind == kind and not m.is_healed_later}
+        hours = sum((e.hours for e in firm.entries if e.key in refs), Decimal(0))
+        amount = None if rate is None else hours * rate
+        assert (hours, amount) == (planted[number].hours, planted[number].amount), kind
+    kessler = deals["KES-LIMS"]
+    rates = {line.labor_category: line.rate for line in kessler.lines}
+    category = {person.key: person.labor_category or "" for person in firm.people}
+    worth = sum(
+        entry.hours * rates[category[entry.person_key]]
+        for entry in firm.entries
+        if entry.project_code == "KES-LIMS" and not entry.is_late
+    )
+    assert worth == kessler.cap_amount
+    (edited,) = (entry for entry in firm.entries if entry.key == firm.edited)
+    (deleted,) = (entry for entry in firm.entries if entry.key == firm.deleted)
+    assert (edited.hours, deleted.hours) == (Decimal("6.00"), Decimal("8.00"))
+    assert planted[6].amount == Decimal("-1.50") * 180
+    assert planted[7].amount == -deleted.hours * 140
+    isarwerk = [entry for entry in firm.entries if entry.project_code == "ISA-CLAIM"]
+    before = sum(entry.hours for entry in isarwerk if entry.work_date.day < 16)
+    after = sum(entry.hours for entry in isarwerk if entry.work_date.day >= 16)
+    assert (before, after, before * 150 + after * 160) == (40, 40, planted[10].amount)
+    assert _missing(firm) == (7, 3, planted[11].hours)
+
+
+def _missing(firm: Firm) -> tuple[int, int, Decimal]:
+    """Return who has not handed in what is expected, how many of them to a lead who is away, and the hours."""
+    missing: dict[str, Decimal] = {}
+    for person in (person for person in firm.people if person.is_planned):
+        days = working_days(firm.month, country_code=person.country_code)
+        entered = sum(e.hours for e in firm.entries if e.person_key == person.key)
+        gap = person.weekly_hours / 5 * len(days) - entered
+        if gap:
+            missing[person.key] = gap
+    away = {n.person_key for n in firm.leave if n.starts_on <= firm.now.date() < n.ends_on}
+    led = {a.person_key for a in firm.assignments if a.approver_key in away}
+    return len(missing), len(led & set(missing)), sum(missing.values(), Decimal(0))
 
 
 def _assert_nothing_else_is_wrong(firm: Firm) -> None:
@@ -284,7 +368,8 @@ def _assert_nothing_else_is_wrong(firm: Firm) -> None:
         assert (entry.project_code, entry.task, assigned[0].labor_category) in lines, entry
         assert person.employed_from <= entry.work_date, entry
         assert person.employed_to is None or entry.work_date < person.employed_to, entry
-        assert firm.month <= entry.work_date < next_month(firm.month), entry
+        first = month_before(firm.month) if entry.key == firm.edited else firm.month
+        assert first <= entry.work_date < next_month(firm.month), entry
         assert entry.hours > 0, entry
         assert entry.hours % Decimal("0.25") == 0, entry
         assert entry.narrative, entry

@@ -8,10 +8,11 @@ from datetime import date, timedelta
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
-from tieline.canonical import Client, Person, TimeEntry
+from tieline.canonical import Client, ClientCommand, Person, TimeEntry
 from tieline.canonical.nouns import Approval
 from tieline.connectors.tryton import translate, wire
 from tieline.connectors.tryton.answers import Call, from_error
@@ -175,6 +176,32 @@ class TestTranslate:
         assert isinstance(client, Client)
         assert (client.name, client.vat_number) == ("Brandt Maschinenbau AG", "DE136695976")
         assert (client.city, client.country_code, client.is_active) == ("Ulm", "DE", True)
+
+    @pytest.mark.parametrize(
+        ("country_code", "number", "code"),
+        [("US", "US043379124", "043379124"), ("GB", "GB340804329", "GB340804329")],
+    )
+    def test_writes_an_american_number_without_its_country(
+        self, country_code: str, number: str, code: str
+    ) -> None:
+        command = ClientCommand(
+            business_key=UUID(int=1),
+            entity_code="HR-US",
+            name="Harborline Mutual Inc.",
+            vat_number=number,
+            street=None,
+            city=None,
+            postal_code=None,
+            country_code=country_code,
+            parent_code=None,
+        )
+
+        values = translate.party_values(command=command, country_id=1)
+
+        assert values["identifiers"][0][1][0]["code"] == code
+        row = {"name": command.name}
+        content = translate.client_content(command=command, row=row, vat_numbers=[code])
+        assert content["vat_number"] == number
 
     def test_reads_an_employee_with_the_entity_and_cost_rate(self) -> None:
         person = _noun("employees")

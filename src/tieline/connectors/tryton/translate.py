@@ -96,7 +96,10 @@ def party_values(*, command: ClientCommand, country_id: int | None) -> Values:
     }
     if command.vat_number:
         kind = identifier_type(command.country_code)
-        identifier = {"type": kind, "code": one_line(command.vat_number)}
+        number = one_line(command.vat_number)
+        # The number of an American employer is nine digits, and Tryton takes no country before them.
+        code = number.removeprefix("US") if kind == "us_ein" else number
+        identifier = {"type": kind, "code": code}
         values["identifiers"] = [["create", [identifier]]]
     return values
 

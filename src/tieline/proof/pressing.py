@@ -1,0 +1,88 @@
+"""What people of the firm press on the board, and what must stand in the product before they do."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from tieline.kernel.errors import MendTieline
+from tieline.proof.incidents import AGENCY
+from tieline.proof.story import Story
+from tieline.register import Link, LinkTaken, link
+from tieline.sandbox.firm_agency import PROJECT, TASK
+from tieline.services.deciding import Decider, approve_and_carry_out
+from tieline.services.installation import entity_codes
+from tieline.services.period_close import list_periods, propose_close
+from tieline.services.system import System
+
+_BECAUSE = "the agency's own words, as its contract says them"
+_OVER = "the month is over and reported"
+
+
+def close_past_periods(system: System, story: Story) -> int:
+    """Close every period that was over before the story's month, by two people; return how many.
+
+    Munich closes its own in the ERP, too.
+    """
+    now = system.clock.now()
+    closed = 0
+    with system.database.transaction() as connection:
+        for entity_code in entity_codes(connection):
+            for period in list_periods(connection, entity_code=entity_code):
+                if period.ends_on > story.firm.month or period.state != "open":
+                    continue
+                proposal = propose_close(
+                    connection, period_id=period.period_id, reason=_OVER, by="controller", now=now
+                )
+                approve_and_carry_out(
+                    connection,
+                    proposal_id=proposal.proposal_id,
+                    reason=_OVER,
+                    by=Decider(login="finance"),
+                    connectors=system.connectors,
+                    now=now,
+                )
+                closed += 1
+    story.close_month_before()
+    return closed
+
+
+def link_agency(system: System, story: Story) -> int:
+    """Say who and what the agency's words mean, as its contract does; return how many links."""
+    emails = {person.email for person in story.firm.people if person.is_from_agency}
+    now = system.clock.now()
+    with system.database.transaction() as connection:
+        people = connection.execute(
+            """
+            SELECT person_id, email FROM subject s JOIN person p ON p.person_id = s.subject_id
+            WHERE email = ANY (%s)
+            """,
+            (sorted(emails),),
+        ).fetchall()
+        ours = connection.execute(
+            """
+            SELECT p.project_id, t.task_id FROM project p
+            JOIN task t USING (project_id) WHERE p.project_code = %s AND t.task_name = %s
+            """,
+            (PROJECT, TASK),
+        ).fetchone()
+        if ours is None or len(people) != len(emails):
+            raise MendTieline(f"{PROJECT} or the agency's people are not known yet")
+        wanted = [("person", row["email"], row["person_id"]) for row in people]
+        wanted += [
+            ("project", PROJECT, ours["project_id"]),
+            ("task", f"{PROJECT}/{TASK}", ours["task_id"]),
+        ]
+        for noun, source_ref, our_id in wanted:
+            answer = link(
+                connection,
+                wanted=_agency_link(noun, source_ref, our_id),
+                because=_BECAUSE,
+                now=now,
+            )
+            if isinstance(answer, LinkTaken):
+                raise MendTieline(f"{noun} {source_ref} is linked to something else already")
+    return len(wanted)
+
+
+def _agency_link(noun: str, source_ref: str, our_id: UUID) -> Link:
+    return Link(connection_key=AGENCY, noun=noun, source_ref=source_ref, our_id=our_id)
