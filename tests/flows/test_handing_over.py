@@ -379,6 +379,38 @@ class TestADealThatIsLostAfterwards:
         assert world.in_books().count("project") == 1
         assert world.reasons() == set()
 
+    def test_moves_its_first_day_with_the_lines_that_begin_on_it(self, desk: Desk) -> None:
+        world = desk.world
+        raised = line("Build", rate_amount=Decimal(160), rate_starts_on=date(2027, 1, 1))
+        lines = (line("Build"), raised)
+        world.win(lines=lines, amount=Decimal(31000))
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+        (before,) = world.rows("SELECT count(*) AS n FROM crosswalk WHERE noun = 'erp_task'")
+
+        world.change(1, lines=lines, amount=Decimal(31000), starts_on=date(2026, 9, 1))
+        drawn, _ = desk.show(world.deal)
+        desk.approve(desk.apply(world.deal), "bob")
+        world.flow.run()
+
+        assert (drawn.kind, drawn.changes) == ("change", ("starts_on", "lines"))
+        assert [each.part for each in drawn.writes if each.noun == "contract_line"] == [
+            "Build|Consultant|2026-10-05"
+        ]
+        assert not [each for each in drawn.writes if each.action == "create"]
+        held = world.rows(
+            "SELECT starts_on, ends_on FROM contract_line WHERE superseded_at IS NULL ORDER BY 1"
+        )
+        assert [tuple(row.values()) for row in held] == [
+            (date(2026, 9, 1), date(2027, 1, 1)),
+            (date(2027, 1, 1), ENDS_ON),
+        ]
+        (after,) = world.rows("SELECT count(*) AS n FROM crosswalk WHERE noun = 'erp_task'")
+        assert (before, world.in_books().count("task")) == (after, 2)
+        assert world.reasons() == set()
+
     def test_of_another_client_is_a_case(self, desk: Desk) -> None:
         world = desk.world
         world.win()

@@ -19,7 +19,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.deal_changes import CARRIED_OUT, LineChanges, draw_lines, new_steps
+from tieline.services.deal_changes import CARRIED_OUT, LineChanges, draw_lines, new_steps, renamed
 from tieline.services.handover_changes import (
     fields_of,
     writes_by_hand,
@@ -99,8 +99,9 @@ class CheckAnswer:
 class Handover:
     """A deal as it would be handed over now: every check's answer and every field for every system.
 
-    ``kind`` is provision, change (what may be billed of a project that is made), close (it was lost after
-    its project was made) or stands (its project is made); ``changes`` are the terms that differ from those the project was made by;
+    ``kind`` is provision, change (the contract of a project that is made), close (it was lost after
+    its project was made) or stands (its project is made); ``changes`` are the terms that differ from those the
+    project was made by;
     ``unbilled`` is what closing it takes back, where the firm wants that.
     """
 
@@ -204,7 +205,7 @@ def _draw_change(
         connection, deals=[facts], severities=[severities], asked=_CHECKS_OF_A_CHANGE
     )
     terms = terms_of(facts)
-    plan = {**row["plan"], **{name: terms[name] for name in changes}}
+    plan = {**renamed(row["plan"], lines), **{name: terms[name] for name in changes}}
     added = {**plan, "steps": new_steps(facts, plan)}
     ours = {name: terms[name] for name in changes if name != "lines"}
     return Handover(

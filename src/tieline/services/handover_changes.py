@@ -58,8 +58,9 @@ def writes_elsewhere(facts: DealFacts, plan: Plan, changes: Collection[str]) -> 
     stale: list[tuple[str, Mapping[str, str | None]]] = []
     if {"lines", "amount"} & set(changes):
         stale.append(("erp.contract", {"amount": terms["amount"]}))
-    if "ends_on" in changes:
-        stale += [(name, {"ends_on": terms["ends_on"]}) for name in ("erp.project", "time.project")]
+    days = {name: terms[name] for name in ("starts_on", "ends_on") if name in changes}
+    if days:
+        stale += [(name, days) for name in ("erp.project", "time.project")]
     stale += [(step["id"], {"is_active": "false"}) for step in left_tasks(facts, plan)]
     steps = {step["id"]: step for step in plan["steps"]}
     return [
@@ -107,6 +108,7 @@ def writes_by_hand(
 
 
 def writes_of_unbilled(facts: DealFacts, unbilled: Unbilled | None) -> list[Write]:
+    """Show what is taken back from the ERP, and what is left out before it is sent there."""
     erp = facts.entity.erp_connection_key if facts.entity else None
     return [
         Write(
@@ -123,6 +125,7 @@ def writes_of_unbilled(facts: DealFacts, unbilled: Unbilled | None) -> list[Writ
 
 
 def fields_of(values: Mapping[str, str | None]) -> tuple[Field, ...]:
+    """Return what a plan says of itself as fields."""
     return tuple(
         Field(name=name, value=value, comes_from="plan", waits_for=None)
         for name, value in values.items()

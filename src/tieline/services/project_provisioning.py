@@ -36,7 +36,7 @@ from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
-from tieline.services.deal_changes import new_steps, store_change
+from tieline.services.deal_changes import draw_lines, new_steps, renamed, store_change
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
@@ -454,9 +454,10 @@ def change_terms(
     standing = _lock(connection, row["plan_id"])
     if standing["state"] == "active":
         terms = {name: value for name, value in terms_of(facts).items() if name in names}
-        plan = {**standing["plan"], **terms}
+        lines = draw_lines(connection, facts=facts, row=standing)
+        plan = {**renamed(standing["plan"], lines), **terms}
         plan["steps"] = [*plan["steps"], *new_steps(facts, plan)]
-        store_change(connection, facts=facts, row=standing, plan=plan, now=now)
+        store_change(connection, facts=facts, row=standing, lines=lines, plan=plan, now=now)
         connection.execute(
             "UPDATE provisioning_plan SET plan = %s WHERE plan_id = %s",
             (Jsonb(plan), row["plan_id"]),

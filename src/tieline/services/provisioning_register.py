@@ -78,11 +78,12 @@ def take_over_papers(
 def store_value(
     connection: Connection[Row], *, contract_id: UUID, deal: Opportunity, now: datetime
 ) -> bool:
-    """Take over what a contract is worth, its cap, rate card and last day; return whether it changed."""
+    """Take over what a contract is worth, its cap, rate card and days; return whether it changed."""
     values = {
         "value_amount": deal.amount,
         "cap_amount": deal.cap_amount,
         "rate_card": deal.rate_card,
+        "starts_on": deal.starts_on,
         "ends_on": deal.ends_on,
     }
     key = {"contract_id": contract_id}
