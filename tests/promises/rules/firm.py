@@ -90,7 +90,7 @@ def make_firm(
     # Drawn apart, so that every other firm stays the one it was.
     maker.random, drawn = random.Random(f"over-cap {seed}"), maker.random
     for contract in list(maker.firm.rows["contract_version"]):
-        if maker.often(0.4):
+        if maker.often(0.7 if contract["cap_amount"] else 0.1):
             _over_cap(maker, contract["contract_id"], contract["currency"])
     maker.random = drawn
     return maker
