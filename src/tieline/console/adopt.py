@@ -17,7 +17,7 @@ from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_ADOPT, Door, Visitor
 from tieline.console.tie_out import read_entities
 from tieline.console.whole_firm import WholeFirm
-from tieline.console.workbook import About, Column, Sheet, download, make_workbook
+from tieline.console.workbook import Column, Sheet
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.services.adopting import (
@@ -108,16 +108,14 @@ def _add_reading(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         filters = {"system": system, "what": what, "sure": sure, "words": words}
         with desk.open(visitor) as connection:
             found = _of(plan_adoption(connection), filters)
-        content = make_workbook(
-            about=About(
-                title="What connected systems hold and no link of ours is",
-                as_of=desk.renderer.now,
-                by=visitor.login,
-                filters=filters,
-                notes=(
-                    "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail.",
-                    "Send it back on the page Adopt.",
-                ),
+        return desk.renderer.file(
+            visitor,
+            name="adopt",
+            title="What connected systems hold and no link of ours is",
+            filters=filters,
+            notes=(
+                "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail.",
+                "Send it back on the page Adopt.",
             ),
             sheets=[
                 Sheet(
@@ -127,7 +125,6 @@ def _add_reading(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
                 )
             ],
         )
-        return download(name="adopt", content=content)
 
 
 def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:

@@ -1,5 +1,6 @@
 """What waits for a second person? Proposals and drafts of rules, and the two answers to each."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -20,7 +21,10 @@ from tieline.console.sessions import (
     safe_address,
 )
 from tieline.console.tie_out import read_entities
+from tieline.console.words import PROPOSAL_STATES, PROPOSALS, spoken
+from tieline.console.workbook import Column, Kind, Sheet, all_pages
 from tieline.governance import (
+    PROPOSALS_PAGE_MAX,
     Proposal,
     get_proposal,
     list_proposals,
@@ -29,6 +33,7 @@ from tieline.governance import (
 )
 from tieline.services.deciding import (
     Decider,
+    DraftRelease,
     approve_and_carry_out,
     approve_draft_release,
     database_of,
@@ -78,6 +83,26 @@ def _add_proposals(pages: FastAPI, *, system: System, door: Door, renderer: Rend
             may_approve=visitor.may(ROLES_THAT_APPROVE),
             shown_max=_SHOWN_MAX,
             **found,
+        )
+
+    @pages.get("/approvals.xlsx")
+    def file(
+        visitor: Annotated[Visitor, Depends(door.visitor)], state: State = "proposed"
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            proposals = all_pages(
+                lambda offset: list_proposals(
+                    connection, state=state, limit=PROPOSALS_PAGE_MAX, offset=offset
+                ),
+                size=PROPOSALS_PAGE_MAX,
+            )
+            drafts = list_draft_releases(connection) if state == "proposed" else ()
+        return renderer.file(
+            visitor,
+            name="approvals",
+            title="What waits for a second person, and what was decided",
+            filters={"state": PROPOSAL_STATES[state]},
+            sheets=(_proposal_sheet(proposals), _draft_sheet(drafts)),
         )
 
     @pages.post("/approvals/{proposal_id}/approve")
@@ -163,6 +188,64 @@ def _add_rules(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             except LookupError as error:
                 raise not_found("Rules hold for every legal entity; you see some.") from error
         return back_to("/approvals", done="turned_down")
+
+
+def _proposal_sheet(proposals: Sequence[Proposal]) -> Sheet:
+    return Sheet(
+        name="Proposals",
+        columns=(
+            Column(title="What", width=36),
+            Column(title="Of", width=44),
+            Column(title="Legal entity"),
+            Column(title="Why", width=44),
+            Column(title="Proposed by"),
+            Column(title="Proposed at (UTC)", kind=Kind.INSTANT),
+            Column(title="State"),
+            Column(title="Decided by"),
+            Column(title="Decided at (UTC)", kind=Kind.INSTANT),
+            Column(title="Why it was decided so", width=44),
+        ),
+        rows=[
+            (
+                spoken(each.kind, PROPOSALS),
+                each.object,
+                each.entity_code,
+                each.reason,
+                each.proposed_by,
+                each.proposed_at,
+                spoken(each.state, PROPOSAL_STATES),
+                each.decided_by,
+                each.decided_at,
+                each.decision_reason,
+            )
+            for each in proposals
+        ],
+    )
+
+
+def _draft_sheet(drafts: Sequence[DraftRelease]) -> Sheet:
+    return Sheet(
+        name="Drafts of rules",
+        columns=(
+            Column(title="Number", kind=Kind.COUNT),
+            Column(title="Rules", width=36),
+            Column(title="How many", kind=Kind.COUNT),
+            Column(title="Why", width=44),
+            Column(title="Proposed by"),
+            Column(title="Proposed at (UTC)", kind=Kind.INSTANT),
+        ),
+        rows=[
+            (
+                each.release_id,
+                each.title,
+                each.rules,
+                each.reason,
+                each.proposed_by,
+                each.proposed_at,
+            )
+            for each in drafts
+        ],
+    )
 
 
 def _checked(release_id: int) -> int:

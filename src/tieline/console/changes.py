@@ -13,7 +13,7 @@ from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
 from tieline.console.tie_out import read_entities
 from tieline.console.words import CHANGE_KINDS, CHANGE_STATES
-from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
+from tieline.console.workbook import Column, Kind, Sheet
 from tieline.services.changes import (
     CHANGES_AT_ONCE_MAX,
     CHANGES_PAGE_MAX,
@@ -100,17 +100,14 @@ def _add_reading(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 if not found or len(rows) >= total:
                     break
             sums = [each for each in sum_changes(connection) if _fits(each, filters)]
-        content = make_workbook(
-            about=About(
-                title="What changed after it went into the ERP",
-                as_of=renderer.now,
-                by=visitor.login,
-                filters=filters,
-                notes=("Amounts of different currencies are never added.",),
-            ),
+        return renderer.file(
+            visitor,
+            name="changes",
+            title="What changed after it went into the ERP",
+            filters=filters,
+            notes=("Amounts of different currencies are never added.",),
             sheets=(_sum_sheet(sums), _change_sheet(rows)),
         )
-        return download(name="changes", content=content)
 
 
 def _add_agreeing(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:

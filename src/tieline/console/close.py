@@ -1,6 +1,7 @@
 """What stands between me and the invoices? The line that adds up, then contract by contract."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,6 +11,8 @@ from fastapi.requests import Request
 from fastapi.responses import Response
 from psycopg import Connection
 
+from tieline.console.close_file import close_sheets
+from tieline.console.contract_file import contract_sheets
 from tieline.console.fields import FormReason, FormText, QueryPage, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
@@ -69,18 +72,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
         page: QueryPage = 1,
     ) -> Response:
         with door.sight_of(visitor) as connection:
-            entities = read_entities(connection)
-            lines = read_tie_outs(connection)
-            found_unaccounted = read_unaccounted(connection, lines=lines)
-            differences = list_differences(connection)[:_DIFFERENCES_SHOWN_MAX]
-            stops = list_stops(connection)
-            unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
-            preflights = list_preflights(connection, now=renderer.now)
-            not_taken = list_not_taken(connection, now=renderer.now)
-            files = list_files(connection, state=OPEN)
-            sums = sum_readiness(connection)
-            chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(sums, lines)
-            shown = [each for each in sums if _fits(each, entity, chosen)]
+            found = _find(connection, entity=entity, period=period, now=renderer.now)
+            shown = found["sums"]
             paging = Paging(
                 page=page,
                 total=sum(each.contracts for each in shown if state in ("", each.state)),
@@ -90,52 +83,57 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             contracts = list_readiness(
                 connection,
                 entity_code=entity or None,
-                period_code=chosen or None,
+                period_code=found["chosen"] or None,
                 state=state or None,
                 limit=ROWS_PER_PAGE,
                 offset=paging.offset,
             )
-            legs = list_legs(connection, period_code=chosen or None, now=renderer.now)
-            reopened = list_reopened(connection)
-            fiscal_periods = list_periods(
-                connection,
-                entity_code=entity or None,
-                period_code=chosen or None,
-                begun_by=renderer.now.date(),
-                limit=_PERIODS_SHOWN_MAX,
-            )
-        shown_lines = [each for each in lines if _line_fits(each, entity, chosen)]
-        names: dict[str | None, str] = {code: each.name for code, each in entities.items()}
+            stops = list_stops(connection)
+            unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
+        names: dict[str | None, str] = {code: each.name for code, each in found["entities"].items()}
         return renderer.page(
             request,
             visitor,
             "close.html",
-            entities=entities,
-            lines=shown_lines,
-            other_lines=[each for each in lines if each.entity_code is None and each.entries],
-            unaccounted=found_unaccounted,
-            differences=differences,
             unconfirmed=unconfirmed,
             stops=[each for each in stops if entity in ("", each.entity_code or "")],
-            not_taken=[each for each in not_taken if entity in ("", each.entity_code)],
-            files=[each for each in files if entity in ("", each.entity_code)],
-            legs=[
-                each
-                for each in legs
-                if entity in ("", each.home_entity_code, each.project_entity_code)
-            ],
-            preflights=[each for each in preflights if entity in ("", each.entity_code)],
             contracts=contracts,
-            fiscal_periods=fiscal_periods,
-            reopened={each.period_id: each for each in reopened},
             counts=_counts(shown),
             amounts=_amounts(shown),
             paging=paging,
-            periods=sorted({each.period_code for each in sums} | _periods_of(lines), reverse=True),
-            chosen=chosen,
             every_period=_EVERY_PERIOD,
-            line_chart=as_chart(shown_lines, names=names),
+            differences_max=_DIFFERENCES_SHOWN_MAX,
+            periods_max=_PERIODS_SHOWN_MAX,
+            line_chart=as_chart(found["lines"], names=names),
             state_chart=_state_chart(shown, names=names),
+            **found,
+        )
+
+    @pages.get("/close.xlsx")
+    def file(
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        entity: QueryWord = "",
+        period: QueryWord = "",
+        state: QueryWord = "",
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            found = _find(connection, entity=entity, period=period, now=renderer.now)
+            contracts = list_readiness(
+                connection,
+                entity_code=entity or None,
+                period_code=found["chosen"] or None,
+                state=state or None,
+            )
+        return renderer.file(
+            visitor,
+            name="close",
+            title="What stands between us and the invoices",
+            filters={"entity": entity, "period": found["chosen"], "state": state},
+            notes=(
+                "The state chooses contracts; the other tables are of the legal entity and period.",
+                "Amounts of different currencies are never added.",
+            ),
+            sheets=close_sheets(found, contracts=contracts),
         )
 
     @pages.get("/close/{contract_id}/{period_id}")
@@ -170,6 +168,22 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 for blocker in readiness.blockers
             ),
             **found,
+        )
+
+    @pages.get("/close/{contract_id}/{period_id}/file.xlsx")
+    def contract_file(
+        visitor: Annotated[Visitor, Depends(door.visitor)], contract_id: UUID, period_id: UUID
+    ) -> Response:
+        with door.sight_of(visitor) as connection:
+            readiness = _get(connection, contract_id=contract_id, period_id=period_id)
+            links = read_links(connection, systems=system.systems)
+            invoices = _read_invoices(connection, readiness, links)
+        return renderer.file(
+            visitor,
+            name=f"contract-{readiness.contract_code}-{readiness.period_code}",
+            title=f"Can {readiness.contract_name} be invoiced for {readiness.period_code}?",
+            filters={},
+            sheets=contract_sheets(readiness, invoices=invoices),
         )
 
 
@@ -218,6 +232,50 @@ def _add_releasing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 now=renderer.now,
             )
         return back_to(f"/close/{contract_id}/{period_id}", done="taken_back")
+
+
+def _find(
+    connection: Connection[Row], *, entity: str, period: str, now: datetime
+) -> dict[str, Any]:
+    """Read what the page and its file tell of a legal entity and a period."""
+    all_lines = read_tie_outs(connection)
+    all_sums = sum_readiness(connection)
+    chosen = "" if period == _EVERY_PERIOD else period or _period_to_close(all_sums, all_lines)
+    return {
+        "entities": read_entities(connection),
+        "lines": [each for each in all_lines if _line_fits(each, entity, chosen)],
+        "other_lines": [each for each in all_lines if each.entity_code is None and each.entries],
+        "unaccounted": read_unaccounted(connection, lines=all_lines),
+        "differences": list_differences(connection),
+        "not_taken": [
+            each for each in list_not_taken(connection, now=now) if entity in ("", each.entity_code)
+        ],
+        "files": [
+            each for each in list_files(connection, state=OPEN) if entity in ("", each.entity_code)
+        ],
+        "legs": [
+            each
+            for each in list_legs(connection, period_code=chosen or None, now=now)
+            if entity in ("", each.home_entity_code, each.project_entity_code)
+        ],
+        "preflights": [
+            each
+            for each in list_preflights(connection, now=now)
+            if entity in ("", each.entity_code)
+        ],
+        "fiscal_periods": list_periods(
+            connection,
+            entity_code=entity or None,
+            period_code=chosen or None,
+            begun_by=now.date(),
+        ),
+        "reopened": {each.period_id: each for each in list_reopened(connection)},
+        "sums": [each for each in all_sums if _fits(each, entity, chosen)],
+        "periods": sorted(
+            {each.period_code for each in all_sums} | _periods_of(all_lines), reverse=True
+        ),
+        "chosen": chosen,
+    }
 
 
 def _get(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -> Readiness:

@@ -1,7 +1,6 @@
 """Can I trust the plumbing now? Health, mode, lag and quota of each connection, what was refused."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from fastapi.responses import Response
 from psycopg import Connection
 
 from tieline.console import words
+from tieline.console.connections_file import Health, RefusedChange, connection_sheets
 from tieline.console.fields import FormReason
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
@@ -20,8 +20,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.posting import list_stops
 from tieline.reconciliation import list_results
 from tieline.register import StandingDrift, list_drifts
-from tieline.runtime.budget import LimitState
-from tieline.services.forecast import Forecast, Outlook, read_outlook
+from tieline.services.forecast import Outlook, read_outlook
 from tieline.services.links import Links, read_links
 from tieline.services.pausing import ROLES_THAT_PAUSE, set_paused
 from tieline.services.standing_checks import propose_lift
@@ -39,37 +38,6 @@ _OUTCOMES: Mapping[str, str] = {
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """One connection as a person asks about it."""
-
-    connection_key: str
-    system: str
-    mode: str
-    is_paused: bool
-    is_good: bool
-    says: str
-    lag_seconds: int | None
-    read_at: datetime | None
-    limits: tuple[LimitState, ...]
-    forecast: Forecast | None
-    problems: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedChange:
-    """A change by a system that does not own the field, in the words of a page."""
-
-    name: str
-    field: str
-    owner: str
-    owner_link: str | None
-    writer: str
-    writer_link: str | None
-    since: datetime
-    ended_at: datetime | None
-
-
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the page, and pausing and resuming."""
 
@@ -78,30 +46,48 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         request: Request, visitor: Annotated[Visitor, Depends(door.visitor)]
     ) -> Response:
         with door.sight_of(visitor) as connection:
-            outlook = read_outlook(connection, systems=system.systems)
-            found = [_health(row, outlook=outlook, now=renderer.now) for row in _read(connection)]
-            workers = _read_workers(connection)
+            found = _find(connection)
             outcomes = _read_outcomes(connection)
             failed = _read_failed(connection)
-            drifts = list_drifts(connection)
-            links = read_links(connection, systems=system.systems)
             stops = list_stops(connection)
-            checks = list_results(connection)
+        drifts = found["drifts"]
         return renderer.page(
             request,
             visitor,
             "connections.html",
-            connections=found,
-            workers=workers,
             failed=failed,
-            drifts=[_refused_change(each, links) for each in drifts[:_DRIFTS_SHOWN_MAX]],
+            drifts_shown=drifts[:_DRIFTS_SHOWN_MAX],
             drifts_standing=sum(1 for each in drifts if each.ended_at is None),
-            chart=_chart(outcomes, found),
+            chart=_chart(outcomes, found["connections"]),
             may_pause=visitor.may(ROLES_THAT_PAUSE),
             may_propose=visitor.may(ROLES_THAT_APPROVE),
             stops=stops,
-            checks=checks,
+            **found,
         )
+
+    @pages.get("/connections.xlsx")
+    def file(visitor: Annotated[Visitor, Depends(door.visitor)]) -> Response:
+        with door.sight_of(visitor) as connection:
+            found = _find(connection)
+        return renderer.file(
+            visitor,
+            name="connections",
+            title="Can we trust the plumbing now?",
+            filters={},
+            sheets=connection_sheets(**found),
+        )
+
+    def _find(connection: Connection[Row]) -> dict[str, Any]:
+        outlook = read_outlook(connection, systems=system.systems)
+        links = read_links(connection, systems=system.systems)
+        return {
+            "connections": [
+                _health(row, outlook=outlook, now=renderer.now) for row in _read(connection)
+            ],
+            "checks": list_results(connection),
+            "drifts": [_refused_change(each, links) for each in list_drifts(connection)],
+            "workers": _read_workers(connection),
+        }
 
     @pages.post("/connections/stops/{stop_id}/lift")
     def lift(

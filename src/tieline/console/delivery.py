@@ -13,7 +13,7 @@ from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer
 from tieline.console.sessions import Door, Visitor
 from tieline.console.tie_out import read_entities
 from tieline.console.words import person as person_words
-from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
+from tieline.console.workbook import Column, Kind, Sheet
 from tieline.kernel.errors import UserMistake
 from tieline.services.delivery import (
     ENDING_WORKING_DAYS,
@@ -78,22 +78,19 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
                 connection, systems=system.systems, now=renderer.now, entity_code=entity
             )
         found = _of(whole, approver=approver, state=state, words=words)
-        content = make_workbook(
-            about=About(
-                title="How projects stand",
-                as_of=renderer.now,
-                by=visitor.login,
-                filters={"entity": entity, "approver": approver, "state": state, "words": words},
-                notes=(
-                    "Sold hours are a contract's: they repeat on each of its projects, and are not to be added there.",
-                    "Booked hours are what the time tools hold, approved or not; before go-live is a part of them.",
-                    f"An assignment ends soon within {ENDING_WORKING_DAYS} working days of its person, where none follows.",
-                    f"Without an assignment: hours of the last {LOOK_BACK_DAYS} days.",
-                ),
+        return renderer.file(
+            visitor,
+            name="delivery",
+            title="How projects stand",
+            filters={"entity": entity, "approver": approver, "state": state, "words": words},
+            notes=(
+                "Sold hours are a contract's: they repeat on each of its projects, and are not to be added there.",
+                "Booked hours are what the time tools hold, approved or not; before go-live is a part of them.",
+                f"An assignment ends soon within {ENDING_WORKING_DAYS} working days of its person, where none follows.",
+                f"Without an assignment: hours of the last {LOOK_BACK_DAYS} days.",
             ),
             sheets=(_projects(found), _assignments(found), _strays(found)),
         )
-        return download(name="delivery", content=content)
 
 
 def _of(whole: Delivery, *, approver: str, state: str, words: str) -> Delivery:

@@ -13,7 +13,7 @@ from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import Door, Visitor
 from tieline.console.whole_firm import WholeFirm
-from tieline.console.workbook import About, Cell, Column, Kind, Sheet, download, make_workbook
+from tieline.console.workbook import Cell, Column, Kind, Sheet
 from tieline.services.aligning import ROLES_THAT_ALIGN, apply_alignment, show_alignment
 from tieline.services.drifting import SET, Difference, list_differences
 from tieline.services.links import read_links
@@ -86,17 +86,14 @@ def _add_list(pages: FastAPI, *, firm: WholeFirm, door: Door) -> None:
             whole = list_differences(
                 connection, connectors=firm.system.connectors, now=firm.renderer.now
             )
-        content = make_workbook(
-            about=About(
-                title="What systems tell differently",
-                as_of=firm.renderer.now,
-                by=visitor.login,
-                filters={"field": field, "system": system, "action": action},
-                notes=("What counts is what the owner of the field says.",),
-            ),
+        return firm.renderer.file(
+            visitor,
+            name="differences",
+            title="What systems tell differently",
+            filters={"field": field, "system": system, "action": action},
+            notes=("What counts is what the owner of the field says.",),
             sheets=(_sheet(_of(whole, field=field, system=system, action=action)),),
         )
-        return download(name="differences", content=content)
 
 
 def _add_aligning(pages: FastAPI, *, firm: WholeFirm, door: Door) -> None:

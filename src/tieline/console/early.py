@@ -13,7 +13,7 @@ from tieline.console.fields import QueryPage, QueryWord
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer
 from tieline.console.sessions import Door, Visitor
 from tieline.console.tie_out import read_entities
-from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
+from tieline.console.workbook import Column, Kind, Sheet
 from tieline.kernel.errors import UserMistake
 from tieline.policy import has_release
 from tieline.services.early_look import HELD, EarlyLook, read_early_look
@@ -88,20 +88,17 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
     ) -> Response:
         found = _of(seen(visitor), entity=entity, project=project, person=person, approver=approver)
         filters = {"entity": entity, "project": project, "state": state}
-        content = make_workbook(
-            about=About(
-                title="What would need attention of what is not approved yet",
-                as_of=renderer.now,
-                by=visitor.login,
-                filters=filters,
-                notes=(
-                    "Each entry was judged as if it had been approved at this moment.",
-                    "Nothing of it is kept, and nothing is sent before it is approved.",
-                ),
+        return renderer.file(
+            visitor,
+            name="early-look",
+            title="What would need attention of what is not approved yet",
+            filters=filters,
+            notes=(
+                "Each entry was judged as if it had been approved at this moment.",
+                "Nothing of it is kept, and nothing is sent before it is approved.",
             ),
             sheets=(_sheet(_sorted(found.of(state=state))),),
         )
-        return download(name="early-look", content=content)
 
 
 def _of(whole: EarlyLook, *, entity: str, project: str, person: str, approver: str) -> EarlyLook:

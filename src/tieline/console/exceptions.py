@@ -1,7 +1,6 @@
 """What needs a person, and what is it worth? Cases by money x deadline, and what one does with them."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,7 +13,6 @@ from psycopg import Connection
 from tieline.casework import (
     CASES_PAGE_MAX,
     CaseDetail,
-    CaseSummary,
     Cause,
     count_open,
     get_case,
@@ -22,6 +20,7 @@ from tieline.casework import (
     list_causes,
     value_at_risk,
 )
+from tieline.console.cases_file import case_sheet, member_sheet
 from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import (
@@ -39,17 +38,8 @@ from tieline.console.sessions import (
     Visitor,
 )
 from tieline.console.tie_out import read_entities
-from tieline.console.words import QUEUES, THINGS, spoken
 from tieline.console.words import reason as reason_words
-from tieline.console.workbook import (
-    ROWS_MAX,
-    About,
-    Column,
-    Kind,
-    Sheet,
-    download,
-    make_workbook,
-)
+from tieline.console.workbook import all_pages
 from tieline.governance import list_audit, list_people
 from tieline.kernel.errors import UserMistake
 from tieline.services.client_pairs import PAIR_REASONS
@@ -153,25 +143,24 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
         owner: QueryWord = "",
     ) -> Response:
         with door.sight_of(visitor) as connection:
-            cases = _all_cases(
-                connection,
-                wanted=_wanted(entity=entity, reason=reason, queue=queue, owner=owner),
-                now=renderer.now,
-            )
-        content = make_workbook(
-            about=About(
-                title="What needs a person, and what it is worth",
-                as_of=renderer.now,
-                by=visitor.login,
-                filters={"entity": entity, "reason": reason, "queue": queue, "owner": owner},
-                notes=(
-                    "Most money and nearest deadline first; a row per exception and currency.",
-                    "Amounts of different currencies are never added.",
+            wanted = _wanted(entity=entity, reason=reason, queue=queue, owner=owner)
+            cases = all_pages(
+                lambda offset: list_cases(
+                    connection, **wanted, now=renderer.now, limit=CASES_PAGE_MAX, offset=offset
                 ),
+                size=CASES_PAGE_MAX,
+            )
+        return renderer.file(
+            visitor,
+            name="exceptions",
+            title="What needs a person, and what it is worth",
+            filters={"entity": entity, "reason": reason, "queue": queue, "owner": owner},
+            notes=(
+                "Most money and nearest deadline first; a row per exception and currency.",
+                "Amounts of different currencies are never added.",
             ),
-            sheets=(_sheet(cases),),
+            sheets=(case_sheet(cases),),
         )
-        return download(name="exceptions", content=content)
 
     @pages.get("/exceptions/{case_id}")
     def one_case(
@@ -200,6 +189,18 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             may_approve=visitor.may(ROLES_THAT_APPROVE),
             hours_waiting=sum(1 for each in detail.members if each.entry_id and not each.left_at),
             **found,
+        )
+
+    @pages.get("/exceptions/{case_id}/file.xlsx")
+    def members(visitor: Annotated[Visitor, Depends(door.visitor)], case_id: UUID) -> Response:
+        with door.sight_of(visitor) as connection:
+            detail = _get(connection, case_id)
+        return renderer.file(
+            visitor,
+            name="exception",
+            title=f"{reason_words(detail.case.reason, detail.case.details)}: {detail.case.thing_key}",
+            filters={},
+            sheets=(member_sheet(detail.members),),
         )
 
 
@@ -331,61 +332,6 @@ def _wanted(*, entity: str, reason: str, queue: str, owner: str) -> dict[str, st
         "owner_queue": queue or None,
         "assigned_to": "" if owner == _NOBODY else owner or None,
     }
-
-
-def _all_cases(
-    connection: Connection[Row], *, wanted: dict[str, str | None], now: datetime
-) -> list[CaseSummary]:
-    found: list[CaseSummary] = []
-    while len(found) <= ROWS_MAX:
-        more = list_cases(connection, **wanted, now=now, limit=CASES_PAGE_MAX, offset=len(found))
-        found += more
-        if len(more) < CASES_PAGE_MAX:
-            break
-    return found
-
-
-def _sheet(cases: Sequence[CaseSummary]) -> Sheet:
-    return Sheet(
-        name="Exceptions",
-        columns=(
-            Column(title="What", width=40),
-            Column(title="Reason", width=28),
-            Column(title="Thing to fix", width=18),
-            Column(title="Which", width=28),
-            Column(title="Legal entity"),
-            Column(title="Worth", kind=Kind.AMOUNT),
-            Column(title="Currency"),
-            Column(title="Hours", kind=Kind.HOURS),
-            Column(title="Of them unpriced", kind=Kind.HOURS),
-            Column(title="Records", kind=Kind.COUNT),
-            Column(title="Since", kind=Kind.INSTANT),
-            Column(title="Deadline", kind=Kind.INSTANT),
-            Column(title="Owner", width=20),
-            Column(title="Team", width=20),
-        ),
-        rows=[
-            (
-                reason_words(each.reason, each.details),
-                each.reason,
-                spoken(each.thing_kind, THINGS),
-                each.thing_key,
-                each.entity_code,
-                worth.amount if worth else None,
-                worth.currency if worth else None,
-                # Hours and records are a case's: they stand once, whatever its currencies.
-                each.seconds if number == 0 else None,
-                each.unpriced_seconds if number == 0 else None,
-                each.members if number == 0 else None,
-                each.opened_at,
-                each.due_at,
-                each.assigned_to,
-                spoken(each.owner_queue, QUEUES),
-            )
-            for each in cases
-            for number, worth in enumerate(each.amounts or (None,))
-        ],
-    )
 
 
 def _client_id(text: str) -> UUID | None:

@@ -1,5 +1,6 @@
 """Which won deals cannot be booked on yet, and why? And one deal's plan, field by field, to be applied."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -13,9 +14,11 @@ from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
+from tieline.console.words import HANDOVERS, reason, spoken
+from tieline.console.workbook import Column, Kind, Sheet, all_pages
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
-from tieline.services.deals import count_deal_plans, list_deal_plans
+from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
 from tieline.services.handing_over import (
     Handover,
     apply_handover,
@@ -61,27 +64,69 @@ def _add_list(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 connection, states=_NOT_YET, limit=ROWS_PER_PAGE, offset=(page - 1) * ROWS_PER_PAGE
             )
         total = sum(counts.get(state, 0) for state in _NOT_YET)
-        now = renderer.now
         return renderer.page(
             request,
             visitor,
             "handover.html",
             active=counts.get("active", 0),
-            waiting=[
-                WaitingDeal(
-                    deal=f"{each.connection_key}:{each.deal_ref}",
-                    state=each.state,
-                    entity_code=each.entity_code,
-                    won_at=each.won_at,
-                    waits_seconds=None
-                    if each.won_at is None
-                    else max(0, int((now - each.won_at).total_seconds())),
-                    blockers=tuple(str(found["code"]) for found in each.blockers),
-                )
-                for each in found
-            ],
+            waiting=[_waiting(each, now=renderer.now) for each in found],
             paging=Paging(page=page, total=total, path="/handover", filters={}),
         )
+
+    @pages.get("/handover.xlsx")
+    def file(visitor: Annotated[Visitor, Depends(door.visitor)]) -> Response:
+        with door.sight_of(visitor) as connection:
+            found = all_pages(
+                lambda offset: list_deal_plans(
+                    connection, states=_NOT_YET, limit=PLANS_PAGE_MAX, offset=offset
+                ),
+                size=PLANS_PAGE_MAX,
+            )
+        return renderer.file(
+            visitor,
+            name="hand-over",
+            title="Which won deals cannot be booked on yet, and why",
+            filters={},
+            sheets=(_sheet([_waiting(each, now=renderer.now) for each in found]),),
+        )
+
+
+def _waiting(plan: DealPlan, *, now: datetime) -> WaitingDeal:
+    return WaitingDeal(
+        deal=f"{plan.connection_key}:{plan.deal_ref}",
+        state=plan.state,
+        entity_code=plan.entity_code,
+        won_at=plan.won_at,
+        waits_seconds=None
+        if plan.won_at is None
+        else max(0, int((now - plan.won_at).total_seconds())),
+        blockers=tuple(str(found["code"]) for found in plan.blockers),
+    )
+
+
+def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:
+    return Sheet(
+        name="On their way",
+        columns=(
+            Column(title="Deal", width=28),
+            Column(title="Legal entity"),
+            Column(title="State", width=20),
+            Column(title="Won (UTC)", kind=Kind.INSTANT),
+            Column(title="Hours since", kind=Kind.HOURS),
+            Column(title="Stands in its way", width=60),
+        ),
+        rows=[
+            (
+                each.deal,
+                each.entity_code,
+                spoken(each.state, HANDOVERS),
+                each.won_at,
+                each.waits_seconds,
+                "; ".join(reason(code) for code in each.blockers),
+            )
+            for each in deals
+        ],
+    )
 
 
 def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:

@@ -13,7 +13,7 @@ from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_WORK, Door, Visitor
 from tieline.console.tie_out import read_entities
-from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
+from tieline.console.workbook import Column, Kind, Sheet
 from tieline.kernel.errors import UserMistake
 from tieline.services.missing_time import (
     ALL,
@@ -91,21 +91,18 @@ def _add_reading(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 connection, now=renderer.now, entity_code=entity, period_code=period
             )
         found = _of(whole, approver)
-        content = make_workbook(
-            about=About(
-                title="Who has not handed in or approved time",
-                as_of=renderer.now,
-                by=visitor.login,
-                filters=filters,
-                notes=(
-                    "Days that are over, in the zone of the legal entity; hours of one week make up for each other.",
-                    "An estimate is what the person's hours of the last 90 days came to, billed or not.",
-                    "Amounts of different currencies are never added.",
-                ),
+        return renderer.file(
+            visitor,
+            name="missing-time",
+            title="Who has not handed in or approved time",
+            filters=filters,
+            notes=(
+                "Days that are over, in the zone of the legal entity; hours of one week make up for each other.",
+                "An estimate is what the person's hours of the last 90 days came to, billed or not.",
+                "Amounts of different currencies are never added.",
             ),
             sheets=(_people_sheet(_sorted(found, state)), _approver_sheet(found.approvers)),
         )
-        return download(name="missing-time", content=content)
 
 
 def _add_doing(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:

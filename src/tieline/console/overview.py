@@ -22,6 +22,7 @@ from tieline.console.tie_out import (
     read_tie_outs,
     read_unaccounted,
 )
+from tieline.console.workbook import Column, Kind, Sheet
 from tieline.posting import list_stops
 from tieline.reconciliation import NOT_CHECKED, RED, CheckResult, list_results
 from tieline.services.forecast import Forecast, Outlook, read_outlook
@@ -73,6 +74,18 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
     ) -> Response:
         return renderer.page(request, visitor, "overview_now.html", **_find(visitor))
 
+    @pages.get("/overview.xlsx")
+    def file(visitor: Annotated[Visitor, Depends(door.visitor)]) -> Response:
+        found = _find(visitor)
+        return renderer.file(
+            visitor,
+            name="overview",
+            title="Will we make it today?",
+            filters={},
+            notes=("Amounts of different currencies are never added.",),
+            sheets=(_cut_off_sheet(found["cut_offs"]), _latest_sheet(found["latest"])),
+        )
+
     def _find(visitor: Visitor) -> dict[str, Any]:
         now = renderer.now
         with door.sight_of(visitor) as connection:
@@ -103,6 +116,72 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
                 "pace_chart": _pace_chart(pace, now=now),
                 "line_chart": as_chart(_by_entity(lines), names=_names(entities)),
             }
+
+
+def _cut_off_sheet(cut_offs: Sequence[CutOff]) -> Sheet:
+    return Sheet(
+        name="Cut-offs",
+        columns=(
+            Column(title="Legal entity", width=28),
+            Column(title="Code"),
+            Column(title="Period"),
+            Column(title="Cut-off (UTC)", kind=Kind.INSTANT),
+            Column(title="Zone", width=20),
+            Column(title="Forecast", width=44),
+            Column(title="Through", kind=Kind.COUNT),
+            Column(title="Due", kind=Kind.COUNT),
+            Column(title="At risk", kind=Kind.COUNT),
+            Column(title="Blocked", kind=Kind.COUNT),
+            Column(title="Waiting", kind=Kind.HOURS),
+            Column(title="Needs attention", kind=Kind.HOURS),
+        ),
+        rows=[
+            (
+                each.entity.name,
+                each.entity.entity_code,
+                each.period_code,
+                each.at,
+                each.entity.zone,
+                each.forecast,
+                each.through,
+                each.due,
+                each.contracts.get("at_risk", 0),
+                each.contracts.get("blocked", 0),
+                each.waiting_seconds,
+                each.held_seconds,
+            )
+            for each in cut_offs
+        ],
+    )
+
+
+def _latest_sheet(latest: Sequence[Row]) -> Sheet:
+    return Sheet(
+        name="Latest in the ERP",
+        columns=(
+            Column(title="Booked at (UTC)", kind=Kind.INSTANT),
+            Column(title="Legal entity"),
+            Column(title="Project"),
+            Column(title="Work date", kind=Kind.DAY),
+            Column(title="Hours", kind=Kind.HOURS),
+            Column(title="Amount", kind=Kind.AMOUNT),
+            Column(title="Currency"),
+            Column(title="What"),
+        ),
+        rows=[
+            (
+                row["booked_at"],
+                row["entity_code"],
+                row["project_code"],
+                row["work_date"],
+                row["seconds"],
+                row["amount"],
+                row["currency"],
+                "Taken back" if row["is_taken_back"] else "Sent",
+            )
+            for row in latest
+        ],
+    )
 
 
 def _count_checks(results: Sequence[CheckResult]) -> dict[str, int]:

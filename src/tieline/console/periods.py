@@ -15,7 +15,7 @@ from tieline.console.rendering import Renderer, back_to, waiting_proposals
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
 from tieline.console.tie_out import Row, read_entities
 from tieline.console.words import MOVING
-from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
+from tieline.console.workbook import Column, Kind, Sheet
 from tieline.governance import list_audit
 from tieline.kernel.errors import UserMistake
 from tieline.services.accruals import Accruals, read_accruals
@@ -70,20 +70,17 @@ def add_routes(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
         with door.sight_of(visitor) as connection:
             period = _get(connection, period_id)
             found = read_accruals(connection, period_id=period_id)
-        content = make_workbook(
-            about=About(
-                title=f"Accruals of {period.period_code} of {period.entity_code}",
-                as_of=renderer.now,
-                by=visitor.login,
-                filters={},
-                notes=(
-                    "Approved hours that are not in the ERP: book on the last day, reverse on the next.",
-                    "Hours without a price are listed and have no amount.",
-                ),
+        return renderer.file(
+            visitor,
+            name=f"accruals-{period.entity_code}-{period.period_code}",
+            title=f"Accruals of {period.period_code} of {period.entity_code}",
+            filters={},
+            notes=(
+                "Approved hours that are not in the ERP: book on the last day, reverse on the next.",
+                "Hours without a price are listed and have no amount.",
             ),
             sheets=(_accrual_sheet(found),),
         )
-        return download(name=f"accruals-{period.entity_code}-{period.period_code}", content=content)
 
     @pages.post("/close/periods/{period_id}/close")
     def ask_to_close(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi.requests import Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +21,7 @@ from tieline.console import words
 from tieline.console.assets import Assets
 from tieline.console.sessions import THEME_COOKIE, THEMES, Visitor
 from tieline.console.tie_out import Entity
+from tieline.console.workbook import About, Sheet, download, make_workbook
 from tieline.governance import list_proposals
 from tieline.kernel import wording
 from tieline.kernel.clock import Clock
@@ -140,6 +141,23 @@ class Renderer:
             **found,
         )
         return HTMLResponse(text, status_code=status)
+
+    def file(
+        self,
+        visitor: Visitor,
+        *,
+        name: str,
+        title: str,
+        filters: Mapping[str, str],
+        sheets: Sequence[Sheet],
+        notes: Sequence[str] = (),
+    ) -> Response:
+        """Answer with the tables of a page as a spreadsheet, under the filters of the page.
+
+        :raises UserMistake: a table has more rows than a file should hold.
+        """
+        about = About(title=title, as_of=self.now, by=visitor.login, filters=filters, notes=notes)
+        return download(name=name, content=make_workbook(about=about, sheets=sheets))
 
     @property
     def now(self) -> datetime:

@@ -16,7 +16,7 @@ from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_WORK, Door, Visitor
 from tieline.console.whole_firm import WholeFirm
-from tieline.console.words import WHAT_IF_OUTCOMES, WHERE_HOURS_STAND
+from tieline.console.words import WHAT_IF_OUTCOMES, WHAT_IFS, WHERE_HOURS_STAND, spoken
 from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
 from tieline.governance import Proposal, list_proposals
 from tieline.kernel.errors import UserMistake
@@ -29,6 +29,7 @@ from tieline.services.system import System
 from tieline.services.what_if import ContractChange, Question, WhatIf
 from tieline.services.what_if_runs import (
     Answered,
+    Asked,
     ask,
     get_answer,
     list_asked,
@@ -95,6 +96,18 @@ def _add_asking(pages: FastAPI, *, desk: WholeFirm, door: Door) -> None:
             "proposal": [],
         }
         return page(request, visitor, told=told)
+
+    @pages.get("/what-if.xlsx")
+    def list_file(visitor: Annotated[Visitor, Depends(door.visitor)]) -> Response:
+        with desk.open(visitor) as connection:
+            asked = list_asked(connection, entities=visitor.entities)
+        return desk.renderer.file(
+            visitor,
+            name="what-ifs",
+            title="What was asked",
+            filters={},
+            sheets=(_asked_sheet(asked),),
+        )
 
     @pages.post("/what-if")
     def ask_one(
@@ -334,6 +347,33 @@ def _chart(changes: Sequence[ContractChange]) -> dict[str, Any]:
             for outcome, name, place in series
         ],
     }
+
+
+def _asked_sheet(asked: Sequence[Asked]) -> Sheet:
+    return Sheet(
+        name="Asked",
+        columns=(
+            Column(title="Question", width=60),
+            Column(title="State"),
+            Column(title="Hours entries read", kind=Kind.COUNT),
+            Column(title="Hours entries in all", kind=Kind.COUNT),
+            Column(title="Asked by"),
+            Column(title="Asked at (UTC)", kind=Kind.INSTANT),
+            Column(title="Ended at (UTC)", kind=Kind.INSTANT),
+        ),
+        rows=[
+            (
+                each.title,
+                spoken(each.state, WHAT_IFS),
+                each.hours_done,
+                each.hours_total,
+                each.asked_by,
+                each.asked_at,
+                each.ended_at,
+            )
+            for each in asked
+        ],
+    )
 
 
 def _workbook(answered: Answered, found: WhatIf, login: str) -> bytes:

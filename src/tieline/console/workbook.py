@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from importlib.metadata import version
+from typing import TypeVar
 
 from fastapi.responses import Response
 from xlsxwriter import Workbook
@@ -21,6 +22,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from tieline.kernel.errors import UserMistake
 
+Item = TypeVar("Item")
 Cell = str | int | Decimal | date | datetime | None
 
 ROWS_MAX = 100_000
@@ -104,6 +106,17 @@ def download(*, name: str, content: bytes) -> Response:
         media_type=_MEDIA_TYPE,
         headers={"content-disposition": f'attachment; filename="{safe}.xlsx"'},
     )
+
+
+def all_pages(read: Callable[[int], Sequence[Item]], *, size: int) -> list[Item]:
+    """Return every row of a list that is read by offset, no more than a file should hold and one."""
+    found: list[Item] = []
+    while len(found) <= ROWS_MAX:
+        more = read(len(found))
+        found += more
+        if len(more) < size:
+            break
+    return found
 
 
 class _Writer:

@@ -56,6 +56,7 @@ from tieline.governance.people import (
     set_password,
 )
 from tieline.governance.proposals import (
+    PROPOSALS_PAGE_MAX,
     Proposal,
     approve,
     get_proposal,
@@ -66,6 +67,7 @@ from tieline.governance.proposals import (
 from tieline.governance.sight import open_web_transaction, show_costs
 
 __all__ = [
+    "PROPOSALS_PAGE_MAX",
     "ADMIN",
     "BEGINNING",
     "COSTS",

@@ -150,14 +150,21 @@ def list_proposals(
     kind: str | None = None,
     object: str | None = None,
     limit: int = 100,
+    offset: int = 0,
 ) -> tuple[Proposal, ...]:
     """List proposals, the newest first."""
     rows = connection.execute(
         "SELECT " + _COLUMNS + " FROM proposal WHERE (%(state)s::text IS NULL OR state = %(state)s)"
         " AND (%(kind)s::text IS NULL OR kind = %(kind)s)"
         " AND (%(object)s::text IS NULL OR object = %(object)s)"
-        " ORDER BY proposed_at DESC, proposal_id LIMIT %(limit)s",
-        {"state": state, "kind": kind, "object": object, "limit": min(limit, PROPOSALS_PAGE_MAX)},
+        " ORDER BY proposed_at DESC, proposal_id LIMIT %(limit)s OFFSET %(offset)s",
+        {
+            "state": state,
+            "kind": kind,
+            "object": object,
+            "limit": min(limit, PROPOSALS_PAGE_MAX),
+            "offset": offset,
+        },
     ).fetchall()
     return tuple(Proposal(**row) for row in rows)
 
