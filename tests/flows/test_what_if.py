@@ -13,7 +13,7 @@ from tests.support.scene import DAY
 
 from tieline.governance import approve, get_proposal, open_web_transaction
 from tieline.kernel.errors import UserMistake
-from tieline.register import DRAFT_NOUNS
+from tieline.register import DRAFT_NOUNS, copy_calendar
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.reference_files import (
@@ -97,6 +97,33 @@ class TestADraftOfReferenceData:
         assert {each.code for each in calendar.rules} >= {"time.day_over_scheduled"}
         assert (worked.verdicts(), _contents(worked)) == (before, tables)
 
+    def test_of_fiscal_periods_tells_which_hours_another_calendar_would_keep_back(
+        self, worked: Firm
+    ) -> None:
+        before, periods = worked.verdicts(), worked.say("SELECT * FROM fiscal_period")
+        head = "entity,period,state,cut_off_on,starts_on,ends_on\n"
+
+        # The second half of October becomes a period of its own: nothing of an hour hangs on it.
+        split = ask(worked, fiscal_periods=head + "HR-DE,2026-10b,open,2026-11-05,2026-10-16,\n")
+        # It is closed after the hours of the week were worked, but for the first of them.
+        begin = DAY + timedelta(days=3)
+        closed = ask(worked, fiscal_periods=head + f"HR-DE,2026-10b,closed,2026-11-05,{begin},\n")
+        gone = ask(
+            worked, fiscal_periods=head + f"HR-DE,2026-10,open,2026-11-05,2026-10-01,{begin}\n"
+        )
+
+        assert (split.entries, split.drafts[0].added) == (0, 1)
+        (held,) = closed.contracts
+        assert (held.place, held.was, held.becomes, held.entries) == (
+            "waiting",
+            "cleared",
+            "held",
+            2,
+        )
+        assert [(each.code, each.gained) for each in closed.rules] == [("time.period_closed", 2)]
+        assert [(each.code, each.gained) for each in gone.rules] == [("time.period_unknown", 2)]
+        assert (worked.verdicts(), worked.say("SELECT * FROM fiscal_period")) == (before, periods)
+
     def test_does_what_it_said_once_two_people_agree(self, worked: Firm) -> None:
         starts_on, ends_on = OCTOBER
         file = read_file(
@@ -135,6 +162,7 @@ class TestADraftOfReferenceData:
 
     def test_can_be_taken_of_every_noun_there_is(self, worker_database: Database) -> None:
         with worker_database.transaction() as connection:
+            copy_calendar(connection)
             for noun in DRAFT_NOUNS.values():
                 names = {*noun.key, "starts_on", *noun.values(), noun.own_id, *noun.only}
                 found = connection.execute(

@@ -45,7 +45,7 @@ from tieline.register.crosswalk import (
     link,
     unlink,
 )
-from tieline.register.draft_nouns import DRAFT_NOUNS
+from tieline.register.draft_nouns import DRAFT_NOUNS, DRAFTED_PERIOD
 from tieline.register.drafting import MOMENT, copy_calendar, copy_table, write_draft
 from tieline.register.identifiers import Identifier, contradict, identifiers, own_domain
 from tieline.register.names import email_key, name_key, vat_key
@@ -169,6 +169,7 @@ __all__ = [
     "WORK_PERMISSION",
     "WORK_PLACE",
     "DRAFT_NOUNS",
+    "DRAFTED_PERIOD",
     "MOMENT",
     "NOUNS",
     "PROJECT",

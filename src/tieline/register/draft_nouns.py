@@ -20,6 +20,8 @@ from tieline.register.reference_nouns import (
     Noun,
 )
 
+DRAFTED_PERIOD = "drafted_period"
+"""The copy of the fiscal periods, which stand on no second time axis themselves."""
 _CONNECTION = FileColumn(
     name="connection", kind=Kind.TEXT, says="The connection's key.", stored_as="connection_key"
 )
@@ -135,6 +137,29 @@ DRAFT_ONLY: Sequence[Noun] = (
         table="leave",
         key=("person_id",),
         columns=(PERSON, FileColumn(name="kind", kind=Kind.TEXT, says="Such as leave.")),
+    ),
+    agreed_noun(
+        "fiscal-periods",
+        "When a company's fiscal periods begin, whether they are open, and when they are cut off.",
+        table=DRAFTED_PERIOD,
+        key=("entity_code",),
+        columns=(
+            FileColumn(name="entity", kind=Kind.ENTITY, says="Whose.", stored_as="entity_code"),
+            FileColumn(
+                name="period", kind=Kind.TEXT, says="Such as 2026-10.", stored_as="period_code"
+            ),
+            FileColumn(
+                name="state",
+                kind=Kind.TEXT,
+                says="open or closed.",
+                words=("open", "closed"),
+            ),
+            FileColumn(
+                name="cut_off_on",
+                kind=Kind.DAY,
+                says="The last day of billing it; it is over at midnight where the company is.",
+            ),
+        ),
     ),
 )
 DRAFT_NOUNS: Mapping[str, Noun] = {**NOUNS, **{noun.name: noun for noun in DRAFT_ONLY}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 from psycopg import Connection, sql
@@ -20,6 +20,30 @@ from tieline.register.reference_plan import Change, Plan, standing_rows, stored
 from tieline.runtime.database import Row
 
 MOMENT = timedelta(microseconds=1)
+_PERIODS: LiteralString = """
+    CREATE TEMP TABLE drafted_period ON COMMIT DROP AS
+    SELECT p.period_id AS drafted_period_id, p.entity_code, p.period_code, p.starts_on, p.ends_on,
+           coalesce(s.state, p.state) AS state, p.cut_off_at,
+           ((p.cut_off_at - interval '1 microsecond') AT TIME ZONE l.zone)::date AS cut_off_on,
+           timestamptz 'epoch' AS recorded_at, NULL::timestamptz AS superseded_at
+    FROM tieline.fiscal_period p
+    JOIN tieline.legal_entity l USING (entity_code)
+    LEFT JOIN tieline.fiscal_period_state s ON s.period_id = p.period_id AND s.superseded_at IS NULL;
+    -- What the copy says of a period is all that is known of it.
+    CREATE TEMP TABLE fiscal_period_state (LIKE tieline.fiscal_period_state) ON COMMIT DROP;
+    CREATE OR REPLACE FUNCTION pg_temp.drafted_periods(known_at timestamptz) RETURNS TABLE (period_id uuid, entity_code text,
+        starts_on date, ends_on date, state text, cut_off_at timestamptz) LANGUAGE sql STABLE AS $$
+        -- A row that was put in between is a period of its own.
+        SELECT CASE WHEN row_number() OVER (PARTITION BY d.drafted_period_id ORDER BY d.starts_on) = 1
+                    THEN d.drafted_period_id
+                    ELSE md5(d.drafted_period_id || ':' || d.starts_on)::uuid END,
+               d.entity_code, d.starts_on, coalesce(d.ends_on, 'infinity'), d.state,
+               CASE WHEN d.recorded_at = 'epoch' THEN d.cut_off_at
+                    ELSE (d.cut_off_on + 1)::timestamp AT TIME ZONE l.zone END
+        FROM pg_temp.drafted_period d JOIN tieline.legal_entity l USING (entity_code)
+        WHERE d.recorded_at <= $1 AND (d.superseded_at IS NULL OR d.superseded_at > $1)
+    $$;
+"""
 _EXPECTED_DAY = "tieline.expected_day(uuid,date,timestamptz)"
 # What was always so has no first day that a client of the database can tell.
 _STARTS_ON = "greatest(starts_on, date '0001-01-01') AS starts_on"
@@ -48,7 +72,7 @@ def copy_table(connection: Connection[Row], *, table: str) -> None:
 
 
 def copy_calendar(connection: Connection[Row]) -> None:
-    """Let what is expected of a day be asked of the copies, by a function that goes when the session does."""
+    """Let what is expected of a day, and its period, be asked of copies, by functions that go with the session."""
     row = connection.execute(
         "SELECT pg_get_functiondef(%s::regprocedure) AS told", (_EXPECTED_DAY,)
     ).fetchone()
@@ -57,6 +81,7 @@ def copy_calendar(connection: Connection[Row]) -> None:
         str(row["told"]).replace("FUNCTION tieline.", "FUNCTION pg_temp.").replace(" tieline.", " ")
     )
     connection.execute(sql.SQL(text))
+    connection.execute(_PERIODS)
 
 
 def write_draft(connection: Connection[Row], *, plan: Plan, known_at: datetime) -> None:

@@ -18,7 +18,15 @@ from psycopg import Connection
 from tieline.governance import get_proposal
 from tieline.kernel.errors import UserMistake
 from tieline.policy import current_release, diff_releases, find_release
-from tieline.register import MOMENT, Change, Noun, copy_calendar, copy_table, write_draft
+from tieline.register import (
+    DRAFTED_PERIOD,
+    MOMENT,
+    Change,
+    Noun,
+    copy_calendar,
+    copy_table,
+    write_draft,
+)
 from tieline.runtime.database import Database, Row
 from tieline.services.reference_files import LOAD, File, plan_file, proposed_file
 from tieline.validation import CHUNK_HOURS, Difference, Side, compare
@@ -30,7 +38,14 @@ CLOSED = "closed"
 _POSTED = ("cleared", "correct")
 _NOTHING = Decimal(0)
 _CALENDAR = frozenset(
-    {"work_pattern", "employment_share", "work_place", "leave", "company_holiday"}
+    {
+        "work_pattern",
+        "employment_share",
+        "work_place",
+        "leave",
+        "company_holiday",
+        DRAFTED_PERIOD,
+    }
 )
 Progress = Callable[[int, int], None]
 
@@ -280,7 +295,7 @@ def _lay_over(
         raise UserMistake(f"look at {FILES_MAX} files at most")
     drafts = []
     contract_ids: set[UUID] = set()
-    for table in sorted({file.noun.table for file in files}):
+    for table in sorted({file.noun.table for file in files} - {DRAFTED_PERIOD}):
         copy_table(connection, table=table)
     if any(file.noun.table in _CALENDAR for file in files):
         copy_calendar(connection)

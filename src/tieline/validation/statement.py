@@ -24,6 +24,11 @@ _NEWEST_THEN = (
 _STANDS = "e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')"
 _UNDONE = "u.state = 'CONFIRMED'"
 # Whatever an earlier verdict had asked for was there then; what a later one asked for was not.
+# What this session copied of the calendar, and what it reads instead.
+_DRAFTED = {
+    "tieline.expected_day(": "pg_temp.expected_day(",
+    "FROM fiscal_period p\n": "FROM pg_temp.drafted_periods(%(known_at)s) p\n",
+}
 _BEFORE = " AND {}.verdict_id < %(verdict_id)s"
 VERSION_COLUMNS = """
     t.entry_id, w.version, t.connection_key, t.source_epoch, t.object, t.source_ref, w.correlation_id,
@@ -127,7 +132,8 @@ def _judging_text(
 ) -> str:
     context = _steps(empty, is_then=is_then)
     if is_drafted:
-        context = context.replace("tieline.expected_day(", "pg_temp.expected_day(")
+        for name, drafted in _DRAFTED.items():
+            context = context.replace(name, drafted)
     head = f"WITH judging_subject AS ({subject}), {context}"
     answered = sql.SQL(", ").join(map(sql.Identifier, columns)) if columns else sql.SQL("context.*")
     checks = sql.SQL(", ").join(check_of(rule, is_history=is_history) for rule in rules)

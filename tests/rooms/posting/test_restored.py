@@ -87,6 +87,27 @@ class Firm:
         with self.owner.transaction() as connection:
             return add_hours(connection, self.scene, seconds=seconds)
 
+    def split(self, entry_id: UUID, *, capped_seconds: int) -> None:
+        """Let so much of an hour be above its contract's cap, where the contract says what of it."""
+        with self.owner.transaction() as connection:
+            connection.execute(
+                """
+                WITH loaded AS (
+                    INSERT INTO reference_load (noun, file_name, loaded_by, reason, rows, recorded_at)
+                    VALUES ('over-cap', 'x.csv', 'ann', 'a test', 1, %(now)s) RETURNING load_id)
+                INSERT INTO over_cap (contract_id, task_name, step_seconds, starts_on, recorded_at, load_id, line_number)
+                SELECT %(contract_id)s, 'Above', 60, '2026-01-01', %(now)s, load_id, 2 FROM loaded
+                """,
+                {"now": NOW, "contract_id": self.scene.contract_id},
+            )
+            connection.execute(
+                "UPDATE verdict SET capped_seconds = %(capped)s, capped_line_id = contract_line_id,"
+                " amount = (seconds - %(capped)s) * rate_amount / 3600,"
+                " posting_hash = split_hash(sha256(posting_hash), %(capped)s::integer, contract_line_id)"
+                " WHERE entry_id = %(entry_id)s",
+                {"capped": capped_seconds, "entry_id": entry_id},
+            )
+
     def agree_to_book_later(self, entry_id: UUID) -> UUID:
         """Let two people agree that an hour goes into the next period; return that one."""
         with self.owner.transaction() as connection:
@@ -223,6 +244,44 @@ class TestARestoredDatabase:
             ).fetchall()
         assert sorted(row["seconds"] for row in rows) == now.standing()
         assert {row["entry_id"] for row in rows} >= {posted, corrected, stale, edited, unsent}
+        now.owner.close()
+        now.worker.close()
+
+    def test_links_both_lines_of_an_hour_that_crossed_a_cap(
+        self, prepared_cluster: PreparedCluster, backup: Dsns, target: LineTarget
+    ) -> None:
+        first = _open(backup, target, None, Strategy.PROBE_BEFORE_RETRY)
+        (hour,) = first.add(3600)
+        first.split(hour, capped_seconds=1200)
+        first.owner.close()
+        first.worker.close()
+        name = str(conninfo_to_dict(backup.worker)["dbname"])
+        with new_database(prepared_cluster, copy_of=name) as copy:
+            lost = _open(copy, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
+            lost.post()
+            lost.owner.close()
+            lost.worker.close()
+        assert target.calls == 2
+
+        now = _open(backup, target, first.scene, Strategy.PROBE_BEFORE_RETRY)
+        with now.worker.transaction() as connection:
+            begin(connection, because="a test", by="tests", home=NOWHERE, now=NOW)
+        now.follow_up()
+        now.post()
+
+        assert {(each.seconds, each.outcome) for each in now.found()} == {
+            (2400, "linked"),
+            (1200, "linked"),
+        }
+        assert now.standing() == [1200, 2400]
+        assert target.calls == 2
+        with now.worker.transaction() as connection:
+            booked = connection.execute(
+                "SELECT is_billable, seconds, amount FROM ledger_line ORDER BY seconds"
+            ).fetchall()
+            for each in OWN_CHECKS:
+                assert look_at_own_books(connection, check=each) == ()
+        assert [tuple(row.values()) for row in booked] == [(False, 1200, 0), (True, 2400, 100)]
         now.owner.close()
         now.worker.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,19 @@ from tieline.validation.statement import STORED_SUBJECT, judging_statement
 
 NOW = datetime(2026, 11, 3, 14, tzinfo=UTC)
 RULES = shipped_rules()
+# What products and auditors check before an hour may be billed, by its numbers.
+CHECKS = (
+    (1, 12),
+    (20, 32),
+    (40, 58),
+    (70, 81),
+    (90, 107),
+    (120, 134),
+    (140, 146),
+    (160, 167),
+    (180, 187),
+)
+HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "change-the-rules.md"
 
 
 @pytest.fixture
@@ -276,3 +290,11 @@ class TestPredicates:
 
     def test_allow_comparisons_of_documented_columns(self) -> None:
         assert check_predicate("seconds > 0 AND work_date <= today_on")
+
+
+def test_every_check_has_a_rule_or_a_word_that_says_why_it_has_none() -> None:
+    checks = {f"TV-{number:03d}" for first, last in CHECKS for number in range(first, last + 1)}
+    decided = {word for rule in builtin_rules() for word in rule.source.replace(",", " ").split()}
+    told = HOW_TO.read_text(encoding="utf-8")
+
+    assert {check for check in checks - decided if f"| {check}, " not in told} == set()
