@@ -19,10 +19,15 @@ from tests.support.scene import (
 )
 from tests.support.target import FixedClock
 
+from tieline.kernel.errors import UserMistake
 from tieline.ledger import plan
+from tieline.notices import ALL_STAFF, Reached, read_directory, set_reach
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.early_look import HELD, EarlyLook, read_early_look
+from tieline.services.early_telling import EarlyTold, tell_early
+from tieline.services.message_desk import Desk
+from tieline.services.message_text import Speech
 from tieline.validation import EarlyVerdict, judge
 
 LATER = NOW + timedelta(minutes=1)
@@ -94,6 +99,36 @@ class TestTheEarlyLook:
         ):
             connection.execute("UPDATE verdict SET outcome = 'cleared'")
 
+    def test_is_told_to_who_worked_and_who_approves_once_a_day(
+        self, scene: Scene, worker_database: Database, judge_database: Database, database: Dsns
+    ) -> None:
+        with psycopg.connect(database.owner, row_factory=psycopg.rows.dict_row) as connection:
+            boss = _boss(connection)
+            with pytest.raises(UserMistake, match="reach staff:all"):
+                _tell(connection, _look(judge_database))
+            connection.execute(
+                "INSERT INTO connection (connection_key, system, kind, mode, settle_seconds)"
+                " VALUES ('post', 'mail', 'channel', 'act', 0)"
+            )
+            place = Reached(recipient=ALL_STAFF, connection_key="post", urgent_only=False)
+            set_reach(connection, reached=place, by="ann", now=NOW)
+        early = _look(judge_database)
+
+        with worker_database.transaction() as connection:
+            first, again = _tell(connection, early), _tell(connection, early)
+            told = {
+                row["owner"]: (row["subject"], row["body"])
+                for row in connection.execute("SELECT owner, subject, body FROM notice").fetchall()
+            }
+
+        assert (first.written, again.written, again.not_written) == (2, 0, 2)
+        assert set(told) == {f"staff:{scene.person_id}", f"staff:{boss}"}
+        assert told[f"staff:{scene.person_id}"][0] == "25.00 h of yours would be held"
+        subject, body = told[f"staff:{boss}"]
+        assert subject == "25.00 h that you approve would be held"
+        assert f"- P1, 25.00 h on {DAY + timedelta(days=1)}: " in body
+        assert "Of your hours" not in body
+
     def test_is_what_is_decided_once_they_are_approved(
         self, scene: Scene, worker_database: Database, judge_database: Database
     ) -> None:
@@ -117,6 +152,37 @@ class TestTheEarlyLook:
             )
 
         assert of_another.hours == ()
+
+
+def _boss(connection: psycopg.Connection[dict[str, Any]]) -> UUID:
+    """Let somebody approve what is worked, and both have an address."""
+    row = connection.execute(
+        "INSERT INTO person (recorded_at) VALUES (%s) RETURNING person_id", (NOW,)
+    ).fetchone()
+    assert row is not None
+    connection.execute("UPDATE assignment SET approver_id = %s", (row["person_id"],))
+    connection.execute("DELETE FROM subject WHERE kind = 'person'")
+    connection.execute(
+        "INSERT INTO subject (subject_id, kind, name, email, recorded_at) SELECT person_id, 'person', 'x',"
+        " person_id || '@x.example', recorded_at FROM person"
+    )
+    return UUID(str(row["person_id"]))
+
+
+def _tell(connection: psycopg.Connection[dict[str, Any]], early: EarlyLook) -> EarlyTold:
+    return tell_early(
+        connection,
+        found=early,
+        desk=Desk(
+            speech=Speech(say_reason=str, say_system=str, web_url=""),  # type: ignore[arg-type]
+            directory=read_directory(connection),
+            now=NOW,
+            link_key=b"k" * 32,
+            pepper=b"p" * 32,
+        ),
+        by="ann",
+        reason="the week ends",
+    )
 
 
 def _look(database: Database) -> EarlyLook:

@@ -7,8 +7,19 @@ from uuid import UUID
 import click
 
 from tieline.cli.hours import time
-from tieline.cli.showing import hours, plain, show_json, show_table
-from tieline.cli.tools import Tools, json_option, pass_tools
+from tieline.cli.showing import hours, plain, show_facts, show_json, show_table
+from tieline.cli.tools import (
+    Tools,
+    by_option,
+    decider,
+    holder,
+    json_option,
+    pass_tools,
+    reason_option,
+    signed,
+)
+
+_ROLES = ("controller", "finance", "delivery")
 
 
 @time.command("early")
@@ -73,6 +84,41 @@ def early(
             )
             for each in shown.hours
         ],
+    )
+    return 0
+
+
+@time.command("tell-early")
+@reason_option
+@by_option
+@json_option
+@pass_tools
+def tell_people(tools: Tools, reason: str, login: str, as_json: bool) -> int:
+    """Send one message, once a day, to each person who worked or is to approve what would be held."""
+    from tieline.services.early_look import read_early_look
+    from tieline.services.early_telling import tell_early
+    from tieline.services.installation import entity_codes
+    from tieline.services.reminding import reminding_desk
+
+    system = tools.system()
+    person = holder(signed(system, login), roles=_ROLES)
+    with system.judge_database.transaction() as connection:
+        found = read_early_look(
+            connection,
+            now=system.clock.now(),
+            entities=person.entities,
+            all_entities=entity_codes(connection),
+        )
+    with system.database.transaction() as connection:
+        done = tell_early(
+            connection,
+            found=found,
+            desk=reminding_desk(connection, system=system),
+            by=decider(person).login,
+            reason=reason,
+        )
+    show_facts(
+        {"messages": done.written, "told_today_or_not_reached": done.not_written}, as_json=as_json
     )
     return 0
 

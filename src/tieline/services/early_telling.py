@@ -1,0 +1,156 @@
+"""Tell people what would be held of the hours that nobody has approved: one message each, once a day.
+
+Pattern: asked for from a shell or a schedule of the firm; sent as every message is. Vendor calls: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from tieline.governance import record_audit
+from tieline.kernel.errors import UserMistake
+from tieline.kernel.wording import hours
+from tieline.notices import ALL_STAFF, Message, staff_owner
+from tieline.services.early_look import EarlyLook
+from tieline.services.message_desk import Desk
+from tieline.services.message_text import Speech
+from tieline.services.missing_time import REMINDER
+from tieline.validation import EarlyVerdict
+
+_USEFUL = timedelta(hours=30)
+_LINES_MAX = 20
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyTold:
+    """How many were told by one message each, and how many were told today already or have no address."""
+
+    written: int
+    not_written: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Concern:
+    """What concerns one person: hours of their own, and hours that they are to approve."""
+
+    own: list[EarlyVerdict] = field(default_factory=list)
+    to_approve: list[EarlyVerdict] = field(default_factory=list)
+
+
+def tell_early(
+    connection: Connection[Row], *, found: EarlyLook, desk: Desk, by: str, reason: str
+) -> EarlyTold:
+    """Write one message to whoever worked or is to approve what would be held; as the worker.
+
+    Told once a day, however often it is asked for.
+
+    :raises UserMistake: no channel brings messages to people of the staffing file.
+    """
+    if not desk.directory.of_owner(ALL_STAFF, day=desk.now.date(), is_urgent=False):
+        raise UserMistake(
+            "no channel brings messages to people of the staffing file:"
+            f" tieline people reach {ALL_STAFF} --channel NAME"
+        )
+    concerns = _concerns(found)
+    written = sum(
+        _tell(connection, person_id, concern, desk=desk) for person_id, concern in concerns.items()
+    )
+    record_audit(
+        connection,
+        now=desk.now,
+        actor=by,
+        action="time.early_told",
+        object="early_look",
+        entity_code=None,
+        reason=reason,
+        data={"owners": len(concerns), "messages_written": written},
+    )
+    return EarlyTold(written=written, not_written=len(concerns) - written)
+
+
+def _concerns(found: EarlyLook) -> dict[UUID, _Concern]:
+    concerns: dict[UUID, _Concern] = {}
+    for each in found.held:
+        if each.person_id is not None:
+            concerns.setdefault(each.person_id, _Concern()).own.append(each)
+        if each.approver_id is not None and each.approver_id != each.person_id:
+            concerns.setdefault(each.approver_id, _Concern()).to_approve.append(each)
+    return concerns
+
+
+def _tell(connection: Connection[Row], person_id: UUID, concern: _Concern, *, desk: Desk) -> bool:
+    owner = staff_owner(person_id)
+    subject, body = _write(concern, speech=desk.speech)
+    entities = {each.entity_code for each in (*concern.own, *concern.to_approve)}
+    return desk.write(
+        connection,
+        message=Message(
+            kind=REMINDER,
+            occasion=f"early:{desk.now.date()}",
+            owner=owner,
+            is_urgent=False,
+            entity_code=entities.pop() if len(entities) == 1 else None,
+            period_id=None,
+            case_ids=(),
+            covers_waiting=False,
+            subject=subject,
+            body=body,
+            due_at=None,
+            useful_until=desk.now + _USEFUL,
+        ),
+        reached=desk.directory.of_owner(owner, day=desk.now.date(), is_urgent=False),
+        correlation_id=f"early:{person_id}",
+    )
+
+
+def _write(concern: _Concern, *, speech: Speech) -> tuple[str, str]:
+    # No names: a message is kept, and names live in one place.
+    facts = [f"{_sum(concern.own)} h of yours"] if concern.own else []
+    facts += [f"{_sum(concern.to_approve)} h that you approve"] if concern.to_approve else []
+    lines: list[str] = []
+    if concern.own:
+        lines += ["Of your hours would be held:", *_causes(concern.own), ""]
+    if concern.to_approve:
+        lines += ["Of the hours that you approve would be held:", *_causes(concern.to_approve), ""]
+    lines.append("What is mended in the time tool before it is approved is not held.")
+    if speech.web_url:
+        lines += ["", f"Who has a login sees more: {speech.web_url}/early"]
+    return f"{' and '.join(facts)} would be held", "\n".join([*lines, ""])
+
+
+def _causes(held: Sequence[EarlyVerdict]) -> list[str]:
+    """Return what keeps hours back, a line for each cause and project, the most first."""
+    piles: dict[tuple[str, str], list[EarlyVerdict]] = {}
+    for each in held:
+        for cause in each.reasons:
+            if cause.severity in ("error", "park"):
+                words = f"{cause.message} {cause.fix_hint}"
+                piles.setdefault((each.project_code or "", words), []).append(each)
+    largest = sorted(piles.items(), key=lambda pile: (-len(pile[1]), pile[0]))
+    lines = [
+        f"- {_where(project)}{_sum(alike)} h on {_days(alike)}: {words}"
+        for (project, words), alike in largest[:_LINES_MAX]
+    ]
+    left_out = len(largest) - _LINES_MAX
+    return lines if left_out <= 0 else [*lines, f"- and {left_out} more causes"]
+
+
+def _where(project: str) -> str:
+    return f"{project}, " if project else ""
+
+
+def _days(alike: Sequence[EarlyVerdict]) -> str:
+    days = sorted({each.work_date for each in alike})
+    return f"{days[0]}" if len(days) == 1 else f"{len(days)} days from {days[0]} to {days[-1]}"
+
+
+def _sum(alike: Sequence[EarlyVerdict]) -> str:
+    return hours(sum(each.seconds for each in alike))
