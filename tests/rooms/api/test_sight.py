@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from tests.rooms.casework.hand_made_firm import Firm
 
 from .conftest import House, add_plan
+from .test_description import described
 
 _BECAUSE = {"reason": "because"}
+_PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 @pytest.fixture
@@ -33,50 +38,85 @@ def theirs(house: House, held_elsewhere: UUID) -> dict[str, str]:
     }
 
 
-READS = ("/v1/cases/{case}", "/v1/deals/{plan}", "/v1/periods/{period}")
-CHANGES: tuple[tuple[str, Any], ...] = (
-    ("/v1/cases/{case}:assign", {"assigned_to": "gil"}),
-    ("/v1/cases/{case}:replay", _BECAUSE),
-    ("/v1/cases/{case}:dismiss", _BECAUSE),
-    ("/v1/cases/{case}:leave-out", _BECAUSE),
-    ("/v1/deals/{plan}:provision", None),
-    ("/v1/deals:plan", {"deal": "{plan}"}),
-    ("/v1/deals:apply", {"deal": "{plan}", "digest": "0" * 64, **_BECAUSE}),
-    ("/v1/proposals/{proposal}:approve", _BECAUSE),
-    ("/v1/proposals/{proposal}:reject", _BECAUSE),
-    ("/v1/contracts/{contract}/periods/2026-10:release", {}),
-    ("/v1/contracts/{contract}/periods/2026-10:draft", None),
-    ("/v1/periods/{period}:close", _BECAUSE),
-    ("/v1/periods/{period}:reopen", _BECAUSE),
-)
+# What each place of an address names, where it belongs to a legal entity.
+_PLACES = {
+    "case_id": "{case}",
+    "plan_id": "{plan}",
+    "proposal_id": "{proposal}",
+    "contract_id": "{contract}",
+    "period_id": "{period}",
+    "period_code": "2026-10",
+}
+# The whole firm's, told to whoever holds the scope; what is of one entity there is asked below or elsewhere.
+_OF_THE_FIRM = {
+    "client_id": "a client is every company's",
+    "connection_key": "a system is connected for the firm",
+    "kind": "what is explained is asked by its reference, below",
+    "release_id": "rules hold for every company",
+    "stop_id": "tests/flows/test_standing_checks.py stops one company",
+    "what_if_id": "asked and read by who sees every company",
+}
+_SAME = {"client_id": None, **_BECAUSE}
+# A body that would do, so that what is refused is refused for whose it is.
+_BODIES: dict[str, Any] = {
+    "/v1/cases/{case_id}:assign": {"assigned_to": "gil"},
+    "/v1/cases/{case_id}:same-client": _SAME,
+    "/v1/contracts/{contract_id}/periods/{period_code}:draft": None,
+    "/v1/contracts/{contract_id}/periods/{period_code}:release": {},
+    "/v1/deals/{plan_id}:provision": None,
+    "/v1/same-client/{case_id}:answer": {"client_id": str(uuid4()), "answer": "same", **_BECAUSE},
+}
+# Addresses without a place whose body names a thing.
+_NAMED_IN_A_BODY = {
+    "/v1/deals:plan": {"deal": "{plan}"},
+    "/v1/deals:apply": {"deal": "{plan}", "digest": "0" * 64, **_BECAUSE},
+}
+
+
+def _operations() -> Iterator[tuple[str, str, Any]]:
+    """Give every address that names a thing of a legal entity, as the description has it."""
+    for path, methods in described()["paths"].items():
+        places = set(_PLACE.findall(path))
+        if path in _NAMED_IN_A_BODY:
+            yield "post", path, _NAMED_IN_A_BODY[path]
+        elif places and places <= set(_PLACES):
+            for method in methods:
+                body = _BODIES.get(path, _BECAUSE) if method == "post" else None
+                yield method, _PLACE.sub(lambda place: _PLACES[place[1]], path), body
 
 
 class TestAnotherEntity:
-    @pytest.mark.parametrize("address", READS)
-    def test_is_not_read(self, house: House, theirs: dict[str, str], address: str) -> None:
-        nothing = dict.fromkeys(theirs, str(uuid4()))
+    def test_is_told_of_every_place_whose_it_is(self) -> None:
+        places = {place for path in described()["paths"] for place in _PLACE.findall(path)}
 
-        hidden = house.get(address.format(**theirs))
-        missing = house.get(address.format(**nothing))
+        assert places == set(_PLACES) | set(_OF_THE_FIRM)
+        assert set(_BODIES) | set(_NAMED_IN_A_BODY) <= set(described()["paths"])
 
-        assert house.get(address.format(**theirs), key="uk").status_code == 200
-        assert hidden.status_code == missing.status_code == 404
-        assert _words(hidden.json()) == _words(missing.json())
-
-    @pytest.mark.parametrize(("address", "body"), CHANGES)
-    def test_is_not_changed(
-        self, house: House, theirs: dict[str, str], address: str, body: Any
+    def test_answers_each_address_as_if_it_did_not_exist(
+        self, house: House, theirs: dict[str, str]
     ) -> None:
         nothing = dict.fromkeys(theirs, str(uuid4()))
+        wrong, asked = [], 0
 
-        hidden = house.post(address.format(**theirs), _filled(body, theirs))
-        missing = house.post(address.format(**nothing), _filled(body, nothing))
+        for method, address, body in _operations():
+            hidden, missing = (
+                _send(house, method, address.format(**things), _filled(body, things))
+                for things in (theirs, nothing)
+            )
+            asked += 1
+            is_same = _words(hidden.json()) == _words(missing.json())
+            if not (hidden.status_code == missing.status_code == 404 and is_same):
+                wrong.append((method, address, hidden.status_code, missing.status_code))
 
-        assert hidden.status_code == missing.status_code == 404
-        assert _words(hidden.json()) == _words(missing.json())
+        assert wrong == []
+        assert asked > 18
         assert house.rows("SELECT state FROM proposal") == [{"state": "proposed"}]
         assert house.rows("SELECT count(*) AS n FROM exclusion")[0]["n"] == 0
         assert house.rows("SELECT count(*) AS n FROM work_item")[0]["n"] == 0
+
+    def test_is_read_by_whose_it_is(self, house: House, theirs: dict[str, str]) -> None:
+        for address in ("/v1/cases/{case}", "/v1/deals/{plan}", "/v1/periods/{period}"):
+            assert house.get(address.format(**theirs), key="uk").status_code == 200
 
     @pytest.mark.parametrize(
         ("kind", "ref"),
@@ -145,6 +185,10 @@ class TestExplaining:
         }
         assert judged["amount"] == "150.00"
         assert steps["in a case"]["facts"]["case_id"] == str(held)
+
+
+def _send(house: House, method: str, address: str, body: Any) -> httpx.Response:
+    return house.get(address) if method == "get" else house.post(address, body)
 
 
 def _words(problem: dict[str, Any]) -> dict[str, Any]:
