@@ -43,6 +43,8 @@ _NAVIGATION = (
     ("/approvals", "Approvals"),
     ("/guide", "Guide"),
 )
+# They hold for the whole firm, and are no page for who sees a part of it.
+_OF_THE_FIRM = ("/what-if", "/adopt")
 _HEADERS: Mapping[str, str] = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
@@ -113,6 +115,7 @@ class Renderer:
         templates.globals.update(
             words=words,
             navigation=_NAVIGATION,
+            of_the_firm=_OF_THE_FIRM,
             vendor=f"/assets/{self.assets.digest}" if self.assets.folder else None,
             asset_notice=self.assets.notice,
             environment=self.environment,

@@ -17,6 +17,7 @@ from tieline.console.problems import LoginNeeded, not_allowed
 from tieline.governance import Person, find_session, open_web_transaction
 from tieline.services.sign_in import MINUTES_MAX
 from tieline.services.system import System
+from tieline.services.what_if_runs import sees_all
 
 SESSION_COOKIE = "tieline_session"
 FORM_COOKIE = "tieline_form"
@@ -34,10 +35,14 @@ ROLES_THAT_MATCH = (*ROLES_THAT_WORK, "data_steward")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """A person with a page open; ``csrf`` goes into every form of theirs."""
+    """A person with a page open; ``csrf`` goes into every form of theirs.
+
+    ``sees_firm`` says that they see every legal entity, so what belongs to none alone is shown to them.
+    """
 
     person: Person
     csrf: str
+    sees_firm: bool
 
     @property
     def login(self) -> str:
@@ -75,7 +80,9 @@ class Door:
         person = self._find(token) if token.isascii() and token else None
         if person is None:
             raise LoginNeeded(back_to=_address(request))
-        return Visitor(person=person, csrf=self._token("form", token))
+        with self.system.judge_database.transaction() as reader:
+            sees_firm = sees_all(reader, person.entities)
+        return Visitor(person=person, csrf=self._token("form", token), sees_firm=sees_firm)
 
     def signed_visitor(
         self, request: Request, csrf: Annotated[str, Form(max_length=_TOKEN_MAX)] = ""

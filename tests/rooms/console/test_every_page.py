@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from fastapi.routing import APIRoute
+from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline.console import rendering
+from tieline.policy import draft_release
 
 from .conftest import House
 
@@ -32,6 +34,7 @@ _NO_FILES = {
     "import_file_preview.html",
     "same_client.html",
 }
+_LINK = re.compile(r'href="(/[^"#]*)')
 _FILE = re.compile(r'href="([^"]+\.xlsx[^"]*)"')
 
 
@@ -129,6 +132,41 @@ def test_every_page_is_told_to_whoever_cannot_see_or_point(firm: House) -> None:
 
     assert not wrong, wrong
     assert seen > 15
+
+
+def test_no_page_leads_to_one_that_is_not_for_its_reader(firm: House) -> None:
+    with firm.worker.transaction() as connection:
+        release_id = draft_release(
+            connection,
+            title="stricter",
+            rules=(),
+            values=(),
+            overrides=(),
+            proposed_by="dan",
+            reason="because",
+            now=NOW,
+        )
+    ours, whole = firm.browser("ann"), firm.browser("dan")
+    wrong, seen = [], 0
+
+    for browser in (ours, whole):
+        pages = _links(browser.get("/").text)
+        for page in sorted(pages):
+            for address in _links(browser.get(page).text) - pages:
+                seen += 1
+                if browser.get(address).status_code != 200:
+                    wrong.append((page, address))
+
+    assert wrong == []
+    assert seen > 20
+    assert {"/what-if", "/adopt"} <= _links(whole.get("/").text) - _links(ours.get("/").text)
+    assert f"/what-if?draft={release_id}" in whole.get("/approvals").text
+    assert 'action="/approvals/rules/' not in ours.get("/approvals").text
+
+
+def _links(text: str) -> set[str]:
+    found = {html.unescape(each) for each in _LINK.findall(text)}
+    return {each for each in found if not each.startswith(("/static", "/assets", "/guide"))}
 
 
 def test_every_page_in_the_navigation_answers_its_question_with_a_number(firm: House) -> None:
