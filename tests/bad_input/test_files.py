@@ -6,6 +6,7 @@ import io
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from tests.bad_input.corpus import Item, read_corpus
 from tieline.app import InstalledSystems
 from tieline.cli.tools import read_bytes, read_text
+from tieline.connectors.filedrop.rows import parse_document, read_header, read_rows
 from tieline.governance import verify_export
 from tieline.kernel.errors import TielineError, UserMistake
 from tieline.register import NOUNS
@@ -44,6 +46,20 @@ def _text(read: Callable[[str], Any]) -> Reader:
     return reader
 
 
+def _read_dropped(path: Path) -> None:
+    # As a delivery is read: its header first, then row after row, in each way a mapping may name.
+    for encoding, delimiter in (("utf-8", ","), ("cp1252", ";")):
+        read_header(path, encoding=encoding, delimiter=delimiter)
+        for _ in read_rows(path, encoding=encoding, delimiter=delimiter):
+            pass
+
+
+def _read_one_row(body: bytes) -> None:
+    # One row that cannot be read is that row's failure: the delivery goes on without it.
+    with suppress(ValueError):
+        parse_document(body, encoding="utf-8", delimiter=",")
+
+
 _READERS: dict[str, Reader] = {
     "hours as CSV": lambda body, _: read_hours(body, name="hours.csv"),
     "hours as JSON": lambda body, _: read_hours(body, name="hours.json"),
@@ -54,6 +70,8 @@ _READERS: dict[str, Reader] = {
     "a policy as JSON": _text(lambda text: read_policy_file(text, is_json=True)),
     "a configuration": _text(read_config_file),
     "a firm": _text(read_firm),
+    "a dropped file": lambda _, path: _read_dropped(path),
+    "a row of a dropped file": lambda body, _: _read_one_row(body),
     "an export of the audit": lambda body, _: verify_export(io.BytesIO(body), anchors=()),
     **{
         f"a connection of {system}": _text(

@@ -76,7 +76,10 @@ def parse_document(body: bytes, *, encoding: str, delimiter: str) -> dict[str, s
     if b"\0" in body:
         raise ValueError("it holds a NUL byte")
     text = body.decode(encoding)
-    rows = list(csv.reader(_lines(text), delimiter=delimiter, strict=True))
+    try:
+        rows = list(csv.reader(_lines(text), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
     if len(rows) != 2:
         raise ValueError(f"it is {len(rows) - 1} rows")
     names, cells = ([cell.strip() for cell in row] for row in rows)
