@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ from tieline.sandbox.truth import final_truth, harvest_ids, last_state
 
 # The deal whose client may be one that the ERP knows under another name.
 _ON_THE_BOARD = "BRA-SPARE"
+# As many make the first money worth looking at.
+_MANY_ENTRIES = 20
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,13 +74,15 @@ class Story:
         draft.rename(self.drop_directory / name)
 
     def win_first_deal(self) -> None:
-        """Win the smallest deal that nothing stands in the way of."""
+        """Win the smallest deal that nothing stands in the way of and that has hours of many days."""
         self._break(self.town.hubspot, faultplan.CRM)
         self._break(self.town.harvest, faultplan.TIME_TOOL_WHILE_PROVISIONING)
         self._break(self.town.tryton, faultplan.ERP_WHILE_PROVISIONING)
         self._break(self.town.tryton, faultplan.ERP_WHILE_POSTING)
+        booked = Counter(entry.project_code for entry in self.firm.entries)
         deal = min(
-            (deal for deal in self.firm.deals if deal.blocker is None), key=lambda d: len(d.lines)
+            (deal for deal in self.firm.deals if booked[deal.project_code] >= _MANY_ENTRIES),
+            key=lambda d: len(d.lines),
         )
         self._win(deal.key)
 

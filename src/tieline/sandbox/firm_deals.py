@@ -230,12 +230,54 @@ _MORE_CLIENTS = (
         domain="harborline-mutual.example",
     ),
 )
+# Clients of other years, in the CRM and in the ERP: key, name in the CRM, name in the ERP, where.
+_OTHER_CLIENTS = tuple(
+    _ClientPlan(
+        key=key,
+        crm_name=crm_name,
+        erp_name=erp_name or crm_name,
+        country_code=country_code,
+        city=city,
+        postal_code=postal_code,
+        domain=f"{key}.example",
+        has_deal=False,
+    )
+    for key, crm_name, erp_name, country_code, city, postal_code in (
+        # Two spellings of one name, and one tax number: it links by itself.
+        (
+            *("rheintor", "Rheintor Logistik GmbH", "Rhein-Tor Logistik GmbH & Co. KG"),
+            *("DE", "Duisburg", "47119"),
+        ),
+        ("allgaeuer-molkerei", "Allgäuer Molkerei eG", "", "DE", "Kempten", "87435"),
+        ("hafenwind", "Hafenwind Energie GmbH", "", "DE", "Bremerhaven", "27568"),
+        ("falkenried", "Falkenried Anlagenbau GmbH", "", "DE", "Hamburg", "20251"),
+        ("saalebau", "Saalebau AG", "", "DE", "Halle", "06108"),
+        ("spreequell", "Spreequell Wasserwerke GmbH", "", "DE", "Berlin", "10179"),
+        ("weserstahl", "Weserstahl Handel GmbH", "", "DE", "Bremen", "28195"),
+        ("taunus-bank", "Taunus Bank AG", "", "DE", "Frankfurt am Main", "60311"),
+        ("schwarzwald-uhren", "Schwarzwald Uhren GmbH", "", "DE", "Furtwangen", "78120"),
+        ("grazer-werke", "Grazer Werke AG", "", "AT", "Graz", "8010"),
+        ("pennine-rail", "Pennine Rail Services Ltd", "", "GB", "Sheffield", "S1 2BP"),
+        ("severn-water", "Severn Valley Water plc", "", "GB", "Worcester", "WR1 2LU"),
+        ("kestrel-media", "Kestrel Media Ltd", "", "GB", "Manchester", "M2 4WU"),
+        ("harrow-foods", "Harrow Foods Ltd", "", "GB", "Norwich", "NR2 1TF"),
+        ("tamar-shipping", "Tamar Shipping Ltd", "", "GB", "Plymouth", "PL1 2AA"),
+        ("clyde-homes", "Clyde Homes Ltd", "", "GB", "Glasgow", "G2 1DU"),
+        ("cotswold-care", "Cotswold Care Group Ltd", "", "GB", "Cheltenham", "GL50 1HX"),
+        ("berkshire-tools", "Berkshire Tools LLC", "", "US", "Pittsfield", "01201"),
+        ("fenway-labs", "Fenway Laboratories Co.", "", "US", "Cambridge", "02139"),
+        ("cape-ferry", "Cape Ferry Lines Inc.", "", "US", "Hyannis", "02601"),
+        ("merrimack-paper", "Merrimack Paper Inc.", "", "US", "Lowell", "01852"),
+    )
+)
 _TITLES = {"DE": "Leitung Einkauf", "AT": "Leitung Einkauf", "CH": "Leitung Einkauf"}
 
 
 def make_clients(*, seed: int, faker_for: Callable[..., Faker]) -> tuple[Client, ...]:
     """Return the clients of both companies."""
-    return tuple(_client(plan, seed, faker_for) for plan in (*_CLIENTS, *_MORE_CLIENTS))
+    return tuple(
+        _client(plan, seed, faker_for) for plan in (*_CLIENTS, *_MORE_CLIENTS, *_OTHER_CLIENTS)
+    )
 
 
 def _client(plan: _ClientPlan, seed: int, faker_for: Callable[..., Faker]) -> Client:

@@ -109,6 +109,15 @@ class TestFirm:
         assert "tieline_vat_number" not in company["properties"]
         assert "Brandt Maschinenbau AG" in names
 
+    def test_has_36_clients_each_under_a_number_of_its_own(self, firm: Firm) -> None:
+        assert len(firm.clients) == len({client.vat_number for client in firm.clients}) == 36
+        spelled = [
+            client.crm_name
+            for client in firm.clients
+            if client.erp_name is not None and client.erp_name != client.crm_name
+        ]
+        assert spelled == ["BRANDT Maschinen-Bau", "Aldgate Insurance", "Rheintor Logistik GmbH"]
+
     def test_plants_every_kind_of_mistake(self, firm: Firm) -> None:
         kinds = Counter(mistake.kind for mistake in firm.mistakes)
 
