@@ -47,6 +47,8 @@ class Books:
     made: list[str] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
     keeps: set[str] = field(default_factory=set)
+    # As what each line of a contract was sold, in the books' own words.
+    sold_as: list[str] = field(default_factory=list)
 
     def write(self, *, command: Command) -> Receipt:
         if command.noun in self.refuses:
@@ -55,6 +57,7 @@ class Books:
         if is_unique and self._standing(command.business_key):
             raise AlreadyExists("the number is taken", reason="books.exists")
         self.made.append(command.noun)
+        self.sold_as += [line.labor_category for line in getattr(command, "lines", ())]
         self.records.append(
             {
                 "noun": command.noun,

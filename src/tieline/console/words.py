@@ -200,6 +200,7 @@ THINGS: Mapping[str, str] = {
     "target": "Write to the ERP",
     "stream": "Connection",
     "connection": "Connection",
+    "code": "Code of another system",
     "period": "Fiscal period",
     "legs": "Between companies",
     "owner": "Person or team",

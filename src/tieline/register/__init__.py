@@ -35,6 +35,8 @@ from tieline.register.client_scores import (
     subject_of_record,
     undo_decision,
 )
+from tieline.register.code_nouns import WON
+from tieline.register.codes import Code, our_codes, their_codes
 from tieline.register.crosswalk import (
     Link,
     Linked,
@@ -116,6 +118,10 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "WON",
+    "Code",
+    "our_codes",
+    "their_codes",
     "Merge",
     "Moved",
     "add_merge",

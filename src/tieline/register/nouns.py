@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tieline.register.code_nouns import CODE_NOUNS
 from tieline.register.guideline_nouns import GUIDELINE_NOUNS
 from tieline.register.handover_nouns import HANDOVER_NOUNS
 from tieline.register.reference_nouns import NOUNS as TERMS
@@ -11,5 +12,5 @@ from tieline.register.reference_nouns import Noun
 
 NOUNS: Mapping[str, Noun] = {
     **TERMS,
-    **{noun.name: noun for noun in (*GUIDELINE_NOUNS, *HANDOVER_NOUNS)},
+    **{noun.name: noun for noun in (*GUIDELINE_NOUNS, *HANDOVER_NOUNS, *CODE_NOUNS)},
 }

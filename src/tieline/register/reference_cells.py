@@ -42,6 +42,8 @@ _FORMULA = ("=", "@", "\t", "\r")
 _YES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _KNOWN: Mapping[Kind, str] = {
     Kind.ENTITY: "SELECT entity_code AS word, entity_code AS id FROM legal_entity",
+    Kind.CRM: "SELECT connection_key AS word, connection_key AS id FROM connection WHERE kind = 'crm'",
+    Kind.ERP: "SELECT connection_key AS word, connection_key AS id FROM connection WHERE kind = 'erp'",
     Kind.CONTRACT: "SELECT contract_code AS word, contract_id AS id FROM contract",
     Kind.PROJECT: "SELECT project_code AS word, project_id AS id FROM project",
     Kind.CLIENT: """
@@ -135,13 +137,25 @@ def understand(
     connection: Connection[Row], *, noun: Noun, rows: Sequence[Cells]
 ) -> tuple[list[Meant], list[Mistake]]:
     """Return what the rows mean, and every cell that means nothing."""
-    return understand_columns(
+    meant, mistakes = understand_columns(
         connection,
         columns=file_columns(noun),
         one_of=noun.one_of,
         together=noun.together,
         rows=rows,
     )
+    by, column, words = noun.words_by
+    if not words:
+        return meant, mistakes
+    known, unknown = [], []
+    for row in meant:
+        may_be = words.get(row.values[by])
+        if may_be is None or row.values[column] in may_be:
+            known.append(row)
+            continue
+        sentence = f"of the {by} {row.values[by]} it is none of {', '.join(may_be)}"
+        unknown.append(Mistake(line=row.line, column=column, sentence=sentence))
+    return known, mistakes + unknown
 
 
 def understand_columns(
@@ -261,7 +275,10 @@ def _value(
             return cell if _CURRENCY.fullmatch(cell) else _refuse("it is no currency such as EUR")
         case Kind.WEEK:
             return _week(cell)
-        case Kind.ENTITY | Kind.CLIENT | Kind.CONTRACT | Kind.PROJECT | Kind.TASK | Kind.PERSON:
+        case (
+            Kind.ENTITY | Kind.CLIENT | Kind.CONTRACT | Kind.PROJECT | Kind.TASK | Kind.PERSON
+            | Kind.CRM | Kind.ERP
+        ):  # fmt: skip
             return _thing(column.kind, cell, known[column.kind])
 
 

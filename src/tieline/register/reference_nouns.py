@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Kind(StrEnum):
-    """What stands in a cell; the last six name a thing that the register already knows."""
+    """What stands in a cell; the last eight name a thing that the register already knows."""
 
     TEXT = "text"
     DAY = "day"
@@ -27,6 +28,8 @@ class Kind(StrEnum):
     PROJECT = "project"
     TASK = "task"
     PERSON = "person"
+    CRM = "CRM connection"
+    ERP = "ERP connection"
 
 
 class Empty(StrEnum):
@@ -62,6 +65,7 @@ class Noun:
     A row without an end holds until the next one of its key begins. What ``moves_money`` is loaded
     by two people. Of each group in ``one_of`` a row fills exactly one column; of each pair in
     ``together`` both or none. ``only`` is what every row of it says in a table that holds others, too.
+    ``words_by`` names a column, another one, and which words the other one may hold by that of the first.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Noun:
     one_of: tuple[tuple[str, ...], ...] = ()
     together: tuple[tuple[str, str], ...] = ()
     only: Mapping[str, str] = field(default_factory=dict)
+    words_by: tuple[str, str, Mapping[str, tuple[str, ...]]] = ("", "", MappingProxyType({}))
 
     @property
     def own_id(self) -> str:

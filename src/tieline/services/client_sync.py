@@ -31,6 +31,7 @@ from tieline.register import (
     Source,
     all_links,
     as_client,
+    as_opportunity,
     current_client_id,
     decide_pair,
     find_ours,
@@ -67,6 +68,7 @@ from tieline.services.client_matching import (
     read_matching,
 )
 from tieline.services.client_policy import ClientPolicy, read_client_policy
+from tieline.services.deal_codes import in_our_codes
 
 HIERARCHY_CYCLE = "client.hierarchy_cycle"
 CLIENT_REASONS = (SAME_CLIENT_UNCLEAR, DUPLICATE_IN_SOURCE, DUPLICATE_CLIENTS, HIERARCHY_CYCLE)
@@ -146,7 +148,7 @@ def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> C
         keep_drifts(
             connection, noun="client", drifts=ledger.drifts, now=now, correlation_id=correlation_id
         )
-        cases = _cases(ledger, cycles, _won_deals(connection))
+        cases = _cases(ledger, cycles, _won_deals(connection, now=now))
     return ClientSyncResult(
         created=ledger.created,
         linked=ledger.linked,
@@ -657,12 +659,18 @@ def _parties_were_read(connection: Connection[Row]) -> bool:
     return bool(row["were_read"])
 
 
-def _won_deals(connection: Connection[Row]) -> dict[SourceKey, list[SourceIdentity]]:
+def _won_deals(
+    connection: Connection[Row], *, now: datetime
+) -> dict[SourceKey, list[SourceIdentity]]:
+    sources = newest(connection, noun=Opportunity, kinds=(_CRM,))
+    told = [(source.connection_key, as_opportunity(source)) for source in sources]
     found: dict[SourceKey, list[SourceIdentity]] = {}
-    for deal in newest(connection, noun=Opportunity, kinds=(_CRM,)):
-        if deal.data["is_won"] and deal.data["client_ref"] and not deal.is_deleted:
-            key = (deal.connection_key, deal.data["client_ref"])
-            found.setdefault(key, []).append(deal.identity)
+    for source, coded in zip(
+        sources, in_our_codes(connection, told=told, on=now.date()), strict=True
+    ):
+        if coded.deal.is_won and coded.deal.client_ref and not source.is_deleted:
+            key = (source.connection_key, coded.deal.client_ref)
+            found.setdefault(key, []).append(source.identity)
     return found
 
 

@@ -49,6 +49,7 @@ from tieline.services.provisioning_plan import (
     closed_step,
     closing_steps,
     terms_of,
+    with_terms,
 )
 from tieline.services.shown_plans import (
     Chosen,
@@ -72,6 +73,8 @@ _CHECKS_OF_A_CHANGE = frozenset(
     {
         *(rule.code for rule in CHECKS if rule.scope == "line"),
         "deal.lines_missing",
+        "deal.code_unknown",
+        "deal.category_unnamed",
         "deal.ends_before_start",
         "deal.schedule_outside_contract",
         "deal.amount_differs_from_lines",
@@ -205,7 +208,7 @@ def _draw_change(
         connection, deals=[facts], severities=[severities], asked=_CHECKS_OF_A_CHANGE
     )
     terms = terms_of(facts)
-    plan = {**renamed(row["plan"], lines), **{name: terms[name] for name in changes}}
+    plan = with_terms(renamed(row["plan"], lines), facts, changes)
     added = {**plan, "steps": new_steps(facts, plan)}
     ours = {name: terms[name] for name in changes if name != "lines"}
     return Handover(

@@ -51,6 +51,7 @@ from tieline.services.provisioning_plan import (
     is_leaving,
     open_steps,
     terms_of,
+    with_terms,
 )
 from tieline.services.provisioning_register import (
     end_contract,
@@ -79,6 +80,7 @@ STUCK = "project.provisioning.stuck"
 COMPENSATED = "project.provisioning.compensated"
 LOST = "deal.lost_after_provisioning"
 CHANGED = "deal.changed_after_provisioning"
+CODE_UNKNOWN = "deal.code_unknown"
 PLAN_REASONS = (*(check.code for check in CHECKS), STUCK, COMPENSATED, LOST, CHANGED, LINK_TAKEN)
 UNDER_WAY = ("running", "active", "compensating", "closing")
 _DEAL = "deals"
@@ -102,6 +104,7 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         cases: list[CaseRequest] = []
         deals = load_deals(connection, now=now)
         to_plan: list[tuple[DealFacts, Row | None]] = []
+        unclear: list[DealFacts] = []
         active: list[tuple[DealFacts, Row]] = []
         for facts in deals:
             row = standing.get((facts.source.connection_key, facts.source.source_ref))
@@ -111,6 +114,9 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
                     active.append((facts, row))
             elif facts.is_won or (row is not None and row["state"] == "ready"):
                 to_plan.append((facts, row))
+            elif facts.unknown_stage is not None:
+                unclear.append(facts)
+        cases += _unclear_stages(unclear)
         held = restaff(
             connection,
             active=active,
@@ -453,9 +459,8 @@ def change_terms(
     """Agree to what a deal says now of these terms of an active plan; return the state that it is in."""
     standing = _lock(connection, row["plan_id"])
     if standing["state"] == "active":
-        terms = {name: value for name, value in terms_of(facts).items() if name in names}
         lines = draw_lines(connection, facts=facts, row=standing)
-        plan = {**renamed(standing["plan"], lines), **terms}
+        plan = with_terms(renamed(standing["plan"], lines), facts, names)
         plan["steps"] = [*plan["steps"], *new_steps(facts, plan)]
         store_change(connection, facts=facts, row=standing, lines=lines, plan=plan, now=now)
         connection.execute(
@@ -685,6 +690,29 @@ def _case(facts: DealFacts, found: Blocker) -> CaseRequest:
             "things": ", ".join(found.things),
         },
     )
+
+
+def _unclear_stages(deals: Sequence[DealFacts]) -> list[CaseRequest]:
+    """Return one case for each stage of a CRM of which nobody said whether it is won."""
+    by_stage: dict[tuple[str, str], list[DealFacts]] = {}
+    for facts in deals:
+        stage = (facts.source.connection_key, facts.unknown_stage or "")
+        by_stage.setdefault(stage, []).append(facts)
+    rule = next(check for check in CHECKS if check.code == CODE_UNKNOWN)
+    return [
+        CaseRequest(
+            reason=rule.code,
+            owner_queue=rule.owner_queue,
+            thing_kind="code",
+            thing_key=f"{key} stage {stage}",
+            entity_code=None,
+            members=tuple(
+                _member(facts.key, facts.deal.amount, facts.deal.currency) for facts in found
+            ),
+            details={"message": rule.message, "fix": rule.fix_hint, "things": f"stage {stage}"},
+        )
+        for (key, stage), found in sorted(by_stage.items(), key=lambda each: each[0])
+    ]
 
 
 def _member(key: str, amount: Decimal | None, currency: str | None) -> CaseMember:

@@ -93,7 +93,7 @@ def contract_command(
         lines=tuple(
             ContractLine(
                 task_name=row["task_name"],
-                labor_category=categories.get(row["labor_category"], row["labor_category"]),
+                labor_category=_as_called(row, categories),
                 hours=Decimal(row["sold_seconds"] or 0) / SECONDS_PER_HOUR,
                 rate_amount=row["rate_amount"],
             )
@@ -128,7 +128,7 @@ def erp_task_command(
         entity_code=agreed.entity_code,
         project_code=project_code,
         name=line["task_name"],
-        labor_category=categories.get(line["labor_category"], line["labor_category"]),
+        labor_category=_as_called(line, categories),
         rate_amount=line["rate_amount"],
         currency=agreed.currency,
         is_billable=True,
@@ -192,6 +192,15 @@ def status_command(
         record_code=deal_ref,
         values={"project_status": part.partition(":")[0], "project_ref": project_code},
     )
+
+
+def part_of_line(line: Row) -> str:
+    """Return what a line of a contract is called in a plan."""
+    return f"{line['task_name']}|{line['labor_category']}|{line['starts_on'].isoformat()}"
+
+
+def _as_called(line: Row, categories: Names) -> str:
+    return categories[part_of_line(line)]
 
 
 def rows_of_lines(plan: Mapping[str, Any]) -> list[Row]:

@@ -150,6 +150,8 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "deal_kind": deal.extras.get(_KIND),
         "is_owner_active": facts.owner is not None and facts.owner.is_active,
         "twins": ", ".join(told.twins.get(facts.key, ())),
+        "codes_unknown": ", ".join(facts.unknown_codes),
+        "categories_unnamed": ", ".join(facts.unnamed_categories),
         "entity_currency": None if facts.entity is None else facts.entity.currency,
         "is_entity_known": facts.entity is not None,
         "is_erp_connected": bool(facts.entity and facts.entity.erp_connection_key),

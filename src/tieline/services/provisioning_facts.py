@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from tieline.canonical import Opportunity, Person, StaffingFact
 from tieline.register import (
+    Code,
     Source,
     all_links,
     as_opportunity,
@@ -21,14 +22,17 @@ from tieline.register import (
     as_staffing_fact,
     email_key,
     newest,
+    their_codes,
 )
 from tieline.runtime.database import Row
 from tieline.services.client_sync import Unclear, find_unclear
+from tieline.services.deal_codes import STAGE, CodedDeal, in_our_codes
 
 ACT = "act"
 _FOREVER = date.max
 # What a staffing file may call the share of their time that somebody is planned for.
 _SHARE = "percent"
+_LABOR_CATEGORY = "labor_category"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +99,17 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DealFacts:
-    """One deal and everything around it, as known at one instant."""
+    """One deal in our codes and everything around it, as known at one instant.
+
+    ``unknown_codes`` are its CRM's without a meaning, ``unnamed_categories`` ours that its ERP has no
+    code for; ``erp_categories`` is what the ERP calls the category of each priced line, by the line's part.
+    """
 
     source: Source
     deal: Opportunity
+    unknown_codes: tuple[str, ...]
+    unnamed_categories: tuple[str, ...]
+    erp_categories: Mapping[str, str]
     today: date
     owner: Person | None
     client: ClientFacts | None
@@ -120,6 +131,12 @@ class DealFacts:
     def is_won(self) -> bool:
         """Say whether it is won and still there."""
         return self.deal.is_won and not self.source.is_deleted
+
+    @property
+    def unknown_stage(self) -> str | None:
+        """Return its stage where nobody gave it a meaning and the deal is still there."""
+        is_unknown = f"{STAGE} {self.deal.stage}" in self.unknown_codes
+        return self.deal.stage if is_unknown and not self.source.is_deleted else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +164,15 @@ class _Surroundings:
 def load_deals(connection: Connection[Row], *, now: datetime) -> list[DealFacts]:
     """Return the facts of every deal that any CRM told us of."""
     around = _load_surroundings(connection)
-    return [
-        _facts(source, around, now)
-        for source in newest(connection, noun=Opportunity, kinds=("crm",))
+    sources = newest(connection, noun=Opportunity, kinds=("crm",))
+    told = [(source.connection_key, as_opportunity(source)) for source in sources]
+    found = [
+        _facts(source, coded, around, now)
+        for source, coded in zip(
+            sources, in_our_codes(connection, told=told, on=now.date()), strict=True
+        )
     ]
+    return _as_erps_call_them(connection, found)
 
 
 def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
@@ -240,8 +262,44 @@ def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
     )
 
 
-def _facts(source: Source, around: _Surroundings, now: datetime) -> DealFacts:
-    deal = as_opportunity(source)
+def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) -> list[DealFacts]:
+    """Return deals with what the ERP of each calls its labor categories, from the day on which a rate begins."""
+    codes = [
+        {line.part: code for line in facts.lines if (code := _erp_code(facts, line)) is not None}
+        for facts in deals
+    ]
+    theirs = their_codes(connection, asked=(code for parts in codes for code in parts.values()))
+    return [
+        replace(
+            facts,
+            erp_categories={
+                part: theirs.get(code)
+                or (facts.entity.labor_categories if facts.entity else {}).get(code.code, code.code)
+                for part, code in parts.items()
+            },
+            unnamed_categories=tuple(
+                sorted({c.code for c in parts.values() if c in theirs and theirs[c] is None})
+            ),
+        )
+        for facts, parts in zip(deals, codes, strict=True)
+    ]
+
+
+def _erp_code(facts: DealFacts, line: PricedLine) -> Code | None:
+    entity = facts.entity
+    if entity is None or entity.erp_connection_key is None:
+        return None
+    return Code(
+        connection_key=entity.erp_connection_key,
+        kind=_LABOR_CATEGORY,
+        entity_code=entity.entity_code,
+        code=line.labor_category,
+        on=line.starts_on,
+    )
+
+
+def _facts(source: Source, coded: CodedDeal, around: _Surroundings, now: datetime) -> DealFacts:
+    deal = coded.deal
     company = (source.connection_key, deal.client_ref or "")
     client_id = around.client_of.get(company)
     entity = around.entities.get(deal.entity_code or "")
@@ -249,6 +307,9 @@ def _facts(source: Source, around: _Surroundings, now: datetime) -> DealFacts:
     return DealFacts(
         source=source,
         deal=deal,
+        unknown_codes=coded.unknown,
+        unnamed_categories=(),
+        erp_categories={},
         today=now.date(),
         owner=around.owners.get((source.connection_key, deal.owner_ref or "")),
         client=None if client_id is None else around.clients.get(client_id),

@@ -125,9 +125,7 @@ class _Shown:
 
     def _command(self, step: Step) -> Command:
         agreed, lines = self.agreed, self.lines
-        entity = self.facts.entity
-        # Only an ERP is told categories, and it is the entity's.
-        categories = {} if entity is None else entity.labor_categories
+        categories = self.plan["erp_categories"]
         match kind_of(step):
             case "erp.client" | "time.client":
                 client = self._client()
@@ -148,7 +146,7 @@ class _Shown:
                     contract_code=contract,
                 )  # fmt: skip
             case "erp.task":
-                line = next(each for each in lines if _part(each) == step["part"])
+                line = next(each for each in lines if commands.part_of_line(each) == step["part"])
                 return commands.erp_task_command(
                     key=_NO_KEY, agreed=agreed, project_code=self._code(step, "project"),
                     line=line, categories=categories,
@@ -216,10 +214,6 @@ def _agreed(plan: Plan, deal: Opportunity) -> commands.Agreed:
         starts_on=deal.starts_on or missing,
         ends_on=deal.ends_on,
     )
-
-
-def _part(line: Row) -> str:
-    return f"{line['task_name']}|{line['labor_category']}|{line['starts_on'].isoformat()}"
 
 
 def _values(command: Command) -> Iterator[tuple[str, Any]]:

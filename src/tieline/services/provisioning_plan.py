@@ -29,6 +29,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         "client_id": None if facts.client is None else str(facts.client.client_id),
         "client_ref": facts.deal.client_ref,
         **terms_of(facts),
+        "erp_categories": dict(facts.erp_categories),
         "version": facts.source.version,
         "steps": steps_of(facts),
         "warnings": [as_row(found) for found in judged.warnings],
@@ -52,6 +53,16 @@ def terms_of(facts: DealFacts) -> Plan:
         "starts_on": _day(deal.starts_on),
         "ends_on": _day(deal.ends_on),
         "lines": [_line(line) for line in facts.lines],
+    }
+
+
+def with_terms(plan: Plan, facts: DealFacts, names: Collection[str]) -> Plan:
+    """Return a plan that follows its deal in these terms, with what the ERP calls its categories."""
+    terms = {name: value for name, value in terms_of(facts).items() if name in names}
+    return {
+        **plan,
+        **terms,
+        "erp_categories": {**plan["erp_categories"], **facts.erp_categories},
     }
 
 

@@ -225,7 +225,7 @@ def _is_being_made(connection: Connection[Row], job: Job, step: Step, *, is_link
 def _contract(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
     contract_id: UUID = job.row["contract_id"]
     client_code = _needed(connection, step, "client", job.client_id)
-    categories = _labor_categories(connection, step)
+    categories = job.plan["erp_categories"]
     lines = lines_of(connection, contract_id=contract_id)
 
     def build(key: UUID) -> Command:
@@ -272,7 +272,7 @@ def _task(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands
 def _erp_task(connection: Connection[Row], job: Job, step: Step) -> _Ready:
     project_code = _needed(connection, step, "project", job.row["project_id"])
     line = find_line(connection, contract_id=job.row["contract_id"], part=step["part"])
-    categories = _labor_categories(connection, step)
+    categories = job.plan["erp_categories"]
 
     def build(key: UUID) -> Command:
         return commands.erp_task_command(
@@ -558,15 +558,6 @@ def _needed(connection: Connection[Row], step: Step, noun: str, our_id: UUID) ->
     if code is None:
         raise LookupError(f"{step['target']} has no {noun} for {our_id} yet")
     return code
-
-
-def _labor_categories(connection: Connection[Row], step: Step) -> Mapping[str, str]:
-    """Return how a target calls the labor categories it calls otherwise."""
-    row = connection.execute(
-        "SELECT config -> 'labor_categories' AS names FROM connection WHERE connection_key = %s",
-        (step["target"],),
-    ).fetchone()
-    return (row and row["names"]) or {}
 
 
 def find_home_record(connection: Connection[Row], *, step: Step) -> Row | None:

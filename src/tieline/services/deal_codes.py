@@ -1,0 +1,71 @@
+"""Read a deal in our codes, and name its labor categories as its ERP does.
+
+What a connection has no code for is *unknown*: it stays as it was told, and holds the deal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from psycopg import Connection
+
+from tieline.canonical import Opportunity
+from tieline.register import WON, Code, our_codes
+from tieline.runtime.database import Row
+
+STAGE = "stage"
+_OF_DEAL = (STAGE, "practice", "billing_method", "tax_treatment", "currency")
+_OF_LINE = "labor_category"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodedDeal:
+    """A deal in our codes; ``unknown`` are the codes of its CRM that nobody gave a meaning, as KIND CODE."""
+
+    deal: Opportunity
+    unknown: tuple[str, ...]
+
+
+def in_our_codes(
+    connection: Connection[Row], *, told: Sequence[tuple[str, Opportunity]], on: date
+) -> list[CodedDeal]:
+    """Return deals, each with the key of its CRM's connection, in the codes that hold on a day."""
+    asked = [list(_codes(key, deal, on)) for key, deal in told]
+    found = our_codes(connection, asked=(code for codes in asked for code in codes))
+    return [
+        _coded(deal, {code: found[code] for code in codes if code in found})
+        for (_, deal), codes in zip(told, asked, strict=True)
+    ]
+
+
+def _codes(key: str, deal: Opportunity, on: date) -> Iterator[Code]:
+    told = [(name, getattr(deal, name)) for name in _OF_DEAL]
+    told += [(_OF_LINE, line.labor_category) for line in deal.lines]
+    for kind, code in told:
+        if code:
+            yield Code(
+                connection_key=key, kind=kind, entity_code=deal.entity_code or "", code=code, on=on
+            )
+
+
+def _coded(deal: Opportunity, found: dict[Code, str | None]) -> CodedDeal:
+    if not found:
+        return CodedDeal(deal=deal, unknown=())
+    ours = {(code.kind, code.code): becomes for code, becomes in found.items() if becomes}
+    changed: dict[str, Any] = {
+        name: ours.get((name, getattr(deal, name)), getattr(deal, name)) for name in _OF_DEAL
+    }
+    if (STAGE, deal.stage) in ours:
+        changed["is_won"] = changed[STAGE] == WON
+    lines = tuple(
+        replace(
+            line,
+            labor_category=ours.get((_OF_LINE, line.labor_category or ""), line.labor_category),
+        )
+        for line in deal.lines
+    )
+    unknown = sorted({f"{code.kind} {code.code}" for code, becomes in found.items() if not becomes})
+    return CodedDeal(deal=replace(deal, **changed, lines=lines), unknown=tuple(unknown))

@@ -1,0 +1,235 @@
+"""A release of codes: what a CRM's codes mean to us, and what an ERP calls ours, from a day on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import Connection
+from tests.support.deal import BOOKS, CLOCK, CRM, NOW
+from tests.support.deal_world import World, opened_world
+
+from tieline.governance import approve, get_proposal, open_web_transaction
+from tieline.kernel.errors import UserMistake
+from tieline.runtime.migrate import Dsns
+from tieline.services.handing_over import draw_handover
+from tieline.services.provisioning_facts import load_deals
+from tieline.services.provisioning_fields import writes_of
+from tieline.services.reference_files import (
+    File,
+    carry_out_load,
+    load_file,
+    preview_file,
+    read_file,
+)
+
+IN = "connection,kind,entity,their_code,our_code,starts_on,ends_on"
+OUT = "connection,kind,entity,our_code,their_code,starts_on,ends_on"
+STAGES = (f"{CRM},stage,,closedwon,won,2026-01-01,", f"{CRM},stage,,lead,open,2026-01-01,")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codes:
+    """A firm that says what codes mean."""
+
+    world: World
+
+    def release(self, noun: str, *rows: str, is_whole: bool = False) -> None:
+        """Let one person propose codes and another agree."""
+        with self.world.flow.database.transaction() as connection:
+            proposal_id = propose(connection, noun, *rows, is_whole=is_whole)
+        with self.agreeing() as connection:
+            approve(connection, proposal_id=proposal_id, by="bob", now=NOW)
+            proposal = get_proposal(connection, proposal_id=proposal_id)
+            carry_out_load(connection, proposal, NOW)
+
+    def agreeing(self) -> AbstractContextManager[Connection[Any]]:
+        """Act as somebody who sees both companies."""
+        return open_web_transaction(self.world.flow.database, entities=("HR-DE", "HR-UK"))
+
+    def mistakes(self, noun: str, *rows: str) -> list[str]:
+        file = code_file(noun, *rows)
+        with self.world.flow.database.transaction() as connection:
+            return [each.sentence for each in preview_file(connection, file=file).mistakes]
+
+    def blockers(self) -> list[tuple[str, list[str]]]:
+        return [(each["code"], each["things"]) for each in self.world.plan["blockers"]]
+
+    def shown_to_books(self) -> set[str | None]:
+        """Return as what the shown plan sells, in the books' own words."""
+        with self.world.flow.database.transaction() as connection:
+            drawn = draw_handover(connection, ref=f"{CRM}:{self.world.deal}", now=NOW)
+            writes = writes_of(connection, facts=drawn.facts, plan=drawn.plan, row=drawn.row)
+        return {
+            each.value
+            for write in writes
+            for each in write.fields
+            if write.target == BOOKS and each.name.endswith("labor_category")
+        }
+
+    def sold_as(self) -> list[str]:
+        with self.world.systems.books.changed() as books:
+            return list(books.sold_as)
+
+
+def code_file(noun: str, *rows: str, is_whole: bool = False) -> File:
+    """Return a file of codes."""
+    head = {"inbound-codes": IN, "outbound-codes": OUT}[noun]
+    body = "\n".join((head, *rows)).encode()
+    return read_file(noun=noun, name=f"{noun}.csv", body=body, is_whole=is_whole)
+
+
+def propose(connection: Connection[Any], noun: str, *rows: str, is_whole: bool = False) -> UUID:
+    """Let Ann propose codes."""
+    file = code_file(noun, *rows, is_whole=is_whole)
+    loaded = load_file(connection, file=file, by="ann", reason="a test", now=NOW)
+    assert loaded.proposal_id is not None
+    return loaded.proposal_id
+
+
+@pytest.fixture
+def codes(database: Dsns, tmp_path: Path) -> Iterator[Codes]:
+    with opened_world(database, tmp_path) as world:
+        yield Codes(world=world)
+
+
+class TestACodeOfACrm:
+    def test_means_what_the_release_says_and_holds_the_deal_where_nobody_did(
+        self, codes: Codes
+    ) -> None:
+        world = codes.world
+        codes.release("inbound-codes", *STAGES, f"{CRM},practice,,analytics,Analytics,2026-01-01,")
+        world.win()
+        world.flow.run()
+
+        assert codes.blockers() == [("deal.code_unknown", ["practice data"])]
+        assert world.reasons() >= {"deal.code_unknown"}
+        assert world.in_books() == []
+
+        codes.release("inbound-codes", f"{CRM},practice,,data,Data & AI,2026-01-01,")
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        assert world.reasons() == set()
+        (contract,) = world.rows(
+            "SELECT practice FROM contract_version WHERE superseded_at IS NULL"
+        )
+        assert contract == {"practice": "Data & AI"}
+
+    def test_says_which_stage_is_won_whatever_the_crm_does(self, codes: Codes) -> None:
+        world = codes.world
+        codes.release("inbound-codes", f"{CRM},stage,,lead,open,2026-01-01,")
+        world.win(stage="verbal", is_won=False)
+        world.flow.run()
+
+        # Nobody said what the stage means: one case for it, and no plan.
+        assert world.rows("SELECT FROM provisioning_plan") == []
+        assert world.case("deal.code_unknown").thing_key == f"{CRM} stage verbal"
+
+        codes.release("inbound-codes", f"{CRM},stage,,verbal,won,2026-01-01,")
+        world.flow.run()
+        assert world.plan["state"] == "active"
+
+        # Taken back, the same stage is no longer a won one, and the project has a case.
+        codes.release("inbound-codes", f"{CRM},stage,,verbal,open,2026-01-01,")
+        world.flow.run()
+        assert world.reasons() == {"deal.lost_after_provisioning"}
+
+    def test_of_a_legal_entity_goes_before_that_of_every_one(self, codes: Codes) -> None:
+        codes.release(
+            "inbound-codes",
+            f"{CRM},practice,,data,Data,2026-01-01,",
+            f"{CRM},practice,HR-UK,data,Data UK,2026-01-01,",
+            f"{CRM},practice,HR-DE,data,Daten,2026-01-01,2026-11-03",
+            f"{CRM},practice,HR-DE,data,Daten und KI,2026-11-03,",
+        )
+        codes.world.win(purchase_order=None)
+        codes.world.flow.run()
+
+        with codes.world.flow.database.transaction() as connection:
+            (facts,) = load_deals(connection, now=NOW)
+            (before,) = load_deals(connection, now=NOW - timedelta(days=1))
+        assert (before.deal.practice, facts.deal.practice) == ("Daten", "Daten und KI")
+
+
+class TestALaborCategory:
+    def test_is_called_as_the_erp_calls_it_in_its_legal_entity(self, codes: Codes) -> None:
+        codes.release(
+            "outbound-codes",
+            f"{BOOKS},labor_category,,Consultant,CON,2026-01-01,",
+            f"{BOOKS},labor_category,HR-DE,Consultant,DE-CON,2026-01-01,",
+        )
+        codes.world.win()
+        assert codes.shown_to_books() == {"DE-CON"}
+
+        codes.world.flow.run()
+
+        assert codes.world.plan["state"] == "active"
+        assert codes.sold_as() == ["DE-CON"]
+
+    def test_without_a_code_of_the_erp_holds_the_deal(self, codes: Codes) -> None:
+        # The first row holds only from after the rate begins.
+        codes.release("outbound-codes", f"{BOOKS},labor_category,,Consultant,CON,2026-10-06,")
+        codes.release("outbound-codes", f"{BOOKS},labor_category,,Manager,MAN,2026-01-01,")
+        codes.world.win()
+        codes.world.flow.run()
+
+        assert codes.blockers() == [("deal.category_unnamed", ["Consultant"])]
+        assert codes.world.in_books() == []
+
+
+class TestARelease:
+    def test_refuses_what_nobody_can_mean(self, codes: Codes) -> None:
+        assert codes.mistakes(
+            "inbound-codes",
+            f"{CLOCK},stage,,won,won,2026-01-01,",
+            f"{CRM},phase,,won,won,2026-01-01,",
+            f"{CRM},stage,,won,closed,2026-01-01,",
+            f"{CRM},tax_treatment,HR-XX,std,standard,2026-01-01,",
+            f"{CRM},practice,,data,Data,2026-01-01,2026-01-01",
+            f"{CRM},practice,,cloud,Cloud,2026-01-01,2026-07-01",
+            f"{CRM},practice,,cloud,Hosting,2026-06-01,",
+            f"{CRM},practice,,web,Web,2026-01-01,",
+            f"{CRM},practice,,web,Internet,2026-01-01,",
+        ) == [
+            "no CRM connection is known as clock",
+            "it is none of stage, practice, billing_method, tax_treatment, currency, labor_category",
+            "of the kind stage it is none of open, won, lost",
+            "no legal entity is known as HR-XX",
+            "it ends before it starts",
+            "it still holds when line 8 begins on 2026-06-01",
+            "line 9 says the same from the same day on",
+        ]
+
+    def test_is_agreed_to_by_somebody_else_only_as_it_was_seen_and_never_says_two_things_at_once(
+        self, codes: Codes
+    ) -> None:
+        with codes.world.flow.database.transaction() as connection:
+            proposal_id = propose(connection, "inbound-codes", STAGES[0])
+        with (
+            codes.world.flow.database.transaction() as connection,
+            pytest.raises(UserMistake, match="ann"),
+        ):
+            approve(connection, proposal_id=proposal_id, by="ann", now=NOW)
+
+        codes.release("inbound-codes", f"{CRM},stage,,closedwon,lost,2026-01-01,")
+        with codes.agreeing() as connection:
+            approve(connection, proposal_id=proposal_id, by="bob", now=NOW)
+            proposal = get_proposal(connection, proposal_id=proposal_id)
+            with pytest.raises(UserMistake, match="changed since"):
+                carry_out_load(connection, proposal, NOW)
+
+        insert = """
+            INSERT INTO inbound_code (connection_key, kind, entity_code, their_code, our_code, starts_on,
+                recorded_at, load_id, line_number)
+            SELECT connection_key, kind, entity_code, their_code, 'won', '2026-06-01', recorded_at, load_id, 3
+            FROM inbound_code RETURNING our_code"""
+        with pytest.raises(psycopg.errors.ExclusionViolation):
+            codes.world.rows(insert)
