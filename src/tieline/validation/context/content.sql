@@ -185,15 +185,19 @@ guideline AS (
     GROUP BY c.entry_id
 ), earlier_epoch AS (
     -- What a source called the same before it was reset, with the same day and duration, and still stands.
+    -- Hours first, then by key: few sources were ever reset, and a planner that began with what stands held every
+    -- effect there is against every hour.
     SELECT c.entry_id, count(DISTINCT t.entry_id) AS earlier_epoch_count
     FROM counted c
     CROSS JOIN LATERAL generate_series(0, c.source_epoch - 1) AS n (epoch)
-    JOIN time_entry t ON t.connection_key = c.connection_key AND t.source_epoch = n.epoch AND t.object = c.object
-        AND t.source_ref = c.source_ref
+    CROSS JOIN LATERAL (
+        SELECT * FROM time_entry t
+        WHERE t.connection_key = c.connection_key AND t.source_epoch = n.epoch AND t.object = c.object
+          AND t.source_ref = c.source_ref OFFSET 0) t
     JOIN time_entry_version v ON v.entry_id = t.entry_id AND v.version = t.newest_version
         AND v.person_ref = c.person_ref AND v.work_date = c.work_date AND v.seconds = c.seconds
-    JOIN standing_effect s ON s.entry_id = t.entry_id
     WHERE c.source_epoch > 0 AND c.is_counted
+      AND EXISTS (SELECT FROM standing_effect s WHERE s.entry_id = t.entry_id OFFSET 0)
     GROUP BY c.entry_id
 ), reversal_fact AS (
     SELECT m.entry_id, count(*) FILTER (WHERE o.seconds = -m.seconds) AS reversed_count,

@@ -19,22 +19,20 @@ person_day AS (
     JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = r.connection_key
     WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
       AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)
-), stored_standing AS (
-    SELECT DISTINCT e.entry_id
-    FROM stored_member m
-    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = m.entry_id OFFSET 0) e
-    WHERE e.noun = 'time_line' AND e.kind = 'book'
-      AND {stands}
-      AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND {undone})
 ), member AS (
     SELECT m.person_key, m.work_date, m.entry_id, m.connection_key, m.source_ref, m.seconds, m.started_at,
            m.ended_at, m.created_at, m.narrative_hash,
            coalesce(j.our_id::text, m.connection_key || ':' || m.project_key) AS project_word,
            coalesce(t2.our_id::text, t1.our_id::text, m.connection_key || ':' || m.task_key) AS task_word,
-           s.entry_id IS NOT NULL AS is_standing
+           s.stands IS NOT NULL AS is_standing
     FROM stored_member m
-    LEFT JOIN stored_standing s ON s.entry_id = m.entry_id
+    -- Hour by hour: a planner that expects one neighbor made the whole list anew for each of five thousand.
+    LEFT JOIN LATERAL (
+        SELECT true AS stands FROM effect e
+        WHERE e.entry_id = m.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND {stands}
+          AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                          AND {undone} OFFSET 0)
+        LIMIT 1) s ON true
     LEFT JOIN known_link j ON j.connection_key = m.connection_key AND j.noun = 'project'
         AND j.source_ref = m.project_key AND j.valid @> m.work_date
     LEFT JOIN known_link t1 ON t1.connection_key = m.connection_key AND t1.noun = 'task'
