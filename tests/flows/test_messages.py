@@ -254,6 +254,38 @@ class TestAMessage:
         assert event["data"]["subject"] in {mail["Subject"] for mail in sink.to(ANN)}
 
 
+class TestWorkAtRisk:
+    def test_is_told_to_its_sponsor_once_for_each_share_of_its_limit(
+        self, town: Town, sink: MailSink
+    ) -> None:
+        with town.database.transaction() as connection:
+            connection.execute(
+                "WITH plan AS (INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state,"
+                " entity_code, contract_id, project_id, plan, planned_at, known_at, correlation_id)"
+                " SELECT 'clock', 0, 'deal-1', 'active', entity_code, contract_id, project_id,"
+                " '{\"project_code\": \"P-DE\"}', now(), now(), 'c' FROM project WHERE project_code = 'P-DE'"
+                " RETURNING plan_id, entity_code)"
+                " INSERT INTO project_risk (plan_id, entity_code, sponsor, limit_amount, currency, ends_on,"
+                " proposed_by, approved_by, opened_at)"
+                " SELECT plan_id, entity_code, 'bea', 450, 'EUR', '2026-12-01', 'ann', 'cid', now() FROM plan"
+            )
+        before = len(sink.to(BEA))
+        town.run()
+        town.run()
+        told = sink.to(BEA)[before:]
+        with town.database.transaction() as connection:
+            connection.execute("UPDATE verdict SET amount = amount * 2 WHERE outcome = 'held'")
+        town.run()
+
+        (mail,) = [each for each in told if "at risk" in each["Subject"]]
+        assert mail["Subject"].startswith("P-DE: 80 % of what may be worked at risk, EUR 375.00")
+        assert "clock:deal-1 is won" in text_of(mail)
+        later = [each["Subject"] for each in sink.to(BEA)[before + len(told) :]]
+        assert [each.partition(" of what")[0] for each in later if "at risk" in each] == [
+            "P-DE: 100 %"
+        ]
+
+
 class TestUnconfirmedWrites:
     @pytest.mark.sql
     def test_page_who_is_on_call_once_per_target_and_cut_off(

@@ -15,6 +15,7 @@ from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.accruals import AccrualLine
 from tieline.services.adopting import Adoptable, GoLive, Stage
+from tieline.services.at_risk import OpenRisk
 from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
 from tieline.services.client_pairs import Waiting
 from tieline.services.deals import DealPlan, DealPlanDetail
@@ -448,6 +449,7 @@ class DealPlanShown(BaseModel):
     digest: str
     systems: list[SystemWrites]
     checks: tuple[CheckAnswer, ...]
+    risk: OpenRisk | None
 
 
 class DealApplied(BaseModel):

@@ -217,10 +217,20 @@ class WhatIfQuestion(StrictModel):
     files: Annotated[list[DraftedRows], Field(max_length=20)] = Field(default_factory=list)
 
 
+class RiskAsked(StrictModel):
+    """Who answers, by login, for work before a deal is won: up to an amount in its currency, before a day."""
+
+    sponsor: Text
+    limit_amount: Annotated[str, Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
+    ends_on: Annotated[date, Field(strict=False)]
+
+
 class DealToPlan(StrictModel):
-    """A deal, as connection:deal or by the id of its plan."""
+    """A deal, as connection:deal or by the id of its plan; one that is not won may open at risk, or end."""
 
     deal: Text
+    at_risk: RiskAsked | None = None
+    is_lost: bool = False
 
 
 class DealToApply(StrictModel):

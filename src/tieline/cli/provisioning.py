@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +23,9 @@ from tieline.cli.tools import (
     signed,
 )
 from tieline.kernel.errors import UserMistake
+from tieline.kernel.wording import money
 from tieline.runtime.telemetry import new_correlation_id
+from tieline.services.at_risk import NO_WISH, OpenRisk, Risk, Wish
 from tieline.services.deals import DealPlanDetail
 from tieline.services.provisioning_fields import Write
 from tieline.services.shown_plans import DIGEST_CHARACTERS_MIN, Chosen
@@ -48,6 +52,23 @@ _SETTLED = frozenset({"active", "blocked", "compensated", "stuck", "closed"})
 )
 @click.option("--reason", default="", help="Why; it is kept with --apply.")
 @click.option(
+    "--sponsor",
+    metavar="LOGIN",
+    help="With --plan, of a deal that is not won: open its project at risk; who answers for it.",
+)
+@click.option(
+    "--limit", metavar="AMOUNT", help="With --sponsor: up to what worth, in its currency."
+)
+@click.option(
+    "--until",
+    "ends_on",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="With --sponsor: the first day on which nothing may wait any more.",
+)
+@click.option(
+    "--lost", "is_lost", is_flag=True, help="With --plan: end a project that is open at risk."
+)
+@click.option(
     "--wait",
     "wait_seconds",
     type=click.IntRange(0, _WAIT_SECONDS_MAX),
@@ -65,6 +86,10 @@ def provision(
     shown_id: UUID | None,
     login: str | None,
     reason: str,
+    sponsor: str | None,
+    limit: str | None,
+    ends_on: datetime | None,
+    is_lost: bool,
     wait_seconds: int,
     as_json: bool,
 ) -> int:
@@ -77,9 +102,12 @@ def provision(
         raise UserMistake("--plan shows and --apply carries out: one at a time")
     if not is_applied and (digest or shown_id):
         raise UserMistake("--digest and --plan-id say which plan to --apply")
+    wish = _wish(sponsor, limit, ends_on, is_lost=is_lost)
+    if not only_plan and wish != NO_WISH:
+        raise UserMistake("what a deal is to be at risk is said with --plan, and then applied")
     system = tools.system()
     if only_plan:
-        return _plan(system, deal, as_json=as_json)
+        return _plan(system, deal, wish, as_json=as_json)
     if is_applied:
         chosen = Chosen(digest=digest, shown_id=shown_id)
         return _apply(
@@ -88,13 +116,28 @@ def provision(
     return _ask(system, deal, wait_seconds=wait_seconds, as_json=as_json)
 
 
-def _plan(system: System, deal: str, *, as_json: bool) -> int:
+def _wish(
+    sponsor: str | None, limit: str | None, ends_on: datetime | None, *, is_lost: bool
+) -> Wish:
+    told = (sponsor, limit, ends_on)
+    if not any(told):
+        return Wish(is_lost=is_lost)
+    if sponsor is None or limit is None or ends_on is None or is_lost:
+        raise UserMistake("a project at risk has --sponsor, --limit and --until, and no --lost")
+    try:
+        amount = Decimal(limit)
+    except InvalidOperation as error:
+        raise UserMistake(f"--limit is an amount such as 20000, not {limit}") from error
+    return Wish(risk=Risk(sponsor=sponsor, limit_amount=amount, ends_on=ends_on.date()))
+
+
+def _plan(system: System, deal: str, wish: Wish, *, as_json: bool) -> int:
     from tieline.services.deals import describe_handover
     from tieline.services.handing_over import by_system, draw_handover, show_handover
 
     now = system.clock.now()
     with system.database.transaction() as connection:
-        drawn = draw_handover(connection, ref=deal, now=now)
+        drawn = draw_handover(connection, ref=deal, now=now, wish=wish)
         shown = show_handover(connection, drawn=drawn, to=shell_user(), now=now)
         found = describe_handover(connection, drawn=drawn)
     if as_json:
@@ -110,10 +153,13 @@ def _plan(system: System, deal: str, *, as_json: bool) -> int:
                     for key, writes in by_system(drawn.writes).items()
                 ],
                 "checks": drawn.checks,
+                "risk": drawn.risk,
             }
         )
     else:
         _show(found, writes=drawn.writes, as_json=False)
+        if drawn.risk is not None:
+            _show_risk(drawn.risk)
         tell(f"plan {shown.digest[:DIGEST_CHARACTERS_MIN]}; carry it out with --apply")
     return GOAL_MISSED if found.blockers else 0
 
@@ -133,7 +179,7 @@ def _apply(
 
     by = shell_user()
     with system.database.transaction() as connection:
-        takes_two = needs_second_person(connection, ref=deal, now=system.clock.now())
+        takes_two = needs_second_person(connection, ref=deal, chosen=chosen, now=system.clock.now())
     if login is not None or takes_two:
         if login is None:
             raise UserMistake(f"two people agree to {deal}: say who you are with --by LOGIN")
@@ -260,6 +306,13 @@ def _show_fields(writes: Sequence[Write]) -> None:
             for write in writes
             for field in write.fields
         ],
+    )
+
+
+def _show_risk(risk: OpenRisk) -> None:
+    tell(
+        f"at risk: {risk.sponsor} answers for it until {risk.ends_on}; {money(risk.amount, risk.currency)}"
+        f" of {money(risk.limit_amount, risk.currency)} wait, {risk.percent} %"
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Form
@@ -18,11 +19,13 @@ from tieline.console.words import HANDOVERS, reason, spoken
 from tieline.console.workbook import Column, Kind, Sheet, all_pages
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
+from tieline.services.at_risk import NO_WISH, Risk, Wish, list_risks
 from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
 from tieline.services.handing_over import (
     Handover,
     apply_handover,
     by_system,
+    draw_handover,
     get_in_sight,
     show_handover,
 )
@@ -47,11 +50,11 @@ class WaitingDeal:
 
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the list, the plan of one deal, and applying it."""
-    _add_list(pages, door=door, renderer=renderer)
+    _add_list(pages, system=system, door=door, renderer=renderer)
     _add_plan(pages, system=system, door=door, renderer=renderer)
 
 
-def _add_list(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
+def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     @pages.get("/handover")
     def handover(
         request: Request,
@@ -63,12 +66,17 @@ def _add_list(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             found = list_deal_plans(
                 connection, states=_NOT_YET, limit=ROWS_PER_PAGE, offset=(page - 1) * ROWS_PER_PAGE
             )
+        with system.database.transaction() as connection:
+            risks = [
+                each for each in list_risks(connection) if each.entity_code in visitor.entities
+            ]
         total = sum(counts.get(state, 0) for state in _NOT_YET)
         return renderer.page(
             request,
             visitor,
             "handover.html",
             active=counts.get("active", 0),
+            risks=risks,
             waiting=[_waiting(each, now=renderer.now) for each in found],
             paging=Paging(page=page, total=total, path="/handover", filters={}),
         )
@@ -135,9 +143,16 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
         request: Request,
         visitor: Annotated[Visitor, Depends(door.visitor)],
         deal: QueryWord,
+        sponsor: QueryWord = "",
+        limit: QueryWord = "",
+        until: QueryWord = "",
+        lost: QueryWord = "",
     ) -> Response:
+        wish = _wish(sponsor, limit, until, is_lost=lost == "yes")
         with system.database.transaction() as connection:
             drawn = _in_sight(connection, visitor, deal)
+            if wish != NO_WISH:
+                drawn = draw_handover(connection, ref=deal, now=renderer.now, wish=wish)
             shown = show_handover(connection, drawn=drawn, to=visitor.login, now=renderer.now)
         return renderer.page(
             request,
@@ -175,3 +190,17 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             return get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
         except (LookupError, UserMistake) as error:
             raise not_found("There is no such deal, or it is not yours to see.") from error
+
+
+def _wish(sponsor: str, limit: str, until: str, *, is_lost: bool) -> Wish:
+    """Return what a form asks of a deal that is not won.
+
+    :raises UserMistake: it asks for work at risk and does not say by whom, up to how much, until when.
+    """
+    if not (sponsor or limit or until):
+        return Wish(is_lost=is_lost)
+    try:
+        risk = Risk(sponsor=sponsor, limit_amount=Decimal(limit), ends_on=date.fromisoformat(until))
+    except (InvalidOperation, ValueError) as error:
+        raise UserMistake("work at risk has a sponsor, an amount and a last day") from error
+    return Wish(risk=risk, is_lost=is_lost)

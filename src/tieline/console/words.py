@@ -285,6 +285,7 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "reverse": "Taken back from the books",
     "leave_out": "Left out before it is sent",
     "by_hand": "By hand, in that system",
+    "at_risk": "Opened at risk",
 }
 # How a difference between systems is put right.
 DRIFT_ACTIONS: Mapping[str, str] = {

@@ -7,7 +7,7 @@ client are applied one after the other. From an amount that the firm names, a se
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,16 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import PROVISIONING, schedule
+from tieline.services.at_risk import (
+    ASKED_WHEN_WON,
+    NO_WISH,
+    OpenRisk,
+    Wish,
+    find_risk,
+    open_risk,
+    read_wish,
+    refuse_wrong_wish,
+)
 from tieline.services.deal_changes import CARRIED_OUT, LineChanges, draw_lines, new_steps, renamed
 from tieline.services.handover_changes import (
     fields_of,
@@ -44,7 +54,9 @@ from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_fields import Write, writes_of
 from tieline.services.provisioning_plan import (
+    AT_RISK,
     Plan,
+    at_risk_plan,
     build_plan,
     closed_step,
     closing_steps,
@@ -102,10 +114,10 @@ class CheckAnswer:
 class Handover:
     """A deal as it would be handed over now: every check's answer and every field for every system.
 
-    ``kind`` is provision, change (the contract of a project that is made), close (it was lost after
-    its project was made) or stands (its project is made); ``changes`` are the terms that differ from those the
-    project was made by;
-    ``unbilled`` is what closing it takes back, where the firm wants that.
+    ``kind`` is provision, at_risk (before it is won), change (the contract of a project that is made),
+    close (it was lost after its project was made) or stands (its project is made); ``changes`` are the terms
+    that differ from those the project was made by; ``unbilled`` is what closing it takes back, where the firm
+    wants that or it was at risk.
     """
 
     kind: str
@@ -117,6 +129,8 @@ class Handover:
     writes: tuple[Write, ...]
     checks: tuple[CheckAnswer, ...]
     unbilled: Unbilled | None = None
+    wish: Wish = NO_WISH
+    risk: OpenRisk | None = None
 
     @property
     def subject(self) -> str:
@@ -139,6 +153,7 @@ class Handover:
             },
             "writes": {each.step: _told(each) for each in self.writes},
             **({"unbilled": self.unbilled.digest} if self.unbilled else {}),
+            **self.wish.told,
         }
 
     @property
@@ -156,10 +171,12 @@ class Applied:
     proposal_id: UUID | None
 
 
-def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Handover:
+def draw_handover(
+    connection: Connection[Row], *, ref: str, now: datetime, wish: Wish = NO_WISH
+) -> Handover:
     """Plan a deal as everything stands now, whatever was planned before; as the worker.
 
-    :raises UserMistake: no deal is known under the reference.
+    :raises UserMistake: no deal is known under the reference, or the wish is not for such a deal.
     """
     row = find_plan_row(connection, ref=ref)
     name = f"{row['connection_key']}:{row['deal_ref']}" if row else ref
@@ -168,9 +185,19 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
     if len(found) != 1:
         raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
     (facts,) = found
+    risk = find_risk(connection, plan_id=row["plan_id"]) if row else None
+    state = row["state"] if row is not None else None
+    refuse_wrong_wish(
+        connection, wish=wish, facts=facts, risk=risk, is_made=state in UNDER_WAY, now=now
+    )
     if row is not None and row["state"] == "active" and not facts.is_won:
-        return _draw_close(connection, facts, row)
+        if risk is None or wish.is_lost or facts.source.is_deleted:
+            return replace(_draw_close(connection, facts, row, risk), wish=wish, risk=risk)
+        if wish.risk is not None:
+            return _draw_other_risk(facts, row, wish, risk)
     severities = severities_of(read_severities(connection), facts)
+    if wish.risk is not None:
+        return _draw_at_risk(connection, facts, row, severities, deals, wish)
     (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
     plan = build_plan(facts, judged)
     is_made = row is not None and row["state"] in UNDER_WAY
@@ -192,6 +219,53 @@ def draw_handover(connection: Connection[Row], *, ref: str, now: datetime) -> Ha
             *writes_by_hand(facts, row, changes, lines),
         ),
         checks=_answers(judged, severities),
+        risk=risk,
+    )
+
+
+def _draw_at_risk(
+    connection: Connection[Row],
+    facts: DealFacts,
+    row: Row | None,
+    severities: Mapping[str, str],
+    among: Sequence[DealFacts],
+    wish: Wish,
+) -> Handover:
+    """Plan the project of a deal that is not won: as if it were, but for what only a signed deal has."""
+    assert wish.risk is not None
+    severities = {**severities, **dict.fromkeys(ASKED_WHEN_WON, "ignore")}
+    (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=among)
+    plan = at_risk_plan(build_plan(facts, judged))
+    return Handover(
+        kind=AT_RISK,
+        changes=(),
+        facts=facts,
+        row=row,
+        plan=plan,
+        judged=judged,
+        writes=(
+            *writes_of(connection, facts=facts, plan=plan, row=row),
+            _said("risk", None, AT_RISK, wish.risk.told()),
+        ),
+        checks=_answers(judged, severities),
+        wish=wish,
+    )
+
+
+def _draw_other_risk(facts: DealFacts, row: Row, wish: Wish, standing: OpenRisk | None) -> Handover:
+    """Plan other terms of a project that is open at risk."""
+    assert wish.risk is not None
+    return Handover(
+        kind=AT_RISK,
+        changes=(),
+        facts=facts,
+        row=row,
+        plan=row["plan"],
+        judged=Judged(blockers=(), warnings=(), not_checked=()),
+        writes=(_said("risk", None, AT_RISK, wish.risk.told()),),
+        checks=(),
+        wish=wish,
+        risk=standing,
     )
 
 
@@ -228,9 +302,11 @@ def _draw_change(
     )
 
 
-def _draw_close(connection: Connection[Row], facts: DealFacts, row: Row) -> Handover:
+def _draw_close(
+    connection: Connection[Row], facts: DealFacts, row: Row, risk: OpenRisk | None
+) -> Handover:
     """Plan what closes the project of a deal that was lost, and what of its hours is taken back."""
-    unbilled = _unbilled_to_reverse(connection, row)
+    unbilled = _unbilled_to_reverse(connection, row, risk)
     plan: Plan = row["plan"]
     steps = {step["id"]: step for step in plan["steps"]}
     taken_back = [
@@ -264,17 +340,20 @@ def _draw_close(connection: Connection[Row], facts: DealFacts, row: Row) -> Hand
     )
 
 
-def _unbilled_to_reverse(connection: Connection[Row], row: Row) -> Unbilled | None:
+def _unbilled_to_reverse(
+    connection: Connection[Row], row: Row, risk: OpenRisk | None
+) -> Unbilled | None:
     """Return what is taken back; None where the firm keeps it, or there is nothing."""
     policy = read_handover_policy(connection, entity_code=row["entity_code"])
-    if not policy.reverses_unbilled:
+    # What was worked at risk waits for a deal that does not come: there is nobody to bill it to.
+    if risk is None and not policy.reverses_unbilled:
         return None
     found = find_unbilled(connection, project_id=row["project_id"])
     return found if found.entries else None
 
 
 def _said(step: str, target: str | None, action: str, values: Mapping[str, str | None]) -> Write:
-    nouns = {CHANGE: "contract", CLOSE: "project"}
+    nouns = {CHANGE: "contract", CLOSE: "project", AT_RISK: "project"}
     return Write(
         step=step,
         target=target,
@@ -344,7 +423,11 @@ def _again(drawn: Handover, shown: ShownPlan) -> Applied:
 
 
 def get_in_sight(
-    connection: Connection[Row], *, ref: str, entities: Collection[str], now: datetime
+    connection: Connection[Row],
+    *,
+    ref: str,
+    entities: Collection[str],
+    now: datetime,
 ) -> Handover:
     """Draw a deal's plan for somebody who sees these legal entities.
 
@@ -358,18 +441,23 @@ def get_in_sight(
     return drawn
 
 
-def needs_second_person(connection: Connection[Row], *, ref: str, now: datetime) -> bool:
+def needs_second_person(
+    connection: Connection[Row], *, ref: str, chosen: Chosen, now: datetime
+) -> bool:
     """Say whether the firm wants two people to agree to this deal's plan.
 
-    :raises UserMistake: no deal is known under the reference.
+    :raises UserMistake: no deal is known under the reference, or no such plan of it was shown.
     """
-    return _takes_two(connection, draw_handover(connection, ref=ref, now=now))
+    shown = get_shown(connection, kind=APPLY, subject=_subject(connection, ref), chosen=chosen)
+    return _takes_two(
+        connection, draw_handover(connection, ref=ref, now=now, wish=read_wish(shown.content))
+    )
 
 
 def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
     # Closing alone lets nothing be billed that was not; what may be billed, or is taken back, takes two.
-    if drawn.kind in (CHANGE, CLOSE):
-        return drawn.kind == CHANGE or drawn.unbilled is not None
+    if drawn.kind in (CHANGE, CLOSE, AT_RISK):
+        return drawn.kind != CLOSE or drawn.unbilled is not None
     policy = read_handover_policy(connection, entity_code=drawn.entity_code)
     return policy.takes_two(amount=drawn.facts.deal.amount)
 
@@ -401,21 +489,29 @@ def carry_out_apply(connection: Connection[Row], proposal: Proposal, now: dateti
 def _shown_and_now(
     connection: Connection[Row], *, ref: str, chosen: Chosen, now: datetime
 ) -> tuple[Handover, ShownPlan]:
-    drawn = draw_handover(connection, ref=ref, now=now)
+    shown = get_shown(connection, kind=APPLY, subject=_subject(connection, ref), chosen=chosen)
+    wish = read_wish(shown.content)
+    drawn = draw_handover(connection, ref=ref, now=now, wish=wish)
     # Whoever applies a deal of the same client waits here until this one is begun or refused.
     connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 6028))",
         (drawn.plan["client_id"] or drawn.subject,),
     )
-    drawn = draw_handover(connection, ref=ref, now=now)
+    drawn = draw_handover(connection, ref=ref, now=now, wish=wish)
     return drawn, get_shown(connection, kind=APPLY, subject=drawn.subject, chosen=chosen)
+
+
+def _subject(connection: Connection[Row], ref: str) -> str:
+    row = find_plan_row(connection, ref=ref)
+    return f"{row['connection_key']}:{row['deal_ref']}" if row else ref
 
 
 def _refuse_what_cannot_begin(
     connection: Connection[Row], drawn: Handover, shown: ShownPlan
 ) -> None:
     deal = drawn.facts.deal
-    if drawn.kind in (CLOSE, CHANGE):
+    is_open_at_risk = drawn.kind == AT_RISK and drawn.risk is not None
+    if drawn.kind in (CLOSE, CHANGE) or is_open_at_risk:
         refuse_stale(shown, content=drawn.content)
         _refuse_blocked(drawn, "changed")
         if drawn.unbilled is not None and drawn.row is not None:
@@ -435,7 +531,7 @@ def _refuse_what_cannot_begin(
         )
     if drawn.facts.source.is_deleted:
         raise UserMistake(f"{drawn.subject} is deleted in its system: nothing becomes of it")
-    if not deal.is_won:
+    if not deal.is_won and drawn.kind != AT_RISK:
         raise UserMistake(
             f"{drawn.subject} is not won, it stands at {deal.stage}: nothing was begun"
         )
@@ -487,6 +583,15 @@ def _begin(
             correlation_id=row["correlation_id"] or new_correlation_id(),
             now=now,
         )
+    if drawn.wish.risk is not None:
+        open_risk(
+            connection,
+            plan=row,
+            risk=drawn.wish.risk,
+            proposed_by=proposed_by,
+            approved_by=by,
+            now=now,
+        )
     note_applied(connection, shown=shown, by=by, now=now)
     record_audit(
         connection,
@@ -496,6 +601,8 @@ def _begin(
         if drawn.kind == CLOSE
         else "deal.change_applied"
         if drawn.kind == CHANGE
+        else "deal.opened_at_risk"
+        if drawn.kind == AT_RISK
         else "deal.applied",
         object=f"deal:{drawn.subject}",
         entity_code=drawn.entity_code,
@@ -526,6 +633,9 @@ def _moved(connection: Connection[Row], drawn: Handover, now: datetime) -> tuple
         assert drawn.row is not None
         row, wanted = drawn.row, "active"
         state = change_terms(connection, facts=drawn.facts, names=drawn.changes, row=row, now=now)
+    elif drawn.risk is not None and drawn.row is not None:
+        # Other terms of what is open: nothing is sent.
+        row, state, wanted = drawn.row, drawn.row["state"], "active"
     else:
         store_plan(connection, drawn.facts, drawn.judged, drawn.row, now=now)
         found = find_plan_row(connection, ref=drawn.subject)
@@ -568,12 +678,25 @@ def _propose(
             "deal": drawn.subject,
             "digest": shown.digest,
             "content": shown.digest,
-            "told": f"{len(drawn.writes)} steps, {drawn.facts.deal.amount} {drawn.facts.deal.currency}",
+            "told": _told_of(drawn),
         },
         by=by,
         reason=reason,
         now=now,
         through=through,
+    )
+
+
+def _told_of(drawn: Handover) -> str:
+    deal, risk = drawn.facts.deal, drawn.wish.risk
+    steps = f"{len(drawn.writes)} steps"
+    if drawn.unbilled is not None:
+        return f"{steps}, writes off {drawn.unbilled.told}"
+    if risk is None:
+        return f"{steps}, {deal.amount} {deal.currency}"
+    return (
+        f"{steps}, at risk up to {risk.limit_amount} {deal.currency} until {risk.ends_on},"
+        f" {risk.sponsor} answers for it"
     )
 
 

@@ -16,6 +16,7 @@ from tieline.kernel.money import Money
 from tieline.kernel.wording import hours, money, span, until, when
 from tieline.notices import person_owner, queue_owner
 from tieline.posting.unconfirmed import Unconfirmed
+from tieline.services.at_risk import OpenRisk
 from tieline.services.period_close import MOVING, InFlight
 
 CAUSES_SHOWN_MAX = 10
@@ -142,6 +143,26 @@ def write_page(
     if speech.web_url:
         lines.append(f"{speech.web_url}/connections")
     lines += _guide("operate/alarms#unconfirmed", speech)
+    return subject, "\n".join([*lines, ""])
+
+
+def write_risk(*, risk: OpenRisk, step: int, now: datetime, speech: Speech) -> tuple[str, str]:
+    """Return subject and text of the message that work at risk came up to a share of its limit."""
+    worth = money(risk.amount, risk.currency)
+    limit = money(risk.limit_amount, risk.currency)
+    subject = f"{risk.project_code}: {step} % of what may be worked at risk, {worth} of {limit}"
+    lines = [
+        f"You answer for what is worked on {risk.project_code} before {risk.deal} is won.",
+        "",
+        f"{hours(risk.seconds)} h wait, worth {worth} of {limit}.",
+        f"They wait until {when(risk.until_at, risk.zone)} ({until(risk.until_at, now)}).",
+    ]
+    if risk.unpriced_seconds:
+        lines.append(f"{hours(risk.unpriced_seconds)} h of them have no price and are not counted.")
+    lines += ["", "Have the deal won, agree other terms, or end the project and write it off."]
+    if speech.web_url:
+        lines.append(f"{speech.web_url}/handover/plan?{urlencode({'deal': risk.deal})}")
+    lines += _guide("operate/alarms#at-risk", speech)
     return subject, "\n".join([*lines, ""])
 
 

@@ -56,6 +56,7 @@ from tieline.services.digesting import digest
 from tieline.services.escalating import escalate
 from tieline.services.message_desk import SEND_NOTICE, Desk, read_deadlines, read_zones
 from tieline.services.message_text import Speech
+from tieline.services.telling_risk import tell_risks
 
 NOT_SENT = "notice.not_sent"
 LINK_PURPOSE = "notice link"
@@ -101,6 +102,7 @@ class Messaging:
                 pepper=self.pepper,
             )
             told += escalate(self.database, desk=desk, deadlines=deadlines)
+            told += tell_risks(self.database, desk=desk)
             told += digest(
                 self.database, desk=desk, zones=zones, deadlines=deadlines, hour=self.digest_hour
             )

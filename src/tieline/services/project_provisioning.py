@@ -36,6 +36,17 @@ from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
 from tieline.runtime.work import Again, Done, Outcome, Steps
+from tieline.services.at_risk import (
+    ASKED_WHEN_WON,
+    TAKEN_BACK,
+    end_risk,
+    find_risk,
+    let_flow,
+    plans_at_risk,
+)
+from tieline.services.at_risk import (
+    LOST as LOST_AT_RISK,
+)
 from tieline.services.deal_changes import draw_lines, new_steps, renamed, store_change
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
@@ -45,6 +56,7 @@ from tieline.services.provisioning_plan import (
     CRM_STATUS,
     Plan,
     agreed_amount,
+    at_risk_plan,
     build_plan,
     closed_step,
     closing_steps,
@@ -106,11 +118,13 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         to_plan: list[tuple[DealFacts, Row | None]] = []
         unclear: list[DealFacts] = []
         active: list[tuple[DealFacts, Row]] = []
+        at_risk = plans_at_risk(connection)
         for facts in deals:
             row = standing.get((facts.source.connection_key, facts.source.source_ref))
             if row is not None and row["state"] in UNDER_WAY:
-                cases += _later_life(connection, facts, row, now=now)
-                if facts.is_won and row["state"] == "active":
+                is_at_risk = row["plan_id"] in at_risk
+                cases += _later_life(connection, facts, row, is_at_risk=is_at_risk, now=now)
+                if (facts.is_won or is_at_risk) and row["state"] == "active":
                     active.append((facts, row))
             elif facts.is_won or (row is not None and row["state"] == "ready"):
                 to_plan.append((facts, row))
@@ -124,6 +138,8 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         )
         for (facts, _), blockers in zip(active, held, strict=True):
             cases += [_case(facts, found) for found in blockers if found.opens_case]
+        won = [pair for pair in active if pair[0].is_won and pair[1]["plan_id"] in at_risk]
+        cases += _win_at_risk(connection, won, severities, now=now)
         verdicts = judge_deals(
             connection,
             deals=[facts for facts, _ in to_plan],
@@ -149,6 +165,46 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         },
         blocked=sum(row["state"] == "blocked" for row in rows),
         cases=tuple(cases),
+    )
+
+
+def _win_at_risk(
+    connection: Connection[Row],
+    won: Sequence[tuple[DealFacts, Row]],
+    overrides: Sequence[Row],
+    *,
+    now: datetime,
+) -> list[CaseRequest]:
+    """Let the hours of projects flow that were opened at risk and whose deals are won as they were planned."""
+    verdicts = judge_deals(
+        connection,
+        deals=[facts for facts, _ in won],
+        severities=[severities_of(overrides, facts) for facts, _ in won],
+        asked=ASKED_WHEN_WON,
+    )
+    cases: list[CaseRequest] = []
+    for (facts, row), judged in zip(won, verdicts, strict=True):
+        cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
+        # What was changed meanwhile is a change order first: hours are priced as agreed.
+        if not judged.blockers and not changed_terms(facts, row["plan"]):
+            let_flow(connection, plan=row, now=now)
+            _tell_active(connection, facts, row, now=now)
+            _publish_won(connection, facts, now=now)
+    return cases
+
+
+def _tell_active(connection: Connection[Row], facts: DealFacts, row: Row, *, now: datetime) -> None:
+    """Let the CRM be told that the project is no longer at risk."""
+    closings = row["plan"].get("closings")
+    part = f"active:{closings}" if closings else "active"
+    steps = [
+        {**step, "part": part} if step["id"] == CRM_STATUS else step
+        for step in row["plan"]["steps"]
+    ]
+    connection.execute(
+        "UPDATE provisioning_plan SET won_at = coalesce(won_at, %s),"
+        " plan = jsonb_set(plan #- ARRAY['done', %s], '{steps}', %s) WHERE plan_id = %s",
+        (facts.source.source_at or now, CRM_STATUS, Jsonb(steps), row["plan_id"]),
     )
 
 
@@ -319,12 +375,14 @@ class Provisioning:
             row = _lock(connection, job.plan_id)
             if row["state"] == "active":
                 return
+            risk = find_risk(connection, plan_id=job.plan_id)
             set_project(
                 connection,
                 project_id=row["project_id"],
                 status="active",
                 accepts_time=True,
                 now=now,
+                more={"at_risk_until": risk and risk.until_at},
             )
             connection.execute(
                 "UPDATE provisioning_plan SET state = 'active', active_at = coalesce(active_at, %s)"
@@ -367,6 +425,7 @@ class Provisioning:
                 accepts_time=False,
                 now=now,
             )
+            end_risk(connection, plan_id=plan_id, because=TAKEN_BACK, now=now)
             end_contract(connection, contract_id=row["contract_id"], now=now)
             connection.execute(
                 """
@@ -388,7 +447,9 @@ class Provisioning:
                 status="closed",
                 accepts_time=False,
                 now=now,
+                more={"at_risk_until": None},
             )
+            end_risk(connection, plan_id=plan_id, because=LOST_AT_RISK, now=now)
             connection.execute(
                 """
                 UPDATE provisioning_plan SET state = %s, plan = jsonb_set(jsonb_set(
@@ -535,10 +596,10 @@ def severities_of(overrides: Sequence[Row], facts: DealFacts) -> dict[str, str]:
 
 
 def _later_life(
-    connection: Connection[Row], facts: DealFacts, row: Row, *, now: datetime
+    connection: Connection[Row], facts: DealFacts, row: Row, *, is_at_risk: bool, now: datetime
 ) -> list[CaseRequest]:
     """Take over what the CRM may still say of a provisioned deal; the rest is a change order."""
-    if not facts.is_won:
+    if not facts.is_won and (facts.source.is_deleted or not is_at_risk):
         return [
             _about(
                 facts, reason=LOST, owner_queue="sales_operations",
@@ -607,6 +668,8 @@ def store_plan(
 ) -> None:
     """Keep a deal's plan as it is now, unless it is what stands."""
     plan = build_plan(facts, judged)
+    # Only what is begun at risk is kept of a deal that is not won.
+    plan = plan if facts.is_won else at_risk_plan(plan)
     if row is not None and row["plan"].get("inputs") == plan["inputs"]:
         return
     source = facts.source
@@ -630,23 +693,27 @@ def store_plan(
             "entity_code": facts.deal.entity_code,
             "plan": Jsonb(_kept(plan, row)),
             "blockers": Jsonb(blockers),
-            "won_at": source.source_at or now,
+            "won_at": (source.source_at or now) if facts.is_won else None,
             "now": now,
             "correlation_id": source.correlation_id,
         },
     )
-    if row is None:
-        publish(
-            connection,
-            type="deal.won",
-            subject_kind="deal",
-            subject_id=facts.key,
-            entity_code=facts.deal.entity_code,
-            occurred_at=source.source_at or now,
-            recorded_at=now,
-            correlation_id=source.correlation_id,
-            data={"amount": facts.deal.amount, "currency": facts.deal.currency},
-        )
+    if row is None and facts.is_won:
+        _publish_won(connection, facts, now=now)
+
+
+def _publish_won(connection: Connection[Row], facts: DealFacts, *, now: datetime) -> None:
+    publish(
+        connection,
+        type="deal.won",
+        subject_kind="deal",
+        subject_id=facts.key,
+        entity_code=facts.deal.entity_code,
+        occurred_at=facts.source.source_at or now,
+        recorded_at=now,
+        correlation_id=facts.source.correlation_id,
+        data={"amount": facts.deal.amount, "currency": facts.deal.currency},
+    )
 
 
 def _kept(plan: Plan, row: Row | None) -> Plan:
@@ -659,7 +726,7 @@ def _kept(plan: Plan, row: Row | None) -> Plan:
         return kept
     # What was told once is not told again: a project that opens once more is news.
     steps = [
-        {**step, "part": f"active:{closings}"} if step["id"] == CRM_STATUS else step
+        {**step, "part": f"{step['part']}:{closings}"} if step["id"] == CRM_STATUS else step
         for step in kept["steps"]
     ]
     return {**kept, "steps": steps, "closings": closings}

@@ -13,7 +13,7 @@ from tieline.services.provisioning_checks import Blocker, Judged
 from tieline.services.provisioning_facts import DealFacts, PricedLine, Staffed
 
 ERP, TIME, CRM, OURS = "erp", "time", "crm", "ours"
-ACTIVATE = "activate"
+ACTIVATE, AT_RISK = "activate", "at_risk"
 CRM_STATUS = "crm.status"
 EMPLOYEE, ASSIGNMENT = "erp.employee", "time.assignment"
 TIME_PROJECT = "time.project"
@@ -37,6 +37,14 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
     }
     plan["inputs"] = _fingerprint(plan, [as_row(found) for found in judged.blockers])
     return plan
+
+
+def at_risk_plan(plan: Plan) -> Plan:
+    """Return a plan that tells the CRM of a project at risk."""
+    steps = [
+        {**step, "part": AT_RISK} if step["id"] == CRM_STATUS else step for step in plan["steps"]
+    ]
+    return {**plan, "steps": steps}
 
 
 def terms_of(facts: DealFacts) -> Plan:

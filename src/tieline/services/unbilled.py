@@ -61,6 +61,16 @@ class Unbilled:
     sums: Sequence[UnbilledSum]
 
     @property
+    def told(self) -> str:
+        """Return what they are worth, currencies apart; their hours where nothing has a price."""
+        worth: dict[str, Decimal] = {}
+        for each in self.sums:
+            if each.amount is not None and each.currency:
+                worth[each.currency] = worth.get(each.currency, Decimal(0)) + each.amount
+        amounts = [money(amount, currency) for currency, amount in sorted(worth.items())]
+        return ", ".join(amounts) or f"{hours(sum(each.seconds for each in self.sums))} h"
+
+    @property
     def digest(self) -> str:
         """Return what tells these very hours from others of the same sum."""
         return digest_of({str(entry_id): version for entry_id, version in self.entries})

@@ -24,7 +24,7 @@ _CANNOT_BE_ANSWERED = (psycopg.DataError, psycopg.ProgrammingError, UserMistake)
 # What is weighed, decided and stored of an hour; a table of everything that rules read costs more than the rules.
 STORED_COLUMNS = (
     "subject_no", "entry_id", "version", "correlation_id", "recorded_at", "project_recorded_at",
-    "policy_park_seconds", "is_deleted", "approval", "is_excluded", "is_counted", "is_leaving",
+    "at_risk_until", "policy_park_seconds", "is_deleted", "approval", "is_excluded", "is_counted", "is_leaving",
     "is_posted_unchanged", "standing_count", "standing_period_id", "standing_entity_code", "person_id",
     "project_id", "task_id", "contract_id", "contract_line_id", "client_id", "entity_code", "home_entity_code",
     "period_id", "labor_category", "work_date", "today_on", "seconds", "is_billable", "rate_amount", "currency",

@@ -13,8 +13,8 @@ SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d
        CASE WHEN d.billed_seconds <> d.seconds AND NOT d.is_leaving THEN d.billed_seconds END AS billed_seconds,
        CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END AS posting_hash, d.neighbor_keys,
        d.correlation_id,
-       CASE WHEN d.outcome = 'parked' THEN greatest(d.recorded_at, d.project_recorded_at)
-            + make_interval(secs => coalesce(d.policy_park_seconds, 3600)) END AS parked_until
+       CASE WHEN d.outcome = 'parked' THEN greatest(greatest(d.recorded_at, d.project_recorded_at)
+            + make_interval(secs => coalesce(d.policy_park_seconds, 3600)), d.at_risk_until) END AS parked_until
 FROM decided d
 JOIN time_entry t ON t.entry_id = d.entry_id
 LEFT JOIN verdict v ON v.verdict_id = t.verdict_id

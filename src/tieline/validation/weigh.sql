@@ -3,8 +3,8 @@
 -- What was parked longer than it may be is held: nothing waits without an end.
 SELECT j.entry_id, x.code,
        CASE WHEN coalesce(o.severity, r.severity) = 'park' AND %(now)s::timestamptz >=
-                 greatest(j.recorded_at, j.project_recorded_at)
-                 + make_interval(secs => coalesce(j.policy_park_seconds, 3600))
+                 greatest(greatest(j.recorded_at, j.project_recorded_at)
+                          + make_interval(secs => coalesce(j.policy_park_seconds, 3600)), j.at_risk_until)
             THEN 'error' ELSE coalesce(o.severity, r.severity) END AS severity, o.override_id
 FROM judged j
 CROSS JOIN LATERAL unnest(j.violations) AS x (code)

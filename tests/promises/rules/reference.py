@@ -101,6 +101,7 @@ NOT_COVERED |= dict.fromkeys(
 NOT_COVERED["time.posted_before_reset"] = "no account was reset here"
 NOT_COVERED["time.worked_in_another_zone"] = "shipped as ignore: it never reaches a verdict"
 NOT_COVERED["time.rule_failed"] = "the firm here has written no rule of its own"
+NOT_COVERED["time.project_at_risk"] = "every deal here was won before its project was made"
 _ASKED_OF_LEAVERS = {"time.already_invoiced", "time.period_closed", "time.change_not_agreed"}
 
 

@@ -1,5 +1,6 @@
 """Won deals on their way to projects."""
 
+from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from tieline.governance import ApiCaller
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
+from tieline.services.at_risk import NO_WISH, Risk, Wish
 from tieline.services.deals import (
     PLANS_PAGE_MAX,
     DealPlanDetail,
@@ -27,6 +29,7 @@ from tieline.services.handing_over import (
     Handover,
     apply_handover,
     by_system,
+    draw_handover,
     get_in_sight,
     show_handover,
 )
@@ -62,7 +65,7 @@ def deal_routes(doors: Doors) -> APIRouter:
         """Show what each system would receive of a deal, field by field, with every check; nothing begins."""
 
         def work(connection: Connection[Row]) -> DealPlanShown:
-            drawn = _in_sight(connection, body.deal, change)
+            drawn = _in_sight(connection, body.deal, change, wish=_wish(body))
             shown = show_handover(connection, drawn=drawn, to=change.by.login, now=change.now)
             return DealPlanShown(
                 deal=describe_handover(connection, drawn=drawn),
@@ -74,6 +77,7 @@ def deal_routes(doors: Doors) -> APIRouter:
                     for key, writes in by_system(drawn.writes).items()
                 ],
                 checks=drawn.checks,
+                risk=drawn.risk,
             )
 
         with unknown_is_404("deal"):
@@ -131,12 +135,28 @@ def deal_routes(doors: Doors) -> APIRouter:
     return routes
 
 
-def _in_sight(connection: Connection[Row], deal: str, change: Change) -> Handover:
+def _wish(body: DealToPlan) -> Wish:
+    if body.at_risk is None:
+        return Wish(is_lost=body.is_lost)
+    risk = Risk(
+        sponsor=body.at_risk.sponsor,
+        limit_amount=Decimal(body.at_risk.limit_amount),
+        ends_on=body.at_risk.ends_on,
+    )
+    return Wish(risk=risk, is_lost=body.is_lost)
+
+
+def _in_sight(
+    connection: Connection[Row], deal: str, change: Change, *, wish: Wish = NO_WISH
+) -> Handover:
     """Draw a deal's plan; answer a deal that nobody knows as one that is not in sight.
 
     :raises LookupError: it is not in the caller's sight.
     """
     try:
-        return get_in_sight(connection, ref=deal, entities=change.caller.entities, now=change.now)
+        drawn = get_in_sight(connection, ref=deal, entities=change.caller.entities, now=change.now)
     except UserMistake as error:
         raise LookupError(str(error)) from error
+    if wish == NO_WISH:
+        return drawn
+    return draw_handover(connection, ref=deal, now=change.now, wish=wish)

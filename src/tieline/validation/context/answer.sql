@@ -1,10 +1,11 @@
 context AS (
     SELECT c.subject_no, c.entry_id, c.version, c.connection_key, c.source_epoch, c.object, c.source_ref,
-        c.correlation_id, c.recorded_at, c.project_recorded_at,
+        c.correlation_id, c.recorded_at, c.project_recorded_at, c.at_risk_until,
         c.is_deleted, c.approval, c.approver_ref, c.is_excluded, c.is_before_go_live, c.is_counted,
         NOT c.is_counted AND c.standing_count > 0 AS is_leaving,
         c.person_ref, c.person_id, c.person_count, c.project_ref, c.project_id, c.project_count,
         c.project_status, c.accepts_time, c.project_starts_on, c.project_ends_on,
+        c.at_risk_until IS NOT NULL AS is_at_risk,
         c.task_ref, c.task_id, c.task_name, c.task_count, c.linked_task_count,
         c.task_project_id <> c.project_id AS is_task_elsewhere, c.is_leaf, c.task_starts_on, c.task_ends_on,
         c.contract_id, c.contract_is_active, c.contract_starts_on, c.contract_ends_on, c.billing_method,

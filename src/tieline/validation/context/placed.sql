@@ -1,7 +1,7 @@
 project_fact AS (
     SELECT p.project_id, p.contract_id, p.entity_code, n.zone AS entity_zone, n.erp_connection_key,
            v.status AS project_status, v.accepts_time, v.starts_on AS project_starts_on,
-           v.ends_on AS project_ends_on, v.recorded_at AS project_recorded_at,
+           v.ends_on AS project_ends_on, v.recorded_at AS project_recorded_at, v.at_risk_until,
            coalesce(l.redirect_to, l.client_id) AS client_id, lv.is_active AS client_is_active,
            kv.billing_method, kv.currency AS contract_currency, kv.cap_amount, kv.purchase_order,
            kv.is_purchase_order_required, kv.practice, kv.rate_card, kv.tax_treatment,
@@ -35,7 +35,7 @@ project_fact AS (
            coalesce(jl.project_count, 0) AS project_count, coalesce(tl.task_count, 0) AS task_count,
            coalesce(lt.linked_task_count, 0) AS linked_task_count, jl.project_id,
            f.contract_id, f.entity_code, f.entity_zone, f.erp_connection_key, f.project_status, f.accepts_time,
-           f.project_starts_on, f.project_ends_on, f.project_recorded_at, f.client_id, f.client_is_active,
+           f.project_starts_on, f.project_ends_on, f.project_recorded_at, f.at_risk_until, f.client_id, f.client_is_active,
            f.billing_method, f.contract_currency, f.cap_amount, f.purchase_order,
            f.is_purchase_order_required, f.practice, f.rate_card, f.tax_treatment, f.client_country_code, f.allows_unassigned_time, f.contract_is_active,
            f.contract_starts_on, f.contract_ends_on,
