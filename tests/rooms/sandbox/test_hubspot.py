@@ -108,7 +108,7 @@ class TestHubSpot:
             f"/crm/v4/objects/companies/{company['toObjectId']}/associations/companies"
         ).json()["results"]
 
-        assert len(lines["results"]) == 3
+        assert len(lines["results"]) == 2
         assert parent["associationTypes"] == [
             {"category": "HUBSPOT_DEFINED", "typeId": 14, "label": "Parent Company"}
         ]
