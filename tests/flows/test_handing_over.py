@@ -379,6 +379,36 @@ class TestADealThatIsLostAfterwards:
         assert world.in_books().count("project") == 1
         assert world.reasons() == set()
 
+        # Lost and won again on other terms, it opens nothing; without a line, that line ends.
+        world.change(5, is_won=False, stage="closedlost")
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+        world.change(6, lines=(line("Build", rate_amount=Decimal(99)),), amount=Decimal(9900))
+        world.flow.run()
+        assert world.reasons() == {"deal.changed_after_provisioning"}
+        desk.show(world.deal)
+        with pytest.raises(
+            UserMistake, match=r"made a project yet: deal\.changed_after_provisioning"
+        ):
+            desk.apply(world.deal)
+        world.change(7, lines=lines[:2], amount=Decimal(31000), ends_on=date(2027, 6, 1))
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        kept = world.rows(
+            "SELECT contract_line_id, task_name, ends_on FROM contract_line"
+            " WHERE superseded_at IS NULL AND task_name <> 'Build' ORDER BY task_name"
+        )
+        assert [(row["task_name"], row["ends_on"]) for row in kept] == [
+            ("Run", NOW.date()),
+            ("Test", date(2026, 11, 3)),
+        ]
+        assert {row["contract_line_id"] for row in kept} < {row["our_id"] for row in after}
+        assert world.rows("SELECT count(*) AS n FROM project") == [{"n": 1}]
+
     def test_moves_its_first_day_with_the_lines_that_begin_on_it(self, desk: Desk) -> None:
         world = desk.world
         raised = line("Build", rate_amount=Decimal(160), rate_starts_on=date(2027, 1, 1))

@@ -124,6 +124,46 @@ def renamed(plan: Plan, lines: LineChanges) -> Plan:
     }
 
 
+def reopening_troubles(
+    connection: Connection[Row], *, facts: DealFacts, row: Row | None
+) -> tuple[str, ...]:
+    """Say what of a deal that was won again does not fit the contract whose project it would open again."""
+    if row is None or not row["plan"].get("closings"):
+        return ()
+    contract = connection.execute(
+        """
+        SELECT c.client_id::text AS client_id, c.entity_code, v.currency, v.billing_method, v.starts_on
+        FROM contract c JOIN contract_version v USING (contract_id)
+        WHERE c.contract_id = %s AND v.superseded_at IS NULL
+        """,
+        (row["contract_id"],),
+    ).fetchone()
+    assert contract is not None
+    names = ("entity_code", "currency", "billing_method", "starts_on")
+    lines = compare_lines(
+        standing=lines_of(connection, contract_id=row["contract_id"]),
+        wanted=rows_of_lines(terms_of(facts)),
+        moved=None,
+        on_day=facts.today,
+    )
+    return (
+        *(name for name in names if contract[name] != getattr(facts.deal, name)),
+        *(("client",) if is_of_another_client(facts, contract["client_id"]) else ()),
+        *lines.troubles,
+    )
+
+
+def is_of_another_client(facts: DealFacts, agreed_id: str | None) -> bool:
+    """Say whether a deal is surely another client's now; one that was merged is the same."""
+    client = facts.client
+    return (
+        client is not None
+        and agreed_id is not None
+        and agreed_id != str(client.client_id)
+        and agreed_id not in client.merged_ids
+    )
+
+
 def new_steps(facts: DealFacts, plan: Plan) -> list[Step]:
     """Return the tasks that systems get for lines that a plan has not yet."""
     names = {step["id"] for step in plan["steps"]}

@@ -46,6 +46,7 @@ from tieline.services.project_provisioning import (
     change_terms,
     changed_terms,
     find_plan_row,
+    judge_reopening,
     read_severities,
     severities_of,
     store_plan,
@@ -198,7 +199,8 @@ def draw_handover(
     severities = severities_of(read_severities(connection), facts)
     if wish.risk is not None:
         return _draw_at_risk(connection, facts, row, severities, deals, wish)
-    (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
+    (found_now,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
+    judged = judge_reopening(connection, facts=facts, row=row, judged=found_now)
     plan = build_plan(facts, judged)
     is_made = row is not None and row["state"] in UNDER_WAY
     changes = changed_terms(facts, row["plan"]) if row is not None and is_made else ()

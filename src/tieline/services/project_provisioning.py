@@ -15,7 +15,7 @@ passed stays there, so that its last hours can still be entered; an employee rec
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -47,7 +47,14 @@ from tieline.services.at_risk import (
 from tieline.services.at_risk import (
     LOST as LOST_AT_RISK,
 )
-from tieline.services.deal_changes import draw_lines, new_steps, renamed, store_change
+from tieline.services.deal_changes import (
+    draw_lines,
+    is_of_another_client,
+    new_steps,
+    renamed,
+    reopening_troubles,
+    store_change,
+)
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
@@ -146,7 +153,8 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
             severities=[severities_of(severities, facts) for facts, _ in to_plan],
             among=deals,
         )
-        for (facts, row), judged in zip(to_plan, verdicts, strict=True):
+        for (facts, row), found in zip(to_plan, verdicts, strict=True):
+            judged = judge_reopening(connection, facts=facts, row=row, judged=found)
             store_plan(connection, facts, judged, row, now=now)
             if facts.is_won:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
@@ -625,18 +633,28 @@ def _later_life(
 def changed_terms(facts: DealFacts, agreed: Plan) -> tuple[str, ...]:
     """Return which terms a deal has otherwise now than its project was made by."""
     changed = [name for name, value in terms_of(facts).items() if agreed.get(name, value) != value]
-    return (*changed, *(("client",) if _is_of_another(facts, agreed) else ()))
+    is_of_another = is_of_another_client(facts, agreed.get("client_id"))
+    return (*changed, *(("client",) if is_of_another else ()))
 
 
-def _is_of_another(facts: DealFacts, agreed: Plan) -> bool:
-    """Say whether a deal is surely another client's now; one that was merged is the same."""
-    client, agreed_id = facts.client, agreed.get("client_id")
-    return (
-        client is not None
-        and agreed_id is not None
-        and agreed_id != str(client.client_id)
-        and agreed_id not in client.merged_ids
+def judge_reopening(
+    connection: Connection[Row], *, facts: DealFacts, row: Row | None, judged: Judged
+) -> Judged:
+    """Add what keeps a deal that was won again from opening its project again."""
+    is_closed = row is not None and row["state"] not in UNDER_WAY
+    troubles = reopening_troubles(connection, facts=facts, row=row) if is_closed else ()
+    if not troubles:
+        return judged
+    found = Blocker(
+        code=CHANGED,
+        severity="error",
+        owner_queue="finance",
+        message="The deal was won again on other terms than its project was made by.",
+        fix_hint="Win it as it was and agree a change order, or win another deal.",
+        things=troubles,
+        opens_case=True,
     )
+    return replace(judged, blockers=(*judged.blockers, found))
 
 
 def _about(

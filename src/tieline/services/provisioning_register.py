@@ -199,6 +199,13 @@ def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now
         if values is None and row["ends_on"] is not None and row["ends_on"] <= now.date():
             # It ended by a change order; its hours keep their price.
             continue
+        if values is None and plan.get("closings") and row["starts_on"] < now.date():
+            # The deal was won again without it: it was delivered by until now.
+            amend(
+                connection, table=CONTRACT_LINE, own_id=row["contract_line_id"],
+                values={"ends_on": now.date()}, now=now,
+            )  # fmt: skip
+            continue
         if values and all(values[name] == row[name] for name in ("rate_amount", "currency")):
             amend(
                 connection, table=CONTRACT_LINE, own_id=row["contract_line_id"], values=values,
