@@ -21,6 +21,9 @@ from tieline.validation.statement import (
 )
 from tieline.validation.weighing import DECIDED
 
+# Planning the statement takes some times as long as answering it for a few hours, whatever these are.
+_PLANNED_ONCE_MAX = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -86,6 +89,8 @@ def preview(
     values["candidates"] = [
         Jsonb(_as_json(_as_row(number, entry, now))) for number, entry in enumerate(entries)
     ]
+    if len(entries) <= _PLANNED_ONCE_MAX:
+        connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
     found = answer_rows(
         connection,
         subject=CANDIDATE_SUBJECT,
@@ -94,6 +99,7 @@ def preview(
         around=DECIDED + " SELECT * FROM decided",
         columns=("source_ref", *STORED_COLUMNS),
     )
+    connection.execute("SET LOCAL plan_cache_mode = auto")
     by_code = {rule.code: rule for rule in rules}
     return [_verdict(row, by_code) for row in sorted(found, key=lambda row: int(row["subject_no"]))]
 
