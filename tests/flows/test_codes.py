@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from psycopg import Connection
 from tests.support.deal import BOOKS, CLOCK, CRM, NOW
 from tests.support.deal_world import World, opened_world
 
+from tieline.console.workbook import About, Column, Sheet, make_workbook
 from tieline.governance import approve, get_proposal, open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
@@ -23,8 +25,11 @@ from tieline.services.handing_over import draw_handover
 from tieline.services.provisioning_facts import load_deals
 from tieline.services.provisioning_fields import writes_of
 from tieline.services.reference_files import (
+    SHEET,
     File,
     carry_out_load,
+    deals_of_file,
+    export_file,
     load_file,
     preview_file,
     read_file,
@@ -41,14 +46,14 @@ class Codes:
 
     world: World
 
-    def release(self, noun: str, *rows: str, is_whole: bool = False) -> None:
+    def release(self, noun: str, *rows: str, now: datetime = NOW) -> None:
         """Let one person propose codes and another agree."""
         with self.world.flow.database.transaction() as connection:
-            proposal_id = propose(connection, noun, *rows, is_whole=is_whole)
+            proposal_id = propose(connection, noun, *rows)
         with self.agreeing() as connection:
-            approve(connection, proposal_id=proposal_id, by="bob", now=NOW)
+            approve(connection, proposal_id=proposal_id, by="bob", now=now)
             proposal = get_proposal(connection, proposal_id=proposal_id)
-            carry_out_load(connection, proposal, NOW)
+            carry_out_load(connection, proposal, now)
 
     def agreeing(self) -> AbstractContextManager[Connection[Any]]:
         """Act as somebody who sees both companies."""
@@ -74,22 +79,38 @@ class Codes:
             if write.target == BOOKS and each.name.endswith("labor_category")
         }
 
+    def changed_by_what_stood(self, *, known_at: datetime) -> list[tuple[str, str, str]]:
+        """Return what loading all that was known at an instant would change, sent back as a spreadsheet."""
+        with self.world.flow.database.transaction() as connection:
+            rows = export_file(connection, noun="inbound-codes", known_at=known_at)
+            about = About(title="codes", as_of=NOW, by="a test", filters={})
+            columns = [Column(title=title) for title in rows[0]]
+            body = make_workbook(
+                about=about, sheets=[Sheet(name=SHEET, columns=columns, rows=rows[1:])]
+            )
+            file = read_file(noun="inbound-codes", name="back.xlsx", body=body, is_whole=True)
+            found = preview_file(connection, file=file)
+        assert found.same + found.changed == len(rows) - 1
+        return [
+            (each.kind, each.before["our_code"], each.after["our_code"]) for each in found.changes
+        ]
+
     def sold_as(self) -> list[str]:
         with self.world.systems.books.changed() as books:
             return list(books.sold_as)
 
 
-def code_file(noun: str, *rows: str, is_whole: bool = False) -> File:
+def code_file(noun: str, *rows: str) -> File:
     """Return a file of codes."""
     head = {"inbound-codes": IN, "outbound-codes": OUT}[noun]
     body = "\n".join((head, *rows)).encode()
-    return read_file(noun=noun, name=f"{noun}.csv", body=body, is_whole=is_whole)
+    return read_file(noun=noun, name=f"{noun}.csv", body=body, is_whole=False)
 
 
-def propose(connection: Connection[Any], noun: str, *rows: str, is_whole: bool = False) -> UUID:
-    """Let Ann propose codes."""
-    file = code_file(noun, *rows, is_whole=is_whole)
-    loaded = load_file(connection, file=file, by="ann", reason="a test", now=NOW)
+def propose(connection: Connection[Any], noun: str, *rows: str, by: str = "ann") -> UUID:
+    """Let somebody propose codes."""
+    file = code_file(noun, *rows)
+    loaded = load_file(connection, file=file, by=by, reason="a test", now=NOW)
     assert loaded.proposal_id is not None
     return loaded.proposal_id
 
@@ -233,3 +254,43 @@ class TestARelease:
             FROM inbound_code RETURNING our_code"""
         with pytest.raises(psycopg.errors.ExclusionViolation):
             codes.world.rows(insert)
+
+    def test_shows_which_deals_would_be_read_otherwise_and_changes_nothing(
+        self, codes: Codes
+    ) -> None:
+        codes.world.win()
+        file = code_file("inbound-codes", STAGES[1], f"{CRM},practice,,data,Data & AI,2026-01-01,")
+        with codes.world.flow.database.transaction() as connection:
+            found = deals_of_file(connection, file=file, now=NOW)
+
+        (deal,) = found.deals
+        assert (deal.deal, deal.place, deal.amount) == (
+            f"{CRM}:{codes.world.deal}", "won deal", Decimal(15000),
+        )  # fmt: skip
+        assert [(each.name, each.before, each.after) for each in deal.readings] == [
+            ("practice", "data", "Data & AI"),
+            ("without a code", "", "stage closedwon"),
+        ]
+        (of_place,) = found.sums
+        assert (of_place.deals, of_place.amount, of_place.newly_held) == (1, Decimal(15000), 1)
+        assert (
+            codes.world.rows("SELECT FROM inbound_code UNION ALL SELECT FROM reference_load") == []
+        )
+
+    def test_is_written_as_it_is_read_and_taken_back_by_what_stood_before(
+        self, codes: Codes
+    ) -> None:
+        before = NOW - timedelta(hours=1)
+        codes.release(
+            "inbound-codes",
+            f"{CRM},practice,,data,Data,2026-01-01,2026-07-01",
+            f"{CRM},practice,,data,Daten,2026-07-01,",
+            f"{CRM},practice,HR-DE,web,Web,2026-01-01,",
+            now=before,
+        )
+        codes.release("inbound-codes", f"{CRM},practice,,data,Data & AI,2026-07-01,")
+
+        assert codes.changed_by_what_stood(known_at=NOW) == []
+        assert codes.changed_by_what_stood(known_at=before) == [
+            ("changed", "Data & AI", "Daten"),
+        ]

@@ -17,6 +17,7 @@ from tieline.cli.tools import (
     pass_tools,
     read_bytes,
     signed,
+    write_bytes,
 )
 from tieline.governance import Person
 from tieline.kernel.errors import UserMistake
@@ -157,10 +158,7 @@ def _write(system: System, plan: AdoptPlan, path: Path) -> None:
         columns=[Column(title=title, width=24) for title in HEADER],
         rows=as_cells(plan),
     )
-    try:
-        path.write_bytes(make_workbook(about=about, sheets=[sheet]))
-    except OSError as error:
-        raise UserMistake(f"{path} cannot be written: {error.strerror}") from error
+    write_bytes(path, make_workbook(about=about, sheets=[sheet]))
     tell(f"{len(plan.proposals)} rows are in {path}")
 
 

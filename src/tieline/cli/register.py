@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -16,14 +16,17 @@ from tieline.cli.tools import (
     GOAL_MISSED,
     Tools,
     decider,
+    instant,
     json_option,
     pass_tools,
     read_bytes,
     signed,
+    write_bytes,
 )
 from tieline.kernel.errors import UserMistake
 
 if TYPE_CHECKING:
+    from tieline.services.code_impact import Impact
     from tieline.services.reference_files import File, Preview
     from tieline.services.register_lists import Standing, ToldBy
     from tieline.validation import Effect
@@ -138,7 +141,7 @@ def nouns(tools: Tools, name: str | None, as_json: bool) -> int:
     "--effect",
     "is_tried",
     is_flag=True,
-    help="Also what it would do to hours and money, unposted, posted, drafted and invoiced.",
+    help="Also what it would do to hours, unposted, posted, drafted and invoiced, and to deals.",
 )
 @click.option(
     "--apply", "is_applied", is_flag=True, help="Load it, or propose it where money moves."
@@ -158,11 +161,16 @@ def load(
     reason: str | None,
     as_json: bool,
 ) -> int:
-    """Show what a CSV FILE of a NOUN would change; with --apply, change it.
+    """Show what a FILE of a NOUN, CSV or XLSX, would change; with --apply, change it.
 
     Exit 1 when a line cannot be loaded. What moves money waits for a second person then.
     """
-    from tieline.services.reference_files import effect_of_file, preview_file, read_file
+    from tieline.services.reference_files import (
+        deals_of_file,
+        effect_of_file,
+        preview_file,
+        read_file,
+    )
 
     read = read_file(noun=noun, name=file.name, body=read_bytes(file), is_whole=is_whole)
     if is_applied:
@@ -171,17 +179,55 @@ def load(
         return _load(tools, read, login, reason, as_json=as_json)
     system = tools.system()
     effects: tuple[Effect, ...] = ()
+    deals: Impact | None = None
     with system.database.transaction() as connection:
         preview = preview_file(connection, file=read)
         if is_tried and not preview.mistakes:
             effects = effect_of_file(connection, file=read, now=system.clock.now())
+            deals = deals_of_file(connection, file=read, now=system.clock.now())
     if as_json:
-        show_json({**plain(preview), "effect": effects})
+        show_json({**plain(preview), "effect": effects, "deals": deals})
     else:
         _show_preview(preview)
         if is_tried:
             _show_effect(effects)
+        if deals is not None and deals.is_asked:
+            _show_deals(deals)
     return GOAL_MISSED if preview.mistakes else 0
+
+
+@register.command("export")
+@click.argument("noun")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Into this file, XLSX where it ends so; without it, CSV to the output.",
+)
+@click.option("--known-at", help="As it was known at an instant, such as 2026-10-31T22:00:00Z.")
+@json_option
+@pass_tools
+def export(tools: Tools, noun: str, out: Path | None, known_at: str | None, as_json: bool) -> int:
+    """Write what stands of a NOUN as a file that may be loaded; what stood before takes a load back."""
+    from tieline.register import as_csv
+    from tieline.services.reference_files import export_file
+
+    if as_json and out is not None:
+        raise UserMistake("--json and --out are two ways to write it: choose one")
+    system = tools.system()
+    at = system.clock.now() if known_at is None else instant(known_at, hint="--known-at")
+    with system.database.transaction() as connection:
+        rows = export_file(connection, noun=noun, known_at=at)
+    header, told = rows[0], rows[1:]
+    if as_json:
+        show_json({"noun": noun, "rows": [dict(zip(header, row, strict=True)) for row in told]})
+        return 0
+    if out is None:
+        click.echo(as_csv(rows).decode(), nl=False)
+        return 0
+    is_book = out.suffix.casefold() == ".xlsx"
+    write_bytes(out, _workbook(noun, rows, at) if is_book else as_csv(rows))
+    tell(f"{len(told)} rows are in {out}")
+    return 0
 
 
 @register.command("orders")
@@ -280,6 +326,21 @@ def legs(tools: Tools, period: str | None, as_json: bool) -> int:
     return 0
 
 
+def _workbook(noun: str, rows: Sequence[Sequence[str]], at: datetime) -> bytes:
+    from tieline.console.workbook import About, Column, Sheet, make_workbook
+    from tieline.services.reference_files import SHEET
+
+    about = About(
+        title=noun,
+        as_of=at,
+        by="shell",
+        filters={},
+        notes=(f"Send it back: tieline register load {noun} FILE. Days stay text: 2026-10-31.",),
+    )
+    columns = [Column(title=title, width=24) for title in rows[0]]
+    return make_workbook(about=about, sheets=[Sheet(name=SHEET, columns=columns, rows=rows[1:])])
+
+
 def _load(tools: Tools, read: File, login: str, reason: str, *, as_json: bool) -> int:
     from tieline.services.reference_files import load_file
 
@@ -329,6 +390,32 @@ def _show_effect(effects: Sequence[Effect]) -> None:
                 str(each.other_order),
             )
             for each in effects
+        ],
+    )
+
+
+def _show_deals(impact: Impact) -> None:
+    show_table(
+        title="Deals that would be read otherwise",
+        columns=("Now", "Deals", "Worth", "Newly won", "Newly held"),
+        rows=[
+            (
+                each.place,
+                str(each.deals),
+                f"{each.amount} {each.currency or ''}",
+                str(each.newly_won),
+                str(each.newly_held),
+            )
+            for each in impact.sums
+        ],
+    )
+    show_table(
+        title="What they would say",
+        columns=("Deal", "Project", "What", "Now", "Then"),
+        rows=[
+            (deal.deal, deal.project_code or "", each.name, each.before, each.after)
+            for deal in impact.deals
+            for each in deal.readings
         ],
     )
 

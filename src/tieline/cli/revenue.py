@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tieline.cli.showing import hours, show_json, show_table
-from tieline.cli.tools import Tools, json_option, pass_tools
+from tieline.cli.tools import Tools, instant, json_option, pass_tools
 
 if TYPE_CHECKING:
     from tieline.services.revenue_status import RevenueStatus, RevenueSum
@@ -36,7 +36,7 @@ def revenue(
 
     system = tools.system()
     if by is not None or as_of is not None:
-        at = system.clock.now() if as_of is None else _instant(as_of)
+        at = system.clock.now() if as_of is None else instant(as_of, hint="--as-of")
         by = by or "project"
         with system.database.transaction() as connection:
             sums = sum_revenue(connection, at=at, by=by, entity_code=entity)
@@ -131,18 +131,6 @@ def _beside(each: RevenueSum) -> str:
 
 def _money(amount: Decimal | None) -> str:
     return _UNKNOWN if amount is None else f"{amount:.2f}"
-
-
-def _instant(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no instant such as 2026-10-31T22:00:00Z", param_hint="--as-of"
-        ) from error
-    if at.tzinfo is None:
-        raise click.BadParameter(f"{text!r} names no time zone", param_hint="--as-of")
-    return at
 
 
 COMMANDS: tuple[click.Command, ...] = (revenue,)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -161,6 +162,33 @@ def read_text(path: Path) -> str:
         return read_bytes(path, bytes_max=_TEXT_BYTES_MAX).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserMistake(f"{path} is not text in UTF-8") from error
+
+
+def instant(text: str, *, hint: str) -> datetime:
+    """Return an instant that somebody wrote; ``hint`` names the option.
+
+    :raises click.BadParameter: it is none, or names no time zone.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{text!r} is no instant such as 2026-10-31T22:00:00Z", param_hint=hint
+        ) from error
+    if at.tzinfo is None:
+        raise click.BadParameter(f"{text!r} names no time zone", param_hint=hint)
+    return at
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file.
+
+    :raises UserMistake: it cannot be written.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UserMistake(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_bytes(path: Path, *, bytes_max: int = _FILE_BYTES_MAX) -> bytes:

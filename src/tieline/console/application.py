@@ -36,6 +36,7 @@ from tieline.console import (
     same_client,
     seen,
     sign_in,
+    terms,
     trace,
     what_if,
 )
@@ -117,6 +118,7 @@ def create_pages(system: System, *, assets: Assets) -> ASGIApp:
     drift.add_routes(pages, system=system, door=door, renderer=renderer)
     seen.add_routes(pages, system=system, renderer=renderer)
     guide.add_routes(pages, door=door, renderer=renderer)
+    terms.add_routes(pages, system=system, door=door, renderer=renderer)
     approvals.add_routes(pages, system=system, door=door, renderer=renderer)
     pages.mount("/static", StaticFiles(directory=_STATIC))
     if assets.folder is not None:

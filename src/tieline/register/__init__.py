@@ -35,7 +35,7 @@ from tieline.register.client_scores import (
     subject_of_record,
     undo_decision,
 )
-from tieline.register.code_nouns import WON
+from tieline.register.code_nouns import CODE_NOUNS, INBOUND_CODES, WON
 from tieline.register.codes import Code, our_codes, their_codes
 from tieline.register.crosswalk import (
     Link,
@@ -81,6 +81,8 @@ from tieline.register.reference_cells import (
     understand_columns,
     value_in_words,
 )
+from tieline.register.reference_diff import plan_cells
+from tieline.register.reference_export import as_csv, rows_known_at
 from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 from tieline.register.reference_plan import Change, Plan, plan_rows, stored, write_plan
 from tieline.register.sources import (
@@ -118,7 +120,12 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "CODE_NOUNS",
+    "INBOUND_CODES",
     "WON",
+    "as_csv",
+    "rows_known_at",
+    "plan_cells",
     "Code",
     "our_codes",
     "their_codes",

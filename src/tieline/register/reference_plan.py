@@ -19,6 +19,7 @@ from tieline.runtime.database import Row
 
 _Key = tuple[Any, ...]
 _Timeline = dict[date, Mapping[str, Any]]
+_NOTHING = sql.SQL("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +52,20 @@ class Plan:
 
 
 def plan_rows(
-    connection: Connection[Row], *, noun: Noun, rows: Sequence[Meant], is_whole: bool
+    connection: Connection[Row],
+    *,
+    noun: Noun,
+    rows: Sequence[Meant],
+    is_whole: bool,
+    only: sql.Composable = _NOTHING,
 ) -> Plan:
     """Return what the rows change; where they are the ``whole``, what they do not name goes.
 
     A row without an end holds until the next one of its key begins, whether the file or the table
-    has that one.
+    has that one. Of what stands only rows that meet ``only`` are looked at, a condition on a row ``s``.
     """
     told, mistakes = _one_per_start(noun, rows)
-    standing = standing_rows(connection, noun)
+    standing = standing_rows(connection, noun, only=only)
     changes: list[Change] = []
     same = 0
     for key in sorted(told.keys() | (standing.keys() if is_whole else set()), key=_order):
@@ -105,20 +111,26 @@ def write_plan(connection: Connection[Row], *, plan: Plan, load_id: UUID, now: d
     return len(plan.changes)
 
 
-def standing_rows(connection: Connection[Row], noun: Noun) -> dict[_Key, _Timeline]:
-    """Return what holds of each key now, by its first day."""
+def standing_rows(
+    connection: Connection[Row], noun: Noun, *, only: sql.Composable = _NOTHING
+) -> dict[_Key, _Timeline]:
+    """Return what holds of each key now, by its first day; only what meets a condition on a row ``s``."""
     found: dict[_Key, _Timeline] = {}
-    only = [
-        sql.SQL(" AND {} = {}").format(sql.Identifier(name), sql.Literal(value))
-        for name, value in noun.only.items()
-    ]
     for row in connection.execute(
-        sql.SQL("SELECT * FROM {} WHERE superseded_at IS NULL{}").format(
-            sql.Identifier(noun.table), sql.SQL("").join(only)
+        sql.SQL("SELECT * FROM {} s WHERE superseded_at IS NULL {} {}").format(
+            sql.Identifier(noun.table), only_of(noun), only
         )
     ).fetchall():
         found.setdefault(_key(noun, row), {})[row["starts_on"]] = row
     return found
+
+
+def only_of(noun: Noun) -> sql.Composed:
+    """Return the condition on what every row of a noun says in a table that holds others, too."""
+    return sql.SQL(" ").join(
+        sql.SQL("AND {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in noun.only.items()
+    )
 
 
 def stored(value: Any) -> Any:

@@ -18,21 +18,26 @@ from psycopg import Connection
 from tieline.governance import Proposal, list_proposals, propose, record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.register import (
+    CODE_NOUNS,
     DRAFT_NOUNS,
     NOUNS,
     Cells,
     Mistake,
     Noun,
     Plan,
-    plan_rows,
+    as_csv,
+    plan_cells,
     read_cells,
-    understand,
+    rows_known_at,
     value_in_words,
     write_plan,
 )
+from tieline.services.code_impact import Impact, impact_of
+from tieline.services.xlsx_reading import read_sheet
 from tieline.validation import Effect, try_change
 
 LOAD = "register.load"
+SHEET = "Rows"
 PROPOSED_ROWS_MAX = 20_000
 MISTAKES_SHOWN_MAX = 100
 CHANGES_SHOWN_MAX = 200
@@ -149,6 +154,28 @@ def effect_of_file(connection: Connection[Row], *, file: File, now: datetime) ->
     return _effect(connection, file, plan, now)
 
 
+def deals_of_file(connection: Connection[Row], *, file: File, now: datetime) -> Impact:
+    """Return which deals would be read otherwise by what a file says of codes; it changes nothing."""
+    if file.noun not in CODE_NOUNS:
+        return Impact(is_asked=False)
+    plan = _plan(connection, file)
+    if plan.mistakes or not plan.changes:
+        return Impact(is_asked=True)
+
+    def change() -> None:
+        _write(connection, file, plan, by="trial", approved_by=None, reason="trial", now=now)
+
+    return impact_of(connection, change=change, now=now)
+
+
+def export_file(connection: Connection[Row], *, noun: str, known_at: datetime) -> list[list[str]]:
+    """Return what stands of a noun, or stood at an instant, as the rows of a file that may be loaded.
+
+    :raises UserMistake: files hold no such noun.
+    """
+    return rows_known_at(connection, noun=get_noun(noun), known_at=known_at)
+
+
 def load_file(
     connection: Connection[Row],
     *,
@@ -234,14 +261,13 @@ def proposed_file(proposal: Proposal) -> File:
 
 
 def _read(noun: Noun, name: str, body: bytes, is_whole: bool) -> File:
+    if name.casefold().endswith(".xlsx"):
+        body = as_csv(read_sheet(body, name=SHEET))
     return File(noun=noun, name=name, rows=read_cells(body, noun=noun), is_whole=is_whole)
 
 
 def _plan(connection: Connection[Row], file: File) -> Plan:
-    meant, mistakes = understand(connection, noun=file.noun, rows=file.rows)
-    plan = plan_rows(connection, noun=file.noun, rows=meant, is_whole=file.is_whole)
-    found = sorted((*mistakes, *plan.mistakes), key=lambda each: (each.line, each.column))
-    return Plan(noun=plan.noun, changes=plan.changes, same=plan.same, mistakes=tuple(found))
+    return plan_cells(connection, noun=file.noun, rows=file.rows, is_whole=file.is_whole)
 
 
 def _effect(

@@ -33,6 +33,7 @@ _NO_FILES = {
     "handover_plan.html",
     "import_file_preview.html",
     "same_client.html",
+    "terms.html",
 }
 _LINK = re.compile(r'href="(/[^"#]*)')
 _FILE = re.compile(r'href="([^"]+\.xlsx[^"]*)"')
