@@ -19,7 +19,8 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.at_risk import OpenRisk, Risk, Wish, list_risks
-from tieline.services.handing_over import draw_handover, show_handover
+from tieline.services.handing_over import show_handover
+from tieline.services.handover_drawing import draw_handover
 from tieline.services.telling_risk import reached_step
 
 RISK = Risk(sponsor="sue", limit_amount=Decimal(1000), ends_on=date(2026, 12, 1))

@@ -21,7 +21,7 @@ from tieline.console.workbook import About, Column, Sheet, make_workbook
 from tieline.governance import approve, get_proposal, open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
-from tieline.services.handing_over import draw_handover
+from tieline.services.handover_drawing import draw_handover
 from tieline.services.provisioning_facts import load_deals
 from tieline.services.provisioning_fields import writes_of
 from tieline.services.reference_files import (

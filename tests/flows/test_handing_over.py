@@ -29,13 +29,8 @@ from tieline.canonical import WorkItem
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
 from tieline.services.deciding import Decider, approve_and_carry_out
-from tieline.services.handing_over import (
-    Applied,
-    Handover,
-    apply_handover,
-    draw_handover,
-    show_handover,
-)
+from tieline.services.handing_over import Applied, apply_handover, show_handover
+from tieline.services.handover_drawing import Handover, draw_handover
 from tieline.services.shown_plans import Chosen, forget_unapplied
 
 

@@ -16,7 +16,8 @@ from tieline.reconciliation import OWN_CHECKS, look_at_own_books
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.deciding import Decider, approve_and_carry_out
-from tieline.services.handing_over import Applied, apply_handover, draw_handover, show_handover
+from tieline.services.handing_over import Applied, apply_handover, show_handover
+from tieline.services.handover_drawing import draw_handover
 from tieline.services.shown_plans import Chosen
 
 DEAL = "sales:7"

@@ -21,7 +21,7 @@ from tieline.services.client_pairs import Waiting
 from tieline.services.deals import DealPlan, DealPlanDetail
 from tieline.services.deciding import DraftRelease
 from tieline.services.delivery import ProjectStanding
-from tieline.services.handing_over import CheckAnswer
+from tieline.services.handover_drawing import CheckAnswer
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.missing_time import Approver, MissingPerson
 from tieline.services.period_close import InFlight, Period, Reopened

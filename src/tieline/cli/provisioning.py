@@ -133,7 +133,8 @@ def _wish(
 
 def _plan(system: System, deal: str, wish: Wish, *, as_json: bool) -> int:
     from tieline.services.deals import describe_handover
-    from tieline.services.handing_over import by_system, draw_handover, show_handover
+    from tieline.services.handing_over import show_handover
+    from tieline.services.handover_drawing import by_system, draw_handover
 
     now = system.clock.now()
     with system.database.transaction() as connection:

@@ -21,14 +21,8 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.services.at_risk import NO_WISH, Risk, Wish, list_risks
 from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
-from tieline.services.handing_over import (
-    Handover,
-    apply_handover,
-    by_system,
-    draw_handover,
-    get_in_sight,
-    show_handover,
-)
+from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
+from tieline.services.handover_drawing import Handover, by_system, draw_handover
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 

@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.handing_over import Handover, draw_handover
+from tieline.services.handover_drawing import Handover, draw_handover
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.project_provisioning import PROVISION, UNDER_WAY, as_json, find_plan_row
 from tieline.services.provisioning_plan import agreed_amount

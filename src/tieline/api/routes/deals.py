@@ -25,14 +25,8 @@ from tieline.services.deals import (
     get_deal_plan,
     list_deal_plans,
 )
-from tieline.services.handing_over import (
-    Handover,
-    apply_handover,
-    by_system,
-    draw_handover,
-    get_in_sight,
-    show_handover,
-)
+from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
+from tieline.services.handover_drawing import Handover, by_system, draw_handover
 from tieline.services.shown_plans import Chosen
 
 _STATES = "^(blocked|ready|running|active|compensating|compensated|stuck|closing|closed)$"
