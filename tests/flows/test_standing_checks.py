@@ -72,6 +72,12 @@ CORRUPTIONS: dict[str, tuple[LiteralString, str, bool]] = {
         f" gen_random_uuid(), 'effect_no', 2))).* FROM effect e WHERE entry_id = {_OF_1}"), "check.once", True),
     "the newest version of an hour is gone": (
         f"DELETE FROM time_entry_version WHERE entry_id = {_OF_1}", "check.hours", True),
+    "what waits to be sent is forgotten": (
+        ("DELETE FROM unsettled_effect WHERE entry_id ="
+        " (SELECT entry_id FROM time_entry WHERE source_ref = 'A-waits')"), "check.open", True),
+    "what waits is listed under another state": (
+        ("UPDATE unsettled_effect SET state = 'UNKNOWN' WHERE entry_id ="
+        " (SELECT entry_id FROM time_entry WHERE source_ref = 'A-waits')"), "check.open", True),
     "an hour is gone altogether": (
         (f"WITH v AS (DELETE FROM time_entry_version WHERE entry_id = {_OF_1})"
         f" DELETE FROM time_entry WHERE source_ref = '1'"), "check.hours", False),
@@ -80,7 +86,8 @@ CORRUPTIONS: dict[str, tuple[LiteralString, str, bool]] = {
 _ALSO = {
     "an hour is confirmed under two keys": {"check.ledger"},
     "a ledger line claims another stored length": set[str](),
-    "a planned write is confirmed without being sent": {"check.sent"},
+    "a planned write is confirmed without being sent": {"check.sent", "check.open"},
+    "a confirmed write is refused afterwards": {"check.open"},
 }
 
 

@@ -362,6 +362,7 @@ _CODES: Mapping[str, str] = {
     "check.hours": "Hours that were read are in no place",
     "check.ledger": "Our ledger says something else than was confirmed",
     "check.once": "Hours were confirmed more than once",
+    "check.open": "What waits to be sent is not what is listed as waiting",
     "check.sent": "What was confirmed is not what was sent",
     "connection.refused": "The system refuses us",
     "event.not_heard": "A system does not take our events",

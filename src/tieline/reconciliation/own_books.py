@@ -21,6 +21,7 @@ OWN_CHECKS: Mapping[str, str] = {
     "check.sent": load("tieline.reconciliation", "own_effects"),
     "check.once": load("tieline.reconciliation", "own_twice"),
     "check.hours": load("tieline.reconciliation", "own_hours"),
+    "check.open": load("tieline.reconciliation", "own_open"),
 }
 
 Row = dict[str, Any]
