@@ -126,6 +126,10 @@ class TestRevenueStatus:
             _, status = measure(worker_database)
             assert status.recognition == recognition
             amount: Decimal | None = status.earned_amount
+            # What is left of something unknown is unknown.
+            assert (
+                (status.wip_amount is None) == (status.backlog_amount is None) == (amount is None)
+            )
             return amount
 
         # 2 of 10 sold hours; 306 of 365 days.
@@ -305,8 +309,8 @@ class Inline:
         return function()
 
 
-def begin(database: Database) -> tuple[Crm, RevenueReporting, str]:
-    firm = found(database)
+def begin(database: Database, **terms: Any) -> tuple[Crm, RevenueReporting, str]:
+    firm = found(database, **terms)
     project_id = firm.last["project_id"]
     with database.transaction() as connection:
         connection.execute(
@@ -342,6 +346,17 @@ class TestReporting:
                 "SELECT subject FROM work_item WHERE kind = %s", (REPORT_REVENUE,)
             ).fetchall()
         assert asked == [{"subject": project}]
+
+    def test_empties_what_nobody_can_tell(self, worker_database: Database) -> None:
+        crm, reporting, project = begin(worker_database, value_amount=None)
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE contract_line SET sold_seconds = NULL")
+
+        reporting.keep_revenue()
+        reporting.report(Inline(), project)
+
+        (told,) = crm.told
+        assert (told["revenue_wip"], told["revenue_backlog"]) == ("300.00", "")
 
     def test_asks_after_a_lost_answer_and_does_not_tell_again(
         self, worker_database: Database

@@ -121,16 +121,17 @@ project_at AS (
         WHEN 'milestone' THEN CASE WHEN has_schedule THEN by_schedule END
         WHEN 'straight_line' THEN CASE WHEN ends_on > starts_on THEN CASE WHEN is_first THEN round(value_amount
             * greatest(least(on_day, ends_on) - starts_on, 0) / (ends_on - starts_on), digits) ELSE 0 END END
-        WHEN 'cost' THEN CASE WHEN seconds = 0 THEN 0 WHEN planned_cost > 0
+        WHEN 'cost' THEN CASE WHEN seconds = 0 THEN 0 WHEN planned_cost > 0 AND cost IS NOT NULL
             THEN round(value_amount * least(cost / planned_cost, 1), digits) END
         ELSE CASE WHEN coalesce(sold_seconds, 0) > 0
             THEN round(value_amount * least(seconds::numeric / sold_seconds, 1), 2)
             ELSE least(worked, value_amount) END END AS earned
     FROM measured m
+-- The greatest or least of something unknown is not unknown: each is asked for first.
 ), figures AS (
-    SELECT e.*, CASE WHEN recognition = 'delivered' THEN unbilled ELSE greatest(earned - billed, 0) END AS wip,
+    SELECT e.*, CASE WHEN recognition = 'delivered' THEN unbilled WHEN earned IS NOT NULL THEN greatest(earned - billed, 0) END AS wip,
            CASE WHEN recognition = 'delivered' THEN 0 WHEN earned IS NOT NULL THEN greatest(billed - earned, 0) END AS deferred,
-           CASE WHEN earned IS NOT NULL THEN greatest(contract_amount - earned, 0) END AS backlog,
+           CASE WHEN earned IS NOT NULL AND contract_amount IS NOT NULL THEN greatest(contract_amount - earned, 0) END AS backlog,
            CASE WHEN earned IS NOT NULL AND contract_amount IS NOT NULL AND funding IS NOT NULL
                THEN greatest(least(contract_amount, funding) - earned, 0) END AS funded
     FROM earning e

@@ -221,11 +221,15 @@ def _write(row: Row, *, correlation_id: str) -> StatusWrite:
         ),
         record_code=row["deal_ref"],
         values={
-            # The CRM's field holds a number: what nobody can tell is not in it.
-            "revenue_wip": str(row["wip_amount"] or Decimal(0)),
+            "revenue_wip": _told(row["wip_amount"]),
             "revenue_billed": str(row["billed_amount"]),
-            "revenue_backlog": str(row["backlog_amount"] or Decimal(0)),
+            "revenue_backlog": _told(row["backlog_amount"]),
             # The instant of the change, not of the look: telling it again would say the same.
             "revenue_as_of": row["changed_at"].strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
     )
+
+
+def _told(amount: Decimal | None) -> str:
+    # What nobody can tell empties the field: a zero would say that nothing is left.
+    return "" if amount is None else str(amount)

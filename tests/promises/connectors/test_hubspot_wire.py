@@ -81,13 +81,13 @@ def _firm() -> dict[str, Any]:
     }
 
 
-def _status(deal: int) -> StatusCommand:
+def _status(deal: int, *, wip: str = "1200.50") -> StatusCommand:
     return StatusCommand(
         business_key=UUID(int=9),
         entity_code="EW-DE",
         object="deal",
         record_code=str(deal),
-        values={"project_status": "active", "revenue_wip": "1200.50"},
+        values={"project_status": "active", "revenue_wip": wip},
     )
 
 
@@ -206,6 +206,17 @@ class TestStatus:
         connector.write(command=command)
 
         assert [one.content for one in connector.probe(command=command)] == [command.content()]
+
+    def test_what_nobody_can_tell_any_more_empties_the_field(
+        self, connector: hubspot.HubSpotConnector, ids: dict[str, dict[str, int]]
+    ) -> None:
+        connector.write(command=_status(ids["deals"]["d"]))
+        unknown = _status(ids["deals"]["d"], wip="")
+        assert connector.probe(command=unknown) == []
+
+        connector.write(command=unknown)
+
+        assert [one.content for one in connector.probe(command=unknown)] == [unknown.content()]
 
     def test_a_lost_answer_is_unknown_and_sending_again_is_safe(
         self, connector: hubspot.HubSpotConnector, ids: dict[str, dict[str, int]], vendor: Vendor
