@@ -1,4 +1,4 @@
-"""Real work records through the file drop into the ERP; a slice here, all of them by command."""
+"""Real work records through the file drop into the ERP, asked for by name: a slice here, all of them by the demo."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ _SECONDS_MAX = 300
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("TEST_THOROUGH"),
+        reason="it takes a minute; ask for it: TEST_THOROUGH=1 script/test tests/demo/test_records.py",
+    ),
     pytest.mark.skipif(
         not _RECORDS.is_dir(),
         reason="the real work records are not here; set TIELINE_SHARED to read them",

@@ -26,7 +26,6 @@ from tieline.runtime.outbox import publish
 from tieline.runtime.secrets import Secrets, open_master_key, store_secret
 from tieline.services.telling import NOT_HEARD, Telling, tell_again
 
-pytestmark = pytest.mark.sql
 KEY = b"twenty-four bytes or more"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
