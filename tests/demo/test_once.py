@@ -56,25 +56,27 @@ def run() -> Iterator[Run]:
     folder.chmod(0o755)
     home, empty, report = folder / "home", folder / "empty", folder / "figures.json"
     empty.mkdir()
-    demo = subprocess.Popen(
-        [install_wheel(folder / "venv"), "demo", "--once", "--json", str(report)],
-        cwd=empty,
-        env={
-            **os.environ,
-            "TIELINE_HOME": str(home),
-            **({"TIELINE_SANDBOX_RECORD": str(folder)} if are_here() else {}),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    words, killed_pid = _follow(demo, home)
-    exit_code = demo.wait(timeout=_SECONDS_MAX)
+    with report.open("w", encoding="utf-8") as told:
+        demo = subprocess.Popen(
+            [install_wheel(folder / "venv"), "demo", "--once", "--json"],
+            cwd=empty,
+            env={
+                **os.environ,
+                "TIELINE_HOME": str(home),
+                **({"TIELINE_SANDBOX_RECORD": str(folder)} if are_here() else {}),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        words, killed_pid = _follow(demo, home)
+        exit_code = demo.wait(timeout=_SECONDS_MAX)
     yield Run(
         exit_code=exit_code,
         words=words,
-        figures=json.loads(report.read_text(encoding="utf-8")) if report.exists() else {},
+        # Standard output is one JSON object and nothing else; a run that failed may have said nothing.
+        figures=json.loads(report.read_text(encoding="utf-8") or "{}"),
         killed_pid=killed_pid,
         home=home,
     )
@@ -83,10 +85,10 @@ def run() -> Iterator[Run]:
 
 def _follow(demo: subprocess.Popen[str], home: Path) -> tuple[str, int]:
     """Read what the demo says to its end; kill a worker when money begins to move."""
-    assert demo.stdout is not None
+    assert demo.stderr is not None
     lines = []
     killed_pid = 0
-    for line in demo.stdout:
+    for line in demo.stderr:
         lines.append(line)
         if _MONEY_MOVES in line and not killed_pid:
             facts = json.loads((home / "run" / "worker-1.json").read_text(encoding="utf-8"))

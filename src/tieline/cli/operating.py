@@ -174,9 +174,8 @@ def status(tools: Tools, as_json: bool) -> int:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Run the story once and end; no console.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
-)
+@click.option("--json", "json_file", is_flag=False, flag_value="-", metavar="[FILE]",
+              help="The figures as one JSON object, in a file or on standard output.")  # fmt: skip
 @click.option("--seed", default=7, show_default=True, help="Which firm.")
 @click.option("--today", help="Fix the day, for tests: YYYY-MM-DD.")
 @click.option("--input", "input_directory", type=click.Path(path_type=Path), help="Real records.")
@@ -185,7 +184,7 @@ def status(tools: Tools, as_json: bool) -> int:
 def demo(
     tools: Tools,
     once: bool,
-    json_file: Path | None,
+    json_file: str | None,
     seed: int,
     today: str | None,
     input_directory: Path | None,
@@ -199,7 +198,7 @@ def demo(
     return run_demo(
         options=DemoOptions(
             is_once=once,
-            json_file=json_file,
+            json_file=None if json_file is None else Path(json_file),
             seed=seed,
             today=_day(today),
             input_directory=input_directory,
