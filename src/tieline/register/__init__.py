@@ -35,7 +35,14 @@ from tieline.register.client_scores import (
     subject_of_record,
     undo_decision,
 )
-from tieline.register.code_nouns import CODE_NOUNS, INBOUND_CODES, WON
+from tieline.register.code_nouns import (
+    CODE_NOUNS,
+    INBOUND_CODES,
+    INBOUND_KINDS,
+    LABOR_CATEGORY,
+    STAGE,
+    WON,
+)
 from tieline.register.codes import Code, our_codes, their_codes
 from tieline.register.crosswalk import (
     Link,
@@ -122,6 +129,9 @@ from tieline.register.versions import (
 __all__ = [
     "CODE_NOUNS",
     "INBOUND_CODES",
+    "INBOUND_KINDS",
+    "LABOR_CATEGORY",
+    "STAGE",
     "WON",
     "as_csv",
     "rows_known_at",

@@ -662,14 +662,19 @@ def _parties_were_read(connection: Connection[Row]) -> bool:
 def _won_deals(
     connection: Connection[Row], *, now: datetime
 ) -> dict[SourceKey, list[SourceIdentity]]:
-    sources = newest(connection, noun=Opportunity, kinds=(_CRM,))
+    # A stage is looked up of what could count: all deals are gone through every two seconds.
+    sources = [
+        deal
+        for deal in newest(connection, noun=Opportunity, kinds=(_CRM,))
+        if deal.data["client_ref"] and not deal.is_deleted
+    ]
     told = [(source.connection_key, as_opportunity(source)) for source in sources]
     found: dict[SourceKey, list[SourceIdentity]] = {}
     for source, coded in zip(
         sources, in_our_codes(connection, told=told, on=now.date()), strict=True
     ):
-        if coded.deal.is_won and coded.deal.client_ref and not source.is_deleted:
-            key = (source.connection_key, coded.deal.client_ref)
+        if coded.deal.is_won:
+            key = (source.connection_key, source.data["client_ref"])
             found.setdefault(key, []).append(source.identity)
     return found
 

@@ -13,12 +13,11 @@ from typing import Any
 from psycopg import Connection
 
 from tieline.canonical import Opportunity
-from tieline.register import WON, Code, our_codes
+from tieline.register import INBOUND_KINDS, LABOR_CATEGORY, STAGE, WON, Code, our_codes
 from tieline.runtime.database import Row
 
-STAGE = "stage"
-_OF_DEAL = (STAGE, "practice", "billing_method", "tax_treatment", "currency")
-_OF_LINE = "labor_category"
+# A kind is called as the deal's own field of it.
+_OF_DEAL = tuple(kind for kind in INBOUND_KINDS if kind != LABOR_CATEGORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +42,7 @@ def in_our_codes(
 
 def _codes(key: str, deal: Opportunity, on: date) -> Iterator[Code]:
     told = [(name, getattr(deal, name)) for name in _OF_DEAL]
-    told += [(_OF_LINE, line.labor_category) for line in deal.lines]
+    told += [(LABOR_CATEGORY, line.labor_category) for line in deal.lines]
     for kind, code in told:
         if code:
             yield Code(
@@ -63,7 +62,9 @@ def _coded(deal: Opportunity, found: dict[Code, str | None]) -> CodedDeal:
     lines = tuple(
         replace(
             line,
-            labor_category=ours.get((_OF_LINE, line.labor_category or ""), line.labor_category),
+            labor_category=ours.get(
+                (LABOR_CATEGORY, line.labor_category or ""), line.labor_category
+            ),
         )
         for line in deal.lines
     )

@@ -14,6 +14,8 @@ from psycopg import Connection
 
 from tieline.canonical import Opportunity, Person, StaffingFact
 from tieline.register import (
+    LABOR_CATEGORY,
+    STAGE,
     Code,
     Source,
     all_links,
@@ -26,13 +28,12 @@ from tieline.register import (
 )
 from tieline.runtime.database import Row
 from tieline.services.client_sync import Unclear, find_unclear
-from tieline.services.deal_codes import STAGE, CodedDeal, in_our_codes
+from tieline.services.deal_codes import CodedDeal, in_our_codes
 
 ACT = "act"
 _FOREVER = date.max
 # What a staffing file may call the share of their time that somebody is planned for.
 _SHARE = "percent"
-_LABOR_CATEGORY = "labor_category"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +292,7 @@ def _erp_code(facts: DealFacts, line: PricedLine) -> Code | None:
         return None
     return Code(
         connection_key=entity.erp_connection_key,
-        kind=_LABOR_CATEGORY,
+        kind=LABOR_CATEGORY,
         entity_code=entity.entity_code,
         code=line.labor_category,
         on=line.starts_on,

@@ -27,7 +27,7 @@ CREATE INDEX inbound_code_standing ON inbound_code (connection_key, kind, entity
 CREATE TABLE outbound_code (
     outbound_code_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     connection_key text NOT NULL REFERENCES connection,
-    kind           text NOT NULL CHECK (kind IN ('labor_category', 'currency')),
+    kind           text NOT NULL CHECK (kind = 'labor_category'),
     entity_code    text NOT NULL,
     our_code       text NOT NULL CHECK (our_code <> ''),
     their_code     text NOT NULL CHECK (their_code <> ''),
