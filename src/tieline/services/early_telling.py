@@ -7,23 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 
 from tieline.governance import record_audit
-from tieline.kernel.errors import UserMistake
 from tieline.kernel.wording import hours
-from tieline.notices import ALL_STAFF, Message, staff_owner
 from tieline.services.early_look import EarlyLook
 from tieline.services.message_desk import Desk
 from tieline.services.message_text import Speech
-from tieline.services.missing_time import REMINDER
 from tieline.validation import EarlyVerdict
 
-_USEFUL = timedelta(hours=30)
 _LINES_MAX = 20
 
 Row = dict[str, Any]
@@ -54,11 +49,7 @@ def tell_early(
 
     :raises UserMistake: no channel brings messages to people of the staffing file.
     """
-    if not desk.directory.of_owner(ALL_STAFF, day=desk.now.date(), is_urgent=False):
-        raise UserMistake(
-            "no channel brings messages to people of the staffing file:"
-            f" tieline people reach {ALL_STAFF} --channel NAME"
-        )
+    desk.refuse_unreached_staff()
     concerns = _concerns(found)
     written = sum(
         _tell(connection, person_id, concern, desk=desk) for person_id, concern in concerns.items()
@@ -87,26 +78,15 @@ def _concerns(found: EarlyLook) -> dict[UUID, _Concern]:
 
 
 def _tell(connection: Connection[Row], person_id: UUID, concern: _Concern, *, desk: Desk) -> bool:
-    owner = staff_owner(person_id)
     subject, body = _write(concern, speech=desk.speech)
-    entities = {each.entity_code for each in (*concern.own, *concern.to_approve)}
-    return desk.write(
+    return desk.remind(
         connection,
-        message=Message(
-            kind=REMINDER,
-            occasion=f"early:{desk.now.date()}",
-            owner=owner,
-            is_urgent=False,
-            entity_code=entities.pop() if len(entities) == 1 else None,
-            period_id=None,
-            case_ids=(),
-            covers_waiting=False,
-            subject=subject,
-            body=body,
-            due_at=None,
-            useful_until=desk.now + _USEFUL,
-        ),
-        reached=desk.directory.of_owner(owner, day=desk.now.date(), is_urgent=False),
+        person_id=person_id,
+        occasion=f"early:{desk.now.date()}",
+        entities={each.entity_code for each in (*concern.own, *concern.to_approve)},
+        subject=subject,
+        body=body,
+        due_at=None,
         correlation_id=f"early:{person_id}",
     )
 

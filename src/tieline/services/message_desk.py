@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
 from tieline.casework import OwedCase
+from tieline.kernel.errors import UserMistake
 from tieline.notices import (
+    ALL_STAFF,
     Directory,
     Message,
     Reached,
     person_owner,
     queue_owner,
+    staff_owner,
     write_notices,
 )
 from tieline.runtime.work import CUT_OFF, schedule
 from tieline.services.message_text import Deadline, Speech
 
 SEND_NOTICE = "send_notice"
+_REMINDER = "reminder"
+# Nobody is reminded of the day before yesterday.
+_REMINDER_USEFUL = timedelta(hours=30)
 
 Row = dict[str, Any]
 
@@ -89,6 +96,51 @@ class Desk:
                 deadline=message.due_at,
             )
         return bool(written)
+
+    def refuse_unreached_staff(self) -> None:
+        """Stop where nobody of the staffing file could be told.
+
+        :raises UserMistake: no channel brings messages to them.
+        """
+        if not self.directory.of_owner(ALL_STAFF, day=self.now.date(), is_urgent=False):
+            raise UserMistake(
+                "no channel brings messages to people of the staffing file:"
+                f" tieline people reach {ALL_STAFF} --channel NAME"
+            )
+
+    def remind(
+        self,
+        connection: Connection[Row],
+        *,
+        person_id: UUID,
+        occasion: str,
+        entities: Collection[str | None],
+        subject: str,
+        body: str,
+        due_at: datetime | None,
+        correlation_id: str,
+    ) -> bool:
+        """Write to somebody of the staffing file; False where it was said on that occasion, or nobody is reached."""
+        owner = staff_owner(person_id)
+        return self.write(
+            connection,
+            message=Message(
+                kind=_REMINDER,
+                occasion=occasion,
+                owner=owner,
+                is_urgent=False,
+                entity_code=next(iter(entities)) if len(entities) == 1 else None,
+                period_id=None,
+                case_ids=(),
+                covers_waiting=False,
+                subject=subject,
+                body=body,
+                due_at=due_at,
+                useful_until=self.now + _REMINDER_USEFUL,
+            ),
+            reached=self.directory.of_owner(owner, day=self.now.date(), is_urgent=False),
+            correlation_id=correlation_id,
+        )
 
     def _is_reached(self, owner: str) -> bool:
         return bool(self.directory.of_owner(owner, day=self.now.date(), is_urgent=True))

@@ -18,18 +18,14 @@ from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.money import Money, line_amount
 from tieline.kernel.wording import hours, until, when
-from tieline.notices import ALL_STAFF, Message, staff_owner
 from tieline.register import Cells
 from tieline.runtime.database import Row
 from tieline.services.message_desk import Desk
 from tieline.services.message_text import Speech
 from tieline.services.reference_files import File, Loaded, get_noun, load_file
 
-REMINDER = "reminder"
 MISSING, UNAPPROVED, UNKNOWN, ALL = "missing", "unapproved", "unknown", "all"
 STATES = (MISSING, UNAPPROVED, UNKNOWN, ALL)
-# Nobody is reminded of the day before yesterday.
-_USEFUL = timedelta(hours=30)
 _DEPUTY_DAYS_MAX = 366
 
 
@@ -221,38 +217,22 @@ def remind(
 
     :raises UserMistake: no channel brings messages to people of the staffing file.
     """
-    if not desk.directory.of_owner(ALL_STAFF, day=desk.now.date(), is_urgent=False):
-        raise UserMistake(
-            "no channel brings messages to people of the staffing file:"
-            f" tieline people reach {ALL_STAFF} --channel NAME"
-        )
+    desk.refuse_unreached_staff()
     owed = _owed(found)
     written = already = 0
     for person, debts in owed.values():
         if not person.has_email:
             continue
-        owner = staff_owner(person.person_id)
-        due_at = min(debt.cut_off_at for debt in debts)
         subject, body = _write(debts, now=desk.now, speech=desk.speech)
-        entities = {debt.entity_code for debt in debts}
-        is_new = desk.write(
+        is_new = desk.remind(
             connection,
-            message=Message(
-                kind=REMINDER,
-                occasion=f"{REMINDER}:{desk.day_in(debts[0].zone)}",
-                owner=owner,
-                is_urgent=False,
-                entity_code=entities.pop() if len(entities) == 1 else None,
-                period_id=None,
-                case_ids=(),
-                covers_waiting=False,
-                subject=subject,
-                body=body,
-                due_at=due_at,
-                useful_until=desk.now + _USEFUL,
-            ),
-            reached=desk.directory.of_owner(owner, day=desk.now.date(), is_urgent=False),
-            correlation_id=f"{REMINDER}:{person.person_id}",
+            person_id=person.person_id,
+            occasion=f"reminder:{desk.day_in(debts[0].zone)}",
+            entities={debt.entity_code for debt in debts},
+            subject=subject,
+            body=body,
+            due_at=min(debt.cut_off_at for debt in debts),
+            correlation_id=f"reminder:{person.person_id}",
         )
         written += is_new
         already += not is_new
