@@ -22,7 +22,7 @@ from tieline.runtime.database import Row
 from tieline.services.at_risk import NO_WISH, Risk, Wish, list_risks
 from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
 from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
-from tieline.services.handover_drawing import Handover, by_system, draw_handover
+from tieline.services.handover_drawing import Handover, by_system
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
@@ -144,9 +144,7 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
     ) -> Response:
         wish = _wish(sponsor, limit, until, is_lost=lost == "yes")
         with system.database.transaction() as connection:
-            drawn = _in_sight(connection, visitor, deal)
-            if wish != NO_WISH:
-                drawn = draw_handover(connection, ref=deal, now=renderer.now, wish=wish)
+            drawn = _in_sight(connection, visitor, deal, wish)
             shown = show_handover(connection, drawn=drawn, to=visitor.login, now=renderer.now)
         return renderer.page(
             request,
@@ -179,10 +177,14 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             )
         return back_to("/handover", done="proposed" if applied.proposal_id else "handed_over")
 
-    def _in_sight(connection: Connection[Row], visitor: Visitor, deal: str) -> Handover:
+    def _in_sight(
+        connection: Connection[Row], visitor: Visitor, deal: str, wish: Wish = NO_WISH
+    ) -> Handover:
         try:
-            return get_in_sight(connection, ref=deal, entities=visitor.entities, now=renderer.now)
-        except (LookupError, UserMistake) as error:
+            return get_in_sight(
+                connection, ref=deal, entities=visitor.entities, now=renderer.now, wish=wish
+            )
+        except LookupError as error:
             raise not_found("There is no such deal, or it is not yours to see.") from error
 
 

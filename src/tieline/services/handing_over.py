@@ -18,7 +18,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import PROVISIONING, schedule
-from tieline.services.at_risk import open_risk, read_wish
+from tieline.services.at_risk import NO_WISH, Wish, open_risk, read_wish
 from tieline.services.handover_drawing import CHANGE, CLOSE, Handover, draw_handover
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.project_provisioning import (
@@ -117,17 +117,22 @@ def get_in_sight(
     ref: str,
     entities: Collection[str],
     now: datetime,
+    wish: Wish = NO_WISH,
 ) -> Handover:
     """Draw a deal's plan for somebody who sees these legal entities.
 
-    :raises LookupError: it is another legal entity's.
-    :raises UserMistake: no deal is known under the reference.
+    :raises LookupError: no deal is known under the reference, or it is another legal entity's.
+    :raises UserMistake: the wish is not for such a deal.
     """
-    drawn = draw_handover(connection, ref=ref, now=now)
+    try:
+        drawn = draw_handover(connection, ref=ref, now=now)
+    except UserMistake as error:
+        raise LookupError(str(error)) from error
     is_seen = bool(entities) if drawn.entity_code is None else drawn.entity_code in entities
     if not is_seen:
         raise LookupError(f"{ref} is a deal of another legal entity")
-    return drawn
+    # Only now: why a wish is refused tells of the deal.
+    return drawn if wish == NO_WISH else draw_handover(connection, ref=ref, now=now, wish=wish)
 
 
 def needs_second_person(

@@ -13,7 +13,6 @@ from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.api.problems import unknown_is_404
 from tieline.governance import ApiCaller
-from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
 from tieline.services.at_risk import NO_WISH, Risk, Wish
@@ -26,7 +25,7 @@ from tieline.services.deals import (
     list_deal_plans,
 )
 from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
-from tieline.services.handover_drawing import Handover, by_system, draw_handover
+from tieline.services.handover_drawing import Handover, by_system
 from tieline.services.shown_plans import Chosen
 
 _STATES = "^(blocked|ready|running|active|compensating|compensated|stuck|closing|closed)$"
@@ -143,14 +142,10 @@ def _wish(body: DealToPlan) -> Wish:
 def _in_sight(
     connection: Connection[Row], deal: str, change: Change, *, wish: Wish = NO_WISH
 ) -> Handover:
-    """Draw a deal's plan; answer a deal that nobody knows as one that is not in sight.
+    """Draw a deal's plan in sight of the caller.
 
-    :raises LookupError: it is not in the caller's sight.
+    :raises LookupError: nobody knows the deal, or it is not in the caller's sight.
     """
-    try:
-        drawn = get_in_sight(connection, ref=deal, entities=change.caller.entities, now=change.now)
-    except UserMistake as error:
-        raise LookupError(str(error)) from error
-    if wish == NO_WISH:
-        return drawn
-    return draw_handover(connection, ref=deal, now=change.now, wish=wish)
+    return get_in_sight(
+        connection, ref=deal, entities=change.caller.entities, now=change.now, wish=wish
+    )
