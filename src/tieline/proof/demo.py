@@ -25,7 +25,15 @@ from tieline.kernel.shipped import shipped
 from tieline.policy import approve_release, draft_release
 from tieline.proof import watch
 from tieline.proof.figures import collect_figures
-from tieline.proof.incidents import AGENCY, change_ids, find_incidents, show_incidents
+from tieline.proof.incidents import (
+    AGENCY,
+    DELETED_ON_THE_BOARD,
+    EDITED_ON_THE_BOARD,
+    change_ids,
+    count_changes,
+    find_incidents,
+    show_incidents,
+)
 from tieline.proof.mailing import connect_mail
 from tieline.proof.pressing import close_past_periods, link_agency
 from tieline.proof.story import Story
@@ -53,11 +61,10 @@ _CHANGE_SECONDS_MAX = 180
 _INVOICE_SECONDS_MAX = 120
 _SETTLE_SECONDS = 3
 _BATCH_LINES = 20
-# One hour edited, one deleted.
-_PLAYED_CHANGES = 2
 _PERIODS_BEFORE = 2
 _PERIODS_AFTER = 3
 
+_PLAYED = {EDITED_ON_THE_BOARD, DELETED_ON_THE_BOARD}
 # A whole read that met a skipped page concludes nothing and says so, until the next one that is whole.
 _DOUBTED = (
     "SELECT count(*) FROM case_file WHERE state = 'open' AND reason = 'intake.too_many_missing'"
@@ -288,7 +295,7 @@ class Demo:
             "corrections",
             lambda: (
                 _deleted(system) >= wanted
-                and len(change_ids(system)) >= corrected
+                and _are_corrected(system, deleted=wanted, changed=corrected)
                 and watch.is_quiet(system.database)
                 and not watch.count(system.database, _DOUBTED)
             ),
@@ -311,7 +318,7 @@ class Demo:
         def is_through() -> bool:
             return (
                 watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
-                and len(change_ids(system) - self._known_changes) >= _PLAYED_CHANGES
+                and count_changes(system, but=self._known_changes).keys() >= _PLAYED
                 and watch.is_quiet(system.database)
             )
 
@@ -522,6 +529,16 @@ def _active_projects(system: System) -> list[str]:
 def _settled_plans(system: System) -> int:
     states = watch.plan_states(system.database)
     return sum(states.get(state, 0) for state in ("active", "blocked", "compensated", "stuck"))
+
+
+def _are_corrected(system: System, *, deleted: int, changed: int) -> bool:
+    """Tell whether what people changed is known as a change of what was posted, deletions by themselves.
+
+    An hour may be more than one change, and a deletion is believed before it is judged.
+    """
+    kinds = count_changes(system)
+    found = sum(number for (kind, _), number in kinds.items() if kind == "deleted")
+    return found >= deleted and kinds.total() - found >= changed - deleted
 
 
 def _deleted(system: System) -> int:

@@ -7,7 +7,8 @@ kind is found makes the hours or the money differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,6 +29,8 @@ from tieline.services.missing_time import read_missing_time
 from tieline.services.system import System
 
 AGENCY = "agency"
+# How the product tells what two deeds of the board do: kind, and what becomes of it.
+EDITED_ON_THE_BOARD, DELETED_ON_THE_BOARD = ("edited", "adjust"), ("deleted", "rebook")
 _CHANGES_MAX = 500
 _HUNDREDTH = Decimal("0.01")
 _NOTHING = Measure()
@@ -57,9 +60,20 @@ class Compared:
 
 def change_ids(system: System) -> frozenset[UUID]:
     """Return the changes that the product knows of by now."""
+    return frozenset(change.change_id for change in _changes(system))
+
+
+def count_changes(
+    system: System, *, but: Collection[UUID] = frozenset()
+) -> Counter[tuple[str, str]]:
+    """Count the changes that the product knows of by kind and by what becomes of them, without these."""
+    return Counter((each.kind, each.way) for each in _changes(system) if each.change_id not in but)
+
+
+def _changes(system: System) -> Sequence[PostedChange]:
     with system.database.transaction() as connection:
         changes, _ = list_changes(connection, limit=_CHANGES_MAX)
-    return frozenset(change.change_id for change in changes)
+    return changes
 
 
 def find_incidents(
@@ -241,8 +255,8 @@ _FINDERS: Mapping[int, Callable[[_Asked], Measure]] = {
     3: _unpriced,
     4: _held("time.after_assignment_end"),
     5: _held("time.cap_exceeded"),
-    6: _changed("edited", "adjust"),
-    7: _changed("deleted", "rebook"),
+    6: _changed(*EDITED_ON_THE_BOARD),
+    7: _changed(*DELETED_ON_THE_BOARD),
     8: _held("time.intercompany_not_agreed"),
     9: _typed,
     10: _rate_changes,
