@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from psycopg.types.json import Jsonb
-from tests.flows.test_handing_over import Desk
 from tests.flows.test_time_validation import World
 from tests.support.deal import CRM, NOW
 from tests.support.deal_world import IN_BOOKS, opened_world
+from tests.support.handover_desk import Desk
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
 import click
+from psycopg import Connection
 
 from tieline.cli.showing import as_text, show_json, show_table, tell
 from tieline.cli.tools import (
@@ -24,11 +26,25 @@ from tieline.cli.tools import (
 )
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.wording import money
+from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.at_risk import NO_WISH, OpenRisk, Risk, Wish
-from tieline.services.deals import DealPlanDetail
+from tieline.services.deals import (
+    DealPlanDetail,
+    ask_for_project,
+    describe_handover,
+    get_deal_plan,
+    preview_deal,
+)
+from tieline.services.handing_over import (
+    Applied,
+    apply_handover,
+    needs_second_person,
+    show_handover,
+)
+from tieline.services.handover_drawing import Handover, by_system, draw_handover, projects_of
 from tieline.services.provisioning_fields import Write
-from tieline.services.shown_plans import DIGEST_CHARACTERS_MIN, Chosen
+from tieline.services.shown_plans import DIGEST_CHARACTERS_MIN, Chosen, ShownPlan
 from tieline.services.system import System
 
 _LOOK_SECONDS = 1
@@ -95,6 +111,7 @@ def provision(
 ) -> int:
     """Make a won deal a project. DEAL is connection:deal, or the id of its plan.
 
+    A deal of several projects is shown and applied with all of them; one is named connection:deal:GROUP.
     The plan shows what each system will get, field by field, and every blocker at once. Exit 1 while
     one stands. What is applied is the plan that was shown; where it would be another now, exit 2.
     """
@@ -132,37 +149,60 @@ def _wish(
 
 
 def _plan(system: System, deal: str, wish: Wish, *, as_json: bool) -> int:
-    from tieline.services.deals import describe_handover
-    from tieline.services.handing_over import show_handover
-    from tieline.services.handover_drawing import by_system, draw_handover
-
     now = system.clock.now()
     with system.database.transaction() as connection:
-        drawn = draw_handover(connection, ref=deal, now=now, wish=wish)
-        shown = show_handover(connection, drawn=drawn, to=shell_user(), now=now)
-        found = describe_handover(connection, drawn=drawn)
+        plans = [
+            _draw(connection, key, wish, now) for key in projects_of(connection, ref=deal, now=now)
+        ]
     if as_json:
-        show_json(
-            {
-                "deal": found,
-                "kind": drawn.kind,
-                "changes": drawn.changes,
-                "digest": shown.digest,
-                "plan_id": shown.shown_id,
-                "systems": [
-                    {"system": key, "writes": writes}
-                    for key, writes in by_system(drawn.writes).items()
-                ],
-                "checks": drawn.checks,
-                "risk": drawn.risk,
-            }
-        )
+        told = [_told(each) for each in plans]
+        show_json(told[0] if len(told) == 1 else {"deal": deal, "projects": told})
     else:
-        _show(found, writes=drawn.writes, as_json=False)
-        if drawn.risk is not None:
-            _show_risk(drawn.risk)
-        tell(f"plan {shown.digest[:DIGEST_CHARACTERS_MIN]}; carry it out with --apply")
-    return GOAL_MISSED if found.blockers else 0
+        for each in plans:
+            _show_plan(each)
+    return GOAL_MISSED if any(each.found.blockers for each in plans) else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """The plan of one project of a deal, as it is shown."""
+
+    drawn: Handover
+    shown: ShownPlan
+    found: DealPlanDetail
+
+
+def _draw(connection: Connection[Row], key: str, wish: Wish, now: datetime) -> _Drawn:
+    drawn = draw_handover(connection, ref=key, now=now, wish=wish)
+    return _Drawn(
+        drawn=drawn,
+        shown=show_handover(connection, drawn=drawn, to=shell_user(), now=now),
+        found=describe_handover(connection, drawn=drawn),
+    )
+
+
+def _told(plan: _Drawn) -> dict[str, Any]:
+    return {
+        "deal": plan.found,
+        "kind": plan.drawn.kind,
+        "changes": plan.drawn.changes,
+        "digest": plan.shown.digest,
+        "plan_id": plan.shown.shown_id,
+        "systems": [
+            {"system": key, "writes": writes}
+            for key, writes in by_system(plan.drawn.writes).items()
+        ],
+        "checks": plan.drawn.checks,
+        "risk": plan.drawn.risk,
+    }
+
+
+def _show_plan(plan: _Drawn) -> None:
+    _show(plan.found, writes=plan.drawn.writes)
+    if plan.drawn.risk is not None:
+        _show_risk(plan.drawn.risk)
+    digest = plan.shown.digest[:DIGEST_CHARACTERS_MIN]
+    tell(f"plan {digest} of {plan.drawn.subject}; carry it out with --apply")
 
 
 def _apply(
@@ -175,43 +215,73 @@ def _apply(
     wait_seconds: int,
     as_json: bool,
 ) -> int:
-    from tieline.services.deals import get_deal_plan
-    from tieline.services.handing_over import apply_handover, needs_second_person
-
-    by = shell_user()
+    by, now = shell_user(), system.clock.now()
     with system.database.transaction() as connection:
-        takes_two = needs_second_person(connection, ref=deal, chosen=chosen, now=system.clock.now())
+        projects = projects_of(connection, ref=deal, now=now)
+        if len(projects) > 1 and chosen != Chosen():
+            raise UserMistake(f"a plan is of one project of {deal}: {', '.join(projects)}")
+        takes_two = any(
+            needs_second_person(connection, ref=key, chosen=chosen, now=now) for key in projects
+        )
     if login is not None or takes_two:
         if login is None:
             raise UserMistake(f"two people agree to {deal}: say who you are with --by LOGIN")
         by = decider(signed(system, login), role=CONTROLLER).login
+    # All projects of a deal are begun together, or none is.
     with system.database.transaction() as connection:
-        applied = apply_handover(
-            connection, ref=deal, chosen=chosen, by=by, reason=reason, now=system.clock.now()
-        )
-        found = (
-            None if applied.plan_id is None else get_deal_plan(connection, plan_id=applied.plan_id)
-        )
-    if found is not None and wait_seconds:
-        found = _await(system, found, seconds=wait_seconds)
+        begun = [
+            apply_handover(
+                connection, ref=key, chosen=chosen, by=by, reason=reason, now=system.clock.now()
+            )
+            for key in projects
+        ]
+    results = [_followed(system, each, wait_seconds) for each in begun]
     if as_json:
-        show_json({"applied": applied, "deal": found})
-    elif found is None:
+        told = [{"applied": applied, "deal": found} for applied, found in results]
+        show_json(told[0] if len(told) == 1 else {"deal": deal, "projects": told})
+    else:
+        for applied, found in results:
+            _show_applied(applied, found)
+    is_open = any(found is None or found.state not in ("active", "closed") for _, found in results)
+    return GOAL_MISSED if wait_seconds and is_open else 0
+
+
+def _followed(
+    system: System, applied: Applied, wait_seconds: int
+) -> tuple[Applied, DealPlanDetail | None]:
+    if applied.plan_id is None:
+        return applied, None
+    with system.database.transaction() as connection:
+        found = get_deal_plan(connection, plan_id=applied.plan_id)
+    return applied, _await(system, found, seconds=wait_seconds) if wait_seconds else found
+
+
+def _show_applied(applied: Applied, found: DealPlanDetail | None) -> None:
+    if found is None:
         tell(f"proposal {applied.proposal_id} waits for a second person")
     else:
-        _show(found, as_json=False)
-    is_open = wait_seconds and (found is None or found.state not in ("active", "closed"))
-    return GOAL_MISSED if is_open else 0
+        _show(found)
 
 
 def _ask(system: System, deal: str, *, wait_seconds: int, as_json: bool) -> int:
-    from tieline.services.deals import ask_for_project, preview_deal
+    with system.database.transaction() as connection:
+        projects = projects_of(connection, ref=deal, now=system.clock.now())
+    found = [_asked(system, key, wait_seconds=wait_seconds) for key in projects]
+    if as_json:
+        told = [{"deal": each} for each in found]
+        show_json(told[0] if len(told) == 1 else {"deal": deal, "projects": told})
+    else:
+        for each in found:
+            _show(each)
+    is_open = any(each.state != "active" for each in found)
+    return GOAL_MISSED if any(each.blockers for each in found) or (wait_seconds and is_open) else 0
 
+
+def _asked(system: System, deal: str, *, wait_seconds: int) -> DealPlanDetail:
     with system.database.transaction() as connection:
         found = preview_deal(connection, ref=deal, now=system.clock.now())
     if found.blockers:
-        _show(found, as_json=as_json)
-        return GOAL_MISSED
+        return found
     if found.plan_id is None:
         raise UserMistake(
             f"{deal} is planned by the workers once it is won: is one running, is it read?"
@@ -220,15 +290,10 @@ def _ask(system: System, deal: str, *, wait_seconds: int, as_json: bool) -> int:
         found = ask_for_project(
             connection, plan_id=found.plan_id, correlation_id=new_correlation_id()
         )
-    if wait_seconds:
-        found = _await(system, found, seconds=wait_seconds)
-    _show(found, as_json=as_json)
-    return GOAL_MISSED if wait_seconds and found.state != "active" else 0
+    return _await(system, found, seconds=wait_seconds) if wait_seconds else found
 
 
 def _await(system: System, found: DealPlanDetail, *, seconds: int) -> DealPlanDetail:
-    from tieline.services.deals import get_deal_plan
-
     plan_id = found.plan_id
     assert isinstance(plan_id, UUID)
     deadline = time.monotonic() + seconds
@@ -239,12 +304,9 @@ def _await(system: System, found: DealPlanDetail, *, seconds: int) -> DealPlanDe
     return found
 
 
-def _show(found: DealPlanDetail, *, writes: Sequence[Write] = (), as_json: bool) -> None:
-    if as_json:
-        show_json({"deal": found})
-        return
+def _show(found: DealPlanDetail, *, writes: Sequence[Write] = ()) -> None:
     facts: Mapping[str, Any] = {
-        "deal": f"{found.connection_key}:{found.deal_ref}",
+        "deal": found.deal_key,
         "state": found.state,
         "won": found.is_won,
         **{name: value for name, value in found.plan.items() if name not in _SHOWN_APART},

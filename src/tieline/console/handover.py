@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Form
 from fastapi.requests import Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from psycopg import Connection
 
 from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
@@ -22,7 +23,7 @@ from tieline.runtime.database import Row
 from tieline.services.at_risk import NO_WISH, Risk, Wish, list_risks
 from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
 from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
-from tieline.services.handover_drawing import Handover, by_system
+from tieline.services.handover_drawing import Handover, SeveralProjects, by_system
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
@@ -95,7 +96,7 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
 
 def _waiting(plan: DealPlan, *, now: datetime) -> WaitingDeal:
     return WaitingDeal(
-        deal=f"{plan.connection_key}:{plan.deal_ref}",
+        deal=plan.deal_key,
         state=plan.state,
         entity_code=plan.entity_code,
         won_at=plan.won_at,
@@ -144,7 +145,12 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
     ) -> Response:
         wish = _wish(sponsor, limit, until, is_lost=lost == "yes")
         with system.database.transaction() as connection:
-            drawn = _in_sight(connection, visitor, deal, wish)
+            try:
+                drawn = _in_sight(connection, visitor, deal, wish)
+            except SeveralProjects as several:
+                # Each shows the others.
+                first = urlencode({"deal": next(iter(several.projects))})
+                return RedirectResponse(f"/handover/plan?{first}", status_code=303)
             shown = show_handover(connection, drawn=drawn, to=visitor.login, now=renderer.now)
         return renderer.page(
             request,

@@ -110,7 +110,7 @@ def _read_examples(connection: Connection[Row]) -> list[tuple[str, str, str]]:
         (_EXAMPLES_MAX // 2,),
     ).fetchall()
     deals = connection.execute(
-        "SELECT connection_key || ':' || deal_ref AS ref, state FROM provisioning_plan"
+        "SELECT deal_key AS ref, state FROM provisioning_plan"
         " ORDER BY planned_at DESC, plan_id LIMIT %s",
         (_EXAMPLES_MAX // 2,),
     ).fetchall()

@@ -40,6 +40,7 @@ from tieline.register.code_nouns import (
     INBOUND_CODES,
     INBOUND_KINDS,
     LABOR_CATEGORY,
+    PRACTICE,
     STAGE,
     WON,
 )
@@ -131,6 +132,7 @@ __all__ = [
     "INBOUND_CODES",
     "INBOUND_KINDS",
     "LABOR_CATEGORY",
+    "PRACTICE",
     "STAGE",
     "WON",
     "as_csv",

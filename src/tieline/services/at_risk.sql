@@ -1,5 +1,5 @@
 -- What waits at risk: each project that was opened before its deal was won, and what its waiting hours are worth.
-SELECT r.risk_id, r.plan_id, r.entity_code, p.connection_key || ':' || p.deal_ref AS deal, p.state,
+SELECT r.risk_id, r.plan_id, r.entity_code, p.deal_key AS deal, p.state,
        p.plan ->> 'project_code' AS project_code, r.sponsor, r.limit_amount, r.currency, r.ends_on,
        timezone(l.zone, r.ends_on::timestamp) AS until_at, l.zone, w.seconds, w.amount, w.unpriced_seconds
 FROM project_risk r

@@ -68,21 +68,25 @@ def impact_of(
     connection: Connection[Row], *, change: Callable[[], object], now: datetime
 ) -> Impact:
     """Return every deal that a change of codes would let be read otherwise; it changes nothing."""
-    before = {facts.key: facts for facts in load_deals(connection, now=now)}
+    read = load_deals(connection, now=now)
+    before = {facts.key: facts for facts in read}
+    # By other codes of practices a deal may become other projects.
+    whole = {facts.deal_key: facts for facts in read}
     with connection.transaction(force_rollback=True):
         change()
         after = load_deals(connection, now=now)
     under_way = {
-        f"{row['connection_key']}:{row['deal_ref']}"
+        row["deal_key"]
         for row in connection.execute(
-            "SELECT connection_key, deal_ref FROM provisioning_plan WHERE project_id IS NOT NULL"
+            "SELECT deal_key FROM provisioning_plan WHERE project_id IS NOT NULL"
         ).fetchall()
     }
     found = []
     for facts in after:
-        readings = tuple(_readings(before[facts.key], facts))
+        stood = before.get(facts.key) or whole[facts.deal_key]
+        readings = tuple(_readings(stood, facts))
         if readings:
-            found.append(_impact(before[facts.key], readings, is_project=facts.key in under_way))
+            found.append(_impact(stood, readings, is_project=facts.key in under_way))
     return Impact(is_asked=True, sums=_sums(found), deals=tuple(found[:DEALS_SHOWN_MAX]))
 
 

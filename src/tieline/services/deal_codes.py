@@ -5,16 +5,17 @@ What a connection has no code for is *unknown*: it stays as it was told, and hol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from psycopg import Connection
 
-from tieline.canonical import Opportunity
-from tieline.register import INBOUND_KINDS, LABOR_CATEGORY, STAGE, WON, Code, our_codes
+from tieline.canonical import Opportunity, OpportunityLine
+from tieline.register import INBOUND_KINDS, LABOR_CATEGORY, PRACTICE, STAGE, WON, Code, our_codes
 from tieline.runtime.database import Row
+from tieline.services.deal_groups import LINE_PRACTICE
 
 # A kind is called as the deal's own field of it.
 _OF_DEAL = tuple(kind for kind in INBOUND_KINDS if kind != LABOR_CATEGORY)
@@ -43,6 +44,7 @@ def in_our_codes(
 def _codes(key: str, deal: Opportunity, on: date) -> Iterator[Code]:
     told = [(name, getattr(deal, name)) for name in _OF_DEAL]
     told += [(LABOR_CATEGORY, line.labor_category) for line in deal.lines]
+    told += [(PRACTICE, line.extras.get(LINE_PRACTICE)) for line in deal.lines]
     for kind, code in told:
         if code:
             yield Code(
@@ -65,8 +67,14 @@ def _coded(deal: Opportunity, found: dict[Code, str | None]) -> CodedDeal:
             labor_category=ours.get(
                 (LABOR_CATEGORY, line.labor_category or ""), line.labor_category
             ),
+            extras=_coded_extras(line, ours),
         )
         for line in deal.lines
     )
     unknown = sorted({f"{code.kind} {code.code}" for code, becomes in found.items() if not becomes})
     return CodedDeal(deal=replace(deal, **changed, lines=lines), unknown=tuple(unknown))
+
+
+def _coded_extras(line: OpportunityLine, ours: Mapping[tuple[str, str], str]) -> Mapping[str, str]:
+    practice = ours.get((PRACTICE, line.extras.get(LINE_PRACTICE, "")))
+    return {**line.extras, LINE_PRACTICE: practice} if practice else line.extras

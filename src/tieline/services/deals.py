@@ -23,7 +23,7 @@ from tieline.services.provisioning_plan import agreed_amount
 PLANS_PAGE_MAX = 500
 NOT_PLANNED = "not_planned"
 _COLUMNS = (
-    "plan_id, connection_key, deal_ref, project_group, state, entity_code, contract_id, project_id,"
+    "plan_id, deal_key, connection_key, deal_ref, project_group, state, entity_code, contract_id, project_id,"
     " won_at, planned_at, active_at, correlation_id, blockers"
 )
 
@@ -35,6 +35,7 @@ class DealPlan:
     """Where one deal stands on its way to a project; every blocker at once."""
 
     plan_id: UUID
+    deal_key: str
     connection_key: str
     deal_ref: str
     project_group: str
@@ -57,8 +58,10 @@ class DealPlanDetail:
     """
 
     plan_id: UUID | None
+    deal_key: str
     connection_key: str
     deal_ref: str
+    project_group: str
     state: str
     is_won: bool
     entity_code: str | None
@@ -107,8 +110,10 @@ def get_deal_plan(connection: Connection[Row], *, plan_id: UUID) -> DealPlanDeta
         raise LookupError(f"there is no plan {plan_id}")
     return DealPlanDetail(
         plan_id=row["plan_id"],
+        deal_key=row["deal_key"],
         connection_key=row["connection_key"],
         deal_ref=row["deal_ref"],
+        project_group=row["project_group"],
         state=row["state"],
         is_won=True,
         entity_code=row["entity_code"],
@@ -137,8 +142,10 @@ def describe_handover(connection: Connection[Row], *, drawn: Handover) -> DealPl
         return get_deal_plan(connection, plan_id=row["plan_id"])
     return DealPlanDetail(
         plan_id=None if row is None else row["plan_id"],
+        deal_key=drawn.subject,
         connection_key=drawn.facts.source.connection_key,
         deal_ref=drawn.facts.source.source_ref,
+        project_group=drawn.facts.group.name,
         state="blocked" if drawn.judged.blockers else (row["state"] if row else NOT_PLANNED),
         is_won=drawn.facts.deal.is_won,
         entity_code=drawn.entity_code,

@@ -305,10 +305,9 @@ def _since_last(
 
 def _deals(connection: Connection[Row], ownership: Ownership, now: datetime) -> list[Difference]:
     rows = {
-        (row["connection_key"], row["deal_ref"]): row
+        row["deal_key"]: row
         for row in connection.execute(
-            "SELECT connection_key, deal_ref, project_id, plan FROM provisioning_plan"
-            " WHERE state = ANY (%s)",
+            "SELECT deal_key, project_id, plan FROM provisioning_plan WHERE state = ANY (%s)",
             (list(UNDER_WAY),),
         ).fetchall()
     }
@@ -316,7 +315,7 @@ def _deals(connection: Connection[Row], ownership: Ownership, now: datetime) -> 
         return []
     found: list[Difference] = []
     for facts in load_deals(connection, now=now):
-        row = rows.get((facts.source.connection_key, facts.source.source_ref))
+        row = rows.get(facts.key)
         if row is not None and facts.is_won:
             found += _terms(facts, row, ownership.of_region(None))
     return found

@@ -135,6 +135,7 @@ def _deal(connection: Connection[Row], ref: str) -> Mapping[str, Any] | None:
         """
         SELECT connection_key, source_epoch, deal_ref FROM provisioning_plan
         WHERE (connection_key, deal_ref) = (%(key)s, %(deal)s) OR plan_id::text = %(ref)s
+           OR deal_key = %(ref)s
         UNION ALL
         SELECT connection_key, source_epoch, source_ref FROM source_version
         WHERE (connection_key, source_ref, noun) = (%(key)s, %(deal)s, 'Opportunity')

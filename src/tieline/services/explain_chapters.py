@@ -189,8 +189,13 @@ DEAL = (
             SELECT DISTINCT ON (c.case_id) c.opened_at AS at, c.case_id, c.reason, c.owner_queue, c.state,
                    c.entity_code, c.assigned_to, c.closed_at, c.closed_because, c.details
             FROM case_file c LEFT JOIN case_member m USING (case_id)
-            WHERE (c.thing_kind, c.thing_key) = ('deal', %(connection_key)s || ':' || %(deal_ref)s)
-               OR (m.member_kind, m.member_key) = ('deal', %(connection_key)s || ':' || %(deal_ref)s)
+            CROSS JOIN LATERAL (
+                SELECT %(connection_key)s || ':' || %(deal_ref)s AS deal_key
+                UNION SELECT p.deal_key FROM provisioning_plan p
+                WHERE (p.connection_key, p.source_epoch, p.deal_ref)
+                    = (%(connection_key)s, %(source_epoch)s, %(deal_ref)s)) d
+            WHERE (c.thing_kind, c.thing_key) = ('deal', d.deal_key)
+               OR (m.member_kind, m.member_key) = ('deal', d.deal_key)
             ORDER BY c.case_id LIMIT %(limit)s""",
     ),
 )

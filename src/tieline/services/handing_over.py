@@ -6,8 +6,8 @@ client are applied one after the other. From an amount that the firm names, a se
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -19,7 +19,13 @@ from tieline.runtime.database import Row
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import PROVISIONING, schedule
 from tieline.services.at_risk import NO_WISH, Wish, open_risk, read_wish
-from tieline.services.handover_drawing import CHANGE, CLOSE, Handover, draw_handover
+from tieline.services.handover_drawing import (
+    CHANGE,
+    CLOSE,
+    Handover,
+    SeveralProjects,
+    draw_handover,
+)
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.project_provisioning import (
     PROVISION,
@@ -122,17 +128,30 @@ def get_in_sight(
     """Draw a deal's plan for somebody who sees these legal entities.
 
     :raises LookupError: no deal is known under the reference, or it is another legal entity's.
-    :raises UserMistake: the wish is not for such a deal.
+    :raises UserMistake: the wish is not for such a deal, or it becomes several projects.
     """
     try:
         drawn = draw_handover(connection, ref=ref, now=now)
+    except SeveralProjects as several:
+        seen = _seen(several.projects, entities)
+        if not seen:
+            raise LookupError(f"{ref} is a deal of another legal entity") from several
+        raise SeveralProjects(deal=several.deal, projects=seen) from several
     except UserMistake as error:
         raise LookupError(str(error)) from error
-    is_seen = bool(entities) if drawn.entity_code is None else drawn.entity_code in entities
-    if not is_seen:
+    if not _seen({drawn.subject: drawn.entity_code}, entities):
         raise LookupError(f"{ref} is a deal of another legal entity")
     # Only now: why a wish is refused tells of the deal.
-    return drawn if wish == NO_WISH else draw_handover(connection, ref=ref, now=now, wish=wish)
+    wished = drawn if wish == NO_WISH else draw_handover(connection, ref=ref, now=now, wish=wish)
+    return replace(wished, projects=_seen(wished.projects, entities))
+
+
+def _seen(projects: Mapping[str, str | None], entities: Collection[str]) -> dict[str, str | None]:
+    return {
+        key: code
+        for key, code in projects.items()
+        if (bool(entities) if code is None else code in entities)
+    }
 
 
 def needs_second_person(
@@ -153,7 +172,7 @@ def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
     if drawn.kind in (CHANGE, CLOSE, AT_RISK):
         return drawn.kind != CLOSE or drawn.unbilled is not None
     policy = read_handover_policy(connection, entity_code=drawn.entity_code)
-    return policy.takes_two(amount=drawn.facts.deal.amount)
+    return policy.takes_two(amount=drawn.facts.group.deal_amount)
 
 
 def carry_out_apply(connection: Connection[Row], proposal: Proposal, now: datetime) -> int:
@@ -197,7 +216,7 @@ def _shown_and_now(
 
 def _subject(connection: Connection[Row], ref: str) -> str:
     row = find_plan_row(connection, ref=ref)
-    return f"{row['connection_key']}:{row['deal_ref']}" if row else ref
+    return row["deal_key"] if row else ref
 
 
 def _refuse_what_cannot_begin(
@@ -233,7 +252,7 @@ def _refuse_what_cannot_begin(
     _refuse_blocked(drawn, "made a project yet")
     other = connection.execute(
         """
-        SELECT connection_key || ':' || deal_ref AS deal FROM provisioning_plan
+        SELECT deal_key AS deal FROM provisioning_plan
         WHERE plan ->> 'client_id' = %s AND state IN ('running', 'compensating')
           AND (connection_key, deal_ref) <> (%s, %s) LIMIT 1
         """,

@@ -6,7 +6,7 @@ Pattern: inside the transaction of who asks, as the worker. Vendor calls: none; 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ from tieline.services.project_provisioning import (
     UNDER_WAY,
     changed_terms,
     find_plan_row,
-    judge_reopening,
+    judge_later_life,
     read_severities,
     severities_of,
 )
@@ -92,11 +92,12 @@ class CheckAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """A deal as it would be handed over now: every check's answer and every field for every system.
+    """A project of a deal as it would be handed over now: every check's answer and every field for every system.
 
     ``kind`` is provision, at_risk (before it is won), change (the contract of a project that is made),
     close (it was lost after its project was made) or stands (its project is made); ``changes`` are the terms
-    that differ from those the project was made by; ``unbilled`` is what closing it takes back, where the firm
+    that differ from those the project was made by; ``projects`` are all that the deal becomes, each with its
+    legal entity; ``unbilled`` is what closing it takes back, where the firm
     wants that or it was at risk.
     """
 
@@ -108,6 +109,7 @@ class Handover:
     judged: Judged
     writes: tuple[Write, ...]
     checks: tuple[CheckAnswer, ...]
+    projects: Mapping[str, str | None] = field(default_factory=dict)
     unbilled: Unbilled | None = None
     wish: Wish = NO_WISH
     risk: OpenRisk | None = None
@@ -141,20 +143,70 @@ class Handover:
         return digest_of(self.content)
 
 
+class SeveralProjects(UserMistake):
+    """Name the projects that a deal becomes, by legal entity: each has a plan of its own."""
+
+    def __init__(self, *, deal: str, projects: Mapping[str, str | None]) -> None:
+        names = ", ".join(projects)
+        super().__init__(f"{deal} becomes {len(projects)} projects, each with its plan: {names}")
+        self.deal = deal
+        self.projects = projects
+
+
+def projects_of(connection: Connection[Row], *, ref: str, now: datetime) -> tuple[str, ...]:
+    """Return the projects that a deal becomes, to be planned one by one; one alone is named as it was asked for."""
+    try:
+        _find_facts(connection, load_deals(connection, now=now), ref)
+    except SeveralProjects as several:
+        return tuple(several.projects)
+    except UserMistake:
+        # Whoever draws its plan says so.
+        return (ref,)
+    return (ref,)
+
+
+def _find_facts(
+    connection: Connection[Row], deals: Sequence[DealFacts], ref: str
+) -> tuple[DealFacts, Row | None]:
+    """Return a deal's one project, by its key or the id of its plan, with the plan as it is stored."""
+    row = find_plan_row(connection, ref=ref)
+    name = row["deal_key"] if row else ref
+    found = [facts for facts in deals if facts.key == name]
+    if len(found) == 1:
+        return found[0], row
+    several = [facts for facts in deals if facts.deal_key == name]
+    if several:
+        raise SeveralProjects(deal=name, projects=_entities_of(several))
+    raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
+
+
 def draw_handover(
     connection: Connection[Row], *, ref: str, now: datetime, wish: Wish = NO_WISH
 ) -> Handover:
-    """Plan a deal as everything stands now, whatever was planned before; as the worker.
+    """Plan a project of a deal as everything stands now, whatever was planned before; as the worker.
 
+    :raises SeveralProjects: the deal becomes several.
     :raises UserMistake: no deal is known under the reference, or the wish is not for such a deal.
     """
-    row = find_plan_row(connection, ref=ref)
-    name = f"{row['connection_key']}:{row['deal_ref']}" if row else ref
     deals = load_deals(connection, now=now)
-    found = [facts for facts in deals if facts.key == name]
-    if len(found) != 1:
-        raise UserMistake(f"no deal is known as {ref}: write connection:deal, or the plan's id")
-    (facts,) = found
+    facts, row = _find_facts(connection, deals, ref)
+    drawn = _draw(connection, facts, row, deals, wish, now)
+    together = [each for each in deals if each.deal_key == facts.deal_key]
+    return replace(drawn, projects=_entities_of(together))
+
+
+def _entities_of(projects: Sequence[DealFacts]) -> dict[str, str | None]:
+    return {facts.key: facts.deal.entity_code for facts in projects}
+
+
+def _draw(
+    connection: Connection[Row],
+    facts: DealFacts,
+    row: Row | None,
+    deals: Sequence[DealFacts],
+    wish: Wish,
+    now: datetime,
+) -> Handover:
     risk = find_risk(connection, plan_id=row["plan_id"]) if row else None
     state = row["state"] if row is not None else None
     refuse_wrong_wish(
@@ -169,7 +221,7 @@ def draw_handover(
     if wish.risk is not None:
         return _draw_at_risk(connection, facts, row, severities, deals, wish)
     (found_now,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
-    judged = judge_reopening(connection, facts=facts, row=row, judged=found_now)
+    judged = judge_later_life(connection, facts=facts, row=row, judged=found_now)
     plan = build_plan(facts, judged)
     is_made = row is not None and row["state"] in UNDER_WAY
     changes = changed_terms(facts, row["plan"]) if row is not None and is_made else ()
@@ -205,7 +257,8 @@ def _draw_at_risk(
     """Plan the project of a deal that is not won: as if it were, but for what only a signed deal has."""
     assert wish.risk is not None
     severities = {**severities, **dict.fromkeys(ASKED_WHEN_WON, "ignore")}
-    (judged,) = judge_deals(connection, deals=[facts], severities=[severities], among=among)
+    (found,) = judge_deals(connection, deals=[facts], severities=[severities], among=among)
+    judged = judge_later_life(connection, facts=facts, row=None, judged=found)
     plan = at_risk_plan(build_plan(facts, judged))
     return Handover(
         kind=AT_RISK,

@@ -31,6 +31,7 @@ from tieline.policy import (
     read_release,
 )
 from tieline.runtime.database import Row
+from tieline.services.deal_groups import GROUPED_BY, GROUPINGS
 from tieline.services.installation import entity_codes
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
@@ -55,6 +56,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "change_in_closed_period": ("adjust", "reopen"),
     "change_of_invoiced": ("credit_and_rebill", "hold"),
     "handover_begins": ("by_itself", "by_person"),
+    GROUPED_BY: GROUPINGS,
     "unbilled_of_lost_deal": ("keep", "reverse"),
     "recognition_of_fixed_fee": ("hours", "cost", "milestone", "straight_line"),
 }

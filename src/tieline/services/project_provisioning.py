@@ -55,6 +55,8 @@ from tieline.services.deal_changes import (
     reopening_troubles,
     store_change,
 )
+from tieline.services.deal_codes import in_our_codes
+from tieline.services.deal_groups import AS_ONE, part_of_deal
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
@@ -122,12 +124,13 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         standing = _standing(connection)
         cases: list[CaseRequest] = []
         deals = load_deals(connection, now=now)
+        _drop_regrouped(connection, deals)
         to_plan: list[tuple[DealFacts, Row | None]] = []
         unclear: list[DealFacts] = []
         active: list[tuple[DealFacts, Row]] = []
         at_risk = plans_at_risk(connection)
         for facts in deals:
-            row = standing.get((facts.source.connection_key, facts.source.source_ref))
+            row = standing.get(facts.key)
             if row is not None and row["state"] in UNDER_WAY:
                 is_at_risk = row["plan_id"] in at_risk
                 cases += _later_life(connection, facts, row, is_at_risk=is_at_risk, now=now)
@@ -154,7 +157,7 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
             among=deals,
         )
         for (facts, row), found in zip(to_plan, verdicts, strict=True):
-            judged = judge_reopening(connection, facts=facts, row=row, judged=found)
+            judged = judge_later_life(connection, facts=facts, row=row, judged=found)
             store_plan(connection, facts, judged, row, now=now)
             if facts.is_won:
                 cases += [_case(facts, found) for found in judged.blockers if found.opens_case]
@@ -375,7 +378,11 @@ class Provisioning:
 
     def _begin(self, plan_id: UUID) -> str:
         with self.database.transaction() as connection:
-            return begin_plan(connection, plan_id=plan_id, now=self.clock.now())
+            row = connection.execute(
+                "SELECT 1 AS one FROM provisioning_plan WHERE plan_id = %s FOR UPDATE", (plan_id,)
+            ).fetchone()
+            # Its deal became other projects before anything of it was begun.
+            return begin_plan(connection, plan_id=plan_id, now=self.clock.now()) if row else "gone"
 
     def _activate(self, job: Job) -> None:
         now = self.clock.now()
@@ -494,7 +501,7 @@ def begin_plan(connection: Connection[Row], *, plan_id: UUID, now: datetime) -> 
     row = _lock(connection, plan_id)
     if row["state"] != "ready":
         return str(row["state"])
-    job = _job(connection, row)
+    job = _job(connection, row, in_our_words=True)
     # What an earlier attempt could not take back is built upon now.
     states.withdraw_voids(connection, undoes_keys=job.keys_done())
     contract_id, project_id = store_contract(connection, plan_row=row, deal=job.deal, now=now)
@@ -540,16 +547,15 @@ def change_terms(
 
 
 def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:
-    """Return the stored plan of a deal, named connection:deal or by our id; None where none is."""
-    connection_key, _, deal_ref = ref.partition(":")
+    """Return the stored plan of a deal's project, by its key or our id; None where none is."""
     return connection.execute(
-        "SELECT * FROM provisioning_plan WHERE (connection_key, deal_ref) = (%s, %s)"
-        " OR plan_id::text = %s ORDER BY source_epoch DESC, plan_id LIMIT 1",
-        (connection_key, deal_ref, ref),
+        "SELECT * FROM provisioning_plan WHERE deal_key = %(ref)s OR plan_id::text = %(ref)s"
+        " ORDER BY source_epoch DESC, plan_id LIMIT 1",
+        {"ref": ref},
     ).fetchone()
 
 
-def _job(connection: Connection[Row], row: Row) -> Job:
+def _job(connection: Connection[Row], row: Row, *, in_our_words: bool = False) -> Job:
     identity = SourceIdentity(
         connection_key=row["connection_key"],
         source_epoch=row["source_epoch"],
@@ -566,7 +572,13 @@ def _job(connection: Connection[Row], row: Row) -> Job:
         raise LookupError(
             f"deal {row['deal_ref']} of {row['connection_key']} is not known any more"
         )
-    return Job(row=row, deal=as_opportunity(source), deal_object=source.identity.object)
+    deal, grouping = as_opportunity(source), row["plan"].get("grouping")
+    if in_our_words or grouping:
+        told, on = [(row["connection_key"], deal)], row["planned_at"].date()
+        (coded,) = in_our_codes(connection, told=told, on=on)
+        by = grouping["by"] if grouping else AS_ONE
+        deal = part_of_deal(coded.deal, by=by, name=row["project_group"])
+    return Job(row=row, deal=deal, deal_object=source.identity.object)
 
 
 def _lock(connection: Connection[Row], plan_id: UUID) -> Row:
@@ -637,21 +649,39 @@ def changed_terms(facts: DealFacts, agreed: Plan) -> tuple[str, ...]:
     return (*changed, *(("client",) if is_of_another else ()))
 
 
-def judge_reopening(
+def judge_later_life(
     connection: Connection[Row], *, facts: DealFacts, row: Row | None, judged: Judged
 ) -> Judged:
-    """Add what keeps a deal that was won again from opening its project again."""
+    """Add what keeps a deal from opening its project again, or one more project than it was planned with."""
+    if facts.group.is_further:
+        return _held_as_changed(
+            judged,
+            message="The deal has lines of a group that it had not when its projects were begun.",
+            fix_hint="Let them belong to one of its projects, or win another deal.",
+            things=tuple(line.part for line in facts.lines),
+        )
     is_closed = row is not None and row["state"] not in UNDER_WAY
     troubles = reopening_troubles(connection, facts=facts, row=row) if is_closed else ()
     if not troubles:
         return judged
+    return _held_as_changed(
+        judged,
+        message="The deal was won again on other terms than its project was made by.",
+        fix_hint="Win it as it was and agree a change order, or win another deal.",
+        things=troubles,
+    )
+
+
+def _held_as_changed(
+    judged: Judged, *, message: str, fix_hint: str, things: tuple[str, ...]
+) -> Judged:
     found = Blocker(
         code=CHANGED,
         severity="error",
         owner_queue="finance",
-        message="The deal was won again on other terms than its project was made by.",
-        fix_hint="Win it as it was and agree a change order, or win another deal.",
-        things=troubles,
+        message=message,
+        fix_hint=fix_hint,
+        things=things,
         opens_case=True,
     )
     return replace(judged, blockers=(*judged.blockers, found))
@@ -671,9 +701,21 @@ def _about(
     )
 
 
-def _standing(connection: Connection[Row]) -> dict[tuple[str, str], Row]:
+def _standing(connection: Connection[Row]) -> dict[str, Row]:
     rows = connection.execute("SELECT * FROM provisioning_plan").fetchall()
-    return {(row["connection_key"], row["deal_ref"]): row for row in rows}
+    return {row["deal_key"]: row for row in rows}
+
+
+def _drop_regrouped(connection: Connection[Row], deals: Sequence[DealFacts]) -> None:
+    """Forget plans of which nothing was begun, where their deals become other projects by now."""
+    connection.execute(
+        """
+        DELETE FROM provisioning_plan
+        WHERE state IN ('blocked', 'ready') AND project_id IS NULL AND NOT deal_key = ANY (%(keys)s)
+          AND connection_key || ':' || deal_ref = ANY (%(deals)s)
+        """,
+        {"keys": [facts.key for facts in deals], "deals": [facts.deal_key for facts in deals]},
+    )
 
 
 def store_plan(
@@ -695,10 +737,10 @@ def store_plan(
     state = "blocked" if judged.blockers else "ready"
     connection.execute(
         """
-        INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state, entity_code, plan,
-            blockers, won_at, planned_at, known_at, correlation_id)
-        VALUES (%(connection_key)s, %(source_epoch)s, %(deal_ref)s, %(state)s, %(entity_code)s, %(plan)s,
-            %(blockers)s, %(won_at)s, %(now)s, %(now)s, %(correlation_id)s)
+        INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, project_group, state,
+            entity_code, plan, blockers, won_at, planned_at, known_at, correlation_id)
+        VALUES (%(connection_key)s, %(source_epoch)s, %(deal_ref)s, %(project_group)s, %(state)s,
+            %(entity_code)s, %(plan)s, %(blockers)s, %(won_at)s, %(now)s, %(now)s, %(correlation_id)s)
         ON CONFLICT (connection_key, source_epoch, deal_ref, project_group) DO UPDATE
         SET state = excluded.state, entity_code = excluded.entity_code, plan = excluded.plan,
             blockers = excluded.blockers, planned_at = excluded.planned_at, known_at = excluded.known_at
@@ -707,6 +749,7 @@ def store_plan(
             "connection_key": source.connection_key,
             "source_epoch": source.identity.source_epoch,
             "deal_ref": source.source_ref,
+            "project_group": facts.group.name,
             "state": state,
             "entity_code": facts.deal.entity_code,
             "plan": Jsonb(_kept(plan, row)),
@@ -721,16 +764,24 @@ def store_plan(
 
 
 def _publish_won(connection: Connection[Row], facts: DealFacts, *, now: datetime) -> None:
+    # However many projects it becomes, and however often: a deal is won once.
+    told = connection.execute(
+        "SELECT 1 AS one FROM event WHERE subject_kind = 'deal' AND subject_id = %s"
+        " AND type = 'deal.won' LIMIT 1",
+        (facts.deal_key,),
+    ).fetchone()
+    if told is not None:
+        return
     publish(
         connection,
         type="deal.won",
         subject_kind="deal",
-        subject_id=facts.key,
+        subject_id=facts.deal_key,
         entity_code=facts.deal.entity_code,
         occurred_at=facts.source.source_at or now,
         recorded_at=now,
         correlation_id=facts.source.correlation_id,
-        data={"amount": facts.deal.amount, "currency": facts.deal.currency},
+        data={"amount": facts.group.deal_amount, "currency": facts.deal.currency},
     )
 
 
@@ -806,7 +857,7 @@ def _member(key: str, amount: Decimal | None, currency: str | None) -> CaseMembe
 
 def _stuck(connection: Connection[Row]) -> list[CaseRequest]:
     rows = connection.execute(
-        "SELECT connection_key, deal_ref, entity_code, state, plan FROM provisioning_plan"
+        "SELECT deal_key, entity_code, state, plan FROM provisioning_plan"
         " WHERE state IN ('stuck', 'compensated')"
     ).fetchall()
     return [
@@ -814,9 +865,9 @@ def _stuck(connection: Connection[Row]) -> list[CaseRequest]:
             reason=STUCK if row["state"] == "stuck" else COMPENSATED,
             owner_queue="integration",
             thing_kind="deal",
-            thing_key=f"{row['connection_key']}:{row['deal_ref']}",
+            thing_key=row["deal_key"],
             entity_code=row["entity_code"],
-            members=(_member(f"{row['connection_key']}:{row['deal_ref']}", None, None),),
+            members=(_member(row["deal_key"], None, None),),
             details={
                 "message": row["plan"].get("failure", {}).get("message", ""),
                 "residue": "; ".join(row["plan"].get("residue", [])),
@@ -830,7 +881,7 @@ def _not_linked(connection: Connection[Row]) -> list[CaseRequest]:
     """Tell what an active project's system made that belongs to somebody else by our crosswalk."""
     rows = connection.execute(
         """
-        SELECT p.connection_key, p.deal_ref, p.entity_code,
+        SELECT p.deal_key, p.entity_code,
                string_agg(n.value ->> 'message', '; ' ORDER BY n.key) AS message
         FROM provisioning_plan p, jsonb_each(p.plan -> 'refused') n
         WHERE p.state = 'active' AND n.value ->> 'reason' = %s
@@ -844,9 +895,9 @@ def _not_linked(connection: Connection[Row]) -> list[CaseRequest]:
             reason=LINK_TAKEN,
             owner_queue="integration",
             thing_kind="deal",
-            thing_key=f"{row['connection_key']}:{row['deal_ref']}",
+            thing_key=row["deal_key"],
             entity_code=row["entity_code"],
-            members=(_member(f"{row['connection_key']}:{row['deal_ref']}", None, None),),
+            members=(_member(row["deal_key"], None, None),),
             details={"message": row["message"], "fix": "Correct the link: it is tried again."},
         )
         for row in rows

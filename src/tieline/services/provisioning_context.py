@@ -50,7 +50,7 @@ class Told:
     away: Mapping[UUID, Sequence[Row]]
     required: Mapping[UUID, frozenset[str]]
     held: Mapping[UUID, frozenset[str]]
-    projects: Mapping[tuple[str, str], UUID]
+    projects: Mapping[str, UUID]
 
 
 def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Told:
@@ -101,10 +101,9 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
         required=_names(_valid(connection, "required_clearance", today), "project_id"),
         held=_names(_valid(connection, "held_clearance", today), "person_id"),
         projects={
-            (row["connection_key"], row["deal_ref"]): row["project_id"]
+            row["deal_key"]: row["project_id"]
             for row in connection.execute(
-                "SELECT connection_key, deal_ref, project_id FROM provisioning_plan"
-                " WHERE project_id IS NOT NULL"
+                "SELECT deal_key, project_id FROM provisioning_plan WHERE project_id IS NOT NULL"
             ).fetchall()
         },
     )
@@ -312,7 +311,7 @@ def _line(
 def _person(facts: DealFacts, one: Staffed, told: Told) -> dict[str, Any]:
     entity = facts.entity
     employed = told.employments.get(one.person_id, ()) if one.person_id else ()
-    project_id = told.projects.get((facts.source.connection_key, facts.source.source_ref))
+    project_id = told.projects.get(facts.key)
     required = told.required.get(project_id) if project_id else None
     held = told.held.get(one.person_id, frozenset()) if one.person_id else frozenset()
     return {
@@ -439,14 +438,14 @@ def _own_records(connection: Connection[Row]) -> frozenset[tuple[str, str]]:
 
 def _twins(deals: Sequence[DealFacts]) -> dict[str, list[str]]:
     """Return of each deal the others of its client with the same name, amount and first day."""
-    same: dict[Any, list[str]] = {}
+    same: dict[Any, list[DealFacts]] = {}
     for facts in deals:
         deal = facts.deal
         if facts.client is not None and facts.is_won:
             what = (facts.client.client_id, deal.name, deal.amount, deal.starts_on)
-            same.setdefault(what, []).append(facts.key)
+            same.setdefault(what, []).append(facts)
     return {
-        one: [other for other in group if other != one]
+        one.key: [other.key for other in group if other.deal_key != one.deal_key]
         for group in same.values()
         if len(group) > 1
         for one in group

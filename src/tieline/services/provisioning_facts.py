@@ -29,6 +29,7 @@ from tieline.register import (
 from tieline.runtime.database import Row
 from tieline.services.client_sync import Unclear, find_unclear
 from tieline.services.deal_codes import CodedDeal, in_our_codes
+from tieline.services.deal_groups import AS_ONE, GROUPED_BY, Group, groups_of, part_of_deal
 
 ACT = "act"
 _FOREVER = date.max
@@ -100,13 +101,14 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DealFacts:
-    """One deal in our codes and everything around it, as known at one instant.
+    """One project of a deal in our codes and everything around it, as known at one instant.
 
     ``unknown_codes`` are its CRM's without a meaning, ``unnamed_categories`` ours that its ERP has no
     code for; ``erp_categories`` is what the ERP calls the category of each priced line, by the line's part.
     """
 
     source: Source
+    group: Group
     deal: Opportunity
     unknown_codes: tuple[str, ...]
     unnamed_categories: tuple[str, ...]
@@ -125,7 +127,12 @@ class DealFacts:
 
     @property
     def key(self) -> str:
-        """Return what everybody calls the deal: connection:deal."""
+        """Return what everybody calls it: connection:deal, or connection:deal:group of several projects."""
+        return f"{self.deal_key}:{self.group.name}" if self.group.name else self.deal_key
+
+    @property
+    def deal_key(self) -> str:
+        """Return what the whole deal is called."""
         return f"{self.source.connection_key}:{self.source.source_ref}"
 
     @property
@@ -152,7 +159,8 @@ class _Surroundings:
     time_connections: tuple[tuple[str, str], ...]
     periods: Sequence[Row]
     codes: Mapping[str, UUID]
-    plans: Sequence[Row]
+    plans: Mapping[tuple[str, str], Sequence[Row]]
+    grouped_by: Mapping[str, str]
     staff: Mapping[str, Sequence[StaffingFact]]
     people: Mapping[str, UUID]
     homes: Mapping[UUID, tuple[str, str]]
@@ -163,15 +171,16 @@ class _Surroundings:
 
 
 def load_deals(connection: Connection[Row], *, now: datetime) -> list[DealFacts]:
-    """Return the facts of every deal that any CRM told us of."""
+    """Return the facts of every deal that any CRM told us of, each project of one apart."""
     around = _load_surroundings(connection)
     sources = newest(connection, noun=Opportunity, kinds=("crm",))
     told = [(source.connection_key, as_opportunity(source)) for source in sources]
     found = [
-        _facts(source, coded, around, now)
+        _facts(source, coded, group, around, now)
         for source, coded in zip(
             sources, in_our_codes(connection, told=told, on=now.date()), strict=True
         )
+        for group in _groups(source, coded.deal, around)
     ]
     return _as_erps_call_them(connection, found)
 
@@ -245,9 +254,8 @@ def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
             row["project_code"]: row["project_id"]
             for row in connection.execute("SELECT project_code, project_id FROM project").fetchall()
         },
-        plans=connection.execute(
-            "SELECT connection_key, source_epoch, deal_ref, project_id, state FROM provisioning_plan"
-        ).fetchall(),
+        plans=_plans(connection),
+        grouped_by=_grouped_by(connection),
         staff=staff,
         people=_people_by_email(connection),
         homes=_homes(connection),
@@ -299,14 +307,27 @@ def _erp_code(facts: DealFacts, line: PricedLine) -> Code | None:
     )
 
 
-def _facts(source: Source, coded: CodedDeal, around: _Surroundings, now: datetime) -> DealFacts:
-    deal = coded.deal
+def _groups(source: Source, deal: Opportunity, around: _Surroundings) -> tuple[Group, ...]:
+    made = [
+        (plan["project_group"], plan["grouping"])
+        for plan in around.plans.get((source.connection_key, source.source_ref), ())
+        if plan["project_id"] is not None and plan["source_epoch"] == source.identity.source_epoch
+    ]
+    by = around.grouped_by.get(deal.entity_code or "", around.grouped_by.get("", AS_ONE))
+    return groups_of(deal, by=by, made=made)
+
+
+def _facts(
+    source: Source, coded: CodedDeal, group: Group, around: _Surroundings, now: datetime
+) -> DealFacts:
+    deal = part_of_deal(coded.deal, by=group.by, name=group.name)
     company = (source.connection_key, deal.client_ref or "")
     client_id = around.client_of.get(company)
     entity = around.entities.get(deal.entity_code or "")
     own = (source.identity.connection_key, source.identity.source_epoch, source.source_ref)
     return DealFacts(
         source=source,
+        group=group,
         deal=deal,
         unknown_codes=coded.unknown,
         unnamed_categories=(),
@@ -318,13 +339,10 @@ def _facts(source: Source, coded: CodedDeal, around: _Surroundings, now: datetim
         entity=entity,
         time_connections=around.time_connections,
         period_state=_period_state(around.periods, deal),
-        is_code_taken=_is_code_taken(around, deal, own),
+        is_code_taken=_is_code_taken(around, deal, own, group),
         is_provisioned_elsewhere=any(
-            plan["connection_key"] == own[0]
-            and plan["deal_ref"] == own[2]
-            and plan["source_epoch"] != own[1]
-            and plan["state"] in ("running", "active")
-            for plan in around.plans
+            plan["source_epoch"] != own[1] and plan["state"] in ("running", "active")
+            for plan in around.plans.get((own[0], own[2]), ())
         ),
         staff=_staffed(around, deal, entity),
         lines=priced_lines(deal),
@@ -339,14 +357,16 @@ def _client_trouble(
     return "client.same_client_unclear" if client_id in unclear.client_ids else None
 
 
-def _is_code_taken(around: _Surroundings, deal: Opportunity, own: tuple[str, int, str]) -> bool:
+def _is_code_taken(
+    around: _Surroundings, deal: Opportunity, own: tuple[str, int, str], group: Group
+) -> bool:
     holder = around.codes.get(deal.project_code or "")
     if holder is None:
         return False
     mine = {
         plan["project_id"]
-        for plan in around.plans
-        if (plan["connection_key"], plan["source_epoch"], plan["deal_ref"]) == own
+        for plan in around.plans.get((own[0], own[2]), ())
+        if (plan["source_epoch"], plan["project_group"]) == (own[1], group.name)
     }
     return holder not in mine
 
@@ -442,6 +462,30 @@ def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
         row["client_id"]: ClientFacts(**{**row, "merged_ids": tuple(row["merged_ids"])})
         for row in rows
     }
+
+
+def _plans(connection: Connection[Row]) -> dict[tuple[str, str], list[Row]]:
+    rows = connection.execute(
+        "SELECT connection_key, source_epoch, deal_ref, project_group, project_id, state,"
+        " plan -> 'grouping' AS grouping FROM provisioning_plan"
+    ).fetchall()
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["connection_key"], row["deal_ref"]), []).append(row)
+    return found
+
+
+def _grouped_by(connection: Connection[Row]) -> dict[str, str]:
+    """Return by legal entity, and by '' for a deal that names none, what lines are grouped by."""
+    rows = connection.execute(
+        """
+        SELECT e.entity_code, policy_word(r.release_id, %s, e.entity_code, %s) AS word
+        FROM release r, (SELECT entity_code FROM legal_entity UNION ALL SELECT '') e
+        WHERE r.state = 'current'
+        """,
+        (GROUPED_BY, AS_ONE),
+    ).fetchall()
+    return {row["entity_code"]: row["word"] for row in rows}
 
 
 def _entities(connection: Connection[Row]) -> dict[str, EntityFacts]:

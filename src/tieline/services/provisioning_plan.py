@@ -29,6 +29,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         "client_id": None if facts.client is None else str(facts.client.client_id),
         "client_ref": facts.deal.client_ref,
         **terms_of(facts),
+        **facts.group.told,
         "erp_categories": dict(facts.erp_categories),
         "version": facts.source.version,
         "steps": steps_of(facts),
@@ -75,8 +76,8 @@ def with_terms(plan: Plan, facts: DealFacts, names: Collection[str]) -> Plan:
 
 
 def agreed_amount(plan: Mapping[str, Any]) -> Decimal | None:
-    """Return what a plan's deal is worth, as far as anybody said."""
-    told = plan.get("amount")
+    """Return what a plan's whole deal is worth, as far as anybody said."""
+    told = (plan.get("grouping") or {"deal_amount": plan.get("amount")})["deal_amount"]
     return None if told is None else Decimal(told)
 
 

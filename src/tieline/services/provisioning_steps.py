@@ -69,6 +69,12 @@ class Job:
         return UUID(self.plan["client_id"])
 
     @property
+    def group(self) -> str:
+        """Return what of several projects of its deal this is; empty where it is one."""
+        group: str = self.row["project_group"]
+        return group
+
+    @property
     def agreed(self) -> commands.Agreed:
         return commands.agreed_of(self.plan, self.deal)
 
@@ -168,7 +174,7 @@ def _prepare(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Sta
         case "assignment":
             return _assignment(connection, job, step)
         case "status":
-            return _status(job, step)
+            return _status(connection, job, step)
         case noun:
             raise LookupError(f"no plan has a step for a {noun}")
 
@@ -328,17 +334,55 @@ def _assignment(connection: Connection[Row], job: Job, step: Step) -> _Ready | _
     return _Ready(build=build, noun=None, our_id=None)
 
 
-def _status(job: Job, step: Step) -> _Ready:
+def _status(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Others:
+    if _is_told_by_another(connection, job):
+        return _Others()
+    codes = told_codes(connection, row=job.row, step=step)
+
     def build(key: UUID) -> Command:
         return commands.status_command(
             key=key,
             entity_code=job.row["entity_code"],
             deal_ref=job.row["deal_ref"],
-            project_code=job.plan["project_code"],
+            project_code=codes,
             part=step["part"],
         )
 
     return _Ready(build=build, noun=None, our_id=None)
+
+
+def _is_told_by_another(connection: Connection[Row], job: Job) -> bool:
+    """Say whether a project of the same deal is about to tell the CRM: the last one tells of all of them."""
+    if not job.group:
+        return False
+    row = connection.execute(
+        """
+        SELECT 1 FROM provisioning_plan
+        WHERE (connection_key, source_epoch, deal_ref)
+            = (%(connection_key)s, %(source_epoch)s, %(deal_ref)s)
+          AND state IN ('running', 'closing') AND project_group < %(project_group)s LIMIT 1
+        """,
+        job.row,
+    ).fetchone()
+    return row is not None
+
+
+def told_codes(connection: Connection[Row], *, row: Mapping[str, Any], step: Step) -> str:
+    """Return the code of a plan's project, with those of its deal's other ones that stand as it will."""
+    own: str = row["plan"]["project_code"]
+    if not row["project_group"]:
+        return own
+    state = "closed" if step["part"].startswith("closed") else "active"
+    others = connection.execute(
+        """
+        SELECT plan ->> 'project_code' AS code FROM provisioning_plan
+        WHERE (connection_key, source_epoch, deal_ref)
+            = (%(connection_key)s, %(source_epoch)s, %(deal_ref)s)
+          AND project_group <> %(project_group)s AND state = %(wanted)s
+        """,
+        {**row, "wanted": state},
+    ).fetchall()
+    return ", ".join(sorted({own, *(each["code"] for each in others)}))
 
 
 # -- after the call --------------------------------------------------------------------------------
@@ -532,11 +576,12 @@ def _request(job: Job, step: Step, ready: _Ready) -> EffectRequest:
         source_ref=job.row["deal_ref"],
     )
     is_shared = ready.source is not None
+    part = f"{job.group}:{step['part']}" if job.group else step["part"]
     return EffectRequest(
         source=ready.source or own,
         target_connection=step["target"],
         noun=step["noun"],
-        part=ready.scope if is_shared else step["part"],
+        part=ready.scope if is_shared else part,
         entity_code=job.row["entity_code"],
         work_class=PROVISIONING,
         deadline_at=None,

@@ -8,7 +8,7 @@ work, assignments, leave and which companies lend people to each other; the ERP 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, TypeVar
@@ -541,7 +541,7 @@ def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> Non
         project_id = projects.get(fact.project_code or "")
         if project_id is None:
             # A project that is still being sold will come; one that nobody ever named will not.
-            if sold and fact.project_code not in sold and not source.is_deleted:
+            if sold and not _is_sold(fact.project_code or "", sold) and not source.is_deleted:
                 run.complain(
                     PROJECT_UNKNOWN, kind="staffing_fact", key=_thing(source), entity=None,
                     fix="No deal and no project has this code: correct it.",
@@ -567,6 +567,12 @@ def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> Non
         )
     for project_id, rows in wanted.items():
         _replace(run, ASSIGNMENT, {"project_id": project_id}, rows, distinct_by=("person_id",))
+
+
+def _is_sold(project_code: str, sold: Collection[str | None]) -> bool:
+    """Say whether a deal has the code, or that of which it is a group."""
+    parts = [n for n, sign in enumerate(project_code) if sign == "-"]
+    return project_code in sold or any(project_code[:n] in sold for n in parts)
 
 
 def _replace(

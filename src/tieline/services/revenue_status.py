@@ -176,10 +176,21 @@ def status_commands(
     """
     rows = connection.execute(
         """
-        SELECT r.*, p.connection_key, p.source_epoch, p.deal_ref, p.project_group
+        SELECT r.*, p.connection_key, p.source_epoch, p.deal_ref, p.project_group, w.wip, w.billed, w.backlog
         FROM revenue_status r
         JOIN provisioning_plan p ON p.project_id = r.project_id AND p.state = 'active'
         JOIN connection c ON c.connection_key = p.connection_key
+        -- A deal of several projects is told what all of them come to by then; unknown where one is.
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN bool_and(s.wip_amount IS NOT NULL) THEN sum(s.wip_amount) END AS wip,
+                   sum(s.billed_amount) AS billed,
+                   CASE WHEN bool_and(s.backlog_amount IS NOT NULL) THEN sum(s.backlog_amount) END AS backlog
+            FROM provisioning_plan o CROSS JOIN LATERAL (
+                SELECT f.* FROM revenue_status f
+                WHERE f.project_id = o.project_id AND f.changed_at <= r.changed_at
+                ORDER BY f.changed_at DESC LIMIT 1) s
+            WHERE (o.connection_key, o.source_epoch, o.deal_ref)
+                = (p.connection_key, p.source_epoch, p.deal_ref) AND o.state = 'active') w
         LEFT JOIN LATERAL (
             SELECT e.state FROM effect e
             WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
@@ -192,7 +203,7 @@ def status_commands(
                OR told.state NOT IN ('CONFIRMED', 'REJECTED', 'CONFLICT'))
           AND (c.mode = 'act' AND NOT c.paused OR told.state IN ('INTENT', 'UNKNOWN', 'PROBING'))
           AND (%(project_id)s::uuid IS NULL OR r.project_id = %(project_id)s)
-        ORDER BY p.deal_ref, p.project_group, r.changed_at
+        ORDER BY p.deal_ref, r.changed_at, p.project_group
         """,
         {"project_id": project_id},
     ).fetchall()
@@ -221,9 +232,9 @@ def _write(row: Row, *, correlation_id: str) -> StatusWrite:
         ),
         record_code=row["deal_ref"],
         values={
-            "revenue_wip": _told(row["wip_amount"]),
-            "revenue_billed": str(row["billed_amount"]),
-            "revenue_backlog": _told(row["backlog_amount"]),
+            "revenue_wip": _told(row["wip"]),
+            "revenue_billed": str(row["billed"]),
+            "revenue_backlog": _told(row["backlog"]),
             # The instant of the change, not of the look: telling it again would say the same.
             "revenue_as_of": row["changed_at"].strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
