@@ -28,8 +28,9 @@ from tieline.services.period_close import InFlight, Period, Reopened
 from tieline.services.policy_files import PolicyFile
 from tieline.services.provisioning_fields import Write
 from tieline.services.register_lists import ListedAssignment, ListedClient
-from tieline.services.replaying import ReplayPlan
+from tieline.services.replaying import Moved, ReplayPlan
 from tieline.services.revenue_status import RevenueStatus
+from tieline.services.sending_again import Again, CaseAgain
 from tieline.services.unconfirmed import Unconfirmed
 from tieline.services.what_if import WhatIf
 from tieline.services.what_if_runs import Asked
@@ -86,6 +87,67 @@ class CaseAssigned(BaseModel):
 class CaseReplayed(BaseModel):
     case_id: UUID
     replayed: int
+
+
+class CaseOutlook(BaseModel):
+    """What sending a case again would do; refused (closed, nothing, held) says why it stays as it is."""
+
+    case_id: UUID
+    reason: str
+    thing_kind: str
+    thing_key: str
+    entity_code: str | None
+    hours: int
+    still_held: int
+    held_by: tuple[str, ...]
+    writes: int
+    dropped: int
+    records: int
+    refused: str | None
+
+    @classmethod
+    def of(cls, each: CaseAgain) -> Self:
+        """Return what a caller is told of one case."""
+        case = each.case
+        return cls(
+            case_id=case.case_id,
+            reason=case.reason,
+            thing_kind=case.thing_kind,
+            thing_key=case.thing_key,
+            entity_code=case.entity_code,
+            hours=each.hours,
+            still_held=each.still_held,
+            held_by=each.held_by,
+            writes=each.writes,
+            dropped=each.dropped,
+            records=each.records,
+            refused=each.refused,
+        )
+
+
+class CasesOutlook(BaseModel):
+    """What sending cases again would do; an hour of two cases counts once in hours and still_held."""
+
+    digest: str
+    cases: list[CaseOutlook]
+    hours: int
+    still_held: int
+    moved: tuple[Moved, ...]
+
+    @classmethod
+    def of(cls, shown: Again) -> Self:
+        """Return what a caller is told of a preview."""
+        return cls(
+            digest=shown.digest,
+            cases=[CaseOutlook.of(each) for each in shown.cases],
+            hours=shown.hours,
+            still_held=shown.still_held,
+            moved=shown.moved,
+        )
+
+
+class CasesSentAgain(BaseModel):
+    case_ids: list[UUID]
 
 
 class CaseDismissed(BaseModel):

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from tieline.services.policy_files import PolicyFile
+from tieline.services.sending_again import CASES_AGAIN_MAX
 
 ENTRIES_MAX = 100
 LINKS_MAX = 2_000
@@ -16,6 +17,7 @@ SECONDS_MAX = 366 * 24 * 3600
 
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
 Reason = Annotated[str, Field(min_length=1, max_length=REASON_MAX, pattern=r"\S")]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class StrictModel(BaseModel):
@@ -55,6 +57,29 @@ class Assignment(StrictModel):
 class Because(StrictModel):
     """Why it is done."""
 
+    reason: Reason
+
+
+class CasesChosen(StrictModel):
+    """Which open cases: these, or all in sight that fit the other words; no word means every one."""
+
+    case_ids: Annotated[
+        list[Annotated[UUID, Field(strict=False)]] | None,
+        Field(min_length=1, max_length=CASES_AGAIN_MAX),
+    ] = None
+    reason: Text | None = None
+    owner_queue: Text | None = None
+    entity_code: Text | None = None
+    assigned_to: Text | None = None
+
+
+class CasesAgain(StrictModel):
+    """The cases of a preview, its digest, and what was done about what held them."""
+
+    case_ids: Annotated[
+        list[Annotated[UUID, Field(strict=False)]], Field(min_length=1, max_length=CASES_AGAIN_MAX)
+    ]
+    digest: Digest
     reason: Reason
 
 
@@ -237,5 +262,5 @@ class DealToApply(StrictModel):
     """A deal, the digest of the plan that was shown of it, and why it is carried out."""
 
     deal: Text
-    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    digest: Digest
     reason: Reason

@@ -190,18 +190,19 @@ def list_cases(
     reason: str | None = None,
     entity_code: str | None = None,
     assigned_to: str | None = None,
+    case_ids: Collection[UUID] | None = None,
     now: datetime | None = None,
     limit: int = 100,
     offset: int = 0,
 ) -> tuple[CaseSummary, ...]:
     """List cases, incidents first, then by deadline and money; with ``now``, by money x deadline.
 
-    ``assigned_to`` '' asks for those that nobody has taken.
+    ``assigned_to`` '' asks for those that nobody has taken; ``case_ids`` for these alone.
     """
     rows = connection.execute(
         _LIST,
         {
-            "case_id": None,
+            "case_ids": None if case_ids is None else list(case_ids),
             "state": state,
             "owner_queue": owner_queue,
             "reason": reason,
@@ -288,7 +289,7 @@ def get_case(connection: Connection[Row], *, case_id: UUID) -> CaseDetail:
     row = connection.execute(
         _LIST,
         {
-            "case_id": case_id,
+            "case_ids": [case_id],
             "state": None,
             "owner_queue": None,
             "reason": None,
@@ -313,15 +314,18 @@ def get_case(connection: Connection[Row], *, case_id: UUID) -> CaseDetail:
 
 
 def list_held(
-    connection: Connection[Row], *, case_id: UUID, limit: int
-) -> tuple[tuple[UUID, ...], int]:
-    """Return the hours that wait for a case, and how many members wait that are no hours."""
+    connection: Connection[Row], *, case_ids: Collection[UUID], limit: int
+) -> tuple[UUID, ...]:
+    """Return the hours that wait for open cases, each once."""
     rows = connection.execute(
-        "SELECT entry_id FROM case_member WHERE case_id = %s AND left_at IS NULL ORDER BY entry_id LIMIT %s",
-        (case_id, limit),
+        """
+        SELECT DISTINCT m.entry_id FROM case_member m JOIN case_file c USING (case_id)
+        WHERE m.case_id = ANY (%s) AND c.state = 'open' AND m.left_at IS NULL AND m.entry_id IS NOT NULL
+        ORDER BY m.entry_id LIMIT %s
+        """,
+        (list(case_ids), limit),
     ).fetchall()
-    hours = tuple(row["entry_id"] for row in rows if row["entry_id"] is not None)
-    return hours, len(rows) - len(hours)
+    return tuple(row["entry_id"] for row in rows)
 
 
 def assign(connection: Connection[Row], *, case_id: UUID, to: str | None) -> None:

@@ -16,7 +16,7 @@ CROSS JOIN LATERAL (
         GROUP BY m.currency
     ) x
 ) s
-WHERE (%(case_id)s::uuid IS NULL OR c.case_id = %(case_id)s)
+WHERE (%(case_ids)s::uuid[] IS NULL OR c.case_id = ANY (%(case_ids)s))
   AND (%(state)s::text IS NULL OR c.state = %(state)s)
   AND (%(owner_queue)s::text IS NULL OR c.owner_queue = %(owner_queue)s)
   AND (%(reason)s::text IS NULL OR c.reason = %(reason)s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,13 @@ import click
 from psycopg import Connection
 
 from tieline.casework import CaseSummary
+from tieline.cli.replaying import show_moved
 from tieline.cli.showing import as_text, hours, show_facts, show_json, show_table
 from tieline.cli.tools import (
     Tools,
     as_id,
     by_option,
+    holder,
     json_option,
     pass_tools,
     reason_option,
@@ -23,8 +25,9 @@ from tieline.cli.tools import (
 )
 from tieline.governance import Person, open_web_transaction
 from tieline.kernel.errors import UserMistake
-from tieline.services.deciding import Decider
+from tieline.services.deciding import ROLES_THAT_MATCH, ROLES_THAT_WORK, Decider
 from tieline.services.same_client import ClientRecord, KnownClient
+from tieline.services.sending_again import Again
 from tieline.services.system import System
 
 _CASE = "case"
@@ -136,6 +139,94 @@ def replay(tools: Tools, case_id: str, reason: str, login: str, as_json: bool) -
     return 0
 
 
+@cases.command("again")
+@click.argument("case_ids", metavar="CASE...", nargs=-1)
+@click.option("--cause", metavar="REASON", help="All open cases with this reason.")
+@click.option("--queue", help="All open cases of this owner queue.")
+@click.option("--entity", "entity_code", help="All open cases of this legal entity.")
+@click.option("--apply", "digest", metavar="DIGEST", help="Do what was shown under this digest.")
+@click.option("--reason", default="", help="Why; it is kept with every case.")
+@by_option
+@json_option
+@pass_tools
+def again(
+    tools: Tools,
+    case_ids: tuple[str, ...],
+    cause: str | None,
+    queue: str | None,
+    entity_code: str | None,
+    digest: str | None,
+    reason: str,
+    login: str,
+    as_json: bool,
+) -> int:
+    """Show what sending several cases again would do; with --apply, do what was shown."""
+    from tieline.services.sending_again import find_again, preview_again, send_again
+
+    if digest and not reason.strip():
+        raise UserMistake("say with --reason what was done about what held them")
+    with _deciding(tools, login) as desk:
+        system = desk.system
+        chosen = [as_id(each, what=_CASE) for each in case_ids] or find_again(
+            desk.connection,
+            reason=cause,
+            owner_queue=queue,
+            entity_code=entity_code,
+            now=system.clock.now(),
+        )
+        if digest:
+            shown = send_again(
+                desk.connection,
+                database=system.database,
+                case_ids=chosen,
+                digest=digest,
+                reason=reason,
+                by=desk.by,
+                clock=system.clock,
+            )
+        else:
+            shown = preview_again(
+                desk.connection, database=system.database, case_ids=chosen, clock=system.clock
+            )
+    _show_again(shown, is_done=bool(digest), as_json=as_json)
+    return 0
+
+
+def _show_again(shown: Again, *, is_done: bool, as_json: bool) -> None:
+    state = "done" if is_done else "shown"
+    if as_json:
+        show_json({"state": state, "digest": shown.digest, "again": shown})
+        return
+    show_facts(
+        {
+            "state": state,
+            "cases_sent": len(shown.sent),
+            "cases_refused": len(shown.refused),
+            "hours": shown.hours,
+            "still_held": shown.still_held,
+            "digest": shown.digest,
+        },
+        as_json=False,
+    )
+    show_table(
+        title="Case by case",
+        columns=("Case", "Reason", "Thing to fix", "Records", "Held", "Asked again", "Refused"),
+        rows=[
+            (
+                str(each.case.case_id),
+                each.case.reason,
+                f"{each.case.thing_kind} {each.case.thing_key}",
+                str(each.hours),
+                ", ".join((str(each.still_held), *each.held_by)),
+                str(each.writes + each.records),
+                each.refused or "",
+            )
+            for each in shown.cases
+        ],
+    )
+    show_moved(shown.moved, is_done=is_done)
+
+
 @cases.command("dismiss")
 @click.argument("case_id", metavar="CASE")
 @reason_option
@@ -233,7 +324,7 @@ def same_client(
 
     if is_new == (client_id is not None):
         raise UserMistake("say which client it is with --client, or that it is new with --new")
-    with _deciding(tools, login) as desk:
+    with _deciding(tools, login, roles=ROLES_THAT_MATCH) as desk:
         proposal = propose_same_client(
             desk.connection,
             case_id=as_id(case_id, what=_CASE),
@@ -261,9 +352,11 @@ class _Desk:
 
 
 @contextmanager
-def _deciding(tools: Tools, login: str) -> Iterator[_Desk]:
+def _deciding(
+    tools: Tools, login: str, *, roles: Sequence[str] = ROLES_THAT_WORK
+) -> Iterator[_Desk]:
     system = tools.system()
-    person = signed(system, login)
+    person = holder(signed(system, login), roles=roles)
     with (
         open_web_transaction(system.web_database, entities=person.entities) as connection,
         _known(),

@@ -19,6 +19,7 @@ from tieline.cli.tools import (
     signed,
 )
 from tieline.kernel.errors import UserMistake
+from tieline.services.deciding import ROLES_THAT_MATCH
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from tieline.services.register_lists import LinkState
     from tieline.services.system import System
 
-_ROLES_THAT_MATCH = ("controller", "finance", "delivery", "integration", "data_steward")
 
 _SHOWN_MAX = 500
 _PAIRS_SHOWN_MAX = 40
@@ -228,7 +228,7 @@ def merge(tools: Tools, client_id: str, into: str, reason: str, login: str, as_j
     from tieline.services.client_merging import merge_clients
 
     system = tools.system()
-    person = holder(signed(system, login), roles=_ROLES_THAT_MATCH)
+    person = holder(signed(system, login), roles=ROLES_THAT_MATCH)
     with _as_worker(system, person) as connection:
         done = merge_clients(
             connection,
@@ -253,7 +253,7 @@ def unmerge(tools: Tools, client_id: str, reason: str, login: str, as_json: bool
     from tieline.services.client_merging import unmerge_clients
 
     system = tools.system()
-    person = holder(signed(system, login), roles=_ROLES_THAT_MATCH)
+    person = holder(signed(system, login), roles=ROLES_THAT_MATCH)
     with _as_worker(system, person) as connection:
         done = unmerge_clients(
             connection,
@@ -356,7 +356,7 @@ def _answer(
 ) -> int:
     from tieline.services.client_pairs import answer_pair, undo_last
 
-    person = holder(signed(system, login), roles=_ROLES_THAT_MATCH)
+    person = holder(signed(system, login), roles=ROLES_THAT_MATCH)
     with _as_worker(system, person) as connection:
         if answer == "undo":
             done = undo_last(

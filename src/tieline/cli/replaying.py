@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import click
@@ -12,7 +13,7 @@ from tieline.governance import Person, open_web_transaction
 from tieline.intake import Slice
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.periods import Period, month_of
-from tieline.services.replaying import ReplayPlan
+from tieline.services.replaying import Moved, ReplayPlan
 from tieline.services.system import System
 
 ROLES = ("controller", "integration")
@@ -135,8 +136,15 @@ def _show(planned: ReplayPlan, *, state: str, proposal: str | None, as_json: boo
         },
         as_json=False,
     )
+    show_moved(planned.moved, is_done=state == "done")
+    if planned.needs_second_person and state == "planned":
+        tell("a second person must approve this")
+
+
+def show_moved(moved: Sequence[Moved], *, is_done: bool) -> None:
+    """Print what is sent otherwise, in lines, hours and money per currency."""
     show_table(
-        title="What would be sent otherwise" if state != "done" else "What is sent otherwise",
+        title="What is sent otherwise" if is_done else "What would be sent otherwise",
         columns=("What", "Lines", "Hours", "Amount"),
         rows=[
             (
@@ -145,11 +153,9 @@ def _show(planned: ReplayPlan, *, state: str, proposal: str | None, as_json: boo
                 hours(each.seconds),
                 f"{each.amount} {each.currency}" if each.currency else "unpriced",
             )
-            for each in planned.moved
+            for each in moved
         ],
     )
-    if planned.needs_second_person and state == "planned":
-        tell("a second person must approve this")
 
 
 def _month(text: str) -> Period:

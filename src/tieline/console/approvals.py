@@ -15,7 +15,6 @@ from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
 from tieline.console.sessions import (
     ROLES_THAT_APPROVE,
-    ROLES_THAT_WORK,
     Door,
     Visitor,
     safe_address,
@@ -32,6 +31,7 @@ from tieline.governance import (
     reject,
 )
 from tieline.services.deciding import (
+    ROLES_THAT_WORK,
     Decider,
     DraftRelease,
     approve_and_carry_out,

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Form
+from fastapi import Depends, FastAPI
 from fastapi.requests import Request
 from fastapi.responses import Response
 
 from tieline.console import words
-from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.fields import FormDigest, FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import Door, Visitor
 from tieline.console.whole_firm import WholeFirm
@@ -19,8 +19,6 @@ from tieline.services.drifting import SET, Difference, list_differences
 from tieline.services.links import read_links
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
-
-_DIGEST = "^[0-9a-f]{64}$"
 
 
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
@@ -122,7 +120,7 @@ def _add_aligning(pages: FastAPI, *, firm: WholeFirm, door: Door) -> None:
     def apply(
         visitor: Annotated[Visitor, Depends(door.signed_visitor)],
         field: FormWord,
-        digest: Annotated[str, Form(pattern=_DIGEST)],
+        digest: FormDigest,
         reason: FormReason,
     ) -> Response:
         visitor.must(ROLES_THAT_ALIGN, "write into systems what the owner says")

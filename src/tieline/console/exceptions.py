@@ -1,11 +1,11 @@
 """What needs a person, and what is it worth? Cases by money x deadline, and what one does with them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Form
+from fastapi import Depends, FastAPI, Form, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
 from psycopg import Connection
@@ -21,7 +21,7 @@ from tieline.casework import (
     value_at_risk,
 )
 from tieline.console.cases_file import case_sheet, member_sheet
-from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.fields import FormDigest, FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import (
     ROWS_PER_PAGE,
@@ -32,8 +32,6 @@ from tieline.console.rendering import (
 )
 from tieline.console.sessions import (
     ROLES_THAT_APPROVE,
-    ROLES_THAT_MATCH,
-    ROLES_THAT_WORK,
     Door,
     Visitor,
 )
@@ -44,6 +42,8 @@ from tieline.governance import list_audit, list_people
 from tieline.kernel.errors import UserMistake
 from tieline.services.client_pairs import PAIR_REASONS
 from tieline.services.deciding import (
+    ROLES_THAT_MATCH,
+    ROLES_THAT_WORK,
     Decider,
     assign_case,
     dismiss_case,
@@ -51,12 +51,18 @@ from tieline.services.deciding import (
     replay_case,
 )
 from tieline.services.links import Links, read_links
-from tieline.services.replaying import preview_case
 from tieline.services.same_client import (
     DECIDED_REASONS,
     Question,
     propose_same_client,
     read_question,
+)
+from tieline.services.sending_again import (
+    CASES_AGAIN_MAX,
+    Again,
+    find_again,
+    preview_again,
+    send_again,
 )
 from tieline.services.system import System
 from tieline.services.unconfirmed import list_unconfirmed
@@ -64,6 +70,8 @@ from tieline.services.unconfirmed import list_unconfirmed
 _CAUSES_SHOWN_MAX = 8
 _AUDIT_SHOWN_MAX = 20
 _NOBODY = "-"
+# Which exceptions are meant: those that were picked on the page, or all that its filters leave.
+_PICKED = "picked"
 _NEW_CLIENT = "new"
 # What a case is about, in the words under which its system shows records.
 _OBJECTS = {
@@ -80,6 +88,8 @@ Row = dict[str, Any]
 
 def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     """Add the list, the single case and what a person may do with it."""
+    # The address of several is asked before that of one: "again" is no case.
+    _add_again(pages, system=system, door=door, renderer=renderer)
     _add_reading(pages, system=system, door=door, renderer=renderer)
     _add_preview(pages, system=system, door=door, renderer=renderer)
     _add_doing(pages, door=door, renderer=renderer)
@@ -204,6 +214,53 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
         )
 
 
+def _add_again(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
+    @pages.get("/exceptions/again")
+    def what_would_happen_to_several(
+        request: Request,
+        visitor: Annotated[Visitor, Depends(door.visitor)],
+        case: Annotated[list[UUID] | None, Query(max_length=ROWS_PER_PAGE)] = None,
+        which: QueryWord = "",
+        entity: QueryWord = "",
+        reason: QueryWord = "",
+        queue: QueryWord = "",
+        owner: QueryWord = "",
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "send hours again")
+        with door.sight_of(visitor) as connection:
+            wanted = _wanted(entity=entity, reason=reason, queue=queue, owner=owner)
+            case_ids = (
+                case or ()
+                if which == _PICKED
+                else find_again(connection, **wanted, now=renderer.now)
+            )
+            shown = _preview(connection, case_ids, system=system)
+        return renderer.page(request, visitor, "again.html", shown=shown, case=None)
+
+    @pages.post("/exceptions/again")
+    def send_several_again(
+        visitor: Annotated[Visitor, Depends(door.signed_visitor)],
+        case: Annotated[list[UUID], Form(max_length=CASES_AGAIN_MAX)],
+        digest: FormDigest,
+        reason: FormReason,
+    ) -> Response:
+        visitor.must(ROLES_THAT_WORK, "send hours again")
+        with door.sight_of(visitor) as connection:
+            try:
+                send_again(
+                    connection,
+                    database=system.database,
+                    case_ids=case,
+                    digest=digest,
+                    reason=reason,
+                    by=_by(visitor),
+                    clock=system.clock,
+                )
+            except LookupError as error:
+                raise not_found("One of these cases is not in your sight.") from error
+        return back_to("/exceptions", done="sent_several_again")
+
+
 def _add_preview(pages: FastAPI, *, system: System, door: Door, renderer: Renderer) -> None:
     @pages.get("/exceptions/{case_id}/again")
     def what_would_happen(
@@ -212,16 +269,10 @@ def _add_preview(pages: FastAPI, *, system: System, door: Door, renderer: Render
         visitor.must(ROLES_THAT_WORK, "send hours again")
         with door.sight_of(visitor) as connection:
             detail = _get(connection, case_id)
-        if detail.case.state != "open":
-            raise UserMistake("the case is closed: nothing waits for it")
-        return renderer.page(
-            request,
-            visitor,
-            "again.html",
-            case=detail.case,
-            # Judging is only right when it sees every row; what it found is summed up, and rolled back.
-            preview=preview_case(system.database, case_id=case_id, clock=system.clock),
-        )
+            if detail.case.state != "open":
+                raise UserMistake("the case is closed: nothing waits for it")
+            shown = _preview(connection, (case_id,), system=system)
+        return renderer.page(request, visitor, "again.html", shown=shown, case=detail.case)
 
 
 def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
@@ -325,7 +376,14 @@ def _add_doing(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
         return back_to(f"/exceptions/{case_id}", done="proposed")
 
 
-def _wanted(*, entity: str, reason: str, queue: str, owner: str) -> dict[str, str | None]:
+class _Wanted(TypedDict):
+    entity_code: str | None
+    reason: str | None
+    owner_queue: str | None
+    assigned_to: str | None
+
+
+def _wanted(*, entity: str, reason: str, queue: str, owner: str) -> _Wanted:
     return {
         "entity_code": entity or None,
         "reason": reason or None,
@@ -351,6 +409,15 @@ def _question_of(connection: Connection[Row], detail: CaseDetail) -> Question | 
     except LookupError:
         # The record is gone since; the case closes with the next pass over clients.
         return None
+
+
+def _preview(connection: Connection[Row], case_ids: Collection[UUID], *, system: System) -> Again:
+    try:
+        return preview_again(
+            connection, database=system.database, case_ids=case_ids, clock=system.clock
+        )
+    except LookupError as error:
+        raise not_found("One of these cases is not in your sight.") from error
 
 
 def _by(visitor: Visitor) -> Decider:

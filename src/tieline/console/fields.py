@@ -35,6 +35,7 @@ FormReason = Annotated[
     str, Form(max_length=REASON_MAX), AfterValidator(plain), AfterValidator(_given)
 ]
 FormText = Annotated[str, Form(max_length=REASON_MAX), AfterValidator(plain)]
+FormDigest = Annotated[str, Form(pattern="^[0-9a-f]{64}$")]
 FormPassword = Annotated[str, Form(max_length=PASSWORD_MAX)]
 QueryWord = Annotated[str, Query(max_length=WORD_MAX), AfterValidator(plain)]
 QueryPage = Annotated[int, Query(ge=1, le=PAGE_MAX)]

@@ -7,12 +7,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Depends, FastAPI, Form
+from fastapi import Depends, FastAPI
 from fastapi.requests import Request
 from fastapi.responses import RedirectResponse, Response
 from psycopg import Connection
 
-from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.fields import FormDigest, FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
@@ -27,7 +27,6 @@ from tieline.services.handover_drawing import Handover, SeveralProjects, by_syst
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
-_DIGEST = "^[0-9a-f]{64}$"
 _NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck", "closing")
 
 
@@ -167,7 +166,7 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
     def apply(
         visitor: Annotated[Visitor, Depends(door.signed_visitor)],
         deal: FormWord,
-        digest: Annotated[str, Form(pattern=_DIGEST)],
+        digest: FormDigest,
         reason: FormReason,
     ) -> Response:
         visitor.must(ROLES_THAT_APPROVE, "apply hand-overs")

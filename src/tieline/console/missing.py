@@ -11,10 +11,11 @@ from fastapi.responses import Response
 from tieline.console import words
 from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
-from tieline.console.sessions import ROLES_THAT_WORK, Door, Visitor
+from tieline.console.sessions import Door, Visitor
 from tieline.console.tie_out import read_entities
 from tieline.console.workbook import Column, Kind, Sheet
 from tieline.kernel.errors import UserMistake
+from tieline.services.deciding import ROLES_THAT_WORK
 from tieline.services.missing_time import (
     ALL,
     MISSING,

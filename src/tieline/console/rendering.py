@@ -74,10 +74,14 @@ class Paging:
     def pages(self) -> int:
         return max(1, -(-self.total // ROWS_PER_PAGE))
 
+    @property
+    def query(self) -> str:
+        """Return the filters as an address carries them."""
+        return urlencode({name: value for name, value in self.filters.items() if value})
+
     def address(self, page: int) -> str:
         """Return the address of a page under the same filters."""
-        kept = {name: value for name, value in self.filters.items() if value}
-        return f"{self.path}?{urlencode({**kept, 'page': str(page)})}"
+        return f"{self.path}?{self.query}{'&' if self.query else ''}page={page}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from tieline.casework import get_case
 from tieline.console.fields import FormText, FormWord, QueryWord
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to, waiting_proposals
-from tieline.console.sessions import ROLES_THAT_MATCH, Door, Visitor
+from tieline.console.sessions import Door, Visitor
 from tieline.governance import open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
@@ -28,6 +28,7 @@ from tieline.services.client_pairs import (
     read_pair,
     undo_last,
 )
+from tieline.services.deciding import ROLES_THAT_MATCH
 from tieline.services.links import read_links
 from tieline.services.system import System
 

@@ -27,10 +27,8 @@ THEMES = ("light", "dark")
 _TOKEN_MAX = 200
 
 # What each role may do beyond looking; an administrator may do everything.
-ROLES_THAT_WORK = ("controller", "finance", "delivery", "integration")
 ROLES_THAT_APPROVE = ("controller", "finance")
 ROLES_THAT_ADOPT = ("controller", "data_steward")
-ROLES_THAT_MATCH = (*ROLES_THAT_WORK, "data_steward")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from tieline.console.fields import FormReason, FormText, FormWord, QueryWord, plain
 from tieline.console.problems import not_found
 from tieline.console.rendering import Renderer, back_to
-from tieline.console.sessions import ROLES_THAT_APPROVE, ROLES_THAT_WORK, Door, Visitor
+from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
 from tieline.console.whole_firm import WholeFirm
 from tieline.console.words import WHAT_IF_OUTCOMES, WHAT_IFS, WHERE_HOURS_STAND, spoken
 from tieline.console.workbook import About, Column, Kind, Sheet, download, make_workbook
@@ -23,6 +23,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import find_release, list_releases
 from tieline.register import DRAFT_NOUNS
 from tieline.runtime.database import Row
+from tieline.services.deciding import ROLES_THAT_WORK
 from tieline.services.policy_files import FieldMistake, draft_own_rule, owner_queues
 from tieline.services.reference_files import LOAD, File, read_draft_file
 from tieline.services.system import System

@@ -20,6 +20,7 @@ from tieline.services.reference_files import LOAD
 from tieline.services.replaying import REPLAY_SLICE
 from tieline.services.running_contracts import TELL
 from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
+from tieline.services.sending_again import CaseAgain
 from tieline.services.standing_checks import LIFT_STOP
 from tieline.services.unconfirmed import system_name
 from tieline.validation import builtin_rules
@@ -211,6 +212,11 @@ MOVED: Mapping[str, str] = {
     "taken_back": "taken back",
     "not_sent": "not sent any more",
 }
+NOT_AGAIN: Mapping[str, str] = {
+    "closed": "It is closed by now",
+    "nothing": "Nothing of it can be checked, asked for or sent again: it is put right where it comes from",
+    "held": "What holds it is still there",
+}
 SAME_CLIENT = SAME_CLIENT_KIND
 # Exceptions that ask whether two are one client, and by which step a field of a client stands.
 SAME_CLIENT_REASONS = PAIR_REASONS
@@ -328,6 +334,7 @@ DONE: Mapping[str, str] = {
     "assigned": "The case has an owner now.",
     "assigned_several": "The picked exceptions have an owner now.",
     "sent_again": "Everything in this case is checked and sent again.",
+    "sent_several_again": "The exceptions that were shown are checked and sent again.",
     "dismissed": "The case is closed with your reason.",
     "proposed": "Proposed. Somebody else must agree before anything happens.",
     "approved": "Approved and carried out.",
@@ -445,6 +452,19 @@ def person(name: str | None, person_id: UUID) -> str:
 def spoken(word: str, among: Mapping[str, str]) -> str:
     """Return the page's word, or the word itself made readable."""
     return among.get(word) or said(word.replace("_", " ").capitalize())
+
+
+def becomes(each: CaseAgain) -> str:
+    """Say what becomes of what waits for a case when it is sent again."""
+    told = (
+        f"{each.hours - each.still_held} of {each.hours} need nobody any more"
+        if each.hours
+        else "",
+        f"{each.writes} sent again" if each.writes else "",
+        f"{each.dropped} not sent any more" if each.dropped else "",
+        f"{each.records} asked for again" if each.records else "",
+    )
+    return "; ".join(filter(None, told))
 
 
 def write_state(state: str, *, system: str, kind: str) -> str:

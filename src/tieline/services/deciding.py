@@ -41,6 +41,9 @@ from tieline.services.standing_checks import LIFT_STOP, carry_out_lift
 from tieline.services.system import System
 
 LEAVE_OUT = "case.leave_out"
+# Who may do something about a case, on a page as from a shell; a data steward only says which client it is.
+ROLES_THAT_WORK = ("controller", "finance", "delivery", "integration")
+ROLES_THAT_MATCH = (*ROLES_THAT_WORK, "data_steward")
 
 Row = dict[str, Any]
 

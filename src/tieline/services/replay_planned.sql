@@ -5,7 +5,7 @@ FROM (
     SELECT CASE e.kind WHEN 'void' THEN 'taken_back' ELSE 'sent' END AS what, e.currency, e.seconds, e.amount
     FROM effect e
     WHERE e.entry_id = ANY (%(entry_ids)s) AND e.noun = 'time_line' AND e.state = 'PLANNED'
-      AND NOT e.business_key = ANY (%(waiting)s)
+      AND NOT e.business_key = ANY (%(on_their_way)s)
     UNION ALL
     SELECT 'not_sent', e.currency, e.seconds, e.amount FROM effect e
     WHERE e.business_key = ANY (%(waiting)s) AND e.state = 'WITHDRAWN'

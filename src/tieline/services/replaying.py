@@ -19,7 +19,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.casework import close_absent, keep_cases, list_held
+from tieline.casework import close_absent, keep_cases
 from tieline.governance import Proposal, get_proposal, list_proposals, propose, record_audit
 from tieline.intake import Replayed, Slice, Understood, land_again, read_slice, translate_again
 from tieline.kernel.cases import CaseRequest
@@ -56,6 +56,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """Lines that wait to be sent; what a target refused waits, and is not on its way."""
+
+    waiting: tuple[UUID, ...]
+    on_their_way: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPlan:
     """What a replay would do. ``verdicts`` counts the new ones by outcome.
 
@@ -83,20 +91,6 @@ class ReplayPlan:
     def digest(self) -> str:
         """Tell two plans apart: what a second person agrees to is what the first one saw."""
         return hashlib.sha256(_as_json(asdict(self)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CasePreview:
-    """What sending the members of a case again would do to them now.
-
-    ``others`` are members that are no hours: they are read or sent again, and what comes of that only
-    their system can say.
-    """
-
-    hours: int
-    still_held: int
-    others: int
-    moved: tuple[Moved, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +208,7 @@ class Replaying:
             connection, neighbor_keys=keys, clock=self.clock, correlation_id=REPLAY_SLICE
         )
         entry_ids = list({*judged.entry_ids, *replayed.entry_ids})
-        waiting = _waiting(connection, entry_ids)
+        unsent = list_unsent(connection, entry_ids=entry_ids)
         plan(connection, entry_ids=entry_ids, now=now)
         records = len(understood) + kept_no_longer + gone
         return ReplayPlan(
@@ -227,7 +221,7 @@ class Replaying:
             gone_at_source=gone,
             rejudged=len(judged.entry_ids),
             verdicts=judged.by_outcome,
-            moved=_moved(connection, entry_ids, waiting),
+            moved=list_moved(connection, entry_ids=entry_ids, unsent=unsent),
             entities=_entities(connection, entry_ids, before),
         )
 
@@ -278,32 +272,6 @@ class Replaying:
             *(row["neighbor_key"] for row in rows),
             *(f"entry:{each}" for each in replayed.entry_ids),
         ]
-
-
-def preview_case(database: Database, *, case_id: UUID, clock: Clock) -> CasePreview:
-    """Say what would become of the members of a case, by judging them and rolling it back.
-
-    :raises UserMistake: too many wait for it.
-    """
-    with database.transaction() as connection, connection.transaction(force_rollback=True):
-        hours, others = list_held(connection, case_id=case_id, limit=RECORDS_MAX + 1)
-        if len(hours) > RECORDS_MAX:
-            raise UserMistake(f"more than {RECORDS_MAX} records wait for this case")
-        judge(
-            connection,
-            neighbor_keys=[f"entry:{each}" for each in hours],
-            clock=clock,
-            correlation_id=f"case:{case_id}",
-        )
-        # Their neighbors may be out of the sight of whoever asks: only the members are told of.
-        waiting = _waiting(connection, hours)
-        plan(connection, entry_ids=hours, now=clock.now())
-        return CasePreview(
-            hours=len(hours),
-            still_held=_held(connection, hours),
-            others=others,
-            moved=_moved(connection, hours, waiting),
-        )
 
 
 # -- people ----------------------------------------------------------------------------------------
@@ -379,6 +347,38 @@ def slice_of(words: Row) -> Slice:
     )
 
 
+# -- what is sent otherwise ------------------------------------------------------------------------
+
+
+def list_unsent(connection: Connection[Row], *, entry_ids: Collection[UUID]) -> Unsent:
+    """Return what waits to be sent of these hours, before anything is planned anew."""
+    rows = connection.execute(
+        "SELECT business_key, state = 'REJECTED' AS is_refused FROM effect"
+        " WHERE entry_id = ANY (%s) AND noun = 'time_line'"
+        " AND state IN ('PLANNED', 'ABSENT', 'REJECTED')",
+        (list(entry_ids),),
+    ).fetchall()
+    return Unsent(
+        waiting=tuple(row["business_key"] for row in rows),
+        on_their_way=tuple(row["business_key"] for row in rows if not row["is_refused"]),
+    )
+
+
+def list_moved(
+    connection: Connection[Row], *, entry_ids: Collection[UUID], unsent: Unsent
+) -> tuple[Moved, ...]:
+    """Sum up what a plan of these hours sends, takes back or does not send any more."""
+    rows = connection.execute(
+        _PLANNED,
+        {
+            "entry_ids": list(entry_ids),
+            "waiting": list(unsent.waiting),
+            "on_their_way": list(unsent.on_their_way),
+        },
+    ).fetchall()
+    return tuple(Moved(**row) for row in rows)
+
+
 # -- rows ------------------------------------------------------------------------------------------
 
 
@@ -406,34 +406,6 @@ def _verdicts(connection: Connection[Row], entry_ids: Sequence[UUID]) -> list[in
         (list(entry_ids),),
     ).fetchall()
     return [row["verdict_id"] for row in rows]
-
-
-def _waiting(connection: Connection[Row], entry_ids: Sequence[UUID]) -> list[UUID]:
-    rows = connection.execute(
-        "SELECT business_key FROM effect WHERE entry_id = ANY (%s) AND noun = 'time_line'"
-        " AND state IN ('PLANNED', 'ABSENT', 'REJECTED')",
-        (list(entry_ids),),
-    ).fetchall()
-    return [row["business_key"] for row in rows]
-
-
-def _held(connection: Connection[Row], entry_ids: Sequence[UUID]) -> int:
-    row = connection.execute(
-        "SELECT count(*)::int AS held FROM time_entry t JOIN verdict v USING (verdict_id)"
-        " WHERE t.entry_id = ANY (%s) AND v.outcome = 'held'",
-        (list(entry_ids),),
-    ).fetchone()
-    assert row is not None
-    return int(row["held"])
-
-
-def _moved(
-    connection: Connection[Row], entry_ids: Sequence[UUID], waiting: Sequence[UUID]
-) -> tuple[Moved, ...]:
-    rows = connection.execute(
-        _PLANNED, {"entry_ids": list(entry_ids), "waiting": list(waiting)}
-    ).fetchall()
-    return tuple(Moved(**row) for row in rows)
 
 
 def _entities(

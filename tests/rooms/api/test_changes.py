@@ -112,6 +112,30 @@ class TestCases:
         assert answer.status_code == 409
         assert "leave them out" in answer.json()["detail"]
 
+    def test_are_sent_again_together_once_and_as_it_was_shown(
+        self, house: House, held: UUID, held_elsewhere: UUID
+    ) -> None:
+        shown = house.post("/v1/cases:preview-again", {}, key="all").json()
+        body = {"case_ids": [each["case_id"] for each in shown["cases"]], **_BECAUSE}
+        untrue = house.post("/v1/cases:send-again", {**body, "digest": "0" * 64}, key="all")
+        before = house.rows("SELECT 1 AS one FROM rejudge WHERE because LIKE 'case.replay:%%'")
+        done = [
+            house.post(
+                "/v1/cases:send-again", {**body, "digest": shown["digest"]}, key="all", once="a"
+            )
+            for _ in range(2)
+        ]
+
+        assert (shown["hours"], shown["still_held"]) == (2, 0)
+        assert (untrue.status_code, before) == (409, [])
+        assert done[0].json() == done[1].json()
+        assert set(done[0].json()["case_ids"]) == {str(held), str(held_elsewhere)}
+        assert (
+            len(house.rows("SELECT 1 AS one FROM rejudge WHERE because LIKE 'case.replay:%%'")) == 2
+        )
+        audit = house.rows("SELECT reason, data FROM audit WHERE action = 'case.replayed'")
+        assert audit == [{"reason": _BECAUSE["reason"], "data": {"key": "all"}}] * 2
+
     def test_are_left_out_by_a_second_person(self, house: House, held: UUID) -> None:
         proposed = house.post(f"/v1/cases/{held}:leave-out", _BECAUSE)
         proposal_id = proposed.json()["proposal_id"]

@@ -70,6 +70,7 @@ class TestDescription:
 
     def test_every_change_takes_an_idempotency_key(self) -> None:
         harmless = {
+            "/v1/cases:preview-again",
             "/v1/replays:plan",
             "/v1/time-entries:validate",
             "/v1/webhooks/{connection_key}",

@@ -68,6 +68,8 @@ _BODIES: dict[str, Any] = {
 }
 # Addresses without a place whose body names a thing.
 _NAMED_IN_A_BODY = {
+    "/v1/cases:preview-again": {"case_ids": ["{case}"]},
+    "/v1/cases:send-again": {"case_ids": ["{case}"], "digest": "0" * 64, **_BECAUSE},
     "/v1/deals:plan": {"deal": "{plan}"},
     "/v1/deals:apply": {"deal": "{plan}", "digest": "0" * 64, **_BECAUSE},
 }
@@ -196,6 +198,9 @@ def _words(problem: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(body: Any, things: dict[str, str]) -> Any:
-    if "deal" not in (body or {}):
-        return body
-    return {**body, "deal": body["deal"].format(**things)}
+    body = body or {}
+    if "case_ids" in body:
+        return {**body, "case_ids": [each.format(**things) for each in body["case_ids"]]}
+    if "deal" in body:
+        return {**body, "deal": body["deal"].format(**things)}
+    return body

@@ -358,6 +358,27 @@ class TestDeciding:
         ]
         assert decisions == ["case.assigned", "case.replayed", "case.dismissed"]
 
+    def test_cases_are_shown_and_then_sent_again_together(self, run: Run, case_id: str) -> None:
+        shown = run("cases", "again", "--queue", "sales_operations", *_BY, "--json").json
+        silent = run("cases", "again", case_id, "--apply", shown["digest"], *_BY)
+        nothing = run(
+            "cases", "again", case_id, "--apply", shown["digest"], "--reason", "mended", *_BY
+        )
+
+        assert [each["refused"] for each in shown["again"]["cases"]] == ["nothing"]
+        assert "say with --reason" in silent.err
+        assert (nothing.code, "none of these cases" in nothing.err) == (2, True)
+
+    def test_an_auditor_changes_no_case(
+        self, run: Run, case_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        added = run("people", "add", "gil", "--role", "auditor", "--all-entities", "--json").json
+        monkeypatch.setenv("TIELINE_PASSWORD", added["password"])
+
+        ran = run("cases", "replay", case_id, "--reason", "mended", "--by", "gil")
+
+        assert (ran.code, "gil is none of controller" in ran.err) == (2, True)
+
     def test_a_case_out_of_sight_does_not_exist(
         self, run: Run, case_id: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -58,7 +58,7 @@ class Browser:
     def get(self, address: str, **words: Any) -> httpx.Response:
         return self.client.get(address, params=words or None)
 
-    def send(self, address: str, **fields: str) -> httpx.Response:
+    def send(self, address: str, **fields: str | list[str]) -> httpx.Response:
         return self.client.post(address, data={"csrf": token_of(self.get("/")), **fields})
 
 

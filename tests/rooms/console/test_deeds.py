@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
 import pytest
 from psycopg.types.json import Jsonb
-from tests.rooms.casework.hand_made_firm import NOW
+from tests.rooms.casework.hand_made_firm import NOW, Firm
+
+from tieline.casework import sync_time_cases
+from tieline.ledger import plan
+from tieline.validation import judge
 
 from .conftest import PASSWORD, House, token_of
 
@@ -192,6 +197,84 @@ class TestCases:
         assert firm.rows("SELECT 1 AS one FROM rejudge WHERE because LIKE 'case.replay:%%'") == []
         assert browser.get(f"/exceptions/{firm.other_case_id}/again").status_code == 404
         assert firm.browser("eve").get(page).status_code == 403
+
+    def test_are_sent_again_together_as_it_was_shown(self, firm: House) -> None:
+        firm.rows("UPDATE person_login SET roles = '{auditor}' WHERE login = 'eve' RETURNING login")
+        browser = firm.browser("dan")
+        closed = firm.rows(
+            "INSERT INTO case_file (reason, owner_queue, thing_kind, thing_key, entity_code, opened_at,"
+            " correlation_id, state, closed_at, closed_because) VALUES ('time.rate_missing', 'finance',"
+            " 'project', 'clock:7', 'DE', now(), 'c', 'closed', now(), 'healed') RETURNING case_id"
+        )[0]["case_id"]
+        picked = f"which=picked&case={firm.case_id}&case={firm.other_case_id}&case={closed}"
+
+        shown = browser.get(f"/exceptions/again?{picked}").text
+        form = dict(re.findall(r'name="(digest)" value="([^"]*)"', shown))
+        sent = {"case": [str(firm.case_id), str(firm.other_case_id), str(closed)], **form}
+        untrue = browser.send("/exceptions/again", **{**sent, "digest": "0" * 64}, reason="mended")
+        before = firm.rows("SELECT 1 AS one FROM rejudge WHERE because LIKE 'case.replay:%%'")
+        done = browser.send("/exceptions/again", **sent, reason="mended")
+
+        assert "2 of 2" in shown
+        assert "It is closed by now" in shown
+        assert (untrue.status_code, before) == (409, [])
+        assert done.headers["location"] == "/exceptions?done=sent_several_again"
+        assert (
+            len(firm.rows("SELECT 1 AS one FROM rejudge WHERE because LIKE 'case.replay:%%'")) == 2
+        )
+        assert {
+            row["object"]
+            for row in firm.rows("SELECT object FROM audit WHERE action = 'case.replayed'")
+        } == {f"case:{firm.case_id}", f"case:{firm.other_case_id}"}
+        assert firm.browser("eve").get(f"/exceptions/again?{picked}").status_code == 403
+        assert firm.browser("ann").get(f"/exceptions/again?{picked}").status_code == 404
+        assert browser.get("/exceptions/again?which=picked").status_code == 409
+
+    def test_that_fit_a_filter_are_shown_with_what_still_holds_them(self, firm: House) -> None:
+        browser = firm.browser("dan")
+        page = browser.get("/exceptions?entity=DE").text
+        firm.rows("UPDATE rule SET predicate = 'false' RETURNING 1 AS one")
+
+        held = browser.get("/exceptions/again?entity=DE").text
+
+        assert 'href="/exceptions/again?entity=DE"' in page
+        assert "0 of 1" in held
+        assert "What holds it is still there: The entry says nothing about the work" in held
+        assert "none of them would change" in held
+
+    def test_of_a_refused_write_are_shown_as_what_is_sent_again(self, house: House) -> None:
+        with house.worker.transaction() as connection:
+            made = Firm(connection).found()
+            entry_id = made.entry("refused-1")
+            connection.execute("UPDATE time_entry SET object = 'time_entries'")
+            project = made.project("P-DE")
+            for noun, ref, our_id in (
+                ("project", "p1", project["project_id"]),
+                ("task", "t1", project["task_id"]),
+                ("person", "anna", made.person_id),
+            ):
+                connection.execute(
+                    "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+                    " VALUES ('clock', %s, %s, %s, 'test', %s)",
+                    (noun, ref, our_id, NOW),
+                )
+            made.judge(entry_id, "held", project=project)
+            judge(
+                connection,
+                neighbor_keys=[f"entry:{entry_id}"],
+                clock=house.system.clock,
+                correlation_id="c",
+            )
+            plan(connection, entry_ids=[entry_id], now=NOW)
+            for state in ("INTENT", "REJECTED"):
+                connection.execute("UPDATE effect SET state = %s, payload_hash = 'x'", (state,))
+            sync_time_cases(connection, now=NOW, correlation_id="c")
+
+        shown = house.browser("ann").get("/exceptions/again").text
+
+        assert "1 sent again" in shown
+        assert "EUR 150.00" in shown.partition('<th scope="row">Sent</th>')[2]
+        assert house.rows("SELECT state FROM effect") == [{"state": "REJECTED"}]
 
     def test_that_hold_hours_are_not_dismissed(self, firm: House) -> None:
         answer = firm.browser("ann").send(f"/exceptions/{firm.case_id}/dismiss", reason="fine")

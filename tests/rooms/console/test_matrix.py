@@ -47,6 +47,7 @@ _DEEDS = {
     "/connections/{connection_key}/pause": _PAUSE,
     "/connections/{connection_key}/resume": _PAUSE,
     "/drift/apply": {"controller", "integration"},
+    "/exceptions/again": _WORK,
     "/exceptions/assign": _WORK,
     "/exceptions/{case_id}/assign": _WORK,
     "/exceptions/{case_id}/again": _WORK,
@@ -64,7 +65,7 @@ _DEEDS = {
     "/seen": _EVERYBODY,
 }
 # What one is about to do is shown to whom may do it.
-_PREVIEWS = {"/exceptions/{case_id}/again"}
+_PREVIEWS = {"/exceptions/again", "/exceptions/{case_id}/again"}
 _PLACE = re.compile(r"\{([a-z_]+)(?::path)?\}")
 _SOMETHING = str(uuid4())
 _WORDS: dict[Any, str] = {UUID: _SOMETHING, list[UUID]: _SOMETHING, date: "2026-11-02"}

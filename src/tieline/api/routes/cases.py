@@ -6,8 +6,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 from psycopg import Connection
 
-from tieline.api.answers import CaseAssigned, CaseDismissed, CaseReplayed, Cases
-from tieline.api.bodies import TEXT_MAX, Assignment, Because
+from tieline.api.answers import (
+    CaseAssigned,
+    CaseDismissed,
+    CaseReplayed,
+    Cases,
+    CasesOutlook,
+    CasesSentAgain,
+)
+from tieline.api.bodies import TEXT_MAX, Assignment, Because, CasesAgain, CasesChosen
 from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.api.problems import unknown_is_404
@@ -21,6 +28,7 @@ from tieline.services.deciding import (
     propose_leave_out,
     replay_case,
 )
+from tieline.services.sending_again import find_again, preview_again, send_again
 
 LIMIT_MAX = 500
 
@@ -28,6 +36,61 @@ LIMIT_MAX = 500
 def case_routes(doors: Doors) -> APIRouter:
     """Return what can be done about cases."""
     routes = APIRouter(tags=["cases"])
+    _add_one(routes, doors)
+    _add_several(routes, doors)
+    return routes
+
+
+def _add_several(routes: APIRouter, doors: Doors) -> None:
+    @routes.post("/v1/cases:preview-again", responses=problems(400, 401, 403, 404, 409))
+    def preview_several(
+        body: CasesChosen, caller: Annotated[ApiCaller, Depends(doors.may("cases:write"))]
+    ) -> CasesOutlook:
+        """Say what sending cases again would do, and which would stay as they are; nothing is done."""
+        system = doors.system
+        with doors.sight(caller) as connection, unknown_is_404("case"):
+            case_ids = body.case_ids or find_again(
+                connection,
+                reason=body.reason,
+                owner_queue=body.owner_queue,
+                entity_code=body.entity_code,
+                assigned_to=body.assigned_to,
+                now=system.clock.now(),
+            )
+            return CasesOutlook.of(
+                preview_again(
+                    connection, database=system.database, case_ids=case_ids, clock=system.clock
+                )
+            )
+
+    @routes.post(
+        "/v1/cases:send-again",
+        response_model=CasesSentAgain,
+        responses=problems(400, 401, 403, 404, 409),
+    )
+    def send_several(
+        body: CasesAgain, change: Annotated[Change, Depends(doors.may_change("cases:write"))]
+    ) -> Response:
+        """Judge, read and send again what waits for cases, as it was shown: all of them, or none."""
+        system = doors.system
+
+        def work(connection: Connection[Row]) -> CasesSentAgain:
+            shown = send_again(
+                connection,
+                database=system.database,
+                case_ids=body.case_ids,
+                digest=body.digest,
+                reason=body.reason,
+                by=change.by,
+                clock=system.clock,
+            )
+            return CasesSentAgain(case_ids=[each.case.case_id for each in shown.sent])
+
+        with unknown_is_404("case"):
+            return change.once(body=body, work=work)
+
+
+def _add_one(routes: APIRouter, doors: Doors) -> None:
     reader = doors.may("cases:write")
     changer = doors.may_change("cases:write")
 
@@ -127,5 +190,3 @@ def case_routes(doors: Doors) -> APIRouter:
 
         with unknown_is_404("case"):
             return change.once(body=body, work=work, status=202)
-
-    return routes
