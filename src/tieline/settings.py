@@ -29,6 +29,7 @@ WEB_URL_VARIABLE = "TIELINE_WEB_URL"
 LISTEN_VARIABLE = "TIELINE_LISTEN"
 DIGEST_HOUR_VARIABLE = "TIELINE_DIGEST_HOUR"
 DIGEST_HOUR = 8
+REPORTING_CURRENCY_VARIABLE = "TIELINE_REPORTING_CURRENCY"
 ISSUER_VARIABLE = "TIELINE_OIDC_ISSUER"
 CLIENT_ID_VARIABLE = "TIELINE_OIDC_CLIENT_ID"
 CLIENT_SECRET_FILE_VARIABLE = "TIELINE_OIDC_SECRET_FILE"  # noqa: S105 - the variable's name
@@ -40,6 +41,7 @@ ENVIRONMENTS = (TRIAL, TEST, PRODUCTION)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _PORT_MAX = 65_535
+_CURRENCY = re.compile("[A-Z]{3}")
 _DIGITS = re.compile("[0-9]{1,5}")
 _DAYS_MAX = 36_500
 _HOURS_OF_A_DAY = 24
@@ -92,7 +94,8 @@ class Settings:
     ``dsn`` names a production database; without it the embedded one is used. ``business_now``
     anchors the business clock of a rehearsal; without it business time is real time. ``web_url`` is
     where people reach the console, empty when links in messages would lead nowhere. ``listen`` is
-    the host and port where pages and API answer; with port 0 the system chooses one.
+    the host and port where pages and API answer; with port 0 the system chooses one. In
+    ``reporting_currency`` pages tell what amounts of several currencies come to.
     """
 
     home: Path
@@ -106,6 +109,7 @@ class Settings:
     digest_hour: int
     environment: Environment
     provider: Provider | None = None
+    reporting_currency: str | None = None
 
     @property
     def run_directory(self) -> Path:
@@ -162,6 +166,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         digest_hour=_hour(values),
         environment=_environment(values),
         provider=_provider(values),
+        reporting_currency=_currency(values),
     )
 
 
@@ -255,6 +260,13 @@ def _provider(values: Mapping[str, str]) -> Provider | None:
         secret_file=Path(secret) if secret else None,
         hosts=frozenset(host.strip() for host in hosts if host.strip()),
     )
+
+
+def _currency(values: Mapping[str, str]) -> str | None:
+    given = values.get(REPORTING_CURRENCY_VARIABLE)
+    if given and not _CURRENCY.fullmatch(given):
+        raise UserMistake(f"{REPORTING_CURRENCY_VARIABLE} is no currency such as EUR: {given!r}")
+    return given or None
 
 
 def _host(address: str) -> str:

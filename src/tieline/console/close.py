@@ -26,6 +26,7 @@ from tieline.console.tie_out import (
 )
 from tieline.console.words import READINESS
 from tieline.governance import list_audit
+from tieline.kernel.money import Money
 from tieline.posting import list_stops
 from tieline.posting.handing_over import OPEN, list_files
 from tieline.reconciliation import list_differences
@@ -42,6 +43,7 @@ from tieline.services.invoicing import ask_for_invoice
 from tieline.services.links import Links, read_links
 from tieline.services.period_close import list_periods, list_reopened
 from tieline.services.preflight import list_preflights
+from tieline.services.reporting_currency import add_together, read_reporting_rates
 from tieline.services.system import System
 from tieline.services.terms_lists import list_legs
 from tieline.services.unconfirmed import list_unconfirmed
@@ -90,6 +92,13 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             )
             stops = list_stops(connection)
             unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
+            amounts = _amounts(shown)
+            together = add_together(
+                amounts,
+                at=read_reporting_rates(
+                    connection, currency=system.settings.reporting_currency, now=renderer.now
+                ),
+            )
         names: dict[str | None, str] = {code: each.name for code, each in found["entities"].items()}
         return renderer.page(
             request,
@@ -99,7 +108,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             stops=[each for each in stops if entity in ("", each.entity_code or "")],
             contracts=contracts,
             counts=_counts(shown),
-            amounts=_amounts(shown),
+            amounts=amounts,
+            together=together,
             paging=paging,
             every_period=_EVERY_PERIOD,
             differences_max=_DIFFERENCES_SHOWN_MAX,
@@ -317,12 +327,12 @@ def _counts(sums: Sequence[ReadinessSum]) -> dict[str, int]:
     return counts
 
 
-def _amounts(sums: Sequence[ReadinessSum]) -> dict[str, Decimal]:
+def _amounts(sums: Sequence[ReadinessSum]) -> list[Money]:
     amounts: dict[str, Decimal] = {}
     for each in sums:
         if each.state in _RELEASABLE and each.expected_amount:
             amounts[each.currency] = amounts.get(each.currency, Decimal(0)) + each.expected_amount
-    return amounts
+    return [Money(amount=amount, currency=currency) for currency, amount in amounts.items()]
 
 
 def _state_chart(

@@ -51,6 +51,7 @@ from tieline.services.deciding import (
     replay_case,
 )
 from tieline.services.links import Links, read_links
+from tieline.services.reporting_currency import add_together, read_reporting_rates
 from tieline.services.same_client import (
     DECIDED_REASONS,
     Question,
@@ -120,6 +121,14 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             causes = list_causes(connection)
             amounts, unpriced_seconds = value_at_risk(connection)
             found: dict[str, Any] = {
+                "together": add_together(
+                    amounts,
+                    at=read_reporting_rates(
+                        connection,
+                        currency=system.settings.reporting_currency,
+                        now=renderer.now,
+                    ),
+                ),
                 "open_cases": count_open(connection),
                 "unconfirmed": list_unconfirmed(
                     connection, now=renderer.now, entity_code=entity or None

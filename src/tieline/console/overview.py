@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -23,10 +22,12 @@ from tieline.console.tie_out import (
     read_unaccounted,
 )
 from tieline.console.workbook import Column, Kind, Sheet
+from tieline.kernel.money import Money
 from tieline.posting import list_stops
 from tieline.reconciliation import NOT_CHECKED, RED, CheckResult, list_results
 from tieline.services.forecast import Forecast, Outlook, read_outlook
 from tieline.services.invoice_readiness import ReadinessSum, sum_readiness
+from tieline.services.reporting_currency import add_together, read_reporting_rates
 from tieline.services.system import System
 
 _PACE_MINUTES = 60
@@ -93,6 +94,10 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             lines = read_tie_outs(connection)
             amounts, unpriced_seconds = value_at_risk(connection)
             pace = _read_pace(connection, now=now)
+            in_erp = _read_in_erp(connection)
+            rates = read_reporting_rates(
+                connection, currency=system.settings.reporting_currency, now=now
+            )
             return {
                 "cut_offs": _cut_offs(
                     entities,
@@ -107,7 +112,9 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
                 "cases": count_open(connection),
                 "amounts": amounts,
                 "unpriced_seconds": unpriced_seconds,
-                "in_erp": _read_in_erp(connection),
+                "in_erp": in_erp,
+                "at_risk_together": add_together(amounts, at=rates),
+                "in_erp_together": add_together(in_erp, at=rates),
                 "unconfirmed": _read_unconfirmed(connection),
                 "deals": _read_deals(connection),
                 "latest": _read_latest(connection),
@@ -306,12 +313,12 @@ def _pace_chart(pace: Sequence[Row], *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _read_in_erp(connection: Connection[Row]) -> list[tuple[Decimal, str]]:
+def _read_in_erp(connection: Connection[Row]) -> list[Money]:
     rows = connection.execute(
         "SELECT currency, sum(amount) AS amount FROM ledger_line WHERE currency IS NOT NULL"
         " GROUP BY 1 HAVING sum(amount) <> 0 ORDER BY 1"
     ).fetchall()
-    return [(row["amount"], row["currency"]) for row in rows]
+    return [Money(amount=row["amount"], currency=row["currency"]) for row in rows]
 
 
 def _read_unconfirmed(connection: Connection[Row]) -> list[Row]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from uuid import UUID
 
+from tieline.kernel.wording import money
 from tieline.services.changes import ADJUST, CREDITED
 from tieline.services.client_merging import MERGE as MERGE_CLIENTS
 from tieline.services.client_merging import UNMERGE as UNMERGE_CLIENTS
@@ -18,6 +20,7 @@ from tieline.services.period_close import MOVING as PERIOD_MOVING
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.reference_files import LOAD
 from tieline.services.replaying import REPLAY_SLICE
+from tieline.services.reporting_currency import Together
 from tieline.services.running_contracts import TELL
 from tieline.services.same_client import SAME_CLIENT as SAME_CLIENT_KIND
 from tieline.services.sending_again import CaseAgain
@@ -465,6 +468,26 @@ def becomes(each: CaseAgain) -> str:
         f"{each.records} asked for again" if each.records else "",
     )
     return "; ".join(filter(None, told))
+
+
+def together(found: Together) -> str:
+    """Say in one line what amounts come to in the reporting currency, or why nobody can."""
+    if found.total is None:
+        return (
+            f"No total in {found.currency}: no rate of {_day(found.on_date)} is known"
+            f" for {', '.join(found.missing)}"
+        )
+    rates = ", ".join(
+        f"{rate.from_currency} at {rate.factor.normalize():f}"
+        f" ({rate.source}, since {_day(rate.starts_on)})"
+        for rate in found.rates
+    )
+    total = money(found.total.amount, found.total.currency)
+    return f"Together {total} on {_day(found.on_date)}: {rates}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"
 
 
 def write_state(state: str, *, system: str, kind: str) -> str:

@@ -57,6 +57,7 @@ from tieline.register.crosswalk import (
 )
 from tieline.register.draft_nouns import DRAFT_NOUNS, DRAFTED_PERIOD
 from tieline.register.drafting import MOMENT, copy_calendar, copy_table, write_draft
+from tieline.register.exchange_rates import ExchangeRate, list_exchange_rates
 from tieline.register.identifiers import Identifier, contradict, identifiers, own_domain
 from tieline.register.names import email_key, name_key, vat_key
 from tieline.register.nouns import NOUNS
@@ -128,6 +129,8 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "ExchangeRate",
+    "list_exchange_rates",
     "CODE_NOUNS",
     "INBOUND_CODES",
     "INBOUND_KINDS",

@@ -12,8 +12,9 @@ from tests.rooms.casework.hand_made_firm import NOW
 from tieline.console.tie_out import TieOut, Unaccounted, unaccounted
 from tieline.reconciliation import Check
 from tieline.runtime.outbox import publish
+from tieline.settings import read_settings
 
-from .conftest import ANOTHER_NAME, House
+from .conftest import ANOTHER_NAME, House, fill
 
 ADDRESSES = (
     "/",
@@ -40,6 +41,8 @@ def _all_addresses(firm: House) -> list[str]:
         *ADDRESSES,
         "/overview/now",
         f"/exceptions/{firm.case_id}",
+        f"/exceptions/{firm.case_id}/again",
+        "/exceptions/again",
         f"/close/{contract}",
         f"/close/periods/{firm.periods['DE', '2026-10']}",
         f"/trace?kind=hour&ref={firm.entry_id}",
@@ -50,6 +53,38 @@ def _all_addresses(firm: House) -> list[str]:
 
 
 PARTS = ("/overview/now",)
+
+
+class TestTheReportingCurrency:
+    def test_is_told_in_one_line_with_rate_day_and_source_or_not_at_all(self, house: House) -> None:
+        firm = fill(house)
+        firm.rows(
+            "UPDATE person_login SET entities = '{DE, UK}' WHERE login = 'ann' RETURNING login"
+        )
+        browser = firm.browser("ann")
+        addresses = ("/", "/exceptions", "/close?period=-")
+
+        silent = [browser.get(address).text for address in addresses]
+        firm.system.settings = read_settings(
+            environment={"TIELINE_ENVIRONMENT": "test", "TIELINE_REPORTING_CURRENCY": "EUR"}
+        )
+        unknown = [browser.get(address).text for address in addresses]
+        firm.rows(
+            "WITH load AS (INSERT INTO reference_load (noun, file_name, loaded_by, reason, rows, recorded_at)"
+            " VALUES ('fx-rates', 'x', 'ann', 'ECB', 1, now()) RETURNING load_id)"
+            " INSERT INTO fx_rate (from_currency, to_currency, factor, source, starts_on, recorded_at,"
+            " load_id, line_number) SELECT 'GBP', 'EUR', 1.15, 'ECB', '2026-11-01', now(), load_id, 2"
+            " FROM load RETURNING factor"
+        )
+        told = [browser.get(address).text for address in addresses]
+
+        assert not any("Together" in page or "No total" in page for page in silent)
+        assert all(
+            "No total in EUR: no rate of 3 Nov 2026 is known for GBP" in page for page in unknown
+        )
+        assert all("GBP at 1.15 (ECB, since 1 Nov 2026)" in page for page in told)
+        # 150.00 euros and 150.00 pounds at risk.
+        assert all("Together EUR 322.50 on 3 Nov 2026" in page for page in told[:2])
 
 
 class TestEveryPage:
