@@ -7,9 +7,11 @@ from typing import Any, cast
 
 from tests.support.deal import CRM, NOW
 from tests.support.deal_world import World
+from tieline.governance import approve, get_proposal, open_web_transaction
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.handing_over import Applied, apply_handover, show_handover
 from tieline.services.handover_drawing import Handover, draw_handover
+from tieline.services.reference_files import carry_out_load, load_file, read_file
 from tieline.services.shown_plans import Chosen
 
 
@@ -26,6 +28,18 @@ class Desk:
                 " SELECT release_id, %s, '', %s, 'a test' FROM release",
                 (name, value),
             )
+
+    def release(self, noun: str, body: str) -> None:
+        """Let one person load a file and another agree to it."""
+        file = read_file(noun=noun, name=f"{noun}.csv", body=body.encode(), is_whole=True)
+        database = self.world.flow.database
+        with database.transaction() as connection:
+            loaded = load_file(connection, file=file, by="ann", reason="a test", now=NOW)
+        assert loaded.proposal_id is not None
+        with open_web_transaction(database, entities=("HR-DE", "HR-UK")) as connection:
+            approve(connection, proposal_id=loaded.proposal_id, by="bob", now=NOW)
+            proposal = get_proposal(connection, proposal_id=loaded.proposal_id)
+            carry_out_load(connection, proposal, NOW)
 
     def show(self, deal: str) -> tuple[Handover, str]:
         with self.world.flow.database.transaction() as connection:

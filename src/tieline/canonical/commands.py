@@ -133,7 +133,10 @@ class ProjectCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCommand:
-    """Create one bookable task; in an ERP one per labor category and rate version."""
+    """Create one bookable task; in an ERP one per labor category and rate version.
+
+    ``budget_hours`` is how many hours it may take, where somebody decided that.
+    """
 
     noun: ClassVar[str] = "task"
     business_key: UUID
@@ -146,6 +149,7 @@ class TaskCommand:
     is_billable: bool
     starts_on: date | None
     ends_on: date | None
+    budget_hours: Decimal | None
 
     def content(self) -> Content:
         return {
@@ -154,6 +158,7 @@ class TaskCommand:
             "rate_amount": "" if self.rate_amount is None else _plain(self.rate_amount),
             "starts_on": _day(self.starts_on),
             "ends_on": _day(self.ends_on),
+            **({} if self.budget_hours is None else {"budget_hours": _plain(self.budget_hours)}),
         }
 
 

@@ -49,7 +49,7 @@ from tieline.services.system import System
 
 _LOOK_SECONDS = 1
 _WAIT_SECONDS_MAX = 3600
-_SHOWN_APART = frozenset({"steps", "lines", "warnings", "inputs", "done"})
+_SHOWN_APART = frozenset({"steps", "lines", "warnings", "inputs", "done", "template"})
 _SETTLED = frozenset({"active", "blocked", "compensated", "stuck", "closed"})
 
 
@@ -346,6 +346,7 @@ def _show(found: DealPlanDetail, *, writes: Sequence[Write] = ()) -> None:
             for line in found.plan.get("lines", ())
         ],
     )
+    _show_template(found.plan.get("template"))
     _show_findings("Blockers", found.blockers)
     _show_findings("Warnings", found.plan.get("warnings", ()))
     if not found.blockers:
@@ -370,6 +371,23 @@ def _show_fields(writes: Sequence[Write]) -> None:
             for field in write.fields
         ],
     )
+
+
+def _show_template(template: Mapping[str, Any] | None) -> None:
+    if template is not None:
+        show_table(
+            title=f"Laid out by {template['code']}",
+            columns=("Phase", "Task", "Budget hours", "Sold"),
+            rows=[
+                (
+                    each["phase"],
+                    each["task_name"],
+                    each["budget_hours"] or "",
+                    "yes" if each["is_sold"] else "no",
+                )
+                for each in template["tasks"]
+            ],
+        )
 
 
 def _show_risk(risk: OpenRisk) -> None:

@@ -295,6 +295,7 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "leave_out": "Left out before it is sent",
     "by_hand": "By hand, in that system",
     "at_risk": "Opened at risk",
+    "template": "Laid out by the template",
 }
 # How a difference between systems is put right.
 DRIFT_ACTIONS: Mapping[str, str] = {

@@ -116,9 +116,72 @@ CLIENT_HOLDS = Noun(
     moves_money=True,
 )
 
+PROJECT_TEMPLATES = Noun(
+    name="project-templates",
+    says="Tasks that projects of a kind have beside what was sold, by phase, with a budget of hours.",
+    table="project_template",
+    key=("template_code", "task_name"),
+    columns=(
+        FileColumn(name="template", kind=Kind.TEXT, says="Its name.", stored_as="template_code"),
+        FileColumn(
+            name="phase",
+            kind=Kind.TEXT,
+            says="In which phase the task is; empty: in none.",
+            empty=Empty.EVERY,
+        ),
+        FileColumn(
+            name="task",
+            kind=Kind.TEXT,
+            says="What people book on; one that the deal sells by this name is that one.",
+            stored_as="task_name",
+        ),
+        FileColumn(
+            name="budget_hours",
+            kind=Kind.NUMBER,
+            says="How many hours it may take; empty: nobody says.",
+            empty=Empty.UNKNOWN,
+            minimum=0,
+        ),
+    ),
+    moves_money=True,
+)
+TEMPLATE_CHOICES = Noun(
+    name="template-choices",
+    says="By which template a deal's project is made; the row that says most of a deal counts.",
+    table="template_choice",
+    key=("entity_code", "practice", "billing_method"),
+    columns=(
+        FileColumn(
+            name="entity",
+            kind=Kind.ENTITY,
+            says="In which legal entity; empty: in every one.",
+            stored_as="entity_code",
+            empty=Empty.EVERY,
+        ),
+        FileColumn(
+            name="practice",
+            kind=Kind.TEXT,
+            says="Of which practice; empty: of every one.",
+            empty=Empty.EVERY,
+        ),
+        FileColumn(
+            name="billing_method",
+            kind=Kind.TEXT,
+            says="By which method it is billed; empty: by any.",
+            empty=Empty.EVERY,
+        ),
+        FileColumn(
+            name="template", kind=Kind.TEXT, says="The template's name.", stored_as="template_code"
+        ),
+    ),
+    moves_money=True,
+)
+
 HANDOVER_NOUNS: Sequence[Noun] = (
     FIELD_OWNERS,
     BILLING_SCHEDULES,
     BILLING_SPLITS,
     CLIENT_HOLDS,
+    PROJECT_TEMPLATES,
+    TEMPLATE_CHOICES,
 )

@@ -17,7 +17,7 @@ from tieline.register import CONTRACT_LINE, PROJECT, amend, close, upsert
 from tieline.runtime.database import Row
 from tieline.services.provisioning_commands import day_of, rows_of_lines
 from tieline.services.provisioning_facts import DealFacts
-from tieline.services.provisioning_plan import Plan, Step, kind_of, steps_of, terms_of
+from tieline.services.provisioning_plan import Plan, Step, kind_of, steps_of, wanted_of
 from tieline.services.provisioning_register import lines_of, store_tasks, store_value
 
 # What a change order may change from here; the rest is another contract, or is done by hand.
@@ -61,7 +61,7 @@ def draw_lines(connection: Connection[Row], *, facts: DealFacts, row: Row) -> Li
     agreed_on, starts_on = day_of(row["plan"]["starts_on"]), facts.deal.starts_on
     return compare_lines(
         standing=lines_of(connection, contract_id=row["contract_id"]),
-        wanted=rows_of_lines(terms_of(facts)),
+        wanted=rows_of_lines(wanted_of(facts)),
         moved=(agreed_on, starts_on) if agreed_on and starts_on else None,
         # From the day on which the CRM says so: it stays the same however long people think about it.
         on_day=(facts.source.source_at or facts.source.recorded_at).date(),
@@ -142,7 +142,7 @@ def reopening_troubles(
     names = ("entity_code", "currency", "billing_method", "starts_on")
     lines = compare_lines(
         standing=lines_of(connection, contract_id=row["contract_id"]),
-        wanted=rows_of_lines(terms_of(facts)),
+        wanted=rows_of_lines(wanted_of(facts)),
         moved=None,
         on_day=facts.today,
     )

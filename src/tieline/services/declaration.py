@@ -201,6 +201,7 @@ class Declaring:
                 is_billable=True,
                 starts_on=declared.starts_on,
                 ends_on=None,
+                budget_hours=None,
             )
 
         code = self._post(

@@ -41,7 +41,7 @@ from tieline.services.project_provisioning import (
 )
 from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_fields import Write, writes_of
+from tieline.services.provisioning_fields import Write, writes_of, writes_of_template
 from tieline.services.provisioning_plan import (
     AT_RISK,
     Plan,
@@ -238,6 +238,7 @@ def _draw(
         plan=plan,
         judged=judged,
         writes=(
+            *writes_of_template(plan),
             *writes_of(connection, facts=facts, plan=plan, row=row),
             *writes_by_hand(facts, row, changes, lines),
         ),
@@ -268,6 +269,7 @@ def _draw_at_risk(
         plan=plan,
         judged=judged,
         writes=(
+            *writes_of_template(plan),
             *writes_of(connection, facts=facts, plan=plan, row=row),
             _said("risk", None, AT_RISK, wish.risk.told()),
         ),

@@ -25,6 +25,7 @@ from tieline.canonical import (
 from tieline.canonical.commands import ContractLine
 from tieline.kernel.money import SECONDS_PER_HOUR
 from tieline.runtime.database import Row
+from tieline.services.project_template import budget_of, unsold_tasks
 
 Names = Mapping[str, str]
 
@@ -98,6 +99,7 @@ def contract_command(
                 rate_amount=row["rate_amount"],
             )
             for row in lines
+            if is_sold(row)
         ),
     )
 
@@ -120,20 +122,27 @@ def project_command(
 
 
 def erp_task_command(
-    *, key: UUID, agreed: Agreed, project_code: str, line: Row, categories: Names
+    *,
+    key: UUID,
+    agreed: Agreed,
+    project_code: str,
+    line: Row,
+    categories: Names,
+    budget_hours: Decimal | None,
 ) -> TaskCommand:
-    """Ask an ERP for one task per labor category and rate."""
+    """Ask an ERP for one task per labor category and rate, and for one that nobody pays for."""
     return TaskCommand(
         business_key=key,
         entity_code=agreed.entity_code,
         project_code=project_code,
         name=line["task_name"],
-        labor_category=_as_called(line, categories),
+        labor_category=_as_called(line, categories) if is_sold(line) else None,
         rate_amount=line["rate_amount"],
         currency=agreed.currency,
-        is_billable=True,
+        is_billable=is_sold(line),
         starts_on=line["starts_on"],
         ends_on=line["ends_on"],
+        budget_hours=budget_hours,
     )
 
 
@@ -141,7 +150,8 @@ def time_task_command(
     *, key: UUID, agreed: Agreed, project_code: str, task_name: str, lines: Sequence[Row]
 ) -> TaskCommand:
     """Ask a time tool for one task of a name; several rates stay where they belong, in the ERP."""
-    rates = {row["rate_amount"] for row in lines if row["task_name"] == task_name}
+    sold = [row for row in lines if row["task_name"] == task_name and is_sold(row)]
+    rates = {row["rate_amount"] for row in sold}
     return TaskCommand(
         business_key=key,
         entity_code=agreed.entity_code,
@@ -150,10 +160,17 @@ def time_task_command(
         labor_category=None,
         rate_amount=rates.pop() if len(rates) == 1 else None,
         currency=agreed.currency,
-        is_billable=True,
+        is_billable=bool(sold),
         starts_on=agreed.starts_on,
         ends_on=agreed.ends_on,
+        budget_hours=None,
     )
+
+
+def budget_of_line(plan: Mapping[str, Any], *, line: Row, lines: Sequence[Row]) -> Decimal | None:
+    """Return the budget of a line's task; None where several lines share it, as nobody divides it."""
+    shared = sum(row["task_name"] == line["task_name"] for row in lines)
+    return budget_of(plan, task_name=line["task_name"]) if shared == 1 else None
 
 
 def employee_command(*, key: UUID, entity_code: str, party_code: str, lent: Row) -> EmployeeCommand:
@@ -203,8 +220,35 @@ def _as_called(line: Row, categories: Names) -> str:
     return categories[part_of_line(line)]
 
 
+def is_sold(line: Row) -> bool:
+    """Say whether a line was sold; one of a template is of no labor category, and costs nothing."""
+    return bool(line["labor_category"])
+
+
+def rows_of_template(plan: Mapping[str, Any]) -> list[Row]:
+    """Return the lines that a plan has by its template: they take the hours that nobody pays for."""
+    if not plan["starts_on"]:
+        return []
+    return [
+        {
+            "task_name": task["task_name"],
+            "labor_category": "",
+            "rate_amount": Decimal(0),
+            "currency": plan["currency"],
+            "sold_seconds": 0,
+            "starts_on": date.fromisoformat(plan["starts_on"]),
+            "ends_on": day_of(plan["ends_on"]),
+        }
+        for task in unsold_tasks(plan)
+    ]
+
+
 def rows_of_lines(plan: Mapping[str, Any]) -> list[Row]:
     """Return the lines of a plan as the rows that they become."""
+    return [*_rows_sold(plan), *rows_of_template(plan)]
+
+
+def _rows_sold(plan: Mapping[str, Any]) -> list[Row]:
     return [
         {
             "task_name": line["task_name"],

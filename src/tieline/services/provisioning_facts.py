@@ -30,6 +30,12 @@ from tieline.runtime.database import Row
 from tieline.services.client_sync import Unclear, find_unclear
 from tieline.services.deal_codes import CodedDeal, in_our_codes
 from tieline.services.deal_groups import AS_ONE, GROUPED_BY, Group, groups_of, part_of_deal
+from tieline.services.project_template import (
+    Template,
+    Templates,
+    load_templates,
+    read_template,
+)
 
 ACT = "act"
 _FOREVER = date.max
@@ -124,6 +130,7 @@ class DealFacts:
     is_provisioned_elsewhere: bool
     staff: tuple[Staffed, ...]
     lines: tuple[PricedLine, ...]
+    template: Template | None
 
     @property
     def key(self) -> str:
@@ -161,6 +168,7 @@ class _Surroundings:
     codes: Mapping[str, UUID]
     plans: Mapping[tuple[str, str], Sequence[Row]]
     grouped_by: Mapping[str, str]
+    templates: Templates
     staff: Mapping[str, Sequence[StaffingFact]]
     people: Mapping[str, UUID]
     homes: Mapping[UUID, tuple[str, str]]
@@ -172,7 +180,7 @@ class _Surroundings:
 
 def load_deals(connection: Connection[Row], *, now: datetime) -> list[DealFacts]:
     """Return the facts of every deal that any CRM told us of, each project of one apart."""
-    around = _load_surroundings(connection)
+    around = _load_surroundings(connection, now)
     sources = newest(connection, noun=Opportunity, kinds=("crm",))
     told = [(source.connection_key, as_opportunity(source)) for source in sources]
     found = [
@@ -216,7 +224,7 @@ def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
     )
 
 
-def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
+def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundings:
     links = all_links(connection, nouns=("client", "person", "employee"))
     staff: dict[str, list[StaffingFact]] = {}
     assignments: dict[str, list[StaffingFact]] = {}
@@ -256,6 +264,7 @@ def _load_surroundings(connection: Connection[Row]) -> _Surroundings:
         },
         plans=_plans(connection),
         grouped_by=_grouped_by(connection),
+        templates=load_templates(connection, on=now.date()),
         staff=staff,
         people=_people_by_email(connection),
         homes=_homes(connection),
@@ -325,11 +334,13 @@ def _facts(
     client_id = around.client_of.get(company)
     entity = around.entities.get(deal.entity_code or "")
     own = (source.identity.connection_key, source.identity.source_epoch, source.source_ref)
+    template = _template(around, deal, own, group)
+    unnamed = () if template is None or template.tasks else (f"template {template.code}",)
     return DealFacts(
         source=source,
         group=group,
         deal=deal,
-        unknown_codes=coded.unknown,
+        unknown_codes=(*coded.unknown, *unnamed),
         unnamed_categories=(),
         erp_categories={},
         today=now.date(),
@@ -346,7 +357,19 @@ def _facts(
         ),
         staff=_staffed(around, deal, entity),
         lines=priced_lines(deal),
+        template=template,
     )
+
+
+def _template(
+    around: _Surroundings, deal: Opportunity, own: tuple[str, int, str], group: Group
+) -> Template | None:
+    """Return the template that a project was made by, or would be."""
+    for plan in around.plans.get((own[0], own[2]), ()):
+        is_own = (plan["source_epoch"], plan["project_group"]) == (own[1], group.name)
+        if is_own and plan["project_id"] is not None:
+            return read_template(plan["template"])
+    return around.templates.chosen(deal)
 
 
 def _client_trouble(
@@ -467,7 +490,7 @@ def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
 def _plans(connection: Connection[Row]) -> dict[tuple[str, str], list[Row]]:
     rows = connection.execute(
         "SELECT connection_key, source_epoch, deal_ref, project_group, project_id, state,"
-        " plan -> 'grouping' AS grouping FROM provisioning_plan"
+        " plan -> 'grouping' AS grouping, plan -> 'template' AS template FROM provisioning_plan"
     ).fetchall()
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:

@@ -33,6 +33,7 @@ _COMES_FROM: Mapping[tuple[str, str], str] = {
     ("employee", "employee_code"): "staffing",
     ("employee", "starts_on"): "staffing",
     ("employee", "ends_on"): "staffing",
+    ("task", "budget_hours"): "template",
 }
 _CODES = frozenset(
     {"client_code", "parent_code", "contract_code", "project_code", "person_code", "party_code"}
@@ -82,6 +83,38 @@ def writes_of(
         lines=commands.rows_of_lines(plan),
     )
     return tuple(shown.write(step) for step in plan["steps"])
+
+
+def writes_of_template(plan: Plan) -> tuple[Write, ...]:
+    """Show by which template a project is made: its tasks by phase, and what each may take."""
+    told = plan.get("template")
+    if told is None:
+        return ()
+    return (
+        Write(
+            step="template",
+            target=None,
+            noun="template",
+            part=told["code"],
+            action="template",
+            target_code=None,
+            fields=tuple(
+                Field(
+                    name=each["task_name"],
+                    value=_task_words(each),
+                    comes_from=each["phase"] or "no phase",
+                    waits_for=None,
+                )
+                for each in told["tasks"]
+            ),
+        ),
+    )
+
+
+def _task_words(task: Mapping[str, Any]) -> str:
+    budget = task["budget_hours"]
+    sold = "sold" if task["is_sold"] else "nobody pays for it"
+    return f"{budget} h, {sold}" if budget is not None else sold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +183,7 @@ class _Shown:
                 return commands.erp_task_command(
                     key=_NO_KEY, agreed=agreed, project_code=self._code(step, "project"),
                     line=line, categories=categories,
+                    budget_hours=commands.budget_of_line(self.plan, line=line, lines=lines),
                 )  # fmt: skip
             case "time.task":
                 return commands.time_task_command(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from tieline.services.provisioning_checks import Blocker, Judged
+from tieline.services.provisioning_commands import part_of_line, rows_of_template
 from tieline.services.provisioning_facts import DealFacts, PricedLine, Staffed
 
 ERP, TIME, CRM, OURS = "erp", "time", "crm", "ours"
@@ -30,6 +31,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         "client_ref": facts.deal.client_ref,
         **terms_of(facts),
         **facts.group.told,
+        **template_of(facts),
         "erp_categories": dict(facts.erp_categories),
         "version": facts.source.version,
         "steps": steps_of(facts),
@@ -65,12 +67,25 @@ def terms_of(facts: DealFacts) -> Plan:
     }
 
 
+def template_of(facts: DealFacts) -> Plan:
+    """Return what a plan keeps of the template that its project is made by; nothing without one."""
+    if facts.template is None:
+        return {}
+    return {"template": facts.template.told(sold={line.task_name for line in facts.lines})}
+
+
+def wanted_of(facts: DealFacts) -> Plan:
+    """Return what a contract's lines come of: what was agreed, and what its template adds."""
+    return {**terms_of(facts), **template_of(facts)}
+
+
 def with_terms(plan: Plan, facts: DealFacts, names: Collection[str]) -> Plan:
     """Return a plan that follows its deal in these terms, with what the ERP calls its categories."""
     terms = {name: value for name, value in terms_of(facts).items() if name in names}
     return {
         **plan,
         **terms,
+        **template_of(facts),
         "erp_categories": {**plan["erp_categories"], **facts.erp_categories},
     }
 
@@ -89,10 +104,15 @@ def steps_of(facts: DealFacts) -> list[Step]:
     if erp is not None:
         steps += [_step(ERP, erp, noun) for noun in ("client", "contract", "project")]
         steps += [_step(ERP, erp, "task", part=line.part) for line in facts.lines]
+        steps += [
+            _step(ERP, erp, "task", part=part_of_line(row))
+            for row in rows_of_template(wanted_of(facts))
+        ]
         steps += [_employee(erp, one) for one in facts.staff if _is_lent(one)]
     if time_tool is not None:
         steps += [_step(TIME, time_tool, noun) for noun in ("client", "project")]
         names = dict.fromkeys(line.task_name for line in facts.lines)
+        names |= dict.fromkeys(row["task_name"] for row in rows_of_template(wanted_of(facts)))
         steps += [_step(TIME, time_tool, "task", part=name) for name in names]
         steps += [_assignment(time_tool, one) for one in facts.staff if _may_book(one)]
     steps.append({"id": ACTIVATE, "system": OURS, "target": None, "noun": "project", "part": ""})

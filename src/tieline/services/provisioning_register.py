@@ -13,6 +13,7 @@ from psycopg import Connection
 from tieline.canonical import Opportunity
 from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, amend, close, upsert
 from tieline.runtime.database import Row
+from tieline.services.project_template import unsold_tasks
 from tieline.services.provisioning_commands import rows_of_lines
 from tieline.services.provisioning_plan import Plan
 
@@ -220,14 +221,17 @@ def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now
 
 
 def store_tasks(connection: Connection[Row], project_id: UUID, plan: Plan, now: datetime) -> None:
-    """Write down the tasks of a plan's lines."""
-    for name in dict.fromkeys(line["task_name"] for line in plan["lines"]):
+    """Write down the tasks of a plan's lines; nobody pays for what its template adds."""
+    tasks = dict.fromkeys((line["task_name"] for line in plan["lines"]), True)
+    tasks |= dict.fromkeys((task["task_name"] for task in unsold_tasks(plan)), False)
+    for name, is_billable in tasks.items():
         connection.execute(
             """
             INSERT INTO task (project_id, task_name, is_billable, starts_on, ends_on, recorded_at)
-            VALUES (%s, %s, true, %s, %s, %s)
+            VALUES (%s, %s, %s, %s, %s, %s)
             ON CONFLICT (project_id, task_name) DO UPDATE
-            SET starts_on = excluded.starts_on, ends_on = excluded.ends_on, superseded_at = NULL
+            SET starts_on = excluded.starts_on, ends_on = excluded.ends_on, superseded_at = NULL,
+                is_billable = excluded.is_billable
             """,
-            (project_id, name, plan["starts_on"], plan["ends_on"], now),
+            (project_id, name, is_billable, plan["starts_on"], plan["ends_on"], now),
         )

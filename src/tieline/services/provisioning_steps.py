@@ -278,7 +278,9 @@ def _task(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands
 def _erp_task(connection: Connection[Row], job: Job, step: Step) -> _Ready:
     project_code = _needed(connection, step, "project", job.row["project_id"])
     line = find_line(connection, contract_id=job.row["contract_id"], part=step["part"])
+    lines = lines_of(connection, contract_id=job.row["contract_id"])
     categories = job.plan["erp_categories"]
+    budget_hours = commands.budget_of_line(job.plan, line=line, lines=lines)
 
     def build(key: UUID) -> Command:
         return commands.erp_task_command(
@@ -287,6 +289,7 @@ def _erp_task(connection: Connection[Row], job: Job, step: Step) -> _Ready:
             project_code=project_code,
             line=line,
             categories=categories,
+            budget_hours=budget_hours,
         )
 
     return _Ready(build=build, noun="erp_task", our_id=line["contract_line_id"])

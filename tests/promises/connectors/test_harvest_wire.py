@@ -124,6 +124,7 @@ def _task(project_code: str) -> TaskCommand:
         is_billable=True,
         starts_on=date(2026, 10, 1),
         ends_on=None,
+        budget_hours=None,
     )
 
 

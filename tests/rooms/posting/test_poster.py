@@ -162,6 +162,7 @@ def _command(key: UUID, *, project: str = "P1", rate: str = "150") -> TaskComman
         is_billable=True,
         starts_on=date(2026, 10, 1),
         ends_on=None,
+        budget_hours=None,
     )
 
 

@@ -171,6 +171,7 @@ def _task(
         is_billable=rate is not None,
         starts_on=starts_on,
         ends_on=ends_on,
+        budget_hours=Decimal("12.5"),
     )
 
 

@@ -52,6 +52,7 @@ REHEARSAL = Rehearsal(
             is_billable=True,
             starts_on=date(2026, 10, 1),
             ends_on=None,
+            budget_hours=None,
         ),
         AssignmentCommand(
             business_key=_KEY,

@@ -426,7 +426,14 @@ class TrytonConnector:
         rows = session.search(
             "project.work",
             [["number", "=", key_as_base32(command.business_key)]],
-            ["name", "parent", "list_price", "timesheet_start_date", "timesheet_end_date"],
+            [
+                "name",
+                "parent",
+                "list_price",
+                "timesheet_start_date",
+                "timesheet_end_date",
+                "effort_duration",
+            ],
         )
         return [_stored(row, translate.task_content(command=command, row=row)) for row in rows]
 

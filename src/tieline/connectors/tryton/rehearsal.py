@@ -106,6 +106,7 @@ REHEARSAL = Rehearsal(
             is_billable=True,
             starts_on=_STARTS_ON,
             ends_on=None,
+            budget_hours=None,
         ),
         EmployeeCommand(
             business_key=_KEY,

@@ -28,7 +28,7 @@ from tieline.canonical import (
 from tieline.canonical.nouns import Approval
 from tieline.connectors.tryton import wire
 from tieline.kernel.keys import key_as_base32
-from tieline.kernel.money import currency_digits
+from tieline.kernel.money import currency_digits, seconds_from_hours
 from tieline.sdk import (
     HourSum,
     InvoiceItem,
@@ -235,7 +235,14 @@ def task_values(*, command: TaskCommand, company_id: int, product_id: int) -> Va
         "timesheet_available": True,
         "timesheet_start_date": command.starts_on,
         "timesheet_end_date": last_day(command.ends_on),
+        **_effort(command),
     }
+
+
+def _effort(command: TaskCommand) -> Values:
+    if command.budget_hours is None:
+        return {}
+    return {"effort_duration": timedelta(seconds=seconds_from_hours(command.budget_hours))}
 
 
 def task_name(command: TaskCommand) -> str:
@@ -346,6 +353,19 @@ def task_content(*, command: TaskCommand, row: Row) -> Content:
         "rate_amount": wanted["rate_amount"] if is_same_price else str(price),
         "starts_on": _iso(row["timesheet_start_date"]),
         "ends_on": _iso(first_day_after(row["timesheet_end_date"])),
+        **_budget_held(command, row),
+    }
+
+
+def _budget_held(command: TaskCommand, row: Row) -> dict[str, str]:
+    # What nobody asked for may be planned there by anybody.
+    if command.budget_hours is None:
+        return {}
+    is_same = row["effort_duration"] == _effort(command)["effort_duration"]
+    return {
+        "budget_hours": command.content()["budget_hours"]
+        if is_same
+        else str(row["effort_duration"])
     }
 
 
