@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0066_templates"
-down_revision = "0065_groups"
+revision = "0067_templates"
+down_revision = "0066_rates_told"
 branch_labels = None
 depends_on = None
 
