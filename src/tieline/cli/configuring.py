@@ -45,7 +45,7 @@ def config() -> None:
 @json_option
 @pass_tools
 def config_export(tools: Tools, as_json: bool) -> int:
-    """Write legal entities, calendars, connections, policy, people, keys and routing as one JSON file.
+    """Write legal entities, connections, policy, people, keys, routing and codes as one JSON file.
 
     Secrets are named, never written. --json puts it on one line.
     """
@@ -54,7 +54,13 @@ def config_export(tools: Tools, as_json: bool) -> int:
 
     system = tools.system()
     with system.database.transaction() as connection:
-        found = export_config(connection, environment=system.settings.environment.name)
+        found = export_config(
+            connection,
+            environment=system.settings.environment.name,
+            now=system.clock.now(),
+        )
+    for name in found.tables_apart:
+        tell(f"{name} is too large for this file: tieline register export {name}")
     if as_json:
         show_json(as_plain(found))
     else:

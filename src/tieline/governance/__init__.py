@@ -24,8 +24,11 @@ from tieline.governance.chain import (
     verify_export,
 )
 from tieline.governance.identities import (
+    SUBJECT_CHARACTERS_MAX,
+    BoundIdentity,
     bind_identity,
     find_person_of_identity,
+    list_identities,
     unbind_identity,
     use_state,
 )
@@ -68,6 +71,9 @@ from tieline.governance.proposals import (
 from tieline.governance.sight import open_web_transaction, show_costs
 
 __all__ = [
+    "SUBJECT_CHARACTERS_MAX",
+    "BoundIdentity",
+    "list_identities",
     "PROPOSALS_PAGE_MAX",
     "ADMIN",
     "BEGINNING",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,15 @@ from tieline.kernel.errors import UserMistake
 Row = dict[str, Any]
 STATE_KEPT = "1 hour"
 SUBJECT_CHARACTERS_MAX = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundIdentity:
+    """Whom a provider calls by a subject."""
+
+    login: str
+    issuer: str
+    subject: str
 
 
 def bind_identity(
@@ -84,6 +94,15 @@ def unbind_identity(
     _audit(
         connection, login, "person.identity_unbound", by=by, reason=reason, now=now, issuer=issuer
     )
+
+
+def list_identities(connection: Connection[Row]) -> tuple[BoundIdentity, ...]:
+    """List whom providers know; who is awaited by an address alone is not among them."""
+    rows = connection.execute(
+        "SELECT login, issuer, subject FROM login_identity"
+        " WHERE ended_at IS NULL AND subject IS NOT NULL ORDER BY login, issuer"
+    ).fetchall()
+    return tuple(BoundIdentity(**row) for row in rows)
 
 
 def find_person_of_identity(

@@ -15,9 +15,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from tieline.governance import add_person, change_person, record_audit
+from tieline.governance import add_person, bind_identity, change_person, record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.notices import Reached, StandIn, set_deputy, set_on_call, set_reach
+from tieline.services.config_tables import load_table
 from tieline.services.configuration import (
     ADDED,
     ONLY_THERE,
@@ -172,6 +173,37 @@ class _Applying:
             now=self.now,
         )
 
+    def identity(self, change: Difference) -> None:
+        login, _, issuer = change.key.partition(" ")
+        if change.what != ADDED:
+            self.waits.append(
+                f"{login} is bound at {issuer} already: tieline people unbind {login} first"
+            )
+            return
+        bind_identity(
+            self.connection,
+            login=login,
+            issuer=issuer,
+            subject=self.file.identities[change.key].subject,
+            email=None,
+            pepper=self.system.pepper,
+            by=self.by,
+            reason=self.reason,
+            now=self.now,
+        )
+
+    def table(self, change: Difference) -> None:
+        waits = load_table(
+            self.connection,
+            name=change.key,
+            rows=self.file.tables[change.key],
+            by=self.by,
+            reason=self.reason,
+            now=self.now,
+        )
+        if waits:
+            self.waits.append(waits)
+
     def policy(self, change: Difference) -> None:
         assert self.file.policy is not None
         drafted = draft_policy(
@@ -188,6 +220,8 @@ _SECTIONS = {
     "people": _Applying.person,
     "reach": _Applying.reach,
     "stand_ins": _Applying.stand_in,
+    "identities": _Applying.identity,
+    "tables": _Applying.table,
     "policy": _Applying.policy,
 }
 
@@ -206,7 +240,7 @@ def apply_config(
     undo_file = system.settings.home / _FOLDER / f"before-{plan_id}.json"
     with system.database.transaction() as connection:
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('tieline.config', 0))")
-        standing = export_config(connection, environment=to)
+        standing = export_config(connection, environment=to, now=now)
         if plan_id_of(standing, file) != plan_id:
             raise UserMistake("the plan is stale: plan again, and read what differs now")
         _keep(undo_file, standing)
@@ -292,12 +326,18 @@ def _undo(path: Path, wanted: Sequence[Difference], *, to: str) -> tuple[str, ..
                 steps.append(f"tieline people close {each.key}: they are new")
             case "reach" | "stand_ins":
                 steps.append(f"take back {each.key} with --remove: it is new")
+            case "identities":
+                steps.append(f"tieline people unbind {each.key.partition(' ')[0]}: it is new")
             case "entities":
                 steps.append(
                     f"{each.key} stays; nothing is booked for it before a connection says so"
                 )
             case _:
                 continue
+    if any(each.section == "tables" for each in wanted):
+        steps.append(
+            "tieline proposals reject what waits of the tables, or apply the file above once approved"
+        )
     if any(each.section == "policy" for each in wanted):
         steps.append("tieline policy reject the draft, or draft the policy of the file above")
     return tuple(steps)

@@ -9,32 +9,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tieline.governance import ROLES, list_api_keys, list_people
+from tieline.governance import (
+    ROLES,
+    SUBJECT_CHARACTERS_MAX,
+    list_api_keys,
+    list_identities,
+    list_people,
+)
 from tieline.kernel.errors import AskPerson, UserMistake
 from tieline.notices import list_reached, list_stand_ins
 from tieline.runtime.secrets import Secrets
+from tieline.services.config_tables import (
+    CONFIGURED,
+    export_tables,
+    row_by_row,
+    why_not_loaded,
+    why_refused,
+)
 from tieline.services.connecting import WrittenConnection, try_connection, understand_written
 from tieline.services.policy_files import PolicyFile, draft_policy, export_policy
 from tieline.services.system import System
 
 FORMAT: Literal["tieline configuration 1"] = "tieline configuration 1"
+_SECTIONS = ("entities", "connections", "people", "keys", "reach", "stand_ins", "identities")
 ADDED, CHANGED, ONLY_THERE = "added", "changed", "only_there"
 FILE_BYTES_MAX = 4 * 1024 * 1024
 _ITEMS_MAX = 2000
+_CELL_MAX = 1000
 
 Row = dict[str, Any]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Cell = Annotated[str, Field(max_length=_CELL_MAX)]
 
 
 class FilePeriod(_Strict):
@@ -83,6 +101,12 @@ class FileKey(_Strict):
     entities: list[str] = Field(max_length=500)
 
 
+class FileIdentity(_Strict):
+    """Whom the provider of a key ``login issuer`` calls by this subject."""
+
+    subject: str = Field(min_length=1, max_length=SUBJECT_CHARACTERS_MAX)
+
+
 class FileReach(_Strict):
     """Where a person or a queue is reached."""
 
@@ -109,6 +133,11 @@ class ConfigFile(_Strict):
     keys: dict[str, FileKey] = Field(default={}, max_length=_ITEMS_MAX)
     reach: dict[str, FileReach] = Field(default={}, max_length=_ITEMS_MAX)
     stand_ins: dict[str, FileStandIn] = Field(default={}, max_length=_ITEMS_MAX)
+    identities: dict[str, FileIdentity] = Field(default={}, max_length=_ITEMS_MAX)
+    # Each table is the whole of it; one that is not named stays as it is.
+    tables: dict[str, list[dict[str, _Cell]]] = Field(default={}, max_length=len(CONFIGURED))
+    # Too large for this file: they have files of their own.
+    tables_apart: list[str] = Field(default=[], max_length=len(CONFIGURED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +179,10 @@ def read_config_file(text: str) -> ConfigFile:
         raise UserMistake(f"{place or 'the file'}: {first['msg']}") from error
 
 
-def export_config(connection: Connection[Row], *, environment: str) -> ConfigFile:
+def export_config(connection: Connection[Row], *, environment: str, now: datetime) -> ConfigFile:
     """Return everything that people set here."""
     people = list_people(connection)
+    tables, apart = export_tables(connection, now=now)
     return ConfigFile(
         format=FORMAT,
         environment=environment,
@@ -179,6 +209,12 @@ def export_config(connection: Connection[Row], *, environment: str) -> ConfigFil
             f"{each.owner} {each.starts_on}": FileStandIn(login=each.login, ends_on=each.ends_on)
             for each in list_stand_ins(connection)
         },
+        identities={
+            f"{each.login} {each.issuer}": FileIdentity(subject=each.subject)
+            for each in list_identities(connection)
+        },
+        tables=tables,
+        tables_apart=apart,
     )
 
 
@@ -199,10 +235,25 @@ def plan_config(system: System, *, file: ConfigFile, to: str, with_calls: bool) 
             f"this installation is {here}, not {to}: set TIELINE_HOME and TIELINE_DSN"
         )
     with system.database.transaction() as connection:
-        standing = export_config(connection, environment=here)
-        differences = tuple(_differences(standing, file))
-        approvals, refused = _policy_answer(connection, file, differences, now=system.clock.now())
-    missing = [*_missing_names(system, standing, file, differences)]
+        now = system.clock.now()
+        standing = export_config(connection, environment=here, now=now)
+        no_tables = {
+            name: why
+            for name, rows in file.tables.items()
+            if (why := why_refused(name, rows, apart=standing.tables_apart))
+        }
+        # What cannot be taken at all is not compared.
+        differences = tuple(_differences(standing, file, tables=file.tables.keys() - no_tables))
+        approvals, refused = _policy_answer(connection, file, differences, now=now)
+        missing = [*_missing_in_tables(connection, standing, file, differences)]
+    refused += [sentence for why in no_tables.values() for sentence in why]
+    approvals += [
+        f"tables.{name} becomes a proposal: a second person approves it"
+        for name in _touched(differences, "tables")
+        if CONFIGURED[name].moves_money
+    ]
+    missing += _missing_names(system, standing, file, differences)
+    missing += _missing_of_people(standing, file, differences)
     for key in _touched(differences, "connections"):
         refused += _refused_connection(standing, file, key)
         missing += _missing_there(system, file.connections[key], key, with_calls=with_calls)
@@ -290,9 +341,11 @@ def _policy(connection: Connection[Row]) -> PolicyFile | None:
 # -- comparing -------------------------------------------------------------------------------------
 
 
-def _differences(standing: ConfigFile, file: ConfigFile) -> Iterator[Difference]:
+def _differences(
+    standing: ConfigFile, file: ConfigFile, *, tables: Collection[str]
+) -> Iterator[Difference]:
     there, wanted = as_json(standing), as_json(file)
-    for section in ("entities", "connections", "people", "keys", "reach", "stand_ins"):
+    for section in _SECTIONS:
         for key in sorted({*there[section], *wanted[section]}):
             old, new = there[section].get(key), wanted[section].get(key)
             if old is None:
@@ -301,6 +354,14 @@ def _differences(standing: ConfigFile, file: ConfigFile) -> Iterator[Difference]
                 yield Difference(section=section, key=key, what=ONLY_THERE)
             elif fields := dict(_fields(old, new)):
                 yield Difference(section=section, key=key, what=CHANGED, fields=fields)
+    for name in sorted(tables):
+        rows = there["tables"].get(name, [])
+        if fields := dict(
+            _fields(row_by_row(name, rows), row_by_row(name, wanted["tables"][name]))
+        ):
+            yield Difference(
+                section="tables", key=name, what=CHANGED if rows else ADDED, fields=fields
+            )
     if wanted["policy"] is not None and wanted["policy"] != there["policy"]:
         fields = dict(_fields(there["policy"] or {}, wanted["policy"]))
         yield Difference(
@@ -311,7 +372,9 @@ def _differences(standing: ConfigFile, file: ConfigFile) -> Iterator[Difference]
         )
 
 
-def _fields(old: Row, new: Row, *, before: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+def _fields(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, before: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
     for name in sorted({*old, *new}):
         was, becomes = old.get(name), new.get(name)
         if was == becomes or (not before and name == "secrets"):
@@ -360,6 +423,22 @@ def _policy_answer(
     return ["the policy becomes a draft release: a second controller approves it"], []
 
 
+def _missing_in_tables(
+    connection: Connection[Row],
+    standing: ConfigFile,
+    file: ConfigFile,
+    differences: Sequence[Difference],
+) -> Iterator[str]:
+    for name in _touched(differences, "tables"):
+        yield from why_not_loaded(
+            connection,
+            name=name,
+            rows=file.tables[name],
+            connections=frozenset(file.connections) - frozenset(standing.connections),
+            entities=frozenset(file.entities) - frozenset(standing.entities),
+        )
+
+
 def _missing_names(
     system: System, standing: ConfigFile, file: ConfigFile, differences: Sequence[Difference]
 ) -> Iterator[str]:
@@ -369,11 +448,6 @@ def _missing_names(
         erp, there = file.entities[code].erp, standing.entities.get(code)
         if erp not in connections and (there is None or there.erp != erp):
             yield f"entities.{code}: no connection is called {erp}"
-    for login in _touched(differences, "people"):
-        for code in sorted(set(file.people[login].entities) - entities):
-            yield f"people.{login}: there is no legal entity {code}"
-        for role in sorted(set(file.people[login].roles) - set(ROLES)):
-            yield f"people.{login}: there is no role {role}"
     for key in _touched(differences, "connections"):
         told = file.connections[key]
         if told.system not in system.systems.names():
@@ -386,6 +460,21 @@ def _missing_names(
         recipient, _, channel = place.partition(" ")
         if channel not in connections:
             yield f"reach.{recipient}: no connection is called {channel}"
+
+
+def _missing_of_people(
+    standing: ConfigFile, file: ConfigFile, differences: Sequence[Difference]
+) -> Iterator[str]:
+    entities = {*standing.entities, *file.entities}
+    for login in _touched(differences, "people"):
+        for code in sorted(set(file.people[login].entities) - entities):
+            yield f"people.{login}: there is no legal entity {code}"
+        for role in sorted(set(file.people[login].roles) - set(ROLES)):
+            yield f"people.{login}: there is no role {role}"
+    for place in _touched(differences, "identities"):
+        login, _, issuer = place.partition(" ")
+        if login not in {*standing.people, *file.people} or not issuer:
+            yield f"identities.{login}: nobody has this login"
 
 
 def _missing_there(

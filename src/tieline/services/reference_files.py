@@ -144,6 +144,11 @@ def preview_file(connection: Connection[Row], *, file: File) -> Preview:
     )
 
 
+def mistakes_of_file(connection: Connection[Row], *, file: File) -> tuple[Mistake, ...]:
+    """Return every line that cannot be loaded; it changes nothing."""
+    return _plan(connection, file).mistakes
+
+
 def effect_of_file(connection: Connection[Row], *, file: File, now: datetime) -> tuple[Effect, ...]:
     """Return what loading would do to hours and money, by contract and place; it changes nothing.
 

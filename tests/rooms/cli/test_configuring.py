@@ -67,6 +67,9 @@ def test_a_configuration_goes_from_one_installation_to_another(
         "starts_on": "2028-01-01",
         "ends_on": "2028-02-01",
     }
+    exported["identities"]["gil https://login.example"] = {"subject": "s-1"}
+    owned = {"noun": "client", "field": "city", "owner_kind": "erp", "starts_on": "2026-01-01"}
+    exported["tables"]["field-owners"].append(owned)
     file = _write(tmp_path / "new.json", exported)
 
     plan = run("config", "plan", str(file), "--to", "trial", "--json")
@@ -78,6 +81,8 @@ def test_a_configuration_goes_from_one_installation_to_another(
         ("entities", "HR-DE"): "changed",
         ("people", "finance"): "changed",
         ("people", "gil"): "added",
+        ("identities", "gil https://login.example"): "added",
+        ("tables", "field-owners"): "added",
         ("stand_ins", "person:gil 2026-11-02"): "added",
         ("policy", "release"): "changed",
     }
@@ -85,7 +90,9 @@ def test_a_configuration_goes_from_one_installation_to_another(
         "entities": [["HR-DE", "HR-PL", "HR-UK", "HR-US"], ["HR-DE"]],
         "name": [was, "Fay"],
     }
+    assert found["tables", "field-owners"]["fields"] == {"client city 2026-01-01": [None, owned]}
     assert "second controller" in plan.json["approvals"][0]
+    assert "tables.field-owners becomes a proposal" in plan.json["approvals"][1]
 
     words = ("config", "apply", str(file), "--to", "trial", "--plan")
     assert "stale" in run(*words, "0" * 32, *_BY).err
@@ -95,8 +102,12 @@ def test_a_configuration_goes_from_one_installation_to_another(
     assert any("staffing is new and observes" in each for each in applied.json["waits"])
     assert "stale" in run(*words, plan.json["plan_id"], *_BY).err
 
+    (waits,) = (each for each in applied.json["waits"] if each.startswith("field-owners"))
+    approved = run("proposals", "approve", waits.split()[-1], "--by", "finance")
+    assert "not in your sight" in approved.err
     there = run("config", "export", "--json").json
     assert there["people"] == exported["people"]
+    assert there["identities"] == exported["identities"]
     assert there["connections"]["staffing"]["mode"] == "observe"
     assert "2028-01" in there["entities"]["HR-DE"]["periods"]
     with psycopg.connect(database.owner) as owner:
@@ -131,6 +142,17 @@ def test_what_is_not_there_or_not_a_files_to_change_is_named(
     exported["policy"]["severity"] = [
         {"rule": "time.no_such_rule", "severity": "warn", "starts_on": "2026-01-01", "reason": "x"}
     ]
+    stage = {"kind": "stage", "their_code": "Signed", "our_code": "won", "starts_on": "2026-01-01"}
+    exported["tables"] = {
+        # The first connection comes with this very file, the second with none.
+        "inbound-codes": [
+            {**stage, "connection": "live"},
+            {**stage, "connection": "no-crm"},
+        ],
+        "outbound-codes": [{"colour": "blue"}],
+        "list-rates": [],
+    }
+    exported["identities"]["nobody https://login.example"] = {"subject": "s-1"}
     file = _write(tmp_path / "new.json", exported)
 
     plan = run("config", "plan", str(file), "--to", "trial", "--no-calls", "--json")
@@ -144,8 +166,13 @@ def test_what_is_not_there_or_not_a_files_to_change_is_named(
         "tieline keys issue nightly",
         "currency",
         "no rule time.no_such_rule",
+        "tables.inbound-codes, row 2, connection:",
+        "colour is no column of it",
+        "tables.list-rates: a configuration holds inbound-codes",
+        "identities.nobody: nobody has this login",
     ):
         assert named in said
+    assert "row 1" not in said
     assert run("config", "plan", str(file), "--to", "production", "--json").code == 2
     words = ("config", "apply", str(file), "--to", "trial", "--plan", plan.json["plan_id"], *_BY)
     assert "no legal entity HR-XX" in run(*words).err
