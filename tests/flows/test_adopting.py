@@ -117,7 +117,7 @@ def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
         "13": "rivals",
         "14": "rivals",
         "15": "nothing",
-        "11/7": "strong",
+        "11/701": "strong",
         "11/702": "nothing",
         "21": "strong",
         "22": "weak",
@@ -143,7 +143,7 @@ def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
         ).fetchall()
     assert [tuple(row.values()) for row in links] == [
         ("project", "11", "P-1"),
-        ("task", "11/7", None),
+        ("task", "11/701", None),
         ("project", "12", "P-2"),
         ("project", "13", "P-4"),
     ]

@@ -51,16 +51,11 @@ WITH newest AS (
     SELECT connection_key, source_ref, our_id FROM standing WHERE noun = 'project'
     UNION ALL
     SELECT connection_key, source_ref, our_id FROM project_row WHERE fits = 1 AND rank < 3
-), task_name AS (
-    SELECT connection_key, name, count(*) AS names, min(source_ref) AS source_ref
-    FROM newest WHERE noun = 'WorkItem' AND item_kind = 'task_name' GROUP BY 1, 2
 ), task_record AS (
-    -- Where a system shares tasks between its projects, what is booked on is the pair of both.
-    SELECT n.connection_key, n.name, n.code, n.parent_ref,
-           n.parent_ref || '/' || CASE WHEN t.names = 1 THEN t.source_ref ELSE n.source_ref END AS pair_ref,
-           n.source_ref
-    FROM newest n LEFT JOIN task_name t ON t.connection_key = n.connection_key AND t.name = n.name
-    WHERE n.noun = 'WorkItem' AND n.item_kind = 'task' AND n.parent_ref IS NOT NULL AND n.system_kind <> 'erp'
+    -- Where a system shares tasks between its projects, hours name the project and the task's place on it.
+    SELECT connection_key, name, code, parent_ref, parent_ref || '/' || source_ref AS pair_ref, source_ref
+    FROM newest
+    WHERE noun = 'WorkItem' AND item_kind = 'task' AND parent_ref IS NOT NULL AND system_kind <> 'erp'
 ), loose_task AS (
     SELECT r.* FROM task_record r
     WHERE NOT EXISTS (SELECT FROM standing s WHERE s.connection_key = r.connection_key AND s.noun = 'task'
