@@ -44,6 +44,8 @@ class Database:
             # What a page needs of a large table is looked up row by row and mostly in memory; by the price of a
             # turning disk, a planner reads the whole table for each page instead.
             f" -c random_page_cost={_RANDOM_PAGE_COST}"
+            # Our statements are long and their answers short: compiling them takes longer than answering them.
+            " -c jit=off"
             " -c timezone=UTC"
         )
         self._pool: ConnectionPool[Connection[Row]] = ConnectionPool(

@@ -16,8 +16,8 @@ SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d
        CASE WHEN d.outcome = 'parked' THEN greatest(greatest(d.recorded_at, d.project_recorded_at)
             + make_interval(secs => coalesce(d.policy_park_seconds, 3600)), d.at_risk_until) END AS parked_until
 FROM decided d
-JOIN time_entry t ON t.entry_id = d.entry_id
-LEFT JOIN verdict v ON v.verdict_id = t.verdict_id
+CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = d.entry_id OFFSET 0) t
+LEFT JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = t.verdict_id OFFSET 0) v ON true
 LEFT JOIN LATERAL (
     SELECT array_agg(code || '=' || severity ORDER BY code) AS reasons FROM verdict_reason r
     WHERE r.verdict_id = v.verdict_id

@@ -23,12 +23,13 @@ patterned AS (
 ), week_member AS (
     SELECT r.person_key, r.week_on, v.work_date, v.seconds
     FROM week_ref r
-    JOIN time_entry_version v ON v.person_ref = r.source_ref AND v.work_date >= r.week_on
-        AND v.work_date < r.week_on + 7 AND r.valid @> v.work_date AND {newest}
-        AND NOT v.is_deleted AND v.approval <> 'not_approved'
-    JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = r.connection_key
-    WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
-      AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)
+    CROSS JOIN LATERAL (
+        SELECT * FROM time_entry_version v
+        WHERE v.person_ref = r.source_ref AND v.work_date >= r.week_on AND v.work_date < r.week_on + 7 AND {newest}
+          AND NOT v.is_deleted AND v.approval <> 'not_approved' OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = v.entry_id OFFSET 0) t
+    WHERE t.connection_key = r.connection_key AND r.valid @> v.work_date AND v.entry_id NOT IN (SELECT entry_id FROM considered)
+      AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s OFFSET 0)
     UNION ALL
     SELECT c.person_key, p.week_on, c.work_date, c.seconds
     FROM counted c
@@ -56,10 +57,12 @@ patterned AS (
     SELECT d.person_key, d.work_date, max(v.ended_at) AS last_at
     FROM day_edge d
     JOIN person_day_ref r ON r.person_key = d.person_key AND r.work_date = d.work_date
-    JOIN time_entry_version v ON v.person_ref = r.person_ref AND v.work_date = r.work_date - 1
-        AND v.ended_at IS NOT NULL AND {newest} AND NOT v.is_deleted AND v.approval <> 'not_approved'
-    JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = r.connection_key
-    WHERE NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)
+    CROSS JOIN LATERAL (
+        SELECT * FROM time_entry_version v
+        WHERE v.person_ref = r.person_ref AND v.work_date = r.work_date - 1 AND v.ended_at IS NOT NULL AND {newest}
+          AND NOT v.is_deleted AND v.approval <> 'not_approved' OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = v.entry_id OFFSET 0) t
+    WHERE t.connection_key = r.connection_key AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s OFFSET 0)
     GROUP BY d.person_key, d.work_date
 ), rest_fact AS (
     SELECT d.person_key, d.work_date,

@@ -85,27 +85,31 @@ guideline AS (
               AND t.labor_category = coalesce(c.labor_category, '') AND t.on_date = c.on_date
           WHERE t.activity_code IS NOT NULL) d
     JOIN told_code k ON k.one_client_id = d.client_id AND k.activity_code = d.activity_code AND k.valid @> d.on_date
+), person_asked AS (
+    SELECT DISTINCT person_id, on_date, coalesce(labor_category, '') AS labor_category
+    FROM counted WHERE person_id IS NOT NULL
+), qualified AS (
+    SELECT d.person_id, d.on_date, d.labor_category, true AS has_qualifications,
+           bool_or(q.labor_category = d.labor_category AND daterange(q.starts_on, q.ends_on) @> d.on_date) AS is_qualified
+    FROM person_asked d
+    JOIN one_person o ON o.person_id = d.person_id
+    JOIN qualification q ON q.person_id = o.alias_id
+        AND q.recorded_at <= %(known_at)s AND (q.superseded_at IS NULL OR q.superseded_at > %(known_at)s)
+    GROUP BY d.person_id, d.on_date, d.labor_category
+), subcontracted AS (
+    SELECT d.person_id, d.on_date, true AS is_subcontractor,
+           bool_or(daterange(s.starts_on, s.ends_on) @> d.on_date) AS has_subcontract
+    FROM (SELECT DISTINCT person_id, on_date FROM person_asked) d
+    JOIN one_person o ON o.person_id = d.person_id
+    JOIN subcontract s ON s.person_id = o.alias_id
+        AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)
+    GROUP BY d.person_id, d.on_date
 ), person_told AS (
     SELECT d.person_id, d.on_date, d.labor_category, q.has_qualifications, q.is_qualified,
            s.is_subcontractor, s.has_subcontract
-    FROM (SELECT DISTINCT person_id, on_date, coalesce(labor_category, '') AS labor_category
-          FROM counted WHERE person_id IS NOT NULL) d
-    LEFT JOIN LATERAL (
-        SELECT true AS has_qualifications,
-               bool_or(q.labor_category = d.labor_category AND daterange(q.starts_on, q.ends_on) @> d.on_date)
-                   AS is_qualified
-        FROM one_person o JOIN qualification q ON q.person_id = o.alias_id
-        WHERE o.person_id = d.person_id
-          AND q.recorded_at <= %(known_at)s AND (q.superseded_at IS NULL OR q.superseded_at > %(known_at)s)
-        HAVING count(*) > 0
-    ) q ON EXISTS (SELECT FROM qualification)
-    LEFT JOIN LATERAL (
-        SELECT true AS is_subcontractor, bool_or(daterange(s.starts_on, s.ends_on) @> d.on_date) AS has_subcontract
-        FROM one_person o JOIN subcontract s ON s.person_id = o.alias_id
-        WHERE o.person_id = d.person_id
-          AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)
-        HAVING count(*) > 0
-    ) s ON EXISTS (SELECT FROM subcontract)
+    FROM person_asked d
+    LEFT JOIN qualified q ON q.person_id = d.person_id AND q.on_date = d.on_date AND q.labor_category = d.labor_category
+    LEFT JOIN subcontracted s ON s.person_id = d.person_id AND s.on_date = d.on_date
 ), wall_fact AS (
     SELECT d.client_id, d.person_id, d.on_date, count(*) AS wall_count
     FROM (SELECT DISTINCT client_id, person_id, on_date FROM counted
@@ -145,40 +149,57 @@ guideline AS (
         AND x.source_ref = d.approver_ref AND x.valid @> d.approved_on
     JOIN one_person o ON o.alias_id = x.our_id
     GROUP BY d.connection_key, d.approver_ref, d.approved_on
+), authority_told AS (
+    SELECT DISTINCT d.entity_code, d.approved_on
+    FROM (SELECT DISTINCT entity_code, approved_on FROM approved) d
+    JOIN known_authority k ON k.entity_code = d.entity_code AND k.valid @> d.approved_on
+), acting AS (
+    -- Of whom somebody may be the hand: themselves, and whoever delegated to them.
+    SELECT approver_id, approved_on, approver_id AS person_id FROM approver_link WHERE approver_count = 1
+    UNION
+    SELECT l.approver_id, l.approved_on, f.person_id
+    FROM approver_link l
+    JOIN one_person t ON t.person_id = l.approver_id
+    JOIN approval_delegation g ON g.to_person_id = t.alias_id AND daterange(g.starts_on, g.ends_on) @> l.approved_on
+        AND g.recorded_at <= %(known_at)s AND (g.superseded_at IS NULL OR g.superseded_at > %(known_at)s)
+    JOIN one_person f ON f.alias_id = g.from_person_id
+    WHERE l.approver_count = 1
+), by_authority AS (
+    SELECT DISTINCT w.approver_id, w.approved_on, k.entity_code
+    FROM acting w JOIN known_authority k ON k.person_id = w.person_id AND k.valid @> w.approved_on
+), by_assignment AS (
+    -- Approver or deputy of the assignment.
+    SELECT DISTINCT w.approver_id, w.approved_on, a.person_id, a.project_id, a.on_date
+    FROM (SELECT DISTINCT person_id, project_id, on_date FROM approved) a
+    JOIN one_person o ON o.person_id = a.person_id
+    JOIN assignment s ON s.person_id = o.alias_id AND s.project_id = a.project_id
+        AND daterange(s.starts_on, s.ends_on) @> a.on_date
+        AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)
+    CROSS JOIN LATERAL (VALUES (s.approver_id), (s.deputy_id)) AS named (alias_id)
+    JOIN one_person p ON p.alias_id = named.alias_id
+    JOIN acting w ON w.person_id = p.person_id
 ), approval_fact AS (
     -- Of their own right, as approver or deputy of the assignment, or for somebody who may.
     SELECT a.connection_key, a.approver_ref, a.person_id, a.project_id, a.entity_code, a.on_date, a.approved_on,
-           EXISTS (SELECT FROM known_authority k WHERE k.entity_code = a.entity_code AND k.valid @> a.approved_on)
-               AS is_authority_told,
-           coalesce(l.approver_count, 0) AS approver_count, l.approver_id,
-           l.approver_count = 1 AND EXISTS (
-               SELECT FROM (
-                   SELECT l.approver_id AS person_id
-                   UNION ALL
-                   SELECT f.person_id FROM approval_delegation g
-                   JOIN one_person t ON t.alias_id = g.to_person_id AND t.person_id = l.approver_id
-                   JOIN one_person f ON f.alias_id = g.from_person_id
-                   WHERE daterange(g.starts_on, g.ends_on) @> a.approved_on
-                     AND g.recorded_at <= %(known_at)s AND (g.superseded_at IS NULL OR g.superseded_at > %(known_at)s)
-               ) w
-               WHERE EXISTS (SELECT FROM known_authority k WHERE k.person_id = w.person_id
-                             AND k.entity_code = a.entity_code AND k.valid @> a.approved_on)
-                  OR EXISTS (SELECT FROM one_person o JOIN assignment s ON s.person_id = o.alias_id
-                             JOIN one_person p ON p.alias_id IN (s.approver_id, s.deputy_id)
-                             WHERE o.person_id = a.person_id AND s.project_id = a.project_id
-                               AND p.person_id = w.person_id AND daterange(s.starts_on, s.ends_on) @> a.on_date
-                               AND s.recorded_at <= %(known_at)s
-                               AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s))
-           ) AS is_approver_authorized
+           t.entity_code IS NOT NULL AS is_authority_told, coalesce(l.approver_count, 0) AS approver_count,
+           h.entity_code IS NOT NULL OR s.person_id IS NOT NULL AS is_approver_authorized
     FROM approved a
+    LEFT JOIN authority_told t ON t.entity_code = a.entity_code AND t.approved_on = a.approved_on
     LEFT JOIN approver_link l ON l.connection_key = a.connection_key AND l.approver_ref = a.approver_ref
         AND l.approved_on = a.approved_on
+    LEFT JOIN by_authority h ON h.approver_id = l.approver_id AND l.approver_count = 1
+        AND h.approved_on = a.approved_on AND h.entity_code = a.entity_code
+    LEFT JOIN by_assignment s ON s.approver_id = l.approver_id AND l.approver_count = 1
+        AND s.approved_on = a.approved_on AND s.person_id = a.person_id AND s.project_id = a.project_id
+        AND s.on_date = a.on_date
 ), edit_fact AS (
     -- The same approval covers an older version that said something else.
     SELECT c.entry_id, count(*) AS changed_since_approval_count
     FROM counted c
-    JOIN time_entry_version e ON e.entry_id = c.entry_id AND e.version < c.version AND e.approval = 'approved'
-        AND e.approved_at = c.approved_at
+    CROSS JOIN LATERAL (
+        SELECT * FROM time_entry_version e
+        WHERE e.entry_id = c.entry_id AND e.version < c.version AND e.approval = 'approved'
+          AND e.approved_at = c.approved_at OFFSET 0) e
     WHERE c.version > 1 AND c.is_counted AND NOT e.is_deleted
       AND (e.person_ref, e.seconds, e.project_ref, e.task_ref, e.work_date, e.narrative_hash)
           IS DISTINCT FROM (c.person_ref, c.seconds, c.project_ref, c.task_ref, c.work_date, c.narrative_hash)
@@ -194,10 +215,14 @@ guideline AS (
         SELECT * FROM time_entry t
         WHERE t.connection_key = c.connection_key AND t.source_epoch = n.epoch AND t.object = c.object
           AND t.source_ref = c.source_ref OFFSET 0) t
-    JOIN time_entry_version v ON v.entry_id = t.entry_id AND v.version = t.newest_version
-        AND v.person_ref = c.person_ref AND v.work_date = c.work_date AND v.seconds = c.seconds
+    CROSS JOIN LATERAL (
+        SELECT FROM time_entry_version v
+        WHERE v.entry_id = t.entry_id AND v.version = t.newest_version AND v.person_ref = c.person_ref
+          AND v.work_date = c.work_date AND v.seconds = c.seconds OFFSET 0) v
     WHERE c.source_epoch > 0 AND c.is_counted
-      AND EXISTS (SELECT FROM standing_effect s WHERE s.entry_id = t.entry_id OFFSET 0)
+      AND EXISTS (SELECT FROM effect e WHERE e.entry_id = t.entry_id AND e.noun = 'time_line' AND e.kind = 'book' AND {stands}
+                  AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                                  AND {undone} OFFSET 0) OFFSET 0)
     GROUP BY c.entry_id
 ), reversal_fact AS (
     SELECT m.entry_id, count(*) FILTER (WHERE o.seconds = -m.seconds) AS reversed_count,
@@ -236,36 +261,48 @@ guideline AS (
         FROM matter_day d
         JOIN project p ON p.contract_id = d.contract_id
         JOIN known_link j ON j.our_id = p.project_id AND j.noun = 'project' AND j.valid @> d.work_date
-        JOIN time_entry_version v ON v.project_ref = j.source_ref AND v.work_date = d.work_date AND {newest}
-            AND NOT v.is_deleted AND v.approval <> 'not_approved'
-        JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = j.connection_key
+        CROSS JOIN LATERAL (
+            SELECT * FROM time_entry_version v
+            WHERE v.project_ref = j.source_ref AND v.work_date = d.work_date AND {newest} AND NOT v.is_deleted
+              AND v.approval <> 'not_approved' OFFSET 0) v
+        CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = v.entry_id OFFSET 0) t
         LEFT JOIN known_link x ON x.connection_key = t.connection_key AND x.noun = 'person'
             AND x.source_ref = v.person_ref AND x.valid @> d.work_date
         LEFT JOIN one_person o ON o.alias_id = x.our_id
-        WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
-          AND NOT EXISTS (SELECT FROM exclusion e WHERE e.entry_id = v.entry_id AND e.recorded_at <= %(known_at)s)
+        WHERE t.connection_key = j.connection_key AND v.entry_id NOT IN (SELECT entry_id FROM considered)
+          AND NOT EXISTS (SELECT FROM exclusion e WHERE e.entry_id = v.entry_id AND e.recorded_at <= %(known_at)s OFFSET 0)
         UNION ALL
         SELECT c.contract_id, c.work_date, c.person_key
         FROM counted c JOIN matter_day d ON d.contract_id = c.contract_id AND d.work_date = c.work_date
         WHERE c.is_counted
     ) worked
     GROUP BY contract_id, work_date
+), text_asked AS (
+    SELECT DISTINCT c.person_key, c.person_id, c.person_ref, c.narrative_hash FROM counted c
+    JOIN client_told g ON g.client_id = c.client_id AND g.on_date = c.on_date AND g.same_text_days_max IS NOT NULL
+    WHERE c.narrative_hash IS NOT NULL AND c.is_counted
 ), same_text AS (
-    SELECT d.person_key, d.narrative_hash, count(DISTINCT v.work_date) AS same_text_days
-    FROM (SELECT DISTINCT c.person_key, c.person_id, c.connection_key, c.person_ref, c.narrative_hash FROM counted c
-          JOIN client_told g ON g.client_id = c.client_id AND g.on_date = c.on_date AND g.same_text_days_max IS NOT NULL
-          WHERE c.narrative_hash IS NOT NULL AND c.is_counted) d
-    CROSS JOIN LATERAL (
-        SELECT v.work_date FROM time_entry_version v
-        WHERE v.person_ref IN (
-                  SELECT x.source_ref FROM one_person o JOIN known_link x ON x.our_id = o.alias_id AND x.noun = 'person'
-                  WHERE o.person_id = d.person_id UNION SELECT d.person_ref)
-          AND v.narrative_hash = d.narrative_hash AND {newest} AND NOT v.is_deleted AND v.approval <> 'not_approved'
+    SELECT person_key, narrative_hash, count(DISTINCT work_date) AS same_text_days
+    FROM (
+        SELECT r.person_key, r.narrative_hash, v.work_date
+        FROM (
+            SELECT person_key, narrative_hash, person_ref FROM text_asked
+            UNION
+            SELECT d.person_key, d.narrative_hash, x.source_ref
+            FROM text_asked d
+            JOIN one_person o ON o.person_id = d.person_id
+            JOIN known_link x ON x.our_id = o.alias_id AND x.noun = 'person'
+        ) r
+        CROSS JOIN LATERAL (
+            SELECT * FROM time_entry_version v
+            WHERE v.person_ref = r.person_ref AND v.narrative_hash = r.narrative_hash AND {newest}
+              AND NOT v.is_deleted AND v.approval <> 'not_approved' OFFSET 0) v
         UNION ALL
-        SELECT c.work_date FROM counted c
-        WHERE c.person_key = d.person_key AND c.narrative_hash = d.narrative_hash AND c.is_counted
-    ) v
-    GROUP BY d.person_key, d.narrative_hash
+        SELECT c.person_key, c.narrative_hash, c.work_date
+        FROM counted c JOIN text_asked d ON d.person_key = c.person_key AND d.narrative_hash = c.narrative_hash
+        WHERE c.is_counted
+    ) told
+    GROUP BY person_key, narrative_hash
 ), planned AS (
     SELECT d.person_id, d.project_id, a.assignment_id, a.planned_seconds, daterange(a.starts_on, a.ends_on) AS valid
     FROM (SELECT DISTINCT person_id, project_id, on_date FROM counted
@@ -290,13 +327,15 @@ guideline AS (
             JOIN known_link j ON j.our_id = a.project_id AND j.noun = 'project'
             JOIN one_person o ON o.person_id = a.person_id
             JOIN known_link x ON x.our_id = o.alias_id AND x.noun = 'person' AND x.connection_key = j.connection_key
-            JOIN time_entry_version v ON v.person_ref = x.source_ref AND v.project_ref = j.source_ref
-                AND v.work_date >= lower(a.valid) AND (upper(a.valid) IS NULL OR v.work_date < upper(a.valid))
-                AND j.valid @> v.work_date AND x.valid @> v.work_date AND {newest} AND NOT v.is_deleted
-                AND v.approval <> 'not_approved'
-            JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = j.connection_key
-            WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
-              AND NOT EXISTS (SELECT FROM exclusion e WHERE e.entry_id = v.entry_id AND e.recorded_at <= %(known_at)s)
+            CROSS JOIN LATERAL (
+                SELECT * FROM time_entry_version v
+                WHERE v.person_ref = x.source_ref AND v.project_ref = j.source_ref AND v.work_date >= lower(a.valid)
+                  AND (upper(a.valid) IS NULL OR v.work_date < upper(a.valid)) AND {newest} AND NOT v.is_deleted
+                  AND v.approval <> 'not_approved' OFFSET 0) v
+            CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = v.entry_id OFFSET 0) t
+            WHERE t.connection_key = j.connection_key AND j.valid @> v.work_date AND x.valid @> v.work_date
+              AND v.entry_id NOT IN (SELECT entry_id FROM considered)
+              AND NOT EXISTS (SELECT FROM exclusion e WHERE e.entry_id = v.entry_id AND e.recorded_at <= %(known_at)s OFFSET 0)
             UNION ALL
             SELECT a.assignment_id, a.planned_seconds, c.entry_id, c.seconds, c.work_date, c.connection_key,
                    c.source_epoch, c.object, c.source_ref
@@ -332,7 +371,7 @@ guideline AS (
     JOIN client_told g ON g.client_id = c.client_id AND g.on_date = c.on_date
         AND (g.word_pattern IS NOT NULL OR g.narrative_words_min IS NOT NULL OR g.narrative_tasks_max IS NOT NULL
              OR g.wanted_language IS NOT NULL OR g.forbids_contact_data)
-    LEFT JOIN narrative w ON w.narrative_id = c.narrative_id
+    LEFT JOIN LATERAL (SELECT * FROM narrative w WHERE w.narrative_id = c.narrative_id OFFSET 0) w ON true
     CROSS JOIN LATERAL (SELECT left(coalesce(c.told_text, w.text), 10000) AS text) n
     WHERE n.text IS NOT NULL
 )

@@ -61,17 +61,17 @@ limit_row AS (
            CASE WHEN e.part = 'capped' AND l.kind = 'cap' THEN 0 ELSE e.seconds END AS seconds
     FROM limit_contract l
     JOIN project p ON p.contract_id = l.contract_id
-    JOIN effect e ON e.project_id = p.project_id AND e.noun = 'time_line' AND e.kind = 'book'
-        AND {stands}
-    JOIN verdict v ON v.verdict_id = e.verdict_id AND l.valid @> v.work_date
+    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.project_id = p.project_id OFFSET 0) e
+    CROSS JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = e.verdict_id OFFSET 0) v
     LEFT JOIN task t ON t.task_id = v.task_id
     WHERE l.limit_id IN (SELECT limit_id FROM limit_use)
+      AND e.noun = 'time_line' AND e.kind = 'book' AND {stands} AND l.valid @> v.work_date
       AND l.task_name IN (coalesce(t.task_name, ''), '')
       AND (l.kind <> 'order' OR l.task_name <> '' OR NOT EXISTS (
           SELECT FROM order_row o WHERE o.contract_id = l.contract_id AND o.task_name = t.task_name
             AND o.task_name <> '' AND o.valid @> v.work_date))
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND {undone})
+                      AND {undone} OFFSET 0)
 ), limit_standing AS (
     SELECT limit_id, sum(amount) AS amount, sum(seconds) AS seconds FROM limit_effect GROUP BY limit_id
 ), own_standing AS (

@@ -34,14 +34,14 @@ line_fact AS (
            (array_agg(e.project_id ORDER BY e.effect_no DESC))[1] AS standing_project_id,
            (array_agg(e.entity_code ORDER BY e.effect_no DESC))[1] AS standing_entity_code,
            coalesce(sum(e.amount), 0) AS standing_amount,
-           bool_or(EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.business_key))
+           bool_or(EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.business_key OFFSET 0))
                AS is_standing_invoiced
     FROM (SELECT DISTINCT entry_id FROM considered) c
     CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.entry_id = c.entry_id OFFSET 0) e
     WHERE e.noun = 'time_line' AND e.kind = 'book'
       AND {stands}
       AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND {undone})
+                      AND {undone} OFFSET 0)
     GROUP BY e.entry_id
 ), first_go_live AS (
     SELECT connection_key, min(go_live_on) AS go_live_on FROM connection_go_live GROUP BY connection_key
@@ -167,7 +167,7 @@ line_fact AS (
                    WHERE e.entry_id = p.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
                      AND e.posting_hash = p.standing_hash AND e.state <> 'WITHDRAWN'
                      AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                                     AND {undone})))
+                                     AND {undone} OFFSET 0)))
                AND NOT (p.is_deleted OR p.approval = 'not_approved' OR p.is_before_go_live OR p.is_excluded)
                AS is_posted_unchanged
     FROM priced p

@@ -14,11 +14,13 @@ person_day AS (
            v.ended_at, v.created_at, v.narrative_hash, coalesce(v.project_ref, '') AS project_key,
            coalesce(v.task_ref, '') AS task_key
     FROM person_day_ref r
-    JOIN time_entry_version v ON v.person_ref = r.person_ref AND v.work_date = r.work_date AND {newest}
-        AND NOT v.is_deleted AND v.approval <> 'not_approved'
-    JOIN time_entry t ON t.entry_id = v.entry_id AND t.connection_key = r.connection_key
-    WHERE NOT EXISTS (SELECT FROM considered c WHERE c.entry_id = v.entry_id)
-      AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s)
+    CROSS JOIN LATERAL (
+        SELECT * FROM time_entry_version v
+        WHERE v.person_ref = r.person_ref AND v.work_date = r.work_date AND {newest}
+          AND NOT v.is_deleted AND v.approval <> 'not_approved' OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = v.entry_id OFFSET 0) t
+    WHERE t.connection_key = r.connection_key AND v.entry_id NOT IN (SELECT entry_id FROM considered)
+      AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s OFFSET 0)
 ), member AS (
     SELECT m.person_key, m.work_date, m.entry_id, m.connection_key, m.source_ref, m.seconds, m.started_at,
            m.ended_at, m.created_at, m.narrative_hash,

@@ -1,0 +1,77 @@
+"""How the server goes about a page: no step is held hour by hour against another, whatever it expects of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psycopg import ClientCursor, Connection, sql
+from psycopg.rows import dict_row
+
+from tests.promises.rules.comparing import judge_batch, load_firm, load_hours, post_some
+from tests.promises.rules.firm import NOW, make_firm, make_hours
+from tieline.policy import current_release
+from tieline.runtime.database import Database
+from tieline.validation.answering import HASHED
+from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
+
+HOURS = 60
+# A value of the policy may be the firm's or the entity's: a condition with OR cannot be hashed, and entities are few.
+FEW = "CTE setting"
+
+
+class TestAPage:
+    def test_holds_no_step_hour_by_hour_against_another(
+        self, owner_database: Database, worker_database: Database
+    ) -> None:
+        maker = make_firm(5, people=8, projects=8)
+        make_hours(maker, HOURS)
+        load_firm(owner_database, maker.firm)
+        judge_batch(worker_database, load_hours(owner_database, maker.firm.hours.values()))
+        post_some(maker, owner=owner_database, share=0.3)
+
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "CREATE TEMP TABLE judge_subject ON COMMIT DROP AS SELECT entry_id FROM time_entry"
+            )
+            as_the_planner_likes = list(_held_against(_plan(connection)))
+            connection.execute(HASHED)
+            hashed = list(_held_against(_plan(connection)))
+
+        assert as_the_planner_likes
+        assert not hashed
+
+
+def _plan(connection: Connection[dict[str, Any]]) -> dict[str, Any]:
+    """Return the plan of the whole statement: no step is left out."""
+    release_id = current_release(connection).release_id
+    statement = judging_statement(
+        subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release_id)
+    )
+    with ClientCursor(connection, row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(statement),
+            {"known_at": NOW, "release_id": release_id},
+        ).fetchone()
+    assert row is not None
+    plan: dict[str, Any] = row["QUERY PLAN"][0]["Plan"]
+    return plan
+
+
+def _held_against(node: dict[str, Any], step: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each step and what of it is read once for every row of something else."""
+    step = node.get("Subplan Name", step)
+    if node["Node Type"] == "Nested Loop" and step != FEW:
+        inner = node["Plans"][1]
+        while inner["Node Type"] in (
+            "Materialize",
+            "Memoize",
+            "Hash Join",
+            "Merge Join",
+            "Nested Loop",
+        ):
+            inner = inner["Plans"][0]
+        if inner["Node Type"] == "CTE Scan":
+            yield step, inner["CTE Name"]
+    for part in node.get("Plans", ()):
+        yield from _held_against(part, step)
