@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0065_expected_by_key"
-down_revision = "0064_at_risk"
+revision = "0069_expected_by_key"
+down_revision = "0068_small_tables"
 branch_labels = None
 depends_on = None
 
