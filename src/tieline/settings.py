@@ -29,6 +29,9 @@ WEB_URL_VARIABLE = "TIELINE_WEB_URL"
 LISTEN_VARIABLE = "TIELINE_LISTEN"
 DIGEST_HOUR_VARIABLE = "TIELINE_DIGEST_HOUR"
 DIGEST_HOUR = 8
+EARLY_DAYS_VARIABLE = "TIELINE_EARLY_DAYS"
+EARLY_DAYS = "thu"
+NEVER = "never"
 REPORTING_CURRENCY_VARIABLE = "TIELINE_REPORTING_CURRENCY"
 ISSUER_VARIABLE = "TIELINE_OIDC_ISSUER"
 CLIENT_ID_VARIABLE = "TIELINE_OIDC_CLIENT_ID"
@@ -45,6 +48,8 @@ _CURRENCY = re.compile("[A-Z]{3}")
 _DIGITS = re.compile("[0-9]{1,5}")
 _DAYS_MAX = 36_500
 _HOURS_OF_A_DAY = 24
+# In the order of date.weekday().
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _OPEN_FOLDER = 0o755
 _PRIVATE_FOLDER = 0o700
 
@@ -94,7 +99,8 @@ class Settings:
     ``dsn`` names a production database; without it the embedded one is used. ``business_now``
     anchors the business clock of a rehearsal; without it business time is real time. ``web_url`` is
     where people reach the console, empty when links in messages would lead nowhere. ``listen`` is
-    the host and port where pages and API answer; with port 0 the system chooses one. In
+    the host and port where pages and API answer; with port 0 the system chooses one. ``early_days``
+    are days of the week, 0 for Monday, on which people are told what would be held. In
     ``reporting_currency`` pages tell what amounts of several currencies come to.
     """
 
@@ -107,6 +113,7 @@ class Settings:
     web_url: str
     listen: tuple[str, int]
     digest_hour: int
+    early_days: frozenset[int]
     environment: Environment
     provider: Provider | None = None
     reporting_currency: str | None = None
@@ -164,6 +171,7 @@ def read_settings(*, environment: Mapping[str, str] | None = None) -> Settings:
         web_url=_web_url(values),
         listen=_listen(values),
         digest_hour=_hour(values),
+        early_days=_weekdays(values),
         environment=_environment(values),
         provider=_provider(values),
         reporting_currency=_currency(values),
@@ -229,6 +237,16 @@ def _hour(values: Mapping[str, str]) -> int:
     if not given.isascii() or not given.isdigit() or int(given[:3]) >= _HOURS_OF_A_DAY:
         raise UserMistake(f"{DIGEST_HOUR_VARIABLE} is no hour from 0 to 23: {given!r}")
     return int(given)
+
+
+def _weekdays(values: Mapping[str, str]) -> frozenset[int]:
+    given = values.get(EARLY_DAYS_VARIABLE, "").lower() or EARLY_DAYS
+    names = [] if given == NEVER else [name.strip() for name in given.split(",")]
+    if not all(name in _WEEKDAYS for name in names):
+        raise UserMistake(
+            f"{EARLY_DAYS_VARIABLE} is no list of days such as tue,thu, and not {NEVER}: {given!r}"
+        )
+    return frozenset(_WEEKDAYS.index(name) for name in names)
 
 
 def _environment(values: Mapping[str, str]) -> Environment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +25,14 @@ from tieline.notices import ALL_STAFF, Reached, read_directory, set_reach
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.early_look import HELD, EarlyLook, read_early_look
-from tieline.services.early_telling import EarlyTold, tell_early
+from tieline.services.early_telling import EarlyTold, tell_early, tell_early_due
 from tieline.services.message_desk import Desk
 from tieline.services.message_text import Speech
 from tieline.validation import EarlyVerdict, judge
 
 LATER = NOW + timedelta(minutes=1)
 _HOUR = 3600
+_MONDAY = 0
 
 
 @pytest.fixture
@@ -106,12 +107,7 @@ class TestTheEarlyLook:
             boss = _boss(connection)
             with pytest.raises(UserMistake, match="reach staff:all"):
                 _tell(connection, _look(judge_database))
-            connection.execute(
-                "INSERT INTO connection (connection_key, system, kind, mode, settle_seconds)"
-                " VALUES ('post', 'mail', 'channel', 'act', 0)"
-            )
-            place = Reached(recipient=ALL_STAFF, connection_key="post", urgent_only=False)
-            set_reach(connection, reached=place, by="ann", now=NOW)
+        _reach_staff(database)
         early = _look(judge_database)
 
         with worker_database.transaction() as connection:
@@ -128,6 +124,27 @@ class TestTheEarlyLook:
         assert subject == "25.00 h that you approve would be held"
         assert f"- P1, 25.00 h on {DAY + timedelta(days=1)}: " in body
         assert "Of your hours" not in body
+
+    def test_is_told_on_the_days_of_the_firm_from_the_hour_on_its_own_clock(
+        self, scene: Scene, worker_database: Database, database: Dsns
+    ) -> None:
+        with psycopg.connect(database.owner, row_factory=psycopg.rows.dict_row) as connection:
+            _boss(connection)
+        monday = NOW + timedelta(days=7 - NOW.weekday())
+        # Berlin is an hour or two ahead of this.
+        early, late = monday.replace(hour=5, minute=30), monday.replace(hour=8)
+        unreached = _tell_due(worker_database, late)
+        _reach_staff(database)
+
+        assert unreached == 0
+        assert _tell_due(worker_database, early) == 0
+        assert _tell_due(worker_database, late - timedelta(days=1)) == 0
+        assert _told_so_far(worker_database) == 0
+        assert _tell_due(worker_database, late) == 1
+        assert _tell_due(worker_database, late + timedelta(hours=3)) == 0
+        assert _told_so_far(worker_database) == 2
+        assert _tell_due(worker_database, late + timedelta(days=7)) == 1
+        assert _told_so_far(worker_database) == 4
 
     def test_is_what_is_decided_once_they_are_approved(
         self, scene: Scene, worker_database: Database, judge_database: Database
@@ -169,19 +186,46 @@ def _boss(connection: psycopg.Connection[dict[str, Any]]) -> UUID:
     return UUID(str(row["person_id"]))
 
 
+def _reach_staff(database: Dsns) -> None:
+    """Let a channel bring messages to people of the staffing file."""
+    with psycopg.connect(database.owner, row_factory=psycopg.rows.dict_row) as connection:
+        connection.execute(
+            "INSERT INTO connection (connection_key, system, kind, mode, settle_seconds)"
+            " VALUES ('post', 'mail', 'channel', 'act', 0)"
+        )
+        place = Reached(recipient=ALL_STAFF, connection_key="post", urgent_only=False)
+        set_reach(connection, reached=place, by="ann", now=NOW)
+
+
+def _tell_due(worker: Database, at: datetime) -> int:
+    with worker.transaction() as connection:
+        desk = _desk(connection, at)
+    return tell_early_due(
+        worker, desk=desk, zones={"HR-DE": "Europe/Berlin"}, days={_MONDAY}, hour=8
+    )
+
+
+def _told_so_far(worker: Database) -> int:
+    return len(_column(worker, "SELECT 1 AS one FROM notice"))
+
+
 def _tell(connection: psycopg.Connection[dict[str, Any]], early: EarlyLook) -> EarlyTold:
     return tell_early(
         connection,
         found=early,
-        desk=Desk(
-            speech=Speech(say_reason=str, say_system=str, web_url=""),  # type: ignore[arg-type]
-            directory=read_directory(connection),
-            now=NOW,
-            link_key=b"k" * 32,
-            pepper=b"p" * 32,
-        ),
+        desk=_desk(connection, NOW),
         by="ann",
         reason="the week ends",
+    )
+
+
+def _desk(connection: psycopg.Connection[dict[str, Any]], at: datetime) -> Desk:
+    return Desk(
+        speech=Speech(say_reason=str, say_system=str, web_url=""),  # type: ignore[arg-type]
+        directory=read_directory(connection),
+        now=at,
+        link_key=b"k" * 32,
+        pepper=b"p" * 32,
     )
 
 

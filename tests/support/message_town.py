@@ -141,6 +141,7 @@ class Town:
             clock=self.clock,
             speech=Speech(say_reason=words.reason, say_system=words.system_name, web_url=WEB),
             digest_hour=8,
+            early_days=frozenset(),
             link_key=key.derive(purpose=LINK_PURPOSE),
             pepper=PEPPER,
         )

@@ -1,20 +1,24 @@
 """Tell people what would be held of the hours that nobody has approved: one message each, once a day.
 
-Pattern: asked for from a shell or a schedule of the firm; sent as every message is. Vendor calls: none.
+Pattern: scheduled on the firm's days of the week, and asked for from a shell; sent as every message is. Vendor
+calls: none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from psycopg import Connection
 
 from tieline.governance import record_audit
 from tieline.kernel.wording import hours
-from tieline.services.early_look import EarlyLook
+from tieline.notices import begin_round
+from tieline.runtime.database import Database
+from tieline.services.early_look import EarlyLook, read_early_look
 from tieline.services.message_desk import Desk
 from tieline.services.message_text import Speech
 from tieline.validation import EarlyVerdict
@@ -50,10 +54,7 @@ def tell_early(
     :raises UserMistake: no channel brings messages to people of the staffing file.
     """
     desk.refuse_unreached_staff()
-    concerns = _concerns(found)
-    written = sum(
-        _tell(connection, person_id, concern, desk=desk) for person_id, concern in concerns.items()
-    )
+    done = _tell_each(connection, found, occasion=f"early:{desk.now.date()}", desk=desk)
     record_audit(
         connection,
         now=desk.now,
@@ -62,7 +63,52 @@ def tell_early(
         object="early_look",
         entity_code=None,
         reason=reason,
-        data={"owners": len(concerns), "messages_written": written},
+        data={"owners": done.written + done.not_written, "messages_written": done.written},
+    )
+    return done
+
+
+def tell_early_due(
+    database: Database,
+    *,
+    desk: Desk,
+    zones: Mapping[str, str],
+    days: Collection[int],
+    hour: int,
+) -> int:
+    """Tell once on each of these days of the week, from that hour on each legal entity's clock; return the entities.
+
+    ``days`` count from 0 for Monday. Where no channel reaches people of the staffing file, nobody is told.
+    """
+    if not desk.reaches_staff():
+        return 0
+    with database.transaction() as connection:
+        due = [
+            entity_code
+            for entity_code, zone in zones.items()
+            if (local := desk.now.astimezone(ZoneInfo(zone))).weekday() in days
+            and local.hour >= hour
+            and begin_round(
+                connection, occasion=f"early:{entity_code}:{local.date()}", now=desk.now
+            )
+        ]
+        if due:
+            # Entities whose hour comes at one time are told of together: nobody in two of them gets two messages.
+            found = read_early_look(
+                connection, now=desk.now, entities=due, all_entities=list(zones)
+            )
+            occasion = f"early:{desk.now.date()}:{due[0]}"
+            _tell_each(connection, found, occasion=occasion, desk=desk)
+    return len(due)
+
+
+def _tell_each(
+    connection: Connection[Row], found: EarlyLook, *, occasion: str, desk: Desk
+) -> EarlyTold:
+    concerns = _concerns(found)
+    written = sum(
+        _tell(connection, person_id, concern, occasion=occasion, desk=desk)
+        for person_id, concern in concerns.items()
     )
     return EarlyTold(written=written, not_written=len(concerns) - written)
 
@@ -77,12 +123,14 @@ def _concerns(found: EarlyLook) -> dict[UUID, _Concern]:
     return concerns
 
 
-def _tell(connection: Connection[Row], person_id: UUID, concern: _Concern, *, desk: Desk) -> bool:
+def _tell(
+    connection: Connection[Row], person_id: UUID, concern: _Concern, *, occasion: str, desk: Desk
+) -> bool:
     subject, body = _write(concern, speech=desk.speech)
     return desk.remind(
         connection,
         person_id=person_id,
-        occasion=f"early:{desk.now.date()}",
+        occasion=occasion,
         entities={each.entity_code for each in (*concern.own, *concern.to_approve)},
         subject=subject,
         body=body,

@@ -97,12 +97,16 @@ class Desk:
             )
         return bool(written)
 
+    def reaches_staff(self) -> bool:
+        """Say whether a channel brings messages to people of the staffing file."""
+        return bool(self.directory.of_owner(ALL_STAFF, day=self.now.date(), is_urgent=False))
+
     def refuse_unreached_staff(self) -> None:
         """Stop where nobody of the staffing file could be told.
 
         :raises UserMistake: no channel brings messages to them.
         """
-        if not self.directory.of_owner(ALL_STAFF, day=self.now.date(), is_urgent=False):
+        if not self.reaches_staff():
             raise UserMistake(
                 "no channel brings messages to people of the staffing file:"
                 f" tieline people reach {ALL_STAFF} --channel NAME"

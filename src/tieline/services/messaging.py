@@ -53,6 +53,7 @@ from tieline.runtime.work import CUT_OFF, Again, Done, Outcome, Steps, schedule
 from tieline.sdk import FindsNotices, Messenger, Notice, NoticeReceipt, Repeats
 from tieline.sdk.directory import Connectors
 from tieline.services.digesting import digest
+from tieline.services.early_telling import tell_early_due
 from tieline.services.escalating import escalate
 from tieline.services.message_desk import SEND_NOTICE, Desk, read_deadlines, read_zones
 from tieline.services.message_text import Speech
@@ -82,6 +83,7 @@ class Messaging:
     clock: Clock
     speech: Speech
     digest_hour: int
+    early_days: frozenset[int]
     link_key: bytes = field(repr=False)
     pepper: bytes = field(repr=False)
 
@@ -105,6 +107,9 @@ class Messaging:
             told += tell_risks(self.database, desk=desk)
             told += digest(
                 self.database, desk=desk, zones=zones, deadlines=deadlines, hour=self.digest_hour
+            )
+            told += tell_early_due(
+                self.database, desk=desk, zones=zones, days=self.early_days, hour=self.digest_hour
             )
         with self.database.transaction() as connection:
             keep_cases(

@@ -354,6 +354,7 @@ class Workday:
             clock=self.system.clock,
             speech=self.system.speech,
             digest_hour=self.system.settings.digest_hour,
+            early_days=self.system.settings.early_days,
             link_key=self.system.master_key.derive(purpose=LINK_PURPOSE),
             pepper=self.system.pepper,
         )

@@ -34,6 +34,8 @@ class TestSettings:
             ("TIELINE_BUSINESS_NOW", "tomorrow", "ISO 8601"),
             ("TIELINE_BUSINESS_NOW", "2026-03-03T08:00:00", "zone"),
             ("TIELINE_LOG_LEVEL", "loud", "one of"),
+            ("TIELINE_DIGEST_HOUR", "24", "no hour"),
+            ("TIELINE_EARLY_DAYS", "tue,thursday", "no list of days"),
             ("TIELINE_LISTEN", "8080", "no address"),
             ("TIELINE_LISTEN", "0.0.0.0:70000", "no address"),
             ("TIELINE_LISTEN", "localhost:8080", "no address"),
@@ -42,6 +44,10 @@ class TestSettings:
     def test_are_refused_in_a_sentence(self, name: str, value: str, word: str) -> None:
         with pytest.raises(UserMistake, match=word):
             read_settings(environment={name: value})
+
+    @pytest.mark.parametrize(("value", "days"), [("", {3}), ("Mon, fri", {0, 4}), ("never", set())])
+    def test_name_the_days_of_the_early_look(self, value: str, days: set[int]) -> None:
+        assert read_settings(environment={"TIELINE_EARLY_DAYS": value}).early_days == days
 
     def test_prepare_private_and_open_folders(self, tmp_path: Path) -> None:
         settings = read_settings(environment={"TIELINE_HOME": str(tmp_path / "home")})
