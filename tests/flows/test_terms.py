@@ -338,6 +338,21 @@ class TestTimeAboveACap:
             )
         ]
 
+    def _state(self, world: Terms, *, unanswered: str = "") -> str:
+        """Return the state of the newest change; as it would be if this was not answered for the unbilled line."""
+        with world.owner.transaction() as connection, connection.transaction(force_rollback=True):
+            connection.execute("ALTER TABLE effect DISABLE TRIGGER USER")
+            connection.execute(
+                "UPDATE effect SET state = 'UNKNOWN' WHERE part = 'capped' AND kind = %s"
+                " AND entry_version = (SELECT max(entry_version) FROM effect)",
+                (unanswered,),
+            )
+            row = connection.execute(
+                "SELECT state FROM change_state ORDER BY version DESC LIMIT 1"
+            ).fetchone()
+        assert row is not None
+        return str(row["state"])
+
     def _places(self, world: Terms) -> dict[str, str]:
         return {
             row["source_ref"]: row["place"]
@@ -388,6 +403,10 @@ class TestTimeAboveACap:
         world.book("1", 12600)
         assert self._standing(world) == [("501", 9000), ("599", 3600)]
         assert self._booked(world) == [(True, 9000, Decimal(375)), (False, 3600, Decimal(0))]
+        # One of two lines is half of a change.
+        assert self._state(world) == "corrected"
+        assert self._state(world, unanswered="void") == "under_way"
+        assert self._state(world, unanswered="book") == "under_way"
         world.book("1", 7200)
         assert self._standing(world) == [("501", 7200)]
         world.book("1", 10800)
