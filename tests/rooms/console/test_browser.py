@@ -13,6 +13,26 @@ import uvicorn
 
 from .conftest import PASSWORD, House
 
+_PAGES = (
+    "/",
+    "/missing",
+    "/handover",
+    "/handover/plan?deal=sales:7",
+    "/early",
+    "/exceptions",
+    "/exceptions/again",
+    "/delivery",
+    "/close",
+    "/changes",
+    "/trace",
+    "/what-if",
+    "/adopt",
+    "/connections",
+    "/drift",
+    "/approvals",
+    "/guide",
+    "/guide/operate/alarms",
+)
 _CHROMIUM = shutil.which("chromium")
 
 
@@ -50,12 +70,38 @@ class TestABrowser:
             page.keyboard.type(PASSWORD)
             page.keyboard.press("Enter")
             page.wait_for_selector("text=Will we make it today?")
-            for path in ("/", "/exceptions", "/close", "/trace", "/connections", "/approvals"):
+            for path in _PAGES:
                 page.goto(address + path)
-                assert page.get_attribute("html", "data-bs-theme") == "dark"
+                assert page.get_attribute("html", "data-bs-theme") == "dark", path
             page.keyboard.press("Tab")
             focused = page.evaluate("document.activeElement.textContent")
             browser.close()
 
         assert focused == "To the content"
         assert told == []
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_finds_nothing_serious_that_keeps_a_person_out(self, address: str, scheme: str) -> None:
+        playwright = pytest.importorskip(
+            "playwright.sync_api", reason="requirements/browser.txt is not installed"
+        )
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        found = []
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(color_scheme=scheme)
+            page.goto(f"{address}/login")
+            page.fill("[name=login]", "dan")
+            page.fill("[name=password]", PASSWORD)
+            page.click("main button")
+            page.wait_for_selector("text=Will we make it today?")
+            for path in _PAGES:
+                page.goto(address + path)
+                found += [
+                    (path, each["id"], each["nodes"][0]["html"])
+                    for each in axe.run(page).response["violations"]
+                    if each["impact"] in ("serious", "critical")
+                ]
+            browser.close()
+
+        assert found == []
