@@ -251,11 +251,15 @@ class RiskAsked(StrictModel):
 
 
 class DealToPlan(StrictModel):
-    """A deal, as connection:deal or by the id of its plan; one that is not won may open at risk, or end."""
+    """A deal, as connection:deal or by the id of its plan; one that is not won may open at risk, or end.
+
+    From ``client_from`` on, the client that the deal names now has its running contract.
+    """
 
     deal: Text
     at_risk: RiskAsked | None = None
     is_lost: bool = False
+    client_from: date | None = None
 
 
 class DealToApply(StrictModel):

@@ -85,6 +85,12 @@ _SETTLED = frozenset({"active", "blocked", "compensated", "stuck", "closed"})
     "--lost", "is_lost", is_flag=True, help="With --plan: end a project that is open at risk."
 )
 @click.option(
+    "--client-from",
+    "client_from",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="With --plan: the client that the deal names now has its running contract from this day on.",
+)
+@click.option(
     "--wait",
     "wait_seconds",
     type=click.IntRange(0, _WAIT_SECONDS_MAX),
@@ -106,6 +112,7 @@ def provision(
     limit: str | None,
     ends_on: datetime | None,
     is_lost: bool,
+    client_from: datetime | None,
     wait_seconds: int,
     as_json: bool,
 ) -> int:
@@ -119,9 +126,9 @@ def provision(
         raise UserMistake("--plan shows and --apply carries out: one at a time")
     if not is_applied and (digest or shown_id):
         raise UserMistake("--digest and --plan-id say which plan to --apply")
-    wish = _wish(sponsor, limit, ends_on, is_lost=is_lost)
+    wish = _wish(sponsor, limit, ends_on, is_lost=is_lost, client_from=client_from)
     if not only_plan and wish != NO_WISH:
-        raise UserMistake("what a deal is to be at risk is said with --plan, and then applied")
+        raise UserMistake("what a deal is to become is said with --plan, and then applied")
     system = tools.system()
     if only_plan:
         return _plan(system, deal, wish, as_json=as_json)
@@ -134,9 +141,18 @@ def provision(
 
 
 def _wish(
-    sponsor: str | None, limit: str | None, ends_on: datetime | None, *, is_lost: bool
+    sponsor: str | None,
+    limit: str | None,
+    ends_on: datetime | None,
+    *,
+    is_lost: bool,
+    client_from: datetime | None,
 ) -> Wish:
     told = (sponsor, limit, ends_on)
+    if client_from is not None:
+        if is_lost or any(told):
+            raise UserMistake("--client-from is of a running contract: no --lost, nothing at risk")
+        return Wish(client_from=client_from.date())
     if not any(told):
         return Wish(is_lost=is_lost)
     if sponsor is None or limit is None or ends_on is None or is_lost:

@@ -141,8 +141,9 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
         limit: QueryWord = "",
         until: QueryWord = "",
         lost: QueryWord = "",
+        client_from: QueryWord = "",
     ) -> Response:
-        wish = _wish(sponsor, limit, until, is_lost=lost == "yes")
+        wish = _wish(sponsor, limit, until, client_from, is_lost=lost == "yes")
         with system.database.transaction() as connection:
             try:
                 drawn = _in_sight(connection, visitor, deal, wish)
@@ -193,11 +194,17 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             raise not_found("There is no such deal, or it is not yours to see.") from error
 
 
-def _wish(sponsor: str, limit: str, until: str, *, is_lost: bool) -> Wish:
-    """Return what a form asks of a deal that is not won.
+def _wish(sponsor: str, limit: str, until: str, client_from: str, *, is_lost: bool) -> Wish:
+    """Return what a form asks of a deal that is not won, or of a running contract.
 
-    :raises UserMistake: it asks for work at risk and does not say by whom, up to how much, until when.
+    :raises UserMistake: it asks for work at risk and does not say by whom, up to how much, until when; or its
+        day is none.
     """
+    if client_from:
+        try:
+            return Wish(client_from=date.fromisoformat(client_from))
+        except ValueError as error:
+            raise UserMistake("a client changes from a day on, such as 2027-01-01") from error
     if not (sponsor or limit or until):
         return Wish(is_lost=is_lost)
     try:

@@ -52,6 +52,7 @@ from tieline.register.crosswalk import (
     all_links,
     find_ours,
     find_theirs,
+    hand_on,
     link,
     unlink,
 )
@@ -236,6 +237,7 @@ __all__ = [
     "find_newest",
     "find_ours",
     "find_theirs",
+    "hand_on",
     "find_version",
     "link",
     "load_roster",

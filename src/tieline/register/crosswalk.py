@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from psycopg import Connection
@@ -84,6 +84,43 @@ def unlink(
         (now, connection_key, noun, our_id, scope),
     ).rowcount
     return closed > 0
+
+
+def hand_on(
+    connection: Connection[Row],
+    *,
+    wanted: Link,
+    to_id: UUID,
+    on: date,
+    because: str,
+    now: datetime,
+) -> bool:
+    """Let the record of a link be another one of ours from a day on; return whether it stood until then."""
+    closed = connection.execute(
+        """
+        UPDATE crosswalk SET superseded_at = greatest(%(now)s, recorded_at)
+        WHERE connection_key = %(connection_key)s AND noun = %(noun)s AND source_ref = %(source_ref)s
+          AND our_id = %(our_id)s AND scope = %(scope)s AND superseded_at IS NULL AND ends_on IS NULL
+        RETURNING crosswalk_id
+        """,
+        {**_values(wanted), "now": now},
+    ).fetchone()
+    if closed is None:
+        return False
+    connection.execute(
+        """
+        INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, starts_on, ends_on,
+            recorded_at)
+        SELECT connection_key, noun, source_ref, our_id, scope, %(because)s, starts_on, %(on)s, superseded_at
+        FROM crosswalk WHERE crosswalk_id = %(closed)s AND starts_on < %(on)s
+        UNION ALL
+        SELECT connection_key, noun, source_ref, %(to_id)s, scope, %(because)s, greatest(starts_on, %(on)s), NULL,
+               superseded_at
+        FROM crosswalk WHERE crosswalk_id = %(closed)s
+        """,
+        {"because": because, "on": on, "to_id": to_id, "closed": closed["crosswalk_id"]},
+    )
+    return True
 
 
 def find_ours(

@@ -55,16 +55,19 @@ class Risk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What somebody wants of a deal that is not won: its project at risk, or an end of one that is."""
+    """What somebody wants of a deal: its project at risk, an end of one that is, or its next client from a day."""
 
     risk: Risk | None = None
     is_lost: bool = False
+    client_from: date | None = None
 
     @property
     def told(self) -> dict[str, Any]:
         """Return what a plan keeps of it."""
         risk = {"at_risk": self.risk.told()} if self.risk else {}
-        return risk | ({"is_lost": True} if self.is_lost else {})
+        lost = {"is_lost": True} if self.is_lost else {}
+        since = {"client_from": self.client_from.isoformat()} if self.client_from else {}
+        return risk | lost | since
 
 
 NO_WISH = Wish()
@@ -98,8 +101,9 @@ class OpenRisk:
 
 def read_wish(told: Mapping[str, Any]) -> Wish:
     """Return what was wanted of the deal whose plan was shown."""
-    risk = told.get("at_risk")
+    risk, since = told.get("at_risk"), told.get("client_from")
     return Wish(
+        client_from=date.fromisoformat(since) if since else None,
         risk=risk
         and Risk(
             sponsor=risk["sponsor"],
@@ -140,6 +144,8 @@ def refuse_wrong_wish(
 
     :raises UserMistake: it is won, deleted or made already, or nothing of it is at risk that could end.
     """
+    if sum((wish.risk is not None, wish.is_lost, wish.client_from is not None)) > 1:
+        raise UserMistake("one thing at a time: at risk, lost, or another client from a day on")
     if wish.is_lost and (risk is None or facts.is_won):
         raise UserMistake(f"{facts.key} has no project that is open at risk")
     if wish.risk is None:

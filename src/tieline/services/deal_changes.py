@@ -25,7 +25,8 @@ CARRIED_OUT = frozenset({"amount", "cap_amount", "rate_card", "starts_on", "ends
 _ANOTHER = "It is another contract: close this project, and hand over another deal."
 BY_HAND: Mapping[str, str] = {
     "entity_code": "Its hours are in the books of the first legal entity. " + _ANOTHER,
-    "client": _ANOTHER + " Hours until then stay with the first client.",
+    "client": "Say from which day: tieline provision DEAL --plan --client-from DAY."
+    " Hours until then stay with the first client.",
     "currency": _ANOTHER,
     "billing_method": _ANOTHER,
     "project_code": "People book on the agreed code: take the change back in the CRM.",

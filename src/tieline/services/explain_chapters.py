@@ -46,10 +46,11 @@ HOUR = (
         source=("connection_key", "object", "deal_ref"),
         statement="""
             SELECT p.won_at AS at, p.connection_key, 'deals' AS object, p.deal_ref, p.plan_id, p.state,
-                   p.entity_code, j.project_code, p.project_id, p.contract_id, p.active_at
+                   p.entity_code, j.project_code, j.project_id, j.contract_id, p.active_at
             FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id
-            JOIN provisioning_plan p ON p.project_id = v.project_id
-            JOIN project j ON j.project_id = p.project_id
+            LEFT JOIN novation n ON n.project_id = v.project_id
+            JOIN provisioning_plan p ON p.project_id = v.project_id OR p.plan_id = n.plan_id
+            JOIN project j ON j.project_id = v.project_id
             WHERE t.entry_id = %(entry_id)s LIMIT %(limit)s""",
     ),
     Chapter(
@@ -178,7 +179,8 @@ DEAL = (
             WHERE (v.subject_kind, v.subject_id)
                     = ('deal', %(connection_key)s || ':' || %(deal_ref)s)
                OR (v.subject_kind = 'project' AND v.subject_id IN (
-                    SELECT p.project_id::text FROM provisioning_plan p
+                    SELECT unnest(ARRAY[p.project_id, n.project_id])::text
+                    FROM provisioning_plan p LEFT JOIN novation n USING (plan_id)
                     WHERE (p.connection_key, p.source_epoch, p.deal_ref)
                         = (%(connection_key)s, %(source_epoch)s, %(deal_ref)s)))
             ORDER BY v.event_id LIMIT %(limit)s""",

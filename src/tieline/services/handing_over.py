@@ -22,6 +22,7 @@ from tieline.services.at_risk import NO_WISH, Wish, open_risk, read_wish
 from tieline.services.handover_drawing import (
     CHANGE,
     CLOSE,
+    NOVATION,
     Handover,
     SeveralProjects,
     draw_handover,
@@ -34,6 +35,7 @@ from tieline.services.project_provisioning import (
     begin_plan,
     change_terms,
     find_plan_row,
+    novate,
     store_plan,
 )
 from tieline.services.provisioning_plan import AT_RISK
@@ -169,7 +171,7 @@ def needs_second_person(
 
 def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
     # Closing alone lets nothing be billed that was not; what may be billed, or is taken back, takes two.
-    if drawn.kind in (CHANGE, CLOSE, AT_RISK):
+    if drawn.kind in (CHANGE, CLOSE, AT_RISK, NOVATION):
         return drawn.kind != CLOSE or drawn.unbilled is not None
     policy = read_handover_policy(connection, entity_code=drawn.entity_code)
     return policy.takes_two(amount=drawn.facts.group.deal_amount)
@@ -224,10 +226,11 @@ def _refuse_what_cannot_begin(
 ) -> None:
     deal = drawn.facts.deal
     is_open_at_risk = drawn.kind == AT_RISK and drawn.risk is not None
-    if drawn.kind in (CLOSE, CHANGE) or is_open_at_risk:
+    if drawn.kind in (CLOSE, CHANGE, NOVATION) or is_open_at_risk:
         refuse_stale(shown, content=drawn.content)
         _refuse_blocked(drawn, "changed")
-        if drawn.unbilled is not None and drawn.row is not None:
+        takes_back = drawn.unbilled is not None or drawn.kind == NOVATION
+        if takes_back and drawn.row is not None:
             refuse_while_released(connection, contract_id=drawn.row["contract_id"])
         return
     if drawn.row is not None and drawn.row["state"] in UNDER_WAY:
@@ -284,7 +287,7 @@ def _begin(
     now: datetime,
     proposed_by: str = "",
 ) -> Applied:
-    row, state = _moved(connection, drawn, now)
+    row, state = _moved(connection, drawn, now, proposed_by=proposed_by, approved_by=by)
     if drawn.unbilled is not None:
         leave_out_unbilled(
             connection,
@@ -314,6 +317,8 @@ def _begin(
         if drawn.kind == CLOSE
         else "deal.change_applied"
         if drawn.kind == CHANGE
+        else "deal.novated"
+        if drawn.kind == NOVATION
         else "deal.opened_at_risk"
         if drawn.kind == AT_RISK
         else "deal.applied",
@@ -333,7 +338,14 @@ def _begin(
     return Applied(plan_id=row["plan_id"], state=state, digest=shown.digest, proposal_id=None)
 
 
-def _moved(connection: Connection[Row], drawn: Handover, now: datetime) -> tuple[Row, str]:
+def _moved(
+    connection: Connection[Row],
+    drawn: Handover,
+    now: datetime,
+    *,
+    proposed_by: str,
+    approved_by: str,
+) -> tuple[Row, str]:
     """Bring the stored plan to where its run begins.
 
     :raises UserMistake: somebody else moved it meanwhile.
@@ -346,6 +358,19 @@ def _moved(connection: Connection[Row], drawn: Handover, now: datetime) -> tuple
         assert drawn.row is not None
         row, wanted = drawn.row, "active"
         state = change_terms(connection, facts=drawn.facts, names=drawn.changes, row=row, now=now)
+    elif drawn.kind == NOVATION:
+        assert drawn.row is not None
+        assert drawn.wish.client_from is not None
+        row, wanted = drawn.row, "active"
+        state = novate(
+            connection,
+            facts=drawn.facts,
+            row=row,
+            on=drawn.wish.client_from,
+            proposed_by=proposed_by,
+            approved_by=approved_by,
+            now=now,
+        )
     elif drawn.risk is not None and drawn.row is not None:
         # Other terms of what is open: nothing is sent.
         row, state, wanted = drawn.row, drawn.row["state"], "active"
@@ -403,6 +428,8 @@ def _propose(
 def _told_of(drawn: Handover) -> str:
     deal, risk = drawn.facts.deal, drawn.wish.risk
     steps = f"{len(drawn.writes)} steps"
+    if drawn.wish.client_from is not None:
+        return f"{steps}, another client from {drawn.wish.client_from.isoformat()} on"
     if drawn.unbilled is not None:
         return f"{steps}, writes off {drawn.unbilled.told}"
     if risk is None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
+
+from psycopg import Connection
 
 from tieline.kernel.wording import hours
 from tieline.runtime.database import Row
+from tieline.services.client_change import plan_from
 from tieline.services.deal_changes import BY_HAND, LineChanges, left_tasks, part_of
 from tieline.services.provisioning_facts import DealFacts
-from tieline.services.provisioning_fields import Field, Write
-from tieline.services.provisioning_plan import Plan, terms_of
+from tieline.services.provisioning_fields import Field, Write, writes_of
+from tieline.services.provisioning_plan import OF_CLIENT, Plan, kind_of, terms_of
 from tieline.services.unbilled import Unbilled
 
 _CHANGE, _HAND = "change", "by_hand"
+_BOOKED = "what is booked until then"
 
 
 def writes_of_lines(lines: LineChanges) -> list[Write]:
@@ -105,6 +110,64 @@ def writes_by_hand(
         )
         for name, values in told.items()
     ]
+
+
+def writes_of_novation(connection: Connection[Row], *, facts: DealFacts, row: Row) -> list[Write]:
+    """Show what the ERP gets for the next client, and what others take from nobody but a person."""
+    plan: Plan = row["plan"]
+    after = plan_from(row, facts)
+    anew = {**after, "steps": [step for step in after["steps"] if kind_of(step) in OF_CLIENT]}
+    # Contract and project of the next client are not there yet.
+    none_yet = {**row, "plan": anew, "contract_id": None, "project_id": None}
+    done = plan.get("done", {})
+    steps = {step["id"]: step for step in plan["steps"]}
+    client_id, on = after["client_id"], after["novation"]["on"]
+    code = plan["project_code"]
+    by_hand: list[tuple[str, Mapping[str, str | None]]] = [
+        ("erp.project", {"ends_on": on}),
+        ("time.project", {"client_id": client_id, "from": on}),
+    ]
+    return [
+        *(
+            _rest_is_open(each)
+            for each in writes_of(connection, facts=facts, plan=anew, row=none_yet)
+        ),
+        *(
+            Write(
+                step=f"by hand {name}",
+                target=steps[name]["target"],
+                noun=steps[name]["noun"],
+                part=steps[name]["part"],
+                action=_HAND,
+                target_code=done[name]["target_code"],
+                fields=fields_of(values),
+            )
+            for name, values in by_hand
+            if name in steps and name in done
+        ),
+        Write(
+            step="files",
+            target=None,
+            noun="contract",
+            part=after["novation"]["code"],
+            action=_HAND,
+            target_code=None,
+            fields=fields_of(
+                {
+                    "how": f"What files say of {code}, such as rates of people and orders, they say of it anew."
+                }
+            ),
+        ),
+    ]
+
+
+def _rest_is_open(write: Write) -> Write:
+    """Let the sold hours of a contract wait for what is booked until the day: others book meanwhile."""
+    fields = tuple(
+        replace(each, value=None, waits_for=_BOOKED) if each.name.endswith(".hours") else each
+        for each in write.fields
+    )
+    return replace(write, fields=fields)
 
 
 def writes_of_unbilled(facts: DealFacts, unbilled: Unbilled | None) -> list[Write]:

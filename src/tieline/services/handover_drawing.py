@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from psycopg import Connection
@@ -22,12 +22,14 @@ from tieline.services.at_risk import (
     find_risk,
     refuse_wrong_wish,
 )
+from tieline.services.client_change import facts_from, novation_of, refuse_wrong_day
 from tieline.services.deal_changes import CARRIED_OUT, LineChanges, draw_lines, new_steps, renamed
 from tieline.services.handover_changes import (
     fields_of,
     writes_by_hand,
     writes_elsewhere,
     writes_of_lines,
+    writes_of_novation,
     writes_of_unbilled,
 )
 from tieline.services.handover_policy import read_handover_policy
@@ -61,6 +63,9 @@ from tieline.services.unbilled import (
 )
 
 PROVISIONED, CHANGE, CLOSE, STANDS = "provision", "change", "close", "stands"
+NOVATION = "novation"
+_KEPT = "what is booked on it until then"
+_REST = "what is left of amount and hours"
 _CHECKS_OF_A_CHANGE = frozenset(
     {
         *(rule.code for rule in CHECKS if rule.scope == "line"),
@@ -75,6 +80,13 @@ _CHECKS_OF_A_CHANGE = frozenset(
         "deal.cap_over_value",
         "deal.schedule_differs_from_amount",
     }
+)
+
+
+# What is asked of the client that takes a contract over.
+_ABOUT_CLIENT = ("client_", "vat_", "tax_", "purchase_order_")
+_CHECKS_OF_A_CLIENT = frozenset(
+    rule.code for rule in CHECKS if rule.code.partition(".")[2].startswith(_ABOUT_CLIENT)
 )
 
 
@@ -95,7 +107,8 @@ class Handover:
     """A project of a deal as it would be handed over now: every check's answer and every field for every system.
 
     ``kind`` is provision, at_risk (before it is won), change (the contract of a project that is made),
-    close (it was lost after its project was made) or stands (its project is made); ``changes`` are the terms
+    novation (the contract of a project is another client's from a day on), close (it was lost after its project was
+    made) or stands (its project is made); ``changes`` are the terms
     that differ from those the project was made by; ``projects`` are all that the deal becomes, each with its
     legal entity; ``unbilled`` is what closing it takes back, where the firm
     wants that or it was at risk.
@@ -225,6 +238,14 @@ def _draw(
     plan = build_plan(facts, judged)
     is_made = row is not None and row["state"] in UNDER_WAY
     changes = changed_terms(facts, row["plan"]) if row is not None and is_made else ()
+    if wish.client_from is not None:
+        refuse_wrong_day(
+            facts=facts, row=row, changes=changes, is_at_risk=risk is not None, on=wish.client_from
+        )
+        assert row is not None
+        return replace(
+            _draw_novation(connection, facts, row, severities, wish.client_from), wish=wish
+        )
     lines = None
     if row is not None and row["state"] == "active" and changes:
         lines = draw_lines(connection, facts=facts, row=row)
@@ -326,6 +347,38 @@ def _draw_change(
         ),
         checks=_answers(judged, severities, asked=_CHECKS_OF_A_CHANGE),
     )
+
+
+def _draw_novation(
+    connection: Connection[Row],
+    facts: DealFacts,
+    row: Row,
+    severities: Mapping[str, str],
+    on: date,
+) -> Handover:
+    """Plan the next client of a running contract: what ends on the day, and what its ERP gets for the rest."""
+    (judged,) = judge_deals(
+        connection, deals=[facts], severities=[severities], asked=_CHECKS_OF_A_CLIENT
+    )
+    novation = novation_of(row, on=on, seconds={})
+    after = facts_from(facts, novation)
+    return Handover(
+        kind=NOVATION,
+        changes=("client",),
+        facts=facts,
+        row=row,
+        plan=row["plan"],
+        judged=judged,
+        writes=(
+            _said("contract until", None, CHANGE, {"ends_on": on.isoformat(), "keeps": _KEPT}),
+            _said(
+                "contract from", None, CHANGE,
+                {"contract_code": novation.code, "starts_on": on.isoformat(), "gets": _REST},
+            ),
+            *writes_of_novation(connection, facts=after, row=row),
+        ),
+        checks=_answers(judged, severities, asked=_CHECKS_OF_A_CLIENT),
+    )  # fmt: skip
 
 
 def _draw_close(

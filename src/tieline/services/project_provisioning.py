@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -47,6 +47,7 @@ from tieline.services.at_risk import (
 from tieline.services.at_risk import (
     LOST as LOST_AT_RISK,
 )
+from tieline.services.client_change import end_former, hand_to_client
 from tieline.services.deal_changes import (
     draw_lines,
     is_of_another_client,
@@ -58,6 +59,7 @@ from tieline.services.deal_changes import (
 from tieline.services.deal_codes import in_our_codes
 from tieline.services.deal_groups import AS_ONE, part_of_deal
 from tieline.services.handover_policy import read_handover_policy
+from tieline.services.novation import from_day, read_novation
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
 from tieline.services.provisioning_plan import (
@@ -464,6 +466,7 @@ class Provisioning:
                 now=now,
                 more={"at_risk_until": None},
             )
+            end_former(connection, plan_id=plan_id, now=now)
             end_risk(connection, plan_id=plan_id, because=LOST_AT_RISK, now=now)
             connection.execute(
                 """
@@ -546,6 +549,26 @@ def change_terms(
     return str(standing["state"])
 
 
+def novate(
+    connection: Connection[Row],
+    *,
+    facts: DealFacts,
+    row: Row,
+    on: date,
+    proposed_by: str,
+    approved_by: str,
+    now: datetime,
+) -> str:
+    """Give an active plan's project to the client that its deal names now; return the state that it is in."""
+    standing = _lock(connection, row["plan_id"])
+    if standing["state"] == "active":
+        hand_to_client(
+            connection, facts=facts, row=standing, on=on, proposed_by=proposed_by,
+            approved_by=approved_by, now=now,
+        )  # fmt: skip
+    return str(standing["state"])
+
+
 def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:
     """Return the stored plan of a deal's project, by its key or our id; None where none is."""
     return connection.execute(
@@ -573,11 +596,13 @@ def _job(connection: Connection[Row], row: Row, *, in_our_words: bool = False) -
             f"deal {row['deal_ref']} of {row['connection_key']} is not known any more"
         )
     deal, grouping = as_opportunity(source), row["plan"].get("grouping")
+    novation = read_novation(row["plan"].get("novation"))
     if in_our_words or grouping:
         told, on = [(row["connection_key"], deal)], row["planned_at"].date()
         (coded,) = in_our_codes(connection, told=told, on=on)
         by = grouping["by"] if grouping else AS_ONE
         deal = part_of_deal(coded.deal, by=by, name=row["project_group"])
+    deal = from_day(deal, novation)
     return Job(row=row, deal=deal, deal_object=source.identity.object)
 
 
@@ -627,9 +652,10 @@ def _later_life(
                 fix="Win it again, or close its project: tieline provision DEAL --plan shows how.",
             )
         ]  # fmt: skip
-    if row["state"] == "active":
-        take_over_papers(connection, contract_id=row["contract_id"], deal=facts.deal, now=now)
     changed = changed_terms(facts, row["plan"])
+    # What another client ordered is not an order of the one that has the contract.
+    if row["state"] == "active" and "client" not in changed:
+        take_over_papers(connection, contract_id=row["contract_id"], deal=facts.deal, now=now)
     if not changed:
         return []
     return [

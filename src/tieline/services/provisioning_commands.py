@@ -53,12 +53,18 @@ def agreed_of(plan: Mapping[str, Any], deal: Opportunity) -> Agreed:
         name=deal.name,
         currency=plan["currency"],
         billing_method=plan["billing_method"],
-        project_code=plan["project_code"],
+        project_code=code_of(plan),
         signed_on=deal.closed_on or starts_on,
         purchase_order=deal.purchase_order,
         starts_on=starts_on,
         ends_on=day_of(plan["ends_on"]),
     )
+
+
+def code_of(plan: Mapping[str, Any]) -> str:
+    """Return what the contract and project of a plan are called since another client took them over."""
+    code: str = (plan.get("novation") or {"code": plan["project_code"]})["code"]
+    return code
 
 
 def client_command(

@@ -30,6 +30,7 @@ from tieline.runtime.database import Row
 from tieline.services.client_sync import Unclear, find_unclear
 from tieline.services.deal_codes import CodedDeal, in_our_codes
 from tieline.services.deal_groups import AS_ONE, GROUPED_BY, Group, groups_of, part_of_deal
+from tieline.services.novation import Novation, from_day, read_novation
 from tieline.services.project_template import (
     Template,
     Templates,
@@ -109,12 +110,14 @@ class PricedLine:
 class DealFacts:
     """One project of a deal in our codes and everything around it, as known at one instant.
 
+    ``told`` is all of it, ``deal`` what its present client has of it: they differ after a novation.
     ``unknown_codes`` are its CRM's without a meaning, ``unnamed_categories`` ours that its ERP has no
     code for; ``erp_categories`` is what the ERP calls the category of each priced line, by the line's part.
     """
 
     source: Source
     group: Group
+    told: Opportunity
     deal: Opportunity
     unknown_codes: tuple[str, ...]
     unnamed_categories: tuple[str, ...]
@@ -131,6 +134,7 @@ class DealFacts:
     staff: tuple[Staffed, ...]
     lines: tuple[PricedLine, ...]
     template: Template | None
+    novation: Novation | None
 
     @property
     def key(self) -> str:
@@ -329,16 +333,21 @@ def _groups(source: Source, deal: Opportunity, around: _Surroundings) -> tuple[G
 def _facts(
     source: Source, coded: CodedDeal, group: Group, around: _Surroundings, now: datetime
 ) -> DealFacts:
-    deal = part_of_deal(coded.deal, by=group.by, name=group.name)
+    own = (source.identity.connection_key, source.identity.source_epoch, source.source_ref)
+    made = _made(around, own, group)
+    novation = read_novation(made["novation"]) if made else None
+    told = part_of_deal(coded.deal, by=group.by, name=group.name)
+    deal = from_day(told, novation)
     company = (source.connection_key, deal.client_ref or "")
     client_id = around.client_of.get(company)
     entity = around.entities.get(deal.entity_code or "")
-    own = (source.identity.connection_key, source.identity.source_epoch, source.source_ref)
-    template = _template(around, deal, own, group)
+    # A project keeps the template that it was made by.
+    template = read_template(made["template"]) if made else around.templates.chosen(deal)
     unnamed = () if template is None or template.tasks else (f"template {template.code}",)
     return DealFacts(
         source=source,
         group=group,
+        told=told,
         deal=deal,
         unknown_codes=(*coded.unknown, *unnamed),
         unnamed_categories=(),
@@ -350,7 +359,7 @@ def _facts(
         entity=entity,
         time_connections=around.time_connections,
         period_state=_period_state(around.periods, deal),
-        is_code_taken=_is_code_taken(around, deal, own, group),
+        is_code_taken=_is_code_taken(around, deal, made),
         is_provisioned_elsewhere=any(
             plan["source_epoch"] != own[1] and plan["state"] in ("running", "active")
             for plan in around.plans.get((own[0], own[2]), ())
@@ -358,18 +367,17 @@ def _facts(
         staff=_staffed(around, deal, entity),
         lines=priced_lines(deal),
         template=template,
+        novation=novation,
     )
 
 
-def _template(
-    around: _Surroundings, deal: Opportunity, own: tuple[str, int, str], group: Group
-) -> Template | None:
-    """Return the template that a project was made by, or would be."""
+def _made(around: _Surroundings, own: tuple[str, int, str], group: Group) -> Row | None:
+    """Return the plan of a project that was begun."""
     for plan in around.plans.get((own[0], own[2]), ()):
         is_own = (plan["source_epoch"], plan["project_group"]) == (own[1], group.name)
         if is_own and plan["project_id"] is not None:
-            return read_template(plan["template"])
-    return around.templates.chosen(deal)
+            return plan
+    return None
 
 
 def _client_trouble(
@@ -380,18 +388,10 @@ def _client_trouble(
     return "client.same_client_unclear" if client_id in unclear.client_ids else None
 
 
-def _is_code_taken(
-    around: _Surroundings, deal: Opportunity, own: tuple[str, int, str], group: Group
-) -> bool:
+def _is_code_taken(around: _Surroundings, deal: Opportunity, made: Row | None) -> bool:
     holder = around.codes.get(deal.project_code or "")
-    if holder is None:
-        return False
-    mine = {
-        plan["project_id"]
-        for plan in around.plans.get((own[0], own[2]), ())
-        if (plan["source_epoch"], plan["project_group"]) == (own[1], group.name)
-    }
-    return holder not in mine
+    mine = {made["project_id"], *made["before_ids"]} if made else set()
+    return holder is not None and holder not in mine
 
 
 def _period_state(periods: Sequence[Row], deal: Opportunity) -> str | None:
@@ -490,7 +490,10 @@ def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
 def _plans(connection: Connection[Row]) -> dict[tuple[str, str], list[Row]]:
     rows = connection.execute(
         "SELECT connection_key, source_epoch, deal_ref, project_group, project_id, state,"
-        " plan -> 'grouping' AS grouping, plan -> 'template' AS template FROM provisioning_plan"
+        " plan -> 'grouping' AS grouping, plan -> 'template' AS template,"
+        " plan -> 'novation' AS novation,"
+        " ARRAY(SELECT n.project_id FROM novation n WHERE n.plan_id = p.plan_id) AS before_ids"
+        " FROM provisioning_plan p"
     ).fetchall()
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:

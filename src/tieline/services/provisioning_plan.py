@@ -19,6 +19,8 @@ CRM_STATUS = "crm.status"
 EMPLOYEE, ASSIGNMENT = "erp.employee", "time.assignment"
 TIME_PROJECT = "time.project"
 PEOPLE_STEPS = (EMPLOYEE, ASSIGNMENT)
+# What the ERP holds of a client's contract, each standing on those before it.
+OF_CLIENT = ("erp.client", "erp.contract", "erp.project", "erp.task")
 
 Plan = dict[str, Any]
 Step = dict[str, Any]
@@ -32,6 +34,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         **terms_of(facts),
         **facts.group.told,
         **template_of(facts),
+        **({"novation": facts.novation.told} if facts.novation else {}),
         "erp_categories": dict(facts.erp_categories),
         "version": facts.source.version,
         "steps": steps_of(facts),
@@ -148,7 +151,18 @@ def open_steps(plan: Plan, *, refused: Collection[str]) -> list[Step]:
         if (step["id"] not in done or is_leaving(step))
         and step["id"] not in standing_refusals
         and not (kind_of(step) == ASSIGNMENT and step["person_id"] in without_record)
+        and not _lacks_ground(step, plan)
     ]
+
+
+def _lacks_ground(step: Step, plan: Plan) -> bool:
+    """Say whether what an ERP's record stands on is refused there, as far as the plan makes it itself."""
+    kind = kind_of(step)
+    if kind not in OF_CLIENT:
+        return False
+    before = OF_CLIENT[: OF_CLIENT.index(kind)]
+    done, refused = plan.get("done", {}), plan.get("refused", {})
+    return any(name in refused and name not in done for name in before)
 
 
 def closing_steps(plan: Plan) -> list[str]:

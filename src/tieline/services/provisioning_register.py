@@ -14,7 +14,7 @@ from tieline.canonical import Opportunity
 from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, amend, close, upsert
 from tieline.runtime.database import Row
 from tieline.services.project_template import unsold_tasks
-from tieline.services.provisioning_commands import rows_of_lines
+from tieline.services.provisioning_commands import code_of, rows_of_lines
 from tieline.services.provisioning_plan import Plan
 
 _LINE_KEY = ("task_name", "labor_category", "starts_on")
@@ -140,7 +140,7 @@ def _new_contract(connection: Connection[Row], plan: Plan, now: datetime) -> UUI
         INSERT INTO contract (client_id, entity_code, contract_code, recorded_at)
         VALUES (%s, %s, %s, %s) RETURNING contract_id
         """,
-        (UUID(plan["client_id"]), plan["entity_code"], plan["project_code"], now),
+        (UUID(plan["client_id"]), plan["entity_code"], code_of(plan), now),
     ).fetchone()
     assert row is not None
     contract_id: UUID = row["contract_id"]
@@ -153,7 +153,7 @@ def _new_project(connection: Connection[Row], plan: Plan, contract_id: UUID, now
         INSERT INTO project (contract_id, entity_code, project_code, recorded_at)
         VALUES (%s, %s, %s, %s) RETURNING project_id
         """,
-        (contract_id, plan["entity_code"], plan["project_code"], now),
+        (contract_id, plan["entity_code"], code_of(plan), now),
     ).fetchone()
     assert row is not None
     project_id: UUID = row["project_id"]

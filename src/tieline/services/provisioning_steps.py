@@ -579,7 +579,10 @@ def _request(job: Job, step: Step, ready: _Ready) -> EffectRequest:
         source_ref=job.row["deal_ref"],
     )
     is_shared = ready.source is not None
-    part = f"{job.group}:{step['part']}" if job.group else step["part"]
+    novation = job.plan.get("novation")
+    # The ERP has a contract of the former client under the part alone.
+    since = f"client {novation['number']}" if novation else ""
+    part = ":".join(word for word in (job.group, since, step["part"]) if word)
     return EffectRequest(
         source=ready.source or own,
         target_connection=step["target"],

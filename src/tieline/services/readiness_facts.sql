@@ -130,6 +130,7 @@ WITH terms AS (
     JOIN crosswalk x ON x.our_id = j.project_id AND x.noun = 'project' AND x.superseded_at IS NULL
     JOIN time_entry_version w ON w.project_ref = x.source_ref AND w.is_newest AND NOT w.is_deleted
          AND w.approval <> 'approved' AND w.work_date >= s.starts_on AND w.work_date < s.ends_on
+         AND daterange(x.starts_on, x.ends_on) @> w.work_date
     JOIN time_entry t ON t.entry_id = w.entry_id AND t.connection_key = x.connection_key
     GROUP BY s.contract_id, s.period_id
 ), writes AS MATERIALIZED (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -525,10 +525,7 @@ def _store_agreements(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None
 
 
 def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> None:
-    projects = {
-        row["project_code"]: row["project_id"]
-        for row in run.connection.execute("SELECT project_code, project_id FROM project").fetchall()
-    }
+    projects = _projects_by_code(run.connection)
     sold = {
         deal.data["project_code"]
         for deal in newest(run.connection, noun=Opportunity, kinds=("crm",))
@@ -538,8 +535,8 @@ def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> Non
     for source, fact in facts:
         if fact.fact != "assignment":
             continue
-        project_id = projects.get(fact.project_code or "")
-        if project_id is None:
+        spans = projects.get(fact.project_code or "", ())
+        if not spans:
             # A project that is still being sold will come; one that nobody ever named will not.
             if sold and not _is_sold(fact.project_code or "", sold) and not source.is_deleted:
                 run.complain(
@@ -547,26 +544,62 @@ def _store_assignments(run: _Run, facts: Facts, home: Mapping[str, UUID]) -> Non
                     fix="No deal and no project has this code: correct it.",
                 )  # fmt: skip
             continue
-        wanted.setdefault(project_id, [])
+        for span in spans:
+            wanted.setdefault(span.project_id, [])
         person_id = home.get(email_key(fact.person_email) or "")
         if source.is_deleted or person_id is None:
             continue
         if fact.starts_on is None:
             _incomplete(run, source)
             continue
-        wanted[project_id].append(
-            {
-                "person_id": person_id,
-                "labor_category": fact.labor_category or "",
-                "approver_id": home.get(email_key(fact.approver_email) or ""),
-                "deputy_id": home.get(email_key(fact.deputy_email) or ""),
-                "planned_seconds": _understood(run, source, fact, planned_of),
-                "starts_on": fact.starts_on,
-                "ends_on": fact.ends_on,
-            }
-        )
+        row = {
+            "person_id": person_id,
+            "labor_category": fact.labor_category or "",
+            "approver_id": home.get(email_key(fact.approver_email) or ""),
+            "deputy_id": home.get(email_key(fact.deputy_email) or ""),
+            "planned_seconds": _understood(run, source, fact, planned_of),
+        }
+        for span in spans:
+            days = span.days(fact.starts_on, fact.ends_on)
+            if days is not None:
+                wanted[span.project_id].append({**row, **days})
     for project_id, rows in wanted.items():
         _replace(run, ASSIGNMENT, {"project_id": project_id}, rows, distinct_by=("person_id",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Span:
+    """Which project of ours a code is from a day to a day: another one for each client of its contract."""
+
+    project_id: UUID
+    starts_on: date | None = None
+    ends_on: date | None = None
+
+    def days(self, starts_on: date, ends_on: date | None) -> dict[str, Any] | None:
+        """Return what of an assignment's days is in it; None for nothing."""
+        begins = max(starts_on, self.starts_on or starts_on)
+        ends = min((day for day in (ends_on, self.ends_on) if day is not None), default=None)
+        is_cut = (begins, ends) != (starts_on, ends_on)
+        if is_cut and ends is not None and begins >= ends:
+            return None
+        return {"starts_on": begins, "ends_on": ends}
+
+
+def _projects_by_code(connection: Connection[Row]) -> dict[str, list[_Span]]:
+    found = {
+        row["project_code"]: [_Span(project_id=row["project_id"])]
+        for row in connection.execute("SELECT project_code, project_id FROM project").fetchall()
+    }
+    code_of: dict[UUID, str] = {}
+    for row in connection.execute(
+        "SELECT j.project_code, n.plan_id, n.to_project_id, n.begins_on FROM novation n"
+        " JOIN project j USING (project_id) ORDER BY n.plan_id, n.begins_on, n.recorded_at"
+    ).fetchall():
+        # People go on under the code that they had.
+        spans = found[code_of.setdefault(row["plan_id"], row["project_code"])]
+        spans[-1] = replace(spans[-1], ends_on=row["begins_on"])
+        spans.append(_Span(project_id=row["to_project_id"], starts_on=row["begins_on"]))
+    return found
 
 
 def _is_sold(project_code: str, sold: Collection[str | None]) -> bool:

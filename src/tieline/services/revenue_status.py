@@ -178,16 +178,22 @@ def status_commands(
         """
         SELECT r.*, p.connection_key, p.source_epoch, p.deal_ref, p.project_group, w.wip, w.billed, w.backlog
         FROM revenue_status r
-        JOIN provisioning_plan p ON p.project_id = r.project_id AND p.state = 'active'
+        -- What was done for a former client of the contract is of the same deal.
+        JOIN (SELECT plan_id, project_id FROM provisioning_plan
+              UNION ALL SELECT plan_id, project_id FROM novation) m ON m.project_id = r.project_id
+        JOIN provisioning_plan p ON p.plan_id = m.plan_id AND p.state = 'active'
         JOIN connection c ON c.connection_key = p.connection_key
         -- A deal of several projects is told what all of them come to by then; unknown where one is.
         CROSS JOIN LATERAL (
             SELECT CASE WHEN bool_and(s.wip_amount IS NOT NULL) THEN sum(s.wip_amount) END AS wip,
                    sum(s.billed_amount) AS billed,
                    CASE WHEN bool_and(s.backlog_amount IS NOT NULL) THEN sum(s.backlog_amount) END AS backlog
-            FROM provisioning_plan o CROSS JOIN LATERAL (
+            FROM provisioning_plan o
+            CROSS JOIN LATERAL (
+                SELECT o.project_id UNION SELECT n.project_id FROM novation n WHERE n.plan_id = o.plan_id) q
+            CROSS JOIN LATERAL (
                 SELECT f.* FROM revenue_status f
-                WHERE f.project_id = o.project_id AND f.changed_at <= r.changed_at
+                WHERE f.project_id = q.project_id AND f.changed_at <= r.changed_at
                 ORDER BY f.changed_at DESC LIMIT 1) s
             WHERE (o.connection_key, o.source_epoch, o.deal_ref)
                 = (p.connection_key, p.source_epoch, p.deal_ref) AND o.state = 'active') w

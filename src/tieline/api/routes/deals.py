@@ -130,13 +130,13 @@ def deal_routes(doors: Doors) -> APIRouter:
 
 def _wish(body: DealToPlan) -> Wish:
     if body.at_risk is None:
-        return Wish(is_lost=body.is_lost)
+        return Wish(is_lost=body.is_lost, client_from=body.client_from)
     risk = Risk(
         sponsor=body.at_risk.sponsor,
         limit_amount=Decimal(body.at_risk.limit_amount),
         ends_on=body.at_risk.ends_on,
     )
-    return Wish(risk=risk, is_lost=body.is_lost)
+    return Wish(risk=risk, is_lost=body.is_lost, client_from=body.client_from)
 
 
 def _in_sight(
