@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 from uuid import UUID
 
 from psycopg import Connection
@@ -67,8 +67,7 @@ _KNOWN: Mapping[Kind, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
+class Cells(NamedTuple):
     """One row as it stands in the file."""
 
     line: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Sequence
 
 from psycopg import Connection, sql
 
@@ -13,6 +12,8 @@ from tieline.register.reference_nouns import FileColumn, Noun
 from tieline.register.reference_plan import Plan, only_of, plan_rows
 from tieline.runtime.database import Row
 
+# Both sides of a hundred thousand rows fit; by the usual size they are written to disk and read back.
+_MEMORY = "SET LOCAL work_mem = '64MB'"
 _TOLD, _OPEN = sql.Identifier("pg_temp", "told_row"), sql.Identifier("pg_temp", "open_key")
 
 
@@ -49,13 +50,9 @@ def _set_aside(
             sql.SQL(", ").join(sql.SQL("{} text").format(_named(each)) for each in columns)
         )
     )
-    names = [each.column for each in columns]
-    cells, nothing = [each.name for each in columns], [""] * len(columns)
-    told = [[str(row.line), *map(row.cells.get, cells, nothing)] for row in rows]
-    starts = [1 + names.index(name) for name in (*noun.key, "starts_on")]
     # What says one thing twice is looked at as a whole.
-    if len(set(map(itemgetter(*starts), told))) < len(told):
-        told = []
+    starts = [each.name for each in columns if each.column in (*noun.key, "starts_on")]
+    told = () if len(set(_told(rows, starts))) < len(rows) else rows
     with (
         connection.cursor() as cursor,
         cursor.copy(
@@ -64,8 +61,11 @@ def _set_aside(
             )
         ) as copy,
     ):
-        copy.write(as_csv(told))
+        names = [each.name for each in columns]
+        rows_told = zip(told, _told(told, names), strict=True)
+        copy.write(as_csv((str(row.line), *cells) for row, cells in rows_told))
     connection.execute(sql.SQL("ANALYZE {}").format(_TOLD))
+    connection.execute(_MEMORY)
     connection.execute(_find_open(noun, columns, is_whole=is_whole))
     if not told:
         return rows
@@ -78,6 +78,12 @@ def _set_aside(
         )
     }
     return [row for row in rows if row.line in lines]
+
+
+def _told(rows: Iterable[Cells], names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield what each row says in these columns; none is kept, for a hundred thousand of them cost more than they say."""
+    nothing = [""] * len(names)
+    return (tuple(map(row.cells.get, names, nothing)) for row in rows)
 
 
 def _find_open(noun: Noun, columns: Sequence[FileColumn], *, is_whole: bool) -> sql.Composed:

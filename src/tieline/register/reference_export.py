@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,7 @@ def rows_known_at(
     ]
 
 
-def as_csv(rows: Sequence[Sequence[str]]) -> bytes:
+def as_csv(rows: Iterable[Sequence[str]]) -> bytes:
     """Return rows as a file that may be loaded."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
