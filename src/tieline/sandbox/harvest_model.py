@@ -384,7 +384,4 @@ def find_assignment(
     store: RecordStore, resource: Resource, *, project_id: int, column: str, ref: int
 ) -> Record | None:
     """Return the assignment of a person or task to a project, if there is one."""
-    for record in store.table(resource.name).values():
-        if record["project_id"] == project_id and record[column] == ref:
-            return record
-    return None
+    return store.index(resource.name, "project_id", column).get((project_id, ref))

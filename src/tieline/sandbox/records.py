@@ -33,11 +33,22 @@ class RecordStore:
         self._tables: dict[str, dict[int, Record]] = {}
         self._lines: list[Mapping[str, Any]] = []
         self._last_ids: dict[str, int] = {}
+        self._indexes: dict[str, dict[tuple[str, ...], dict[tuple[Any, ...], Record]]] = {}
         self._replay()
 
     def table(self, name: str) -> dict[int, Record]:
         """Return the present records of a table by id; not to be changed by the caller."""
         return self._tables.setdefault(name, {})
+
+    def index(self, name: str, *columns: str) -> Mapping[tuple[Any, ...], Record]:
+        """Return the first record of a table by the values of some columns; kept until the table changes."""
+        kept = self._indexes.setdefault(name, {})
+        if columns not in kept:
+            found: dict[tuple[Any, ...], Record] = {}
+            for record in self.table(name).values():
+                found.setdefault(tuple(record[column] for column in columns), record)
+            kept[columns] = found
+        return kept[columns]
 
     def next_id(self, name: str, *, first: int) -> int:
         """Return an id that was never used in this table."""
@@ -59,6 +70,7 @@ class RecordStore:
 
     def _apply(self, line: Mapping[str, Any]) -> None:
         self._lines.append(line)
+        self._indexes.pop(line["table"], None)
         table = self.table(line["table"])
         identity = int(line["id"])
         self._last_ids[line["table"]] = max(self._last_ids.get(line["table"], 0), identity)
