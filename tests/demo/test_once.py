@@ -32,6 +32,7 @@ _ZERO = (
     "cases_without_mistake",
     "invoice_total_mismatch",
     "incidents_not_found",
+    "contracts_misjudged",
 )
 _EXCHANGES_MIN = 50
 _REFUSALS = ("refuse_503_before", "rate_limit_429")
@@ -121,15 +122,21 @@ class TestOnce:
 
         assert entries["landed"] == sum(entries[place] for place in places)
         assert entries["pending"] == 0
-        assert entries["posted"] >= 500
+        assert entries["posted"] >= 4000
         assert entries["reversed"] > 0
 
     def test_makes_projects_of_deals_and_invoices_of_hours(self, run: Run) -> None:
         figures = run.figures
 
         assert 0 < figures["projects_active"] < figures["deals_won"]
-        assert figures["invoices_drafted"] == figures["contracts_ready"] > 0
+        assert figures["invoices_drafted"] == figures["contracts_released"] > 0
         assert figures["cases_open"] > 0
+
+    def test_adopts_what_ran_before_and_tells_how_it_stands(self, run: Run) -> None:
+        figures = run.figures
+
+        assert figures["contracts_adopted"] == 48
+        assert figures["contracts_at_cut_off"] == {"ready": 34, "at_risk": 7, "blocked": 7}
 
     def test_finds_all_that_went_wrong_with_its_hours_and_money(self, run: Run) -> None:
         figures = run.figures

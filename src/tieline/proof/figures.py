@@ -54,10 +54,9 @@ def collect_figures(
         "reversals_without_cause": _reversals_without_cause(system, story),
         "cases_open": _count(system, "SELECT count(*) FROM case_file WHERE state = 'open'"),
         "cases_without_mistake": len(without_mistake),
-        "contracts_ready": _count(
+        "contracts_released": _count(
             system,
-            "SELECT count(DISTINCT contract_id) FROM readiness"
-            " WHERE state IN ('ready', 'released', 'invoiced')",
+            "SELECT count(DISTINCT contract_id) FROM readiness WHERE state IN ('released', 'invoiced')",
         ),
         "invoices_drafted": _count(system, "SELECT count(*) FROM invoice_record"),
         "invoice_total_mismatch": _invoice_mismatches(system, truth),

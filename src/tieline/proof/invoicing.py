@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 from uuid import UUID
 
@@ -21,9 +21,14 @@ Progress = Callable[[str], None]
 
 
 def release_and_draft(
-    *, system: System, month: date, contracts_left: int, progress: Progress
+    *,
+    system: System,
+    month: date,
+    contract_codes: Collection[str],
+    contracts_left: int,
+    progress: Progress,
 ) -> int:
-    """Release the contracts of the month that have something to bill, and draft their invoices.
+    """Release those of the contracts that have something to bill for the month, and draft their invoices.
 
     The last ``contracts_left`` are left for a person to release.
     """
@@ -36,6 +41,7 @@ def release_and_draft(
             for row in list_readiness(connection, period_code=f"{month:%Y-%m}")
             if row.state in ("ready", "at_risk", "blocked")
             and row.expected_amount
+            and row.contract_code in contract_codes
             and not any(blocker["code"] == _CHANGED for blocker in row.blockers)
         ]
     due = due[: len(due) - contracts_left]

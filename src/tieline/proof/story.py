@@ -48,20 +48,38 @@ class Story:
         loaded = self.town.hubspot.act("load", self.firm.hubspot_load(with_written_back=False))
         self._deal_refs = {key: str(ref) for key, ref in loaded["ids"]["deals"].items()}
         self._company_refs = {key: str(ref) for key, ref in loaded["ids"]["companies"].items()}
-        self.town.harvest.act("load", self.firm.harvest_load())
+        self._fill_time_tool()
         self.agency_directory.mkdir(parents=True, exist_ok=True)
         self.town.board.act(
             "occasions", plan_board(self.firm, agency_directory=self.agency_directory)
         )
+
+    def _fill_time_tool(self) -> None:
+        """Enter people, and the projects that ran before with whom and what they have."""
+        load = self.town.harvest.act
+        ids = load("load", self.firm.harvest_load())["ids"]
+        made = load("load", self.firm.harvest_projects(client_ids=ids["clients"]))["ids"]
+        links = self.firm.harvest_links(
+            project_ids=made["projects"], task_ids=ids["tasks"], user_ids=ids["users"]
+        )
+        load("load", links)
 
     @property
     def agency_directory(self) -> Path:
         """Return where the agency's file is looked for."""
         return self.drop_directory / "agency"
 
+    def running_codes(self) -> list[str]:
+        """Return the codes of the projects that ran before."""
+        return [contract.project_code for contract in self.firm.running]
+
     def drop_staffing(self) -> None:
         """Put the staffing file where it is looked for."""
         self._drop("staffing.csv", self.firm.staffing_csv())
+
+    def drop_teams(self) -> None:
+        """Tell who works on the contracts that run."""
+        self._drop("staffing-teams.csv", self.firm.teams_csv())
 
     def drop_late_staffing(self) -> None:
         """Tell who joined once the projects run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tieline.kernel.errors import TryAgain
@@ -90,6 +90,6 @@ def place_counts(database: Database) -> dict[str, int]:
     return {row["place"]: int(row["entries"]) for row in rows}
 
 
-def in_words(counts: dict[str, int]) -> str:
+def in_words(counts: Mapping[str, int]) -> str:
     """Say counts in one line."""
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing yet"

@@ -47,6 +47,15 @@ from tieline.sandbox.firm_people import (
     make_owners,
     make_people,
 )
+from tieline.sandbox.firm_running import make_running
+from tieline.sandbox.firm_running_load import (
+    contracts_csv,
+    erp_projects,
+    harvest_links,
+    harvest_names,
+    harvest_projects,
+    lent_employees,
+)
 from tieline.sandbox.firm_time import FOREIGN_TASK, make_time
 from tieline.sandbox.truth import TruthKey
 from tieline.sandbox.wire import encode_json
@@ -140,6 +149,8 @@ class Firm:
     clients: tuple[Client, ...]
     owners: tuple[Owner, ...]
     deals: tuple[Deal, ...]
+    # Contracts that nobody hands over: they ran before Tieline came.
+    running: tuple[Deal, ...]
     assignments: tuple[Assignment, ...]
     leave: tuple[Leave, ...]
     intercompany: tuple[Intercompany, ...]
@@ -156,14 +167,18 @@ class Firm:
         month = anchor_month(today)
         people = make_people(seed=seed, month=month)
         deals = make_deals(month=month)
-        assignments = make_assignments(people=people, deals=deals, month=month)
+        clients = make_clients(seed=seed, faker_for=faker_for)
+        running = make_running(
+            month=month, client_names={client.key: client.crm_name for client in clients}
+        )
+        assignments = make_assignments(people=people, deals=deals, running=running, month=month)
         leave = make_leave(month=month)
         agency_file = make_agency_file(seed=seed, month=month, people=people)
         plan = make_time(
             seed=seed,
             month=month,
             people=people,
-            deals=deals,
+            deals=(*deals, *running),
             assignments=assignments,
             leave=leave,
         )
@@ -174,12 +189,13 @@ class Firm:
             now=business_now(month),
             entities=_entities(seed),
             people=people,
-            clients=make_clients(seed=seed, faker_for=faker_for),
+            clients=clients,
             owners=make_owners(seed=seed),
             deals=deals,
+            running=running,
             assignments=assignments,
             leave=leave,
-            intercompany=make_intercompany(month=month),
+            intercompany=make_intercompany(people=people, month=month),
             entries=plan.entries,
             mistakes=(
                 *plan.mistakes,
@@ -196,7 +212,13 @@ class Firm:
     @property
     def entity_of_project(self) -> dict[str, str]:
         """Return the legal entity of each project code."""
-        return {deal.project_code: deal.entity_code for deal in self.deals}
+        return {each.project_code: each.entity_code for each in (*self.deals, *self.running)}
+
+    @property
+    def team_assignments(self) -> list[Assignment]:
+        """Return who works on the contracts that run."""
+        running = {contract.project_code for contract in self.running}
+        return [each for each in self.assignments if each.project_code in running]
 
     @property
     def began_at(self) -> datetime:
@@ -236,9 +258,11 @@ class Firm:
         return [{"deal_id": deal.key, "at": deal.won_at.isoformat()} for deal in self.deals]
 
     def harvest_load(self) -> dict[str, Any]:
-        """Return what the time tool holds before a project is provisioned."""
+        """Return whom the time tool knows before a project is provisioned, and its clients and tasks."""
+        names = harvest_names(self.running, clients=self.clients)
         return {
             "at": self.began_at.isoformat(),
+            "clients": names["clients"],
             "users": [
                 {
                     "key": person.key,
@@ -252,8 +276,32 @@ class Firm:
                 }
                 for person in self.people
             ],
-            "tasks": [{"key": FOREIGN_TASK, "name": FOREIGN_TASK}],
+            "tasks": [{"key": FOREIGN_TASK, "name": FOREIGN_TASK}, *names["tasks"]],
         }
+
+    def harvest_projects(self, *, client_ids: Mapping[str, int]) -> dict[str, Any]:
+        """Return the projects that ran before, for the time tool's control endpoint."""
+        return {
+            "at": self.began_at.isoformat(),
+            **harvest_projects(self.running, client_ids=client_ids),
+        }
+
+    def harvest_links(
+        self,
+        *,
+        project_ids: Mapping[str, int],
+        task_ids: Mapping[str, int],
+        user_ids: Mapping[str, int],
+    ) -> dict[str, Any]:
+        """Return the tasks and people of those projects, for the time tool's control endpoint."""
+        links = harvest_links(
+            self.running,
+            self.assignments,
+            project_ids=project_ids,
+            task_ids=task_ids,
+            user_ids=user_ids,
+        )
+        return {"at": self.began_at.isoformat(), **links}
 
     def erp_seed(self) -> dict[str, Any]:
         """Return what the ERP holds before a project is provisioned."""
@@ -263,7 +311,7 @@ class Firm:
             "companies": [_erp_company(entity, opens_on, closes_on) for entity in self.entities],
             "clients": [
                 {
-                    "code": f"C-{1001 + number}",
+                    "code": self._erp_clients[client.key],
                     "name": client.erp_name,
                     "country": client.country_code,
                     "vat": client.vat_number,
@@ -271,18 +319,31 @@ class Firm:
                     "city": client.city,
                     "postal_code": client.postal_code,
                 }
-                for number, client in enumerate(self.clients)
+                for client in self.clients
                 if client.erp_name is not None
             ],
-            "employees": [_erp_employee(person) for person in self.people],
+            "employees": [
+                *(_erp_employee(person) for person in self.people),
+                *lent_employees(self.intercompany, people=self.people),
+            ],
             "labor_categories": [
                 {"code": code, "name": name} for code, name in LABOR_CATEGORIES.items()
             ],
+            "projects": erp_projects(self.running, clients=self._erp_clients),
         }
 
+    def contracts_csv(self) -> str:
+        """Return the contracts that run, as somebody tells Tieline of them: a row per rate."""
+        return contracts_csv(self.running, clients=self.clients)
+
     def staffing_csv(self) -> str:
-        """Return the staffing file: employment, assignments, leave, intercompany agreements."""
+        """Return the staffing file: employment, assignments on what is sold, leave, agreements."""
         return _csv(self._staffing_rows())
+
+    def teams_csv(self) -> str:
+        """Return who works on the contracts that run: the teams' assignments and nothing else."""
+        people = {person.key: person for person in self.people}
+        return _csv([self._assignment_row(each, people) for each in self.team_assignments])
 
     def late_staffing_csv(self) -> str:
         """Return what staffing tells once the projects run."""
@@ -360,6 +421,10 @@ class Firm:
         """Return the mistakes that still stand, before or after the later changes."""
         return tuple(m for m in self.mistakes if not (is_after_changes and m.is_healed_later))
 
+    @property
+    def _erp_clients(self) -> dict[str, str]:
+        return {client.key: f"C-{1001 + number}" for number, client in enumerate(self.clients)}
+
     def _approved_at(self, entry: Entry) -> datetime:
         monday = next_workday(entry.entered_at.date(), after=1)
         approved = datetime.combine(monday, time(9, 30), tzinfo=UTC)
@@ -436,8 +501,11 @@ class Firm:
         rows += [
             row for person in self.people if person.is_planned for row in _working_time(person)
         ]
+        sold = {deal.project_code for deal in self.deals}
         rows += [
-            self._assignment_row(each, people) for each in self.assignments if not each.is_late
+            self._assignment_row(each, people)
+            for each in self.assignments
+            if not each.is_late and each.project_code in sold
         ]
         rows += [
             {

@@ -48,6 +48,13 @@ def month_before(day: date) -> date:
     return (day.replace(day=1) - _DAY).replace(day=1)
 
 
+def months_before(month: date, count: int) -> date:
+    """Return the first day of the month so many months earlier."""
+    for _ in range(count):
+        month = month_before(month)
+    return month
+
+
 def months_after(month: date, count: int) -> date:
     """Return the first day of the month so many months later."""
     for _ in range(count):

@@ -16,7 +16,7 @@ import stdnum.gb.vat
 import stdnum.pl.nip
 import stdnum.us.ein
 
-from tieline.sandbox.firm_calendar import month_before, months_after
+from tieline.sandbox.firm_calendar import months_after
 from tieline.sandbox.firm_model import (
     ANALYST,
     CONSULTANT,
@@ -204,7 +204,7 @@ _MORE_CLIENTS = (
     _ClientPlan(
         key="lechtal",
         crm_name="Lechtal Papier AG",
-        erp_name=None,
+        erp_name="Lechtal Papier AG",
         country_code="DE",
         city="Landsberg am Lech",
         postal_code="86899",
@@ -213,7 +213,7 @@ _MORE_CLIENTS = (
     _ClientPlan(
         key="sternberg",
         crm_name="Sternberg Handel SE",
-        erp_name=None,
+        erp_name="Sternberg Handel SE",
         country_code="DE",
         city="Leipzig",
         postal_code="04109",
@@ -320,7 +320,6 @@ class _DealPlan:
     tax_treatment: str = "standard"
     cap_amount: str | None = None
     blocker: str | None = None
-    began_before: bool = False
 
 
 # task, labor category, hours sold, price per hour
@@ -419,36 +418,6 @@ _DEALS = (
             ("Data feeds", SENIOR_DATA_ENGINEER, 320, 135),
         ),
     ),
-    # Seven of its team have not handed in everything.
-    _DealPlan(
-        code="VOL-HUB",
-        name="Voltwerk Netz, load model",
-        client_key="voltwerk",
-        entity_code="HR-DE",
-        practice="Data & AI",
-        lines=(
-            ("Load model", CONSULTANT, 1800, 132),
-            ("Load model", SENIOR_CONSULTANT, 400, 155),
-            ("Load model", SENIOR_DATA_ENGINEER, 300, 165),
-        ),
-    ),
-    _DealPlan(
-        code="LEC-PLAN",
-        name="Lechtal Papier, production planning",
-        client_key="lechtal",
-        entity_code="HR-DE",
-        practice="Operations",
-        lines=(("Planning model", SENIOR_CONSULTANT, 120, 180),),
-        began_before=True,
-    ),
-    _DealPlan(
-        code="STE-PORT",
-        name="Sternberg Handel, portal migration",
-        client_key="sternberg",
-        entity_code="HR-DE",
-        practice="Operations",
-        lines=(("Migration", DATA_ENGINEER, 1600, 110),),
-    ),
     _DealPlan(
         code="HAR-RISK",
         name="Harborline Mutual, underwriting model",
@@ -456,6 +425,14 @@ _DEALS = (
         entity_code="HR-US",
         practice="Data & AI",
         lines=(("Underwriting model", SENIOR_CONSULTANT, 400, 190),),
+    ),
+    _DealPlan(
+        code="FEN-ASSAY",
+        name="Fenway Laboratories, assay data",
+        client_key="fenway-labs",
+        entity_code="HR-US",
+        practice="Data & AI",
+        lines=(("Assay data", SENIOR_CONSULTANT, 600, 185),),
     ),
     _DealPlan(
         code="NOM-ASSET",
@@ -499,8 +476,7 @@ def make_deals(*, month: date) -> tuple[Deal, ...]:
 
 
 def _deal(plan: _DealPlan, month: date, number: int) -> Deal:
-    starts_on = month_before(month) if plan.began_before else month
-    won_on = starts_on - timedelta(days=6)
+    won_on = month - timedelta(days=6)
     return Deal(
         key=plan.code,
         name=plan.name,
@@ -515,11 +491,11 @@ def _deal(plan: _DealPlan, month: date, number: int) -> Deal:
         tax_treatment=plan.tax_treatment,
         project_code=plan.code,
         cap_amount=Decimal(plan.cap_amount) if plan.cap_amount else None,
-        starts_on=starts_on,
+        starts_on=month,
         ends_on=months_after(month, ENDS_AFTER_MONTHS),
         owner_key="sales-de" if plan.entity_code == "HR-DE" else "sales-uk",
         won_at=datetime.combine(won_on, time(9, 20), tzinfo=UTC) + timedelta(minutes=11 * number),
-        lines=_lines(plan, starts_on),
+        lines=_lines(plan, month),
         blocker=plan.blocker,
     )
 

@@ -188,7 +188,10 @@ class Leave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intercompany:
-    """A person of one company may work for another, [starts_on, ends_on), under another code."""
+    """A person of one company may work for another, [starts_on, ends_on), under a code there.
+
+    ``cost`` is what the borrower's ERP says of an hour where it has the person already; None: it has not.
+    """
 
     person_key: str
     entity_code: str
@@ -196,6 +199,7 @@ class Intercompany:
     project_code: str
     starts_on: date
     ends_on: date
+    cost: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

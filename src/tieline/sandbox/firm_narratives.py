@@ -153,6 +153,13 @@ _EN_THINGS = {
         "the roof age factor",
         "referral rules with underwriters",
     ),
+    "Assay data": (
+        "plate readings from the second lab",
+        "the sample register",
+        "units in the older runs",
+        "control charts",
+        "the audit export",
+    ),
 }
 _EN_GENERAL = (
     "the project plan",

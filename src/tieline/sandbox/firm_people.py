@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from faker import Faker
 
+from tieline.sandbox.firm_agency import PROJECT as AGENCY_PROJECT
 from tieline.sandbox.firm_calendar import (
     business_now,
     common_days,
@@ -18,6 +19,7 @@ from tieline.sandbox.firm_calendar import (
     leaver_ends_on,
     month_before,
     months_after,
+    months_before,
     next_workday,
 )
 from tieline.sandbox.firm_deals import ENDS_AFTER_MONTHS
@@ -35,6 +37,16 @@ from tieline.sandbox.firm_model import (
     Leave,
     Owner,
     Person,
+)
+from tieline.sandbox.firm_running import (
+    BEGUN_PROJECT,
+    KRAKOW,
+    LOAD_PROJECT,
+    LONDON,
+    MEMBERS,
+    MUNICH,
+    TEAMS,
+    make_team_assignments,
 )
 
 DOMAIN = "halden-roe.example"
@@ -85,6 +97,9 @@ _TEAMS = (
     *(("de-lab", CONSULTANT, "40"),) * 3,
     *(("de-load", CONSULTANT, hours) for hours in ("40", "40", "40", "40", "40", "25", "32.5")),
 )
+# What an hour of a team's people costs, in the money of their company; and of those it lends, in the borrower's.
+_TEAM_COSTS = {MUNICH: 61, LONDON: 55, KRAKOW: 130}
+_LENT_COST = 26
 _MORE_PLACES = (
     *(
         _Place(
@@ -123,9 +138,24 @@ _MORE_PLACES = (
             ("de-lead", "HR-DE", "Delivery Manager", None, 90),
             ("us-director", "HR-US", "Delivery Manager", None, 105),
             ("us-senior", "HR-US", SENIOR_CONSULTANT, SENIOR_CONSULTANT, 95),
+            *(
+                (f"us-senior-{number}", "HR-US", SENIOR_CONSULTANT, SENIOR_CONSULTANT, 92)
+                for number in range(2, 6)
+            ),
             ("pl-director", "HR-PL", "Delivery Manager", None, 180),
             ("pl-analyst", "HR-PL", ANALYST, ANALYST, 120),
         )
+    ),
+    *(
+        _Place(
+            key=member.key,
+            entity_code=member.home,
+            role=member.labor_category,
+            labor_category=member.labor_category,
+            cost=_TEAM_COSTS[member.home],
+            weekly_hours=member.weekly_hours,
+        )
+        for member in MEMBERS
     ),
 )
 APPROVERS = {
@@ -150,13 +180,14 @@ _ASSIGNED = {
     "KES-LIMS": (*LAB_SENIORS, *LAB_CONSULTANTS),
     "DON-STRAT": ("de-senior-2", "de-part-time", "de-consultant-1"),
     "NOR-ROUTE": ("de-engineer", "de-senior-2", "de-leaver", "uk-engineer", "pl-analyst"),
-    "VOL-HUB": (
+    LOAD_PROJECT: (
         *("de-senior-1", "de-senior-engineer", "de-consultant-1", "de-consultant-2"),
         *(*LAB_SENIORS, *LAB_CONSULTANTS, *LOAD_TEAM),
     ),
-    "LEC-PLAN": ("de-senior-1",),
-    "STE-PORT": AGENCY,
-    "HAR-RISK": ("us-senior",),
+    BEGUN_PROJECT: ("de-senior-1",),
+    AGENCY_PROJECT: AGENCY,
+    "HAR-RISK": ("us-senior", "us-senior-2", "us-senior-3"),
+    "FEN-ASSAY": ("us-senior-4", "us-senior-5"),
     "ALD-PRICE": ("uk-pm", "uk-senior", "uk-consultant", "uk-senior-engineer"),
     "THO-STOCK": ("uk-senior", "uk-consultant", "uk-engineer", "uk-senior-engineer"),
 }
@@ -258,13 +289,17 @@ def make_owners(*, seed: int) -> tuple[Owner, ...]:
 
 
 def make_assignments(
-    *, people: tuple[Person, ...], deals: tuple[Deal, ...], month: date
+    *,
+    people: tuple[Person, ...],
+    deals: tuple[Deal, ...],
+    running: tuple[Deal, ...],
+    month: date,
 ) -> tuple[Assignment, ...]:
-    """Return who works where in which role."""
+    """Return who works where in which role, on deals and on contracts that run."""
     categories = {person.key: person.labor_category for person in people}
-    sold = {deal.project_code: deal for deal in deals}
+    sold = {deal.project_code: deal for deal in (*deals, *running)}
     ends_on = months_after(month, ENDS_AFTER_MONTHS)
-    return tuple(
+    of_the_story = tuple(
         Assignment(
             person_key=key,
             project_code=project,
@@ -278,6 +313,7 @@ def make_assignments(
         for project, keys in _ASSIGNED.items()
         for key in keys
     )
+    return of_the_story + make_team_assignments(running=running, approvers=APPROVERS)
 
 
 EARLY_END = ("NOR-ROUTE", "de-senior-2")
@@ -301,15 +337,36 @@ def make_leave(*, month: date) -> tuple[Leave, ...]:
     )
 
 
-def make_intercompany(*, month: date) -> tuple[Intercompany, ...]:
-    """Return who of London may work for Munich."""
-    return (
+def _code_of(people: tuple[Person, ...], key: str) -> str:
+    return next(person.employee_code for person in people if person.key == key)
+
+
+def make_intercompany(*, people: tuple[Person, ...], month: date) -> tuple[Intercompany, ...]:
+    """Return who of London may work for Munich, and who of Krakow for London."""
+    agreed: list[tuple[str, str, str, str, Decimal | None]] = [
+        ("uk-engineer", MUNICH, "NOR-ROUTE", "HR-DE-901", None)
+    ]
+    agreed += [
+        (
+            member.key,
+            team.entity_code,
+            team.contracts[0],
+            _code_of(people, member.key),
+            Decimal(_LENT_COST),
+        )
+        for team in TEAMS
+        for member in team.members
+        if member.home != team.entity_code
+    ]
+    return tuple(
         Intercompany(
-            person_key="uk-engineer",
-            entity_code="HR-DE",
-            employee_code="HR-DE-901",
-            project_code="NOR-ROUTE",
-            starts_on=month,
+            person_key=key,
+            entity_code=entity_code,
+            employee_code=employee_code,
+            project_code=project_code,
+            starts_on=month if cost is None else months_before(month, 12),
             ends_on=months_after(month, ENDS_AFTER_MONTHS),
-        ),
+            cost=cost,
+        )
+        for key, entity_code, project_code, employee_code, cost in agreed
     )

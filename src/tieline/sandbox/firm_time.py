@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import pairwise
 
 from tieline.sandbox.firm_calendar import (
     business_now,
@@ -29,16 +29,14 @@ from tieline.sandbox.firm_model import (
 )
 from tieline.sandbox.firm_narratives import narratives
 from tieline.sandbox.firm_people import LAB_CONSULTANTS, LAB_SENIORS, LOAD_TEAM
+from tieline.sandbox.firm_running import CREW
+from tieline.sandbox.firm_running_time import fill_teams
+from tieline.sandbox.firm_sheets import APPROVED, UNKNOWN_LOCK, Draft, Options, Sheets
 
-APPROVED = "Item Approved and Locked for this Time Period"
-UNKNOWN_LOCK = "Item Locked by Payroll Export"
 FOREIGN_TASK = "Travel"
 # Only these projects carry mistakes and hours not yet approved, so that the others can be billed.
 TROUBLED = ("AUR-GRID", "NOR-ROUTE", "ALD-PRICE")
-_QUARTER = Decimal("0.25")
 _UNAPPROVED_DAYS = 3
-# A planted entry is one mistake and no second one: the day stays a day.
-_DAY_HOURS_MAX = Decimal(10)
 
 # Projects and people whose every hour the story counts.
 _PLANNED = ("ISA-CLAIM", "KES-LIMS", "LEC-PLAN")
@@ -49,8 +47,6 @@ _CAP_SENIOR_DAYS, _CAP_DAYS = 50, 40
 # Of the load model's team, in its order: how many of the month's last days are not handed in.
 _DAYS_MISSING = (3, 3, 3, 2, 2, 4, 3)
 EDITED, DELETED, OVER_CAP = "board-edit", "board-delete", "over-cap"
-
-Slot = tuple[str, date]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,95 +63,6 @@ class TimePlan:
     deleted: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    project_code: str
-    task: str
-    hours: Decimal
-    narrative: str | None
-    locked_reason: str | None = APPROVED
-    mark: str = ""
-    is_late: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class _Sheets:
-    """Everybody's timesheets while they are being filled."""
-
-    dice: random.Random
-    people: Mapping[str, Person]
-    options: Callable[[str, date], Sequence[tuple[str, str]]]
-    slots: dict[Slot, list[_Draft]] = field(default_factory=dict)
-    taken: set[Slot] = field(default_factory=set)
-    mistakes: list[tuple[str, Mistake]] = field(default_factory=list)
-
-    def fill(self, slot: Slot, count: int) -> None:
-        """Write a normal day."""
-        person_key, day = slot
-        person = self.people[person_key]
-        options = self.options(person_key, day)
-        chosen = [self.dice.choice(options) for _ in range(count)]
-        hours = self._split(person.weekly_hours / 5, count)
-        words = {
-            task: narratives(
-                country_code=person.country_code, task=task, dice=self.dice, count=count
-            )
-            for task in {task for _, task in chosen}
-        }
-        self.slots[slot] = [
-            _Draft(project_code=project, task=task, hours=part, narrative=words[task].pop())
-            for (project, task), part in zip(chosen, hours, strict=True)
-        ]
-
-    def _split(self, hours: Decimal, count: int) -> list[Decimal]:
-        quarters = int(hours / _QUARTER)
-        cuts = sorted(self.dice.sample(range(2, quarters - 1), count - 1))
-        edges = [0, *cuts, quarters]
-        return [(b - a) * _QUARTER for a, b in pairwise(edges)]
-
-    def free_slot(self, person_key: str, project_code: str, *, days: Sequence[date]) -> Slot:
-        """Take the first untouched day of a person, one with hours on the project if there is."""
-        free = [
-            (person_key, day)
-            for day in days
-            if (person_key, day) in self.slots and (person_key, day) not in self.taken
-        ]
-        on_project = [
-            slot for slot in free if any(d.project_code == project_code for d in self.slots[slot])
-        ]
-        if not free:
-            raise LookupError(f"{person_key} has no untouched day left for {project_code}")
-        slot = (on_project or free)[0]
-        self.taken.add(slot)
-        return slot
-
-    def plan(self, slot: Slot, *lines: tuple[str, str, str]) -> None:
-        """Write a day of the story, and keep everything else away from it; lines are project, task, hours."""
-        country = self.people[slot[0]].country_code
-        self.taken.add(slot)
-        self.slots[slot] = [
-            _Draft(
-                project_code=project,
-                task=task,
-                hours=Decimal(hours),
-                narrative=narratives(country_code=country, task=task, dice=self.dice, count=1)[0],
-            )
-            for project, task, hours in lines
-        ]
-
-    def swap(self, slot: Slot, draft: _Draft) -> None:
-        """Put the draft in place of the day's entry on the same project, or of its first."""
-        drafts = self.slots[slot]
-        index = next(
-            (n for n, own in enumerate(drafts) if own.project_code == draft.project_code), 0
-        )
-        kept = [draft]
-        for own in drafts[:index] + drafts[index + 1 :]:
-            if sum(one.hours for one in kept) + own.hours <= _DAY_HOURS_MAX:
-                kept.append(own)
-        self.slots[slot] = kept
-
-
 def make_time(
     *,
     seed: int,
@@ -166,13 +73,15 @@ def make_time(
     leave: Sequence[Leave],
 ) -> TimePlan:
     """Return the month's time for everybody who is assigned."""
-    sheets = _normal_month(
-        seed=seed, month=month, people=people, deals=deals, assignments=assignments, leave=leave
-    )
+    options = _options(deals, assignments)
+    sheets = _normal_month(seed=seed, month=month, people=people, options=options, leave=leave)
     plan_sheets(sheets, month)
     _leave_last_days_open(sheets, month)
     _plant(sheets, month)
     changes = _changes(sheets, month)
+    teams = fill_teams(seed=seed, month=month, people=people, options=options)
+    sheets.slots |= teams.slots
+    sheets.mistakes += teams.mistakes
     entries, keys = _written(sheets, month)
     return TimePlan(
         entries=entries,
@@ -185,31 +94,38 @@ def make_time(
     )
 
 
+def _options(deals: Sequence[Deal], assignments: Sequence[Assignment]) -> Options:
+    """Return what somebody may book on which day: the lines of their category where they are assigned."""
+    sold: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for deal in deals:
+        for line in deal.lines:
+            sold[deal.project_code, line.labor_category].add(line.task)
+    offered: dict[str, list[tuple[Assignment, str]]] = defaultdict(list)
+    for each in assignments:
+        if each.project_code in _PLANNED and each.person_key not in CREW:
+            continue
+        for task in sold[each.project_code, each.labor_category]:
+            offered[each.person_key].append((each, task))
+
+    def options(person_key: str, day: date) -> list[tuple[str, str]]:
+        return sorted(
+            (assignment.project_code, task)
+            for assignment, task in offered[person_key]
+            if assignment.starts_on <= day < assignment.ends_on
+        )
+
+    return options
+
+
 def _normal_month(
     *,
     seed: int,
     month: date,
     people: Sequence[Person],
-    deals: Sequence[Deal],
-    assignments: Sequence[Assignment],
+    options: Options,
     leave: Sequence[Leave],
-) -> _Sheets:
-    lines = {
-        (deal.project_code, line.labor_category, line.task) for deal in deals for line in deal.lines
-    }
-
-    def options(person_key: str, day: date) -> list[tuple[str, str]]:
-        return sorted(
-            (assignment.project_code, task)
-            for assignment in assignments
-            for project, category, task in lines
-            if assignment.person_key == person_key
-            and project not in _PLANNED
-            and assignment.starts_on <= day < assignment.ends_on
-            and (project, category) == (assignment.project_code, assignment.labor_category)
-        )
-
-    sheets = _Sheets(
+) -> Sheets:
+    sheets = Sheets(
         dice=random.Random(f"time:{seed}:{month}"),
         people={person.key: person for person in people},
         options=options,
@@ -221,6 +137,7 @@ def _normal_month(
         if person.labor_category is not None
         and not person.is_from_agency
         and person.key not in _PLANNED_PEOPLE
+        and person.key not in CREW
         for day in working_days(month, country_code=person.country_code)
         if (person.key, day) not in away
         and (person.employed_to is None or day < person.employed_to)
@@ -230,7 +147,7 @@ def _normal_month(
     return sheets
 
 
-def plan_sheets(sheets: _Sheets, month: date) -> None:
+def plan_sheets(sheets: Sheets, month: date) -> None:
     """Write the days that the story counts to the quarter of an hour, and leave out what is missing."""
     days = working_days(month, country_code="DE")
     _plan_rate_change(sheets, days)
@@ -242,7 +159,7 @@ def plan_sheets(sheets: _Sheets, month: date) -> None:
             del sheets.slots[person_key, day]
 
 
-def _plan_rate_change(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plan_rate_change(sheets: Sheets, days: Sequence[date]) -> None:
     """Book a week before the price rises inside the month, and a week after."""
     before = [day for day in days if day.day < RATE_CHANGE_DAY][:_RATE_DAYS]
     after = [day for day in days if day.day >= RATE_CHANGE_DAY][-_RATE_DAYS:]
@@ -250,7 +167,7 @@ def _plan_rate_change(sheets: _Sheets, days: Sequence[date]) -> None:
         sheets.plan(("de-senior-2", day), ("ISA-CLAIM", "Claims model", "8.00"))
 
 
-def _plan_cap(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plan_cap(sheets: Sheets, days: Sequence[date]) -> None:
     """Work the capped contract up to its cap, and a bit over it by an hour that is handed in late."""
     for keys, count in ((LAB_SENIORS, _CAP_SENIOR_DAYS), (LAB_CONSULTANTS, _CAP_DAYS)):
         for slot in [(key, day) for day in days for key in keys][:count]:
@@ -263,7 +180,7 @@ def _plan_cap(sheets: _Sheets, days: Sequence[date]) -> None:
     sheets.mistakes.append((OVER_CAP, mistake))
 
 
-def _plan_lent(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plan_lent(sheets: Sheets, days: Sequence[date]) -> None:
     """Let somebody of Krakow work for Munich, which nobody agreed to."""
     for number, (day, hours) in enumerate(
         zip(days, ("8.00", "8.00", "8.00", "7.00"), strict=False)
@@ -275,7 +192,7 @@ def _plan_lent(sheets: _Sheets, days: Sequence[date]) -> None:
         sheets.mistakes.append((mark, mistake))
 
 
-def _plan_board(sheets: _Sheets, month: date) -> None:
+def _plan_board(sheets: Sheets, month: date) -> None:
     """Write the hour of a month that is over, and the day in London, that the board changes."""
     over = working_days(month_before(month), country_code="DE")[-1]
     for slot, line, mark in (
@@ -294,7 +211,7 @@ def _days(starts_on: date, ends_on: date) -> list[date]:
     return [starts_on + timedelta(days=n) for n in range((ends_on - starts_on).days)]
 
 
-def _leave_last_days_open(sheets: _Sheets, month: date) -> None:
+def _leave_last_days_open(sheets: Sheets, month: date) -> None:
     """Leave the last days of some projects unapproved: approvers are never quite done."""
     for day in common_days(month)[-_UNAPPROVED_DAYS:]:
         for slot in [slot for slot in sheets.slots if slot[1] == day and slot not in sheets.taken]:
@@ -443,7 +360,7 @@ _SWAPS = (
 )
 
 
-def _plant(sheets: _Sheets, month: date) -> None:
+def _plant(sheets: Sheets, month: date) -> None:
     days = common_days(month)
     _plant_leave(sheets, days)
     _plant_leaver(sheets, days)
@@ -457,13 +374,13 @@ def _plant(sheets: _Sheets, month: date) -> None:
     _plant_future(sheets, month)
 
 
-def _plant_swap(sheets: _Sheets, swap: _Swap, days: Sequence[date], *, mark: str) -> None:
+def _plant_swap(sheets: Sheets, swap: _Swap, days: Sequence[date], *, mark: str) -> None:
     slot = sheets.free_slot(swap.person_key, swap.project_code, days=days)
     present = next(
         (d for d in sheets.slots[slot] if d.project_code == swap.project_code),
         sheets.slots[slot][0],
     )
-    draft = _Draft(
+    draft = Draft(
         project_code=swap.project_code,
         task=swap.task,
         hours=Decimal(swap.hours) if swap.hours is not None else present.hours,
@@ -482,8 +399,8 @@ def _plant_swap(sheets: _Sheets, swap: _Swap, days: Sequence[date], *, mark: str
     sheets.mistakes.append((mark, mistake))
 
 
-def _plant_leave(sheets: _Sheets, days: Sequence[date]) -> None:
-    draft = _Draft(
+def _plant_leave(sheets: Sheets, days: Sequence[date]) -> None:
+    draft = Draft(
         project_code="AUR-GRID",
         task="Data platform",
         hours=Decimal("2.00"),
@@ -496,12 +413,12 @@ def _plant_leave(sheets: _Sheets, days: Sequence[date]) -> None:
     sheets.mistakes.append(("leave", mistake))
 
 
-def _plant_leaver(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plant_leaver(sheets: Sheets, days: Sequence[date]) -> None:
     gone = sheets.people["de-leaver"].employed_to
     after = [day for day in days if gone is not None and day >= gone][:2]
     for number, day in enumerate(after):
         mark = f"leaver-{number}"
-        draft = _Draft(
+        draft = Draft(
             project_code="NOR-ROUTE",
             task="Route engine",
             hours=Decimal("3.50"),
@@ -514,7 +431,7 @@ def _plant_leaver(sheets: _Sheets, days: Sequence[date]) -> None:
         sheets.mistakes.append((mark, mistake))
 
 
-def _plant_88_hours(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plant_88_hours(sheets: Sheets, days: Sequence[date]) -> None:
     for person_key, project, task, is_healed in (
         ("us-senior", "HAR-RISK", "Underwriting model", False),
         ("uk-consultant", "ALD-PRICE", "Pricing model", True),
@@ -538,14 +455,14 @@ def _plant_88_hours(sheets: _Sheets, days: Sequence[date]) -> None:
         sheets.mistakes.append((mark, mistake))
 
 
-def _plant_long_day(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plant_long_day(sheets: Sheets, days: Sequence[date]) -> None:
     slot = sheets.free_slot("uk-engineer", "NOR-ROUTE", days=days[7:])
     words = narratives(country_code="GB", task="Route engine", dice=sheets.dice, count=3)
     drafts = []
     for number, (hours, word) in enumerate(zip(("9.50", "9.00", "8.50"), words, strict=True)):
         mark = f"long-day-{number}"
         drafts.append(
-            _Draft(
+            Draft(
                 project_code="NOR-ROUTE",
                 task="Route engine",
                 hours=Decimal(hours),
@@ -558,7 +475,7 @@ def _plant_long_day(sheets: _Sheets, days: Sequence[date]) -> None:
     sheets.slots[slot] = drafts
 
 
-def _plant_duplicates(sheets: _Sheets, days: Sequence[date]) -> None:
+def _plant_duplicates(sheets: Sheets, days: Sequence[date]) -> None:
     for person_key, project in (("de-senior-1", "AUR-GRID"), ("uk-consultant", "ALD-PRICE")):
         slot = sheets.free_slot(person_key, project, days=days[2:])
         mark = f"duplicate-{person_key}"
@@ -571,9 +488,9 @@ def _plant_duplicates(sheets: _Sheets, days: Sequence[date]) -> None:
         sheets.mistakes.append((mark, mistake))
 
 
-def _plant_future(sheets: _Sheets, month: date) -> None:
+def _plant_future(sheets: Sheets, month: date) -> None:
     day = next_workday(business_now(month).date(), after=4)
-    draft = _Draft(
+    draft = Draft(
         project_code="AUR-GRID",
         task="Discovery",
         hours=Decimal("6.00"),
@@ -603,7 +520,7 @@ _UNAPPROVED = (("de-engineer", "NOR-ROUTE"), ("uk-pm", "ALD-PRICE"))
 _TWO_HOURS = Decimal("2.00")
 
 
-def _changes(sheets: _Sheets, month: date) -> list[LaterChange]:
+def _changes(sheets: Sheets, month: date) -> list[LaterChange]:
     days = common_days(month)
     changes = []
     for person_key, project, delta in _HOURS_CHANGED:
@@ -630,13 +547,13 @@ def _changes(sheets: _Sheets, month: date) -> list[LaterChange]:
 
 
 def _touch(
-    sheets: _Sheets,
+    sheets: Sheets,
     person_key: str,
     project: str,
     days: Sequence[date],
     *,
     hours_min: Decimal = Decimal(0),
-) -> tuple[str, _Draft]:
+) -> tuple[str, Draft]:
     """Mark an untouched, approved entry of a person on a project."""
     for day in days:
         slot = (person_key, day)
@@ -651,7 +568,7 @@ def _touch(
     raise LookupError(f"{person_key} has no untouched entry on {project} in this month")
 
 
-def _moved(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
+def _moved(sheets: Sheets, days: Sequence[date]) -> LaterChange:
     mark, _ = _touch(sheets, "de-senior-1", "AUR-GRID", days)
     return LaterChange(
         kind="moved_to_other_project",
@@ -663,7 +580,7 @@ def _moved(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
     )
 
 
-def _redated(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
+def _redated(sheets: Sheets, days: Sequence[date]) -> LaterChange:
     mark, _ = _touch(sheets, "uk-senior", "ALD-PRICE", days)
     to_day = next(
         day
@@ -680,7 +597,7 @@ def _redated(sheets: _Sheets, days: Sequence[date]) -> LaterChange:
     )
 
 
-def _healings(sheets: _Sheets) -> list[LaterChange]:
+def _healings(sheets: Sheets) -> list[LaterChange]:
     changes = []
     for mark, mistake in sheets.mistakes:
         if not mistake.is_healed_later:
@@ -699,7 +616,7 @@ def _healings(sheets: _Sheets) -> list[LaterChange]:
     return changes
 
 
-def _written(sheets: _Sheets, month: date) -> tuple[tuple[Entry, ...], Mapping[str, str]]:
+def _written(sheets: Sheets, month: date) -> tuple[tuple[Entry, ...], Mapping[str, str]]:
     """Return the entries in the order they were typed, and which key each mark became."""
     last = business_now(month) - timedelta(hours=2)
     entries = []

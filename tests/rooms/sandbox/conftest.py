@@ -17,6 +17,7 @@ from tieline.sandbox import harvest, hubspot
 from tieline.sandbox.exchanges import Exchange
 from tieline.sandbox.faults import FaultInjector
 from tieline.sandbox.firm import Firm
+from tieline.sandbox.firm_running import BEGUN_PROJECT, LOAD_PROJECT
 from tieline.sandbox.front import ErrorAnswer, Front
 from tieline.sandbox.harvest import HarvestServer
 from tieline.sandbox.hubspot import HubSpotServer
@@ -106,15 +107,26 @@ def _running(
     hold(exchanges, vendor=name, may_be_refused=True)
 
 
+def story_projects(firm: Firm) -> set[str]:
+    """Return the projects whose time is changed or counted; the others have thousands of entries."""
+    return {*(deal.project_code for deal in firm.deals), LOAD_PROJECT, BEGUN_PROJECT}
+
+
 @pytest.fixture
 def provisioned(time_tool: Vendor, firm: Firm) -> Vendor:
     """A time tool in which somebody has set up the firm's projects, as provisioning would."""
-    time_tool.do("load", firm.harvest_load())
-    clients = {
+    loaded = time_tool.do("load", firm.harvest_load())["ids"]
+    running = time_tool.do("load", firm.harvest_projects(client_ids=loaded["clients"]))["ids"]
+    links = firm.harvest_links(
+        project_ids=running["projects"], task_ids=loaded["tasks"], user_ids=loaded["users"]
+    )
+    time_tool.do("load", links)
+    clients = loaded["clients"] | {
         client.key: _made(time_tool, "/clients", {"name": client.crm_name})
         for client in firm.clients
+        if client.key not in loaded["clients"]
     }
-    tasks: dict[str, int] = {}
+    tasks: dict[str, int] = loaded["tasks"]
     for deal in firm.deals:
         if deal.blocker is not None:
             continue
@@ -146,12 +158,13 @@ def _made(vendor: Vendor, path: str, body: dict[str, Any]) -> int:
 
 @pytest.fixture
 def with_time(provisioned: Vendor, firm: Firm) -> Vendor:
-    """The same with the month's time entered."""
+    """The same with the month's time entered, on the projects that the story is about."""
     ids = provisioned.ids()
+    wanted = {
+        code: ids.project_ids[code] for code in story_projects(firm) if code in ids.project_ids
+    }
     provisioned.do(
         "entries",
-        firm.time_entries(
-            project_ids=ids.project_ids, task_ids=ids.task_ids, user_ids=ids.user_ids
-        ),
+        firm.time_entries(project_ids=wanted, task_ids=ids.task_ids, user_ids=ids.user_ids),
     )
     return provisioned

@@ -43,7 +43,7 @@ class TestHarvest:
             url = page["links"]["next"]
 
         assert len(seen) == len(set(seen)) == page["total_entries"]
-        assert page["total_pages"] == page["page"] == 9
+        assert page["total_pages"] == page["page"] == len(seen) // 100 + 1
 
     def test_orders_entries_by_day_and_the_rest_by_creation(self, with_time: Vendor) -> None:
         entries = with_time.api.get("/time_entries").json()["time_entries"]

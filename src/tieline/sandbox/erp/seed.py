@@ -8,6 +8,8 @@ The firm is JSON; what may be left out is read with ``.get``::
     employees: [{code, name, email, company_code, starts_on?, ends_on?,
                  cost_rates?: [{from_on, amount}]}]
     labor_categories: [name] or [{code, name}]
+    projects?: [{code, name, company_code, client_code,
+                 tasks: [{name, labor_category, rate, starts_on}]}]
 
 Fiscal years and their periods, months or whole weeks, cover [opens_on, closes_on); ``ends_on`` of an
 employee is the first day after the employment, as everywhere outside Tryton.
@@ -87,6 +89,13 @@ def seed_firm(*, session: RpcSession, firm: Row) -> SeededFirm:
     products = _products(session=session, firm=firm, category=category)
     clients = _clients(session=session, rows=firm.get("clients", []), countries=countries)
     employees = _employees(session=session, rows=firm.get("employees", []), companies=companies)
+    _projects(
+        session=session,
+        rows=firm.get("projects", []),
+        companies=companies,
+        clients=clients,
+        products=_labor_products(firm, products),
+    )
     logins, passwords = _users(session=session, companies=companies)
     session.context = {}
     return SeededFirm(
@@ -462,6 +471,60 @@ def _employee(row: Row, *, party: int, company: int) -> dict[str, Any]:
         "start_date": date.fromisoformat(row["starts_on"]) if row.get("starts_on") else None,
         "end_date": date.fromisoformat(ends_on) - _DAY if ends_on else None,
         "cost_prices": [["create", costs]],
+    }
+
+
+def _labor_products(firm: Row, products: Mapping[str, int]) -> dict[str, int]:
+    """Return the product of each labor category by the category's name."""
+    return {
+        labor["name"]: products[labor["code"]]
+        for labor in firm.get("labor_categories", [])
+        if not isinstance(labor, str)
+    }
+
+
+def _projects(
+    *,
+    session: RpcSession,
+    rows: list[Row],
+    companies: dict[str, int],
+    clients: dict[str, int],
+    products: dict[str, int],
+) -> None:
+    """Enter projects that are invoiced from their hours, each with the tasks that people book on."""
+    for code, company in companies.items():
+        own = [row for row in rows if row["company_code"] == code]
+        values = [_project(row, company=company, party=clients[row["client_code"]]) for row in own]
+        numbers = session.create("project.work", values, company=company)
+        tasks = [
+            _task(task, company=company, parent=number, product=products[task["labor_category"]])
+            for row, number in zip(own, numbers, strict=True)
+            for task in row["tasks"]
+        ]
+        session.create("project.work", tasks, company=company)
+
+
+def _project(row: Row, *, company: int, party: int) -> dict[str, Any]:
+    return {
+        "type": "project",
+        "company": company,
+        "name": row["name"],
+        "number": row["code"],
+        "party": party,
+        "project_invoice_method": "timesheet",
+    }
+
+
+def _task(row: Row, *, company: int, parent: int, product: int) -> dict[str, Any]:
+    return {
+        "type": "task",
+        "company": company,
+        "parent": parent,
+        "name": row["name"],
+        "product": product,
+        "list_price": Decimal(row["rate"]),
+        "timesheet_available": True,
+        "timesheet_start_date": date.fromisoformat(row["starts_on"]),
     }
 
 
