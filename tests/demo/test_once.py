@@ -18,7 +18,13 @@ from typing import Any
 
 import pytest
 from tests.conftest import memory_folder
-from tests.promises.connectors.guard import are_here, descriptions, hold, read_exchanges
+from tests.promises.connectors.guard import (
+    are_here,
+    descriptions,
+    each_record_once,
+    hold,
+    read_exchanges,
+)
 from tests.support.wheel import install_wheel
 
 _SECONDS_MAX = 900
@@ -107,7 +113,7 @@ class TestOnce:
         exchanges = read_exchanges(run.home.parent / f"{vendor}.jsonl")
 
         assert len(exchanges) > _EXCHANGES_MIN
-        hold(exchanges, vendor=vendor)
+        hold(each_record_once(exchanges), vendor=vendor)
 
     def test_holds_every_promise_although_a_worker_was_killed(self, run: Run) -> None:
         broken = {name: run.figures.get(name) for name in _ZERO if run.figures.get(name) != 0}

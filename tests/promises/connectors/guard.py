@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from openapi_core.datatypes import RequestParameters
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from tieline.sandbox.exchanges import Exchange
-from tieline.sandbox.wire import Request, Response
+from tieline.sandbox.wire import Request, Response, decode_json, encode_json
 
 REPAIRS: Mapping[str, tuple[str, ...]] = {
     "harvest": (
@@ -116,6 +117,37 @@ def read_exchanges(record: Path) -> list[Exchange]:
     """Return what a vendor in a process of its own kept."""
     lines = record.read_text(encoding="utf-8").splitlines()
     return [_exchange(json.loads(line)) for line in lines]
+
+
+def each_record_once(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Leave out of each page what was told before, word for word: a run reads the same thousands again and again."""
+    told: set[str] = set()
+    for exchange in exchanges:
+        response = exchange.response
+        if response is None or response.status != httpx.codes.OK:
+            yield exchange
+            continue
+        try:
+            page = decode_json(response.body)
+        except ValueError:
+            yield exchange
+            continue
+        if not isinstance(page, dict):
+            yield exchange
+            continue
+        shortened = {name: _news(value, told) for name, value in page.items()}
+        body = encode_json(shortened).encode("utf-8", "surrogateescape")
+        yield replace(exchange, response=replace(response, body=body))
+
+
+def _news(value: Any, told: set[str]) -> Any:
+    """Return the records of a list that are new, or its first: an empty list is another answer."""
+    if not isinstance(value, list) or not value:
+        return value
+    texts = [encode_json(each) for each in value]
+    news = [each for each, text in zip(value, texts, strict=True) if text not in told]
+    told.update(texts)
+    return news or value[:1]
 
 
 def as_exchange(request: httpx.Request) -> Exchange:

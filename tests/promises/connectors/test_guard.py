@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.promises.connectors.guard import NotDescribed, descriptions, hold
+from tests.promises.connectors.guard import NotDescribed, descriptions, each_record_once, hold
 from tests.promises.connectors.vendors import (
     Vendor,
     running_harvest,
@@ -150,3 +150,25 @@ class TestWhatIsTold:
         assert own.response is not None
         assert json.loads(own.response.body)["clients"] == []
         assert delivered.response is None
+
+
+class TestWhatIsToldAgain:
+    def test_is_held_once_and_what_is_new_in_a_page_still_is(self) -> None:
+        first, second = (
+            Exchange(
+                request=Request(method="GET", target="/v2/users"),
+                response=Response(status=200, body=body),
+            )
+            for body in (
+                b'{"users":[{"id":1,"rate":1.50},{"id":2}],"page":1}',
+                b'{"users":[{"id":1,"rate":1.50},{"id":3}],"page":1}',
+            )
+        )
+
+        held = [each.response for each in each_record_once([first, second, second])]
+
+        assert [each.body for each in held if each is not None] == [
+            b'{"users":[{"id":1,"rate":1.50},{"id":2}],"page":1}',
+            b'{"users":[{"id":3}],"page":1}',
+            b'{"users":[{"id":1,"rate":1.50}],"page":1}',
+        ]
