@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.rooms.casework.hand_made_firm import Firm
@@ -213,6 +214,10 @@ class TestAnotherClient:
         assert len({found[2] for found in after.values()}) == 2
         assert "deal.changed_after_provisioning" not in world.reasons()
 
+        # Asked once more, it is answered as the first time.
+        assert desk.apply(world.deal, drawn.digest).state == "active"
+        assert world.rows("SELECT count(*) AS n FROM novation") == [{"n": 1}]
+
         # Whoever joins is on both, and the staffing list goes on naming the first code.
         world.flow.keep_register()
         days = world.rows(
@@ -242,8 +247,34 @@ class TestAnotherClient:
             ("DP-1/2", "Run", DAY),
         ]
 
-        # Lost, both are closed; won again, the present client's opens.
-        world.change(3, is_won=False, stage="closedlost", client_ref="c2", lines=more)
+        # A third client has what is left of the second one's.
+        third = replace(NEXT, name="Ostwind KG", vat_number="DE811115368", domain="ostwind.example")
+        land_as_read(world.flow.database, CRM, "companies", {"c3": third})
+        terms: dict[str, Any] = {
+            "client_ref": "c3",
+            "purchase_order": "PO-3",
+            "lines": more,
+            "amount": Decimal(30000),
+        }
+        world.change(3, **terms)
+        world.flow.keep_register()
+        desk.show_from(DAY + timedelta(days=7))
+        desk.approve(desk.apply(world.deal), "bob")
+        world.flow.run()
+        values = world.rows(
+            "SELECT k.contract_code, v.value_amount, v.ends_on FROM contract k JOIN contract_version v"
+            " USING (contract_id) WHERE v.superseded_at IS NULL ORDER BY 1"
+        )
+        assert [tuple(row.values()) for row in values] == [
+            ("DP-1", 150, DAY),
+            ("DP-1/2", 0, DAY + timedelta(days=7)),
+            ("DP-1/3", 29850, ENDS_ON),
+        ]
+        assert desk.judge_all()[DAY][:2] == ("Suedwind SE", "DP-1/2")
+        assert world.in_clock().count("projects") == 1
+
+        # Lost, all are closed.
+        world.change(4, **{**terms, "is_won": False, "stage": "closedlost"})
         desk.show(world.deal)
         desk.apply(world.deal)
         world.flow.run()

@@ -165,8 +165,14 @@ def needs_second_person(
     """
     shown = get_shown(connection, kind=APPLY, subject=_subject(connection, ref), chosen=chosen)
     return _takes_two(
-        connection, draw_handover(connection, ref=ref, now=now, wish=read_wish(shown.content))
+        connection, draw_handover(connection, ref=ref, now=now, wish=_still_wanted(shown))
     )
+
+
+def _still_wanted(shown: ShownPlan) -> Wish:
+    """Return what a plan was shown for; a client that took over already is not to take over once more."""
+    wish = read_wish(shown.content)
+    return wish if shown.applied_at is None else replace(wish, client_from=None)
 
 
 def _takes_two(connection: Connection[Row], drawn: Handover) -> bool:
@@ -205,7 +211,7 @@ def _shown_and_now(
     connection: Connection[Row], *, ref: str, chosen: Chosen, now: datetime
 ) -> tuple[Handover, ShownPlan]:
     shown = get_shown(connection, kind=APPLY, subject=_subject(connection, ref), chosen=chosen)
-    wish = read_wish(shown.content)
+    wish = _still_wanted(shown)
     drawn = draw_handover(connection, ref=ref, now=now, wish=wish)
     # Whoever applies a deal of the same client waits here until this one is begun or refused.
     connection.execute(
