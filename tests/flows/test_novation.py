@@ -29,6 +29,7 @@ from tests.support.handover_desk import Desk
 from tests.support.scene import approve_shipped_rules
 from tests.support.target import FixedClock
 
+from tieline.app import InstalledSystems
 from tieline.canonical import Approval, TimeEntry
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
@@ -36,6 +37,7 @@ from tieline.services.at_risk import Wish
 from tieline.services.handing_over import show_handover
 from tieline.services.handover_drawing import Handover, draw_handover
 from tieline.services.novation import Novation, from_day
+from tieline.services.register_lists import list_assignments
 from tieline.validation import judge
 
 DAY = date(2026, 10, 20)
@@ -229,6 +231,14 @@ class TestAnotherClient:
             ("DP-1/2", DAY, ENDS_ON),
         ]
         assert world.plan["state"] == "active"
+        with world.flow.database.transaction() as connection:
+            staffed = list_assignments(connection, systems=InstalledSystems())
+        assert {
+            (each.project_code, one.state)
+            for each in staffed
+            for one in each.standing
+            if one.noun == "assignment"
+        } == {("DP-1", "CONFIRMED"), ("DP-1/2", "CONFIRMED")}
 
         # A change order afterwards is of the present client's contract.
         more = (line("Build"), line("Run"))
