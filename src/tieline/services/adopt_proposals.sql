@@ -9,7 +9,7 @@ WITH newest AS (
     JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
     WHERE s.is_newest AND NOT s.is_deleted AND s.noun IN ('WorkItem', 'Client', 'Person')
 ), standing AS (
-    SELECT connection_key, noun, source_ref, our_id FROM crosswalk WHERE superseded_at IS NULL AND scope = ''
+    SELECT connection_key, noun, source_ref, our_id, ends_on FROM crosswalk WHERE superseded_at IS NULL AND scope = ''
 ), our_project AS (
     SELECT p.project_id, p.project_code, v.name, coalesce(n.redirect_to, n.client_id) AS client_id
     FROM project p
@@ -48,7 +48,8 @@ WITH newest AS (
            coalesce(c.fits, 0) AS fits, o.project_code AS ours, o.name AS our_name
     FROM loose l LEFT JOIN chosen c USING (connection_key, source_ref) LEFT JOIN our_project o ON o.project_id = c.our_id
 ), sure AS (
-    SELECT connection_key, source_ref, our_id FROM standing WHERE noun = 'project'
+    -- What a project's record was for a former client brings no task any more.
+    SELECT connection_key, source_ref, our_id FROM standing WHERE noun = 'project' AND ends_on IS NULL
     UNION ALL
     SELECT connection_key, source_ref, our_id FROM project_row WHERE fits = 1 AND rank < 3
 ), task_record AS (
