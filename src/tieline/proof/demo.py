@@ -35,7 +35,12 @@ from tieline.proof.incidents import (
     show_incidents,
 )
 from tieline.proof.mailing import connect_mail
-from tieline.proof.pressing import close_past_periods, link_agency
+from tieline.proof.pressing import (
+    REPORTING_CURRENCY,
+    close_past_periods,
+    link_agency,
+    load_rates,
+)
 from tieline.proof.running import (
     Standing,
     count_adopted,
@@ -60,7 +65,7 @@ from tieline.services.installation import (
     open_periods,
 )
 from tieline.services.system import System
-from tieline.settings import Settings
+from tieline.settings import REPORTING_CURRENCY_VARIABLE, Settings
 from tieline.validation import builtin_rules, builtin_values
 
 _WORKERS = 2
@@ -245,6 +250,7 @@ class Demo:
         password = town.erp.template.admin_password
         self.logins.append(Login(login="admin", password=password, does="enters Tryton"))
         self._add_people(system)
+        load_rates(system, self.firm)
         self._prepare_crm(system)
 
     def _connect(self, town: Town, system: System, story: Story, *, full_read_seconds: int) -> None:
@@ -453,6 +459,7 @@ def demo_environment(settings: Settings, firm: Firm) -> Iterator[None]:
     kept = dict(os.environ)
     os.environ.update(worker_environment(settings))
     os.environ["TIELINE_BUSINESS_NOW"] = firm.now.isoformat()
+    os.environ.setdefault(REPORTING_CURRENCY_VARIABLE, REPORTING_CURRENCY)
     try:
         yield
     finally:

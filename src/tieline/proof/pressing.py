@@ -4,18 +4,54 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from tieline.governance import open_web_transaction
 from tieline.kernel.errors import MendTieline
 from tieline.proof.incidents import AGENCY
 from tieline.proof.story import Story
 from tieline.register import Link, LinkTaken, link
+from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_agency import PROJECT, TASK
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.installation import entity_codes
 from tieline.services.period_close import list_periods, propose_close
+from tieline.services.reference_files import load_file, read_file
 from tieline.services.system import System
 
 _BECAUSE = "the agency's own words, as its contract says them"
 _OVER = "the month is over and reported"
+REPORTING_CURRENCY = "EUR"
+_TREASURY = "Halden Roe treasury"
+_RATES = {"CHF": "1.05", "GBP": "1.15", "PLN": "0.235", "USD": "0.92"}
+_RATES_OF_THE_MONTH = "the month's rates"
+
+
+def load_rates(system: System, firm: Firm) -> None:
+    """Load what other currencies are worth in the one that the firm reports in, by two people."""
+    now = system.clock.now()
+    lines = [
+        f"{currency},{REPORTING_CURRENCY},{factor},{_TREASURY},{firm.month}"
+        for currency, factor in _RATES.items()
+    ]
+    body = "\n".join(("from_currency,to_currency,factor,source,starts_on", *lines)).encode()
+    # Rates hold for the whole firm: whoever agrees to them sees all of it.
+    seen = [entity.code for entity in firm.entities]
+    with open_web_transaction(system.database, entities=seen) as connection:
+        loaded = load_file(
+            connection,
+            file=read_file(noun="fx-rates", name="rates.csv", body=body, is_whole=True),
+            by="controller",
+            reason=_RATES_OF_THE_MONTH,
+            now=now,
+        )
+        assert loaded.proposal_id is not None
+        approve_and_carry_out(
+            connection,
+            proposal_id=loaded.proposal_id,
+            reason=_RATES_OF_THE_MONTH,
+            by=Decider(login="finance"),
+            connectors=system.connectors,
+            now=now,
+        )
 
 
 def close_past_periods(system: System, story: Story) -> int:
