@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
+from itertools import groupby
 from uuid import UUID
 
 from tieline.kernel.wording import money
+from tieline.register import ExchangeRate
 from tieline.services.changes import ADJUST, CREDITED
 from tieline.services.client_merging import MERGE as MERGE_CLIENTS
 from tieline.services.client_merging import UNMERGE as UNMERGE_CLIENTS
@@ -474,17 +476,34 @@ def becomes(each: CaseAgain) -> str:
 def together(found: Together) -> str:
     """Say in one line what amounts come to in the reporting currency, or why nobody can."""
     if found.total is None:
+        return total(found)
+    return f"{total(found)} on {at_rates((found,))}"
+
+
+def total(found: Together) -> str:
+    """Say what amounts come to, or which rate nobody knows."""
+    if found.total is None:
         return (
             f"No total in {found.currency}: no rate of {_day(found.on_date)} is known"
             f" for {', '.join(found.missing)}"
         )
-    rates = ", ".join(
-        f"{rate.from_currency} at {rate.factor.normalize():f}"
-        f" ({rate.source}, since {_day(rate.starts_on)})"
-        for rate in found.rates
+    return f"Together {money(found.total.amount, found.total.currency)}"
+
+
+def at_rates(several: Iterable[Together]) -> str:
+    """Name the day of totals and their rates, those of one source and beginning together."""
+    found = tuple(several)
+    rates = sorted({rate for each in found for rate in each.rates}, key=_by_origin)
+    told = (
+        ", ".join(f"{rate.from_currency} {rate.factor.normalize():f}" for rate in alike)
+        + f" ({source}, since {_day(starts_on)})"
+        for (source, starts_on), alike in groupby(rates, key=lambda rate: _by_origin(rate)[:2])
     )
-    total = money(found.total.amount, found.total.currency)
-    return f"Together {total} on {_day(found.on_date)}: {rates}"
+    return f"{_day(found[0].on_date)} at {'; '.join(told)}"
+
+
+def _by_origin(rate: ExchangeRate) -> tuple[str, date, str]:
+    return rate.source, rate.starts_on, rate.from_currency
 
 
 def _day(day: date) -> str:
