@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 from tests.conftest import memory_folder
 
+from tieline.app import main
+
 _SECONDS_MAX = 300
+Refuse = Callable[..., str]
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +59,23 @@ def prove(home: Path, *words: str) -> Proof:
         words=ran.stderr,
         page=page.read_text(encoding="utf-8") if page.exists() else "",
     )
+
+
+@pytest.fixture
+def refuse(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refuse:
+    """Say what the command says to words that it does not take; in this process, as nothing begins."""
+
+    def told(*words: str) -> str:
+        monkeypatch.setenv("TIELINE_HOME", str(home))
+        monkeypatch.setattr(sys, "argv", ["tieline", "prove", "--json", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    return told
 
 
 class TestProve:
@@ -115,17 +135,13 @@ class TestMistakes:
             (("--entries", "0"), "0 is not in the range"),
         ],
     )
-    def test_are_told_in_a_sentence(self, home: Path, words: tuple[str, ...], told: str) -> None:
-        proof = prove(home, *words)
+    def test_are_told_in_a_sentence(
+        self, refuse: Refuse, words: tuple[str, ...], told: str
+    ) -> None:
+        assert told in refuse(*words)
 
-        assert proof.code == 2
-        assert told in proof.words
-
-    def test_an_installation_is_not_emptied(self, home: Path) -> None:
+    def test_an_installation_is_not_emptied(self, refuse: Refuse, home: Path) -> None:
         (home / "secrets").mkdir()
         (home / "secrets" / "master.key").write_text("x")
 
-        proof = prove(home, "--entries", "1")
-
-        assert proof.code == 2
-        assert "is an installation, and a proof would empty it" in proof.words
+        assert "is an installation, and a proof would empty it" in refuse("--entries", "1")
