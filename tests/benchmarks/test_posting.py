@@ -13,7 +13,7 @@ _ROOT = Path(__file__).parents[2]
 _SECONDS_MAX = 300
 
 
-def test_posts_each_line_once_either_way(tmp_path: Path) -> None:
+def test_posts_each_line_once_either_way(home: Path) -> None:
     result = subprocess.run(
         [
             sys.executable,
@@ -24,7 +24,7 @@ def test_posts_each_line_once_either_way(tmp_path: Path) -> None:
             "40",
             "--json",
         ],
-        env=os.environ | {"TIELINE_HOME": str(tmp_path), "PYTHONPATH": str(_ROOT / "src")},
+        env=os.environ | {"TIELINE_HOME": str(home), "PYTHONPATH": str(_ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=_SECONDS_MAX,

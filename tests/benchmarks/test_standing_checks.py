@@ -17,13 +17,13 @@ _SECONDS_MAX = 300
 
 @pytest.mark.slow
 class TestStandingChecks:
-    def test_find_what_was_changed_and_nothing_else(self, tmp_path: Path) -> None:
+    def test_find_what_was_changed_and_nothing_else(self, home: Path) -> None:
         program = _ROOT / "benchmarks" / "standing_checks.py"
         words = ["--lines", str(_LINES), "--corruptions", str(_CORRUPTIONS), "--json"]
 
         result = subprocess.run(
             [sys.executable, str(program), *words],
-            env=os.environ | {"TIELINE_HOME": str(tmp_path), "PYTHONPATH": str(_ROOT / "src")},
+            env=os.environ | {"TIELINE_HOME": str(home), "PYTHONPATH": str(_ROOT / "src")},
             capture_output=True,
             text=True,
             timeout=_SECONDS_MAX,

@@ -13,12 +13,12 @@ _ENTRIES, _POSTED = 400, 382
 _SECONDS_MAX = 300
 
 
-def test_posts_what_the_script_posts_and_tells_every_figure(tmp_path: Path) -> None:
+def test_posts_what_the_script_posts_and_tells_every_figure(home: Path) -> None:
     program = _ROOT / "benchmarks" / "time_sync.py"
 
     result = subprocess.run(
         [sys.executable, str(program), "--entries", str(_ENTRIES), "--json"],
-        env=os.environ | {"TIELINE_HOME": str(tmp_path), "PYTHONPATH": str(_ROOT / "src")},
+        env=os.environ | {"TIELINE_HOME": str(home), "PYTHONPATH": str(_ROOT / "src")},
         capture_output=True,
         text=True,
         timeout=_SECONDS_MAX,
@@ -34,4 +34,4 @@ def test_posts_what_the_script_posts_and_tells_every_figure(tmp_path: Path) -> N
     assert figures["ratio_to_plain_script"] > 0
     assert {"entries_per_second", "seconds_total"} <= product.keys() & script.keys()
     assert figures["machine"]["fsync"] == figures["machine"]["synchronous_commit"] == "on"
-    assert list(tmp_path.iterdir()) == []
+    assert list(home.iterdir()) == []
