@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.conftest import memory_folder
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime import postgres
@@ -20,7 +21,7 @@ from tieline.runtime.postgres import SOCKET_PATH_BYTES_MAX, EmbeddedCluster
 
 @pytest.fixture
 def cluster() -> Iterator[EmbeddedCluster]:
-    home = Path(tempfile.mkdtemp(prefix="tieline-test-"))
+    home = Path(tempfile.mkdtemp(prefix="tieline-test-", dir=memory_folder()))
     home.chmod(0o755)
     made = EmbeddedCluster(home / "pg")
     yield made

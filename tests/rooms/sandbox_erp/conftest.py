@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import pytest
+from tests.conftest import memory_folder
 
 from tieline.connectors.tryton import TrytonConnector, build
 from tieline.runtime.postgres import EmbeddedCluster
@@ -103,7 +104,7 @@ class Erp:
 
 @pytest.fixture(scope="session")
 def running_erp() -> Iterator[RunningErp]:
-    home = Path(tempfile.mkdtemp(prefix="tieline-erp-"))
+    home = Path(tempfile.mkdtemp(prefix="tieline-erp-", dir=memory_folder()))
     home.chmod(0o755)
     cluster = EmbeddedCluster(home / "pg")
     cluster.ensure_running()
