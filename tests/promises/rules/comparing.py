@@ -12,7 +12,17 @@ from zoneinfo import ZoneInfo
 
 from psycopg import Connection, sql
 
-from tests.promises.rules.firm import ABBREVIATIONS, BEFORE, NOW, Firm, Maker, Row, all_zones
+from tests.promises.rules.firm import (
+    ABBREVIATIONS,
+    BEFORE,
+    NOW,
+    Firm,
+    Maker,
+    Row,
+    all_zones,
+    make_firm,
+    make_hours,
+)
 from tests.promises.rules.hour import Books
 from tests.promises.rules.reference import RULES
 from tests.promises.rules.reference import judge as judge_one
@@ -239,6 +249,15 @@ def _in_words(row: Row, found: Verdict, expected: Verdict) -> str:
         f" the product alone says {', '.join(more) or 'nothing'},"
         f" the reference alone {', '.join(less) or 'nothing'}; the hour: {json.dumps(facts)}"
     )
+
+
+def make_small_firm(*, owner: Database, worker: Database, hours: int) -> None:
+    """Load a firm of eight people, judge its hours, and let some of them be posted."""
+    maker = make_firm(5, people=8, projects=8)
+    make_hours(maker, hours)
+    load_firm(owner, maker.firm)
+    judge_batch(worker, load_hours(owner, maker.firm.hours.values()))
+    post_some(maker, owner=owner, share=0.3)
 
 
 def post_some(maker: Maker, *, owner: Database, share: float) -> None:

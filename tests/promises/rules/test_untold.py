@@ -8,8 +8,8 @@ from typing import Any
 from psycopg import ClientCursor, Connection, sql
 from psycopg.rows import dict_row
 
-from tests.promises.rules.comparing import judge_batch, load_firm, load_hours, post_some
-from tests.promises.rules.firm import NOW, make_firm, make_hours
+from tests.promises.rules.comparing import make_small_firm
+from tests.promises.rules.firm import NOW
 from tests.promises.rules.shapes import FILE, described
 from tieline.policy import current_release
 from tieline.runtime.database import Database
@@ -26,11 +26,7 @@ class TestWhatNobodyToldOf:
     def test_is_left_out_and_the_answer_is_the_same(
         self, owner_database: Database, worker_database: Database
     ) -> None:
-        maker = make_firm(5, people=8, projects=8)
-        make_hours(maker, HOURS)
-        load_firm(owner_database, maker.firm)
-        judge_batch(worker_database, load_hours(owner_database, maker.firm.hours.values()))
-        post_some(maker, owner=owner_database, share=0.3)
+        make_small_firm(owner=owner_database, worker=worker_database, hours=HOURS)
 
         with worker_database.transaction() as connection:
             told = set(asked_tables()) - untold(connection) - {"planned_assignment"}
