@@ -80,17 +80,19 @@ def tell_early_due(
 
     ``days`` count from 0 for Monday. Where no channel reaches people of the staffing file, nobody is told.
     """
-    if not desk.reaches_staff():
+    days_now = {
+        entity_code: local.date()
+        for entity_code, zone in zones.items()
+        if (local := desk.now.astimezone(ZoneInfo(zone))).weekday() in days and local.hour >= hour
+    }
+    # Asked every few seconds, and such a day comes once a week.
+    if not days_now or not desk.reaches_staff():
         return 0
     with database.transaction() as connection:
         due = [
             entity_code
-            for entity_code, zone in zones.items()
-            if (local := desk.now.astimezone(ZoneInfo(zone))).weekday() in days
-            and local.hour >= hour
-            and begin_round(
-                connection, occasion=f"early:{entity_code}:{local.date()}", now=desk.now
-            )
+            for entity_code, day in days_now.items()
+            if begin_round(connection, occasion=f"early:{entity_code}:{day}", now=desk.now)
         ]
         if due:
             # Entities whose hour comes at one time are told of together: nobody in two of them gets two messages.

@@ -107,11 +107,10 @@ class Handover:
     """A project of a deal as it would be handed over now: every check's answer and every field for every system.
 
     ``kind`` is provision, at_risk (before it is won), change (the contract of a project that is made),
-    novation (the contract of a project is another client's from a day on), close (it was lost after its project was
-    made) or stands (its project is made); ``changes`` are the terms
-    that differ from those the project was made by; ``projects`` are all that the deal becomes, each with its
-    legal entity; ``unbilled`` is what closing it takes back, where the firm
-    wants that or it was at risk.
+    novation (the contract of a project is another client's from a day on), close (it was lost after its
+    project was made) or stands (its project is made); ``changes`` are the terms that differ from those the
+    project was made by; ``projects`` are all that the deal becomes, each with its legal entity; ``unbilled``
+    is what closing it takes back, where the firm wants that or it was at risk.
     """
 
     kind: str

@@ -137,11 +137,16 @@ def _create(
     values: Row,
 ) -> None:
     statement = judging_statement(subject=subject, rules=rules, empty=empty, columns=columns)
+    ask_hashed(cursor, sql.SQL(_CREATE).format(statement), values)
+
+
+def ask_hashed(cursor: ClientCursor[Row], statement: sql.Composed, values: Row) -> None:
+    """Make a table of what is answered for the hours of ``judge_subject``, hashed where these are many."""
     asked = cursor.execute("SELECT count(*) AS hours FROM judge_subject").fetchone()
     assert asked is not None
     if asked["hours"] >= _HASHED_MIN:
         cursor.execute(HASHED)
-    cursor.execute(sql.SQL(_CREATE).format(statement), values)
+    cursor.execute(statement, values)
     cursor.execute(_AS_BEFORE)
 
 

@@ -14,6 +14,7 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
+from tieline.validation.answering import ask_hashed
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
 from tieline.validation.weighing import WEIGHED
 
@@ -65,7 +66,8 @@ def try_change(
             statement = judging_statement(
                 subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release_id)
             )
-            cursor.execute(
+            ask_hashed(
+                cursor,
                 sql.SQL(
                     "CREATE TEMP TABLE trial_before ON COMMIT DROP AS"
                     " SELECT entry_id, purchase_order FROM ({}) AS judged"
@@ -74,8 +76,10 @@ def try_change(
             )
             change()
             cursor.execute("DROP TABLE IF EXISTS judged, weighed")
-            cursor.execute(
-                sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement), values
+            ask_hashed(
+                cursor,
+                sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement),
+                values,
             )
             cursor.execute(WEIGHED, values)
             return tuple(Effect(**row) for row in cursor.execute(_TRIAL).fetchall())
