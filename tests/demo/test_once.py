@@ -136,6 +136,7 @@ class TestOnce:
 
         assert 0 < figures["projects_active"] < figures["deals_won"]
         assert figures["invoices_drafted"] == figures["contracts_released"] > 0
+        assert figures["contracts_ready"] >= figures["contracts_released"]
         assert figures["cases_open"] > 0
 
     def test_adopts_what_ran_before_and_tells_how_it_stands(self, run: Run) -> None:

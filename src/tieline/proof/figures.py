@@ -28,6 +28,7 @@ _LANDED = """
     WHERE NOT w.is_deleted AND w.approval <> 'not_approved'
       AND NOT EXISTS (SELECT FROM entry_place p WHERE p.entry_id = t.entry_id AND p.because = 'before_go_live')
 """
+_CONTRACTS = "SELECT count(DISTINCT contract_id) FROM readiness"
 
 
 def collect_figures(
@@ -54,9 +55,11 @@ def collect_figures(
         "reversals_without_cause": _reversals_without_cause(system, story),
         "cases_open": _count(system, "SELECT count(*) FROM case_file WHERE state = 'open'"),
         "cases_without_mistake": len(without_mistake),
+        "contracts_ready": _count(
+            system, f"{_CONTRACTS} WHERE state IN ('ready', 'released', 'invoiced')"
+        ),
         "contracts_released": _count(
-            system,
-            "SELECT count(DISTINCT contract_id) FROM readiness WHERE state IN ('released', 'invoiced')",
+            system, f"{_CONTRACTS} WHERE state IN ('released', 'invoiced')"
         ),
         "invoices_drafted": _count(system, "SELECT count(*) FROM invoice_record"),
         "invoice_total_mismatch": _invoice_mismatches(system, truth),
