@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from tieline.canonical import Opportunity, OpportunityLine
-from tieline.kernel.money import SECONDS_PER_HOUR
+from tieline.kernel.money import SECONDS_PER_HOUR, currency_digits, round_half_up
 
-_CENT, _SOLD = Decimal("0.01"), Decimal("0.000001")
+_SOLD = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,10 @@ def from_day(deal: Opportunity, novation: Novation | None) -> Opportunity:
     """Return what a deal says of the contract that its present client has: what ended before is not of it."""
     if novation is None or deal.starts_on is None or deal.starts_on > novation.on:
         return deal
-    lines = tuple(_rest(line, novation) for line in deal.lines if _goes_on(line, deal, novation.on))
+    digits = currency_digits(deal.currency or "")
+    lines = tuple(
+        _rest(line, novation, digits) for line in deal.lines if _goes_on(line, deal, novation.on)
+    )
     gone = _worth(deal.lines) - _worth(lines)
     return replace(
         deal,
@@ -81,7 +84,7 @@ def _goes_on(line: OpportunityLine, deal: Opportunity, on: date) -> bool:
     )
 
 
-def _rest(line: OpportunityLine, novation: Novation) -> OpportunityLine:
+def _rest(line: OpportunityLine, novation: Novation, digits: int) -> OpportunityLine:
     seconds = novation.seconds.get(role_of(line.task_name, line.labor_category), 0)
     is_begun = line.rate_starts_on is None or line.rate_starts_on <= novation.on
     starts_on = None if is_begun else line.rate_starts_on
@@ -90,17 +93,21 @@ def _rest(line: OpportunityLine, novation: Novation) -> OpportunityLine:
     booked = min(Decimal(seconds) / SECONDS_PER_HOUR, line.hours)
     hours = (line.hours - booked).quantize(_SOLD)
     # What the line says beyond hours by rate stays with it.
-    more = None if line.amount is None else line.amount - _product(line.hours, line.rate_amount)
+    more = (
+        None
+        if line.amount is None
+        else line.amount - _product(line.hours, line.rate_amount, digits)
+    )
     return replace(
         line,
         rate_starts_on=starts_on,
         hours=hours,
-        amount=None if more is None else _product(hours, line.rate_amount) + more,
+        amount=None if more is None else _product(hours, line.rate_amount, digits) + more,
     )
 
 
-def _product(hours: Decimal, rate_amount: Decimal) -> Decimal:
-    return (hours * rate_amount).quantize(_CENT)
+def _product(hours: Decimal, rate_amount: Decimal, digits: int) -> Decimal:
+    return round_half_up(hours * rate_amount, digits=digits)
 
 
 def _worth(lines: Sequence[OpportunityLine]) -> Decimal:
