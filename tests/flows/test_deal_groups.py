@@ -57,6 +57,25 @@ class TestLinesOfADeal:
         assert advised.cap_amount is None
         assert [each.task_name for each in found["CLOUD"].lines] == ["Build", "Run"]
 
+    @pytest.mark.parametrize(
+        ("told", "cap"),
+        [
+            ("9000.50", Decimal("9000.50")),
+            ("NaN", None),
+            ("Infinity", None),
+            ("1e99999", None),
+            ("", None),
+        ],
+    )
+    def test_have_the_cap_that_they_say_where_it_is_an_amount(
+        self, told: str, cap: Decimal | None
+    ) -> None:
+        build, advise, _ = LINES
+        capped = replace(build, extras={**build.extras, "cap_amount": told})
+        deal = replace(won_deal(**TOLD, cap_amount=Decimal(20000)), lines=(capped, advise))
+
+        assert part_of_deal(deal, by="practice", name="CLOUD").cap_amount == cap
+
     def test_keep_in_sight_what_the_deal_is_worth_beyond_them(self) -> None:
         deal = won_deal(lines=LINES, amount=Decimal(44000))
 

@@ -20,6 +20,7 @@ GROUPINGS = (AS_ONE, BY_PRACTICE, BY_ENTITY, BY_PRODUCT)
 WHOLE, OTHER = "", "OTHER"
 # What a connection may map as extras of a line.
 LINE_PRACTICE, _ENTITY, _PRODUCT, _CAP = "practice", "entity_code", "product", "cap_amount"
+_EXPONENT_MAX = 12
 _NOT_IN_A_CODE = re.compile(r"[^A-Z0-9]+")
 
 
@@ -148,6 +149,8 @@ def _sum(amounts: Any) -> Decimal | None:
 
 def _number(text: str | None) -> Decimal | None:
     try:
-        return Decimal(text) if text else None
+        number = Decimal(text or "")
     except ArithmeticError:
         return None
+    # What a CRM writes into a property of its own may be no amount at all.
+    return number if number.is_finite() and number.adjusted() <= _EXPONENT_MAX else None
