@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from tests.support.scene import (
     DAY,
     NOW,
@@ -19,6 +22,7 @@ from tests.support.scene import (
 )
 from tests.support.target import FixedClock
 
+from tieline.canonical import StaffingFact
 from tieline.kernel.errors import UserMistake
 from tieline.ledger import plan
 from tieline.notices import ALL_STAFF, Reached, read_directory, set_reach
@@ -125,6 +129,47 @@ class TestTheEarlyLook:
         assert f"- P1, 25.00 h on {DAY + timedelta(days=1)}: " in body
         assert "Of your hours" not in body
 
+    def test_is_told_to_who_manages_the_project_as_the_time_tool_says(
+        self, scene: Scene, worker_database: Database, judge_database: Database, database: Dsns
+    ) -> None:
+        with psycopg.connect(database.owner, row_factory=psycopg.rows.dict_row) as connection:
+            boss = _boss(connection)
+            leader, gone = _manager(connection, scene, "77"), _manager(connection, scene, "78")
+            _say_manages(connection, scene, by_ref="77")
+            _say_manages(connection, scene, by_ref="78", is_active="false")
+            _say_manages(connection, scene, by_email=f"{boss}@X.example", until=NOW.date())
+        _reach_staff(database)
+        early = _look(judge_database)
+        with worker_database.transaction() as connection:
+            _tell(connection, early)
+            told = {
+                row["owner"]: (row["subject"], row["body"])
+                for row in connection.execute("SELECT owner, subject, body FROM notice").fetchall()
+            }
+
+        assert {key for each in early.hours for key in each.managers} == {leader}
+        assert early.of(manager_id=leader).hours == early.hours
+        assert early.of(manager_id=gone).hours == early.of(manager_id=boss).hours == ()
+        subject, body = told[f"staff:{leader}"]
+        assert subject == "25.00 h on your projects would be held"
+        assert f"- P1, 25.00 h on {DAY + timedelta(days=1)}: " in body
+        assert "your projects" not in told[f"staff:{boss}"][0]
+        assert f"staff:{gone}" not in told
+
+    def test_tells_nobody_of_one_hour_twice(
+        self, scene: Scene, judge_database: Database, worker_database: Database, database: Dsns
+    ) -> None:
+        with psycopg.connect(database.owner, row_factory=psycopg.rows.dict_row) as connection:
+            boss = _boss(connection)
+            tomorrow = NOW.date() + timedelta(days=1)
+            _say_manages(connection, scene, by_email=f"{boss}@x.example", until=tomorrow)
+        _reach_staff(database)
+        with worker_database.transaction() as connection:
+            _tell(connection, _look(judge_database))
+        told = _column(worker_database, f"SELECT subject FROM notice WHERE owner = 'staff:{boss}'")
+
+        assert told == ["25.00 h that you approve would be held"]
+
     def test_is_told_on_the_days_of_the_firm_from_the_hour_on_its_own_clock(
         self, scene: Scene, worker_database: Database, database: Dsns
     ) -> None:
@@ -184,6 +229,63 @@ def _boss(connection: psycopg.Connection[dict[str, Any]]) -> UUID:
         " person_id || '@x.example', recorded_at FROM person"
     )
     return UUID(str(row["person_id"]))
+
+
+def _manager(connection: psycopg.Connection[dict[str, Any]], scene: Scene, ref: str) -> UUID:
+    """Add somebody whom the time tool knows by this reference."""
+    row = connection.execute(
+        "INSERT INTO person (recorded_at) VALUES (%s) RETURNING person_id", (NOW,)
+    ).fetchone()
+    assert row is not None
+    connection.execute(
+        "INSERT INTO subject (subject_id, kind, name, email, recorded_at) VALUES (%(person_id)s, 'person', 'x',"
+        " %(person_id)s || '@x.example', %(now)s)",
+        {**row, "now": NOW},
+    )
+    connection.execute(
+        "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+        " VALUES ('harvest', 'person', %s, %s, 'told', %s)",
+        (ref, row["person_id"], NOW),
+    )
+    return UUID(str(row["person_id"]))
+
+
+def _say_manages(
+    connection: psycopg.Connection[dict[str, Any]],
+    scene: Scene,
+    *,
+    by_ref: str = "",
+    by_email: str | None = None,
+    is_active: str = "true",
+    until: date | None = None,
+) -> None:
+    """Let the time tool say it by its references, or a list by address and code."""
+    project = connection.execute(
+        "SELECT source_ref FROM crosswalk WHERE our_id = %s AND noun = 'project'",
+        (scene.project_id,),
+    ).fetchone()
+    assert project is not None
+    fact = StaffingFact(
+        fact="assignment",
+        person_email=by_email,
+        person_name=None,
+        employee_code=None,
+        entity_code=None,
+        project_code="P1",
+        labor_category=None,
+        starts_on=None if until is None else DAY,
+        ends_on=until,
+        approver_email=None,
+        deputy_email=None,
+        manages_project=True,
+        extras={"user_ref": by_ref, "project_ref": project["source_ref"], "is_active": is_active},
+    )
+    connection.execute(
+        "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version, is_newest, noun,"
+        " data, is_deleted, material_hash, material_version, recorded_at, raw_id, correlation_id)"
+        " VALUES ('harvest', 0, 'user_assignments', %s, 1, true, 'StaffingFact', %s, false, '', 1, %s, 0, 'c')",
+        (by_ref or by_email, Jsonb(json.loads(json.dumps(asdict(fact), default=str))), NOW),
+    )
 
 
 def _reach_staff(database: Dsns) -> None:

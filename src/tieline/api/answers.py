@@ -330,6 +330,7 @@ class EarlyHour(BaseModel):
     project_code: str | None
     entity_code: str | None
     approver_id: UUID | None
+    manager_ids: list[UUID]
     work_date: date
     seconds: int
     amount: str | None

@@ -140,6 +140,8 @@ class StaffingFact:
     ends_on: date | None
     approver_email: str | None
     deputy_email: str | None
+    # None: the source does not say; so do versions from before it was asked.
+    manages_project: bool | None = None
     extras: Extras = field(default_factory=dict)
 
 

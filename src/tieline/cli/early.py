@@ -27,6 +27,9 @@ _ROLES = ("controller", "finance", "delivery")
 @click.option("--project", default="", help="Only this project, by its code.")
 @click.option("--person", type=click.UUID, help="Only this person, by our id.")
 @click.option("--approver", type=click.UUID, help="Only what this person is to approve, by our id.")
+@click.option(
+    "--manager", type=click.UUID, help="Only projects that this person manages, by our id."
+)
 @click.option("--all", "is_all", is_flag=True, help="Also what would be cleared.")
 @json_option
 @pass_tools
@@ -36,6 +39,7 @@ def early(
     project: str,
     person: UUID | None,
     approver: UUID | None,
+    manager: UUID | None,
     is_all: bool,
     as_json: bool,
 ) -> int:
@@ -53,7 +57,11 @@ def early(
             connection, now=system.clock.now(), entities=codes, all_entities=codes
         )
     found = found.of(
-        entity_code=entity, project_code=project, person_id=person, approver_id=approver
+        entity_code=entity,
+        project_code=project,
+        person_id=person,
+        approver_id=approver,
+        manager_id=manager,
     )
     shown = found.of(state=ALL if is_all else HELD)
     if as_json:
@@ -94,7 +102,7 @@ def early(
 @json_option
 @pass_tools
 def tell_people(tools: Tools, reason: str, login: str, as_json: bool) -> int:
-    """Send one message, once a day, to each person who worked or is to approve what would be held."""
+    """Send one message, once a day, to each person who worked, is to approve or manages what would be held."""
     from tieline.services.early_look import read_early_look
     from tieline.services.early_telling import tell_early
     from tieline.services.installation import entity_codes

@@ -45,11 +45,14 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         project: QueryWord = "",
         person: QueryWord = "",
         approver: QueryWord = "",
+        manager: QueryWord = "",
         state: QueryWord = HELD,
         page: QueryPage = 1,
     ) -> Response:
         whole = seen(visitor)
-        found = _of(whole, entity=entity, project=project, person=person, approver=approver)
+        found = _of(
+            whole, entity=entity, project=project, person=person, approver=approver, manager=manager
+        )
         hours = _sorted(found.of(state=state))
         with door.sight_of(visitor) as connection:
             entities = read_entities(connection)
@@ -63,6 +66,7 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             projects=sorted({each.project_code for each in whole.hours if each.project_code}),
             people=_people((each.person_id, each.person_name) for each in whole.hours),
             approvers=_people((each.approver_id, each.approver_name) for each in whole.hours),
+            managers=_people(pair for each in whole.hours for pair in each.managers.items()),
             paging=Paging(
                 page=page,
                 total=len(hours),
@@ -72,6 +76,7 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
                     "project": project,
                     "person": person,
                     "approver": approver,
+                    "manager": manager,
                     "state": state,
                 },
             ),
@@ -84,9 +89,17 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         project: QueryWord = "",
         person: QueryWord = "",
         approver: QueryWord = "",
+        manager: QueryWord = "",
         state: QueryWord = HELD,
     ) -> Response:
-        found = _of(seen(visitor), entity=entity, project=project, person=person, approver=approver)
+        found = _of(
+            seen(visitor),
+            entity=entity,
+            project=project,
+            person=person,
+            approver=approver,
+            manager=manager,
+        )
         filters = {"entity": entity, "project": project, "state": state}
         return renderer.file(
             visitor,
@@ -101,12 +114,15 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
         )
 
 
-def _of(whole: EarlyLook, *, entity: str, project: str, person: str, approver: str) -> EarlyLook:
+def _of(
+    whole: EarlyLook, *, entity: str, project: str, person: str, approver: str, manager: str
+) -> EarlyLook:
     return whole.of(
         entity_code=entity,
         project_code=project,
         person_id=_id(person),
         approver_id=_id(approver),
+        manager_id=_id(manager),
     )
 
 
@@ -147,6 +163,7 @@ def _sheet(hours: list[EarlyVerdict]) -> Sheet:
             Column(title="Why", width=60),
             Column(title="What to do", width=60),
             Column(title="Approver", width=28),
+            Column(title="Project managers", width=28),
         ),
         rows=[
             (
@@ -161,6 +178,7 @@ def _sheet(hours: list[EarlyVerdict]) -> Sheet:
                 "; ".join(words.reason(reason.code) for reason in each.reasons),
                 "; ".join(reason.fix_hint for reason in each.reasons),
                 each.approver_name,
+                ", ".join(sorted(words.person(name, key) for key, name in each.managers.items())),
             )
             for each in hours
         ],

@@ -7,7 +7,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tieline.sandbox.firm_model import Assignment, Client, Deal, Intercompany, Person
+from tieline.sandbox.firm_model import (
+    PROJECT_MANAGER,
+    Assignment,
+    Client,
+    Deal,
+    Intercompany,
+    Person,
+)
 
 CONTRACT_COLUMNS = (
     "contract",
@@ -164,7 +171,11 @@ def harvest_links(
             for task in dict.fromkeys(line.task for line in contract.lines)
         ],
         "user_assignments": [
-            {"project_id": project_ids[each.project_code], "user_id": user_ids[each.person_key]}
+            {
+                "project_id": project_ids[each.project_code],
+                "user_id": user_ids[each.person_key],
+                "is_project_manager": each.labor_category == PROJECT_MANAGER,
+            }
             for each in assignments
             if each.project_code in project_ids
         ],

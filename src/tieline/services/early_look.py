@@ -72,6 +72,7 @@ class EarlyLook:
         project_code: str = "",
         person_id: UUID | None = None,
         approver_id: UUID | None = None,
+        manager_id: UUID | None = None,
     ) -> EarlyLook:
         """Return the part that somebody asks for."""
         return replace(
@@ -83,6 +84,7 @@ class EarlyLook:
                 and project_code in ("", each.project_code)
                 and person_id in (None, each.person_id)
                 and approver_id in (None, each.approver_id)
+                and (manager_id is None or manager_id in each.managers)
                 and (state not in (HELD, CLEAR) or (each.outcome == "cleared") is (state == CLEAR))
             ),
         )

@@ -38,16 +38,17 @@ class EarlyTold:
 
 @dataclass(slots=True, kw_only=True)
 class _Concern:
-    """What concerns one person: hours of their own, and hours that they are to approve."""
+    """What concerns one person: hours of their own, that they are to approve, and on projects that they manage."""
 
     own: list[EarlyVerdict] = field(default_factory=list)
     to_approve: list[EarlyVerdict] = field(default_factory=list)
+    managed: list[EarlyVerdict] = field(default_factory=list)
 
 
 def tell_early(
     connection: Connection[Row], *, found: EarlyLook, desk: Desk, by: str, reason: str
 ) -> EarlyTold:
-    """Write one message to whoever worked or is to approve what would be held; as the worker.
+    """Write one message to whoever worked, is to approve or manages what would be held; as the worker.
 
     Told once a day, however often it is asked for.
 
@@ -122,6 +123,9 @@ def _concerns(found: EarlyLook) -> dict[UUID, _Concern]:
             concerns.setdefault(each.person_id, _Concern()).own.append(each)
         if each.approver_id is not None and each.approver_id != each.person_id:
             concerns.setdefault(each.approver_id, _Concern()).to_approve.append(each)
+        # Nobody hears of an hour twice in one message.
+        for manager_id in each.managers.keys() - {each.person_id, each.approver_id}:
+            concerns.setdefault(manager_id, _Concern()).managed.append(each)
     return concerns
 
 
@@ -133,7 +137,9 @@ def _tell(
         connection,
         person_id=person_id,
         occasion=occasion,
-        entities={each.entity_code for each in (*concern.own, *concern.to_approve)},
+        entities={
+            each.entity_code for each in (*concern.own, *concern.to_approve, *concern.managed)
+        },
         subject=subject,
         body=body,
         due_at=None,
@@ -143,13 +149,16 @@ def _tell(
 
 def _write(concern: _Concern, *, speech: Speech) -> tuple[str, str]:
     # No names: a message is kept, and names live in one place.
-    facts = [f"{_sum(concern.own)} h of yours"] if concern.own else []
-    facts += [f"{_sum(concern.to_approve)} h that you approve"] if concern.to_approve else []
+    facts: list[str] = []
     lines: list[str] = []
-    if concern.own:
-        lines += ["Of your hours would be held:", *_causes(concern.own), ""]
-    if concern.to_approve:
-        lines += ["Of the hours that you approve would be held:", *_causes(concern.to_approve), ""]
+    for held, fact, opening in (
+        (concern.own, "of yours", "Of your hours"),
+        (concern.to_approve, "that you approve", "Of the hours that you approve"),
+        (concern.managed, "on your projects", "Of the hours of others on your projects"),
+    ):
+        if held:
+            facts.append(f"{_sum(held)} h {fact}")
+            lines += [f"{opening} would be held:", *_causes(held), ""]
     lines.append("What is mended in the time tool before it is approved is not held.")
     if speech.web_url:
         lines += ["", f"Who has a login sees more: {speech.web_url}/early"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -55,6 +56,7 @@ class EarlyVerdict:
     outcome: str
     approver_id: UUID | None
     approver_name: str | None
+    managers: Mapping[UUID, str | None]
     reasons: tuple[Broken, ...]
 
 
@@ -79,7 +81,13 @@ def look_early(
     )
     by_code = {rule.code: rule for rule in rules}
     return [
-        EarlyVerdict(**{**row, "reasons": as_broken(row["reasons"], by_code)})
+        EarlyVerdict(
+            **{
+                **row,
+                "managers": {UUID(key): name for key, name in (row["managers"] or {}).items()},
+                "reasons": as_broken(row["reasons"], by_code),
+            }
+        )
         for row in rows
         # Before the go-live of a connection, and what people left out, is nobody's to look at.
         if row["outcome"] in ("cleared", "held", "parked")

@@ -300,15 +300,17 @@ class TestTheExamples:
         columns = (
             "fact,person_email,person_name,employee_code,legal_entity,employed_from,employed_to,"
             "project_code,labor_category,assigned_from,assigned_to,approver_email,deputy_email,"
-            "leave_from,leave_to"
+            "leave_from,leave_to,manages"
         )
         rows = (
-            "employment,a@example.com,Ann Lee,E-1,EW-DE,2024-01-01,,,,,,,,,\n"
-            "leave,a@example.com,,,,,,,,,,,,2026-10-05,2026-10-10\n"
+            "employment,a@example.com,Ann Lee,E-1,EW-DE,2024-01-01,,,,,,,,,,\n"
+            "leave,a@example.com,,,,,,,,,,,,2026-10-05,2026-10-10,\n"
+            "assignment,a@example.com,,,,,,P-1,,2026-10-01,,,,,,yes\n"
         )
         (tmp_path / "staffing.csv").write_text(f"{columns}\n{rows}")
         config = tomllib.loads((EXAMPLES / "staffing.toml").read_text())
         config["files"]["staffing"]["stable_seconds"] = 0
+        config["files"]["staffing"]["fields"]["manages_project"] = "manages"
         connection = Connection(
             connection_key="staffing",
             base_url="",
@@ -323,9 +325,14 @@ class TestTheExamples:
 
         nouns = [result.noun for result in facts if isinstance(result, Translated)]
         assert all(isinstance(noun, StaffingFact) for noun in nouns)
-        assert [(n.fact, n.starts_on, n.ends_on) for n in nouns if isinstance(n, StaffingFact)] == [
-            ("employment", date(2024, 1, 1), None),
-            ("leave", date(2026, 10, 5), date(2026, 10, 10)),
+        assert [
+            (n.fact, n.starts_on, n.ends_on, n.manages_project)
+            for n in nouns
+            if isinstance(n, StaffingFact)
+        ] == [
+            ("employment", date(2024, 1, 1), None, None),
+            ("leave", date(2026, 10, 5), date(2026, 10, 10), None),
+            ("assignment", date(2026, 10, 1), None, True),
         ]
 
 

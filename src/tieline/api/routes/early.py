@@ -28,6 +28,7 @@ def early_routes(doors: Doors) -> APIRouter:
         project_code: Annotated[str, Query(max_length=_WORD_MAX)] = "",
         person_id: UUID | None = None,
         approver_id: UUID | None = None,
+        manager_id: UUID | None = None,
         with_cleared: bool = False,
     ) -> EarlyHours:
         """Judge what is not approved yet as if it were; nothing is stored, and nothing of it is posted."""
@@ -43,6 +44,7 @@ def early_routes(doors: Doors) -> APIRouter:
             project_code=project_code,
             person_id=person_id,
             approver_id=approver_id,
+            manager_id=manager_id,
         )
         shown = found.of(state=ALL if with_cleared else HELD)
         return EarlyHours(
@@ -67,6 +69,7 @@ def _shown(each: EarlyVerdict) -> EarlyHour:
         project_code=each.project_code,
         entity_code=each.entity_code,
         approver_id=each.approver_id,
+        manager_ids=sorted(each.managers),
         work_date=each.work_date,
         seconds=each.seconds,
         amount=None if each.amount is None else str(each.amount),

@@ -47,6 +47,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
             "ends_on",
             "approver_email",
             "deputy_email",
+            "manages_project",
         ]
     ),
     "people": frozenset(

@@ -112,6 +112,7 @@ def _staffing_fact(cells: _Cells) -> StaffingFact:
         ends_on=cells.day("ends_on"),
         approver_email=cells.text("approver_email"),
         deputy_email=cells.text("deputy_email"),
+        manages_project=cells.yes_or_no("manages_project"),
         extras=cells.extras(),
     )
 

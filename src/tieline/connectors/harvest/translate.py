@@ -276,6 +276,7 @@ def _user_assignment(raw: Mapping[str, Any], mapping: Mapped) -> StaffingFact:
         ends_on=None,
         approver_email=None,
         deputy_email=None,
+        manages_project=raw.get("is_project_manager"),
         extras={**_extras(raw, mapping.extras.get("user_assignments", {})), **extras},
     )
 
