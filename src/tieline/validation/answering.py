@@ -36,8 +36,8 @@ _CREATE = "CREATE TEMP TABLE judged ON COMMIT DROP AS {}"
 # statistics of one table that are older than those of another it takes five thousand hours for one, and holds every
 # hour against every other, step after step; a page took two minutes that way.
 HASHED = "SET LOCAL enable_nestloop = off"
-_AS_BEFORE = "SET LOCAL enable_nestloop = on"
-_HASHED_MIN = 200
+AS_BEFORE = "SET LOCAL enable_nestloop = on"
+HASHED_MIN = 200
 _HOLD = f"""
     UPDATE judged SET violations = array_append(violations, '{RULE_FAILED}')
     WHERE subject_no >= %(first)s AND subject_no < %(beyond)s AND is_counted AND NOT is_posted_unchanged
@@ -144,10 +144,10 @@ def ask_hashed(cursor: ClientCursor[Row], statement: sql.Composed, values: Row) 
     """Make a table of what is answered for the hours of ``judge_subject``, hashed where these are many."""
     asked = cursor.execute("SELECT count(*) AS hours FROM judge_subject").fetchone()
     assert asked is not None
-    if asked["hours"] >= _HASHED_MIN:
+    if asked["hours"] >= HASHED_MIN:
         cursor.execute(HASHED)
     cursor.execute(statement, values)
-    cursor.execute(_AS_BEFORE)
+    cursor.execute(AS_BEFORE)
 
 
 def _ask(connection: Connection[Row], cursor: ClientCursor[Row], rule: Rule) -> bool:

@@ -16,8 +16,10 @@ from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
+from tieline.validation.answering import AS_BEFORE, HASHED, HASHED_MIN, STORED_COLUMNS
+from tieline.validation.context import untold
 from tieline.validation.statement import (
-    VERSION_COLUMNS,
+    STORED_SUBJECT,
     is_own,
     judging_statement,
     load_rules,
@@ -31,12 +33,8 @@ _DAYS = load("tieline.validation", "days")
 _COMPARE = load("tieline.validation", "compare")
 _SUBJECTS = load("tieline.validation", "compare_subjects")
 # By a list that is written out: how many there are is what the plan of the whole statement hangs on.
-_SUBJECT = f"""
-    SELECT row_number() OVER (ORDER BY t.entry_id) AS subject_no, {VERSION_COLUMNS}, true AS is_subject
-    FROM unnest(%(entry_ids)s::uuid[]) asked (entry_id)
-    JOIN time_entry t ON t.entry_id = asked.entry_id
-    JOIN time_entry_version w ON w.entry_id = t.entry_id AND w.is_newest
-"""
+_SUBJECT = STORED_SUBJECT.replace("judge_subject s", "unnest(%(entry_ids)s::uuid[]) s (entry_id)")
+_COLUMNS = (*STORED_COLUMNS, "period_state", "is_standing_invoiced")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +109,7 @@ def compare(
     }
     with ClientCursor(connection, row_factory=dict_row) as cursor:
         cursor.execute(_MEMORY)
+        empty = untold(connection, has_copies=True)
         days = cursor.execute(_DAYS, {"starts_on": starts_on, "ends_on": ends_on}).fetchall()
         total, done = sum(int(day["entries"]) for day in days), 0
         for first_on, beyond_on, entries in _chunks(days, ends_on, chunk_hours):
@@ -119,14 +118,17 @@ def compare(
                 _SUBJECTS, {**window, "contract_ids": list(contract_ids)}
             ).fetchall()
             common: Row = {"now": now, "entry_ids": [row["entry_id"] for row in subjects]}
+            if len(subjects) >= HASHED_MIN:
+                cursor.execute(HASHED)
             sides = [
                 cursor.mogrify(
-                    _asked(rules[side.release_id], side),
+                    _asked(rules[side.release_id], side, empty),
                     {**common, "release_id": side.release_id, "known_at": side.known_at},
                 )
                 for side in (before, after)
             ]
             rows = _ask(connection, cursor, sides, {**window, "sample": sample}, rules)
+            cursor.execute(AS_BEFORE)
             done += entries
             yield Step(done=done, total=total, differences=tuple(_difference(row) for row in rows))
 
@@ -144,10 +146,15 @@ def _chunks(
             first_on, entries = None, 0
 
 
-def _asked(rules: Sequence[Rule], side: Side) -> sql.Composed:
+def _asked(rules: Sequence[Rule], side: Side, empty: frozenset[str]) -> sql.Composed:
     try:
         judged = judging_statement(
-            subject=_SUBJECT, rules=rules, is_history=True, is_drafted=side.is_drafted
+            subject=_SUBJECT,
+            rules=rules,
+            is_history=True,
+            is_drafted=side.is_drafted,
+            empty=empty,
+            columns=_COLUMNS,
         )
     except UserMistake as error:
         raise UserMistake(f"release {side.release_id}: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,14 +11,17 @@ from psycopg import ClientCursor, Connection, sql
 from psycopg.rows import dict_row
 
 from tieline.kernel.errors import UserMistake
-from tieline.policy import current_release
+from tieline.policy import Rule, current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.answering import ask_hashed
+from tieline.validation.answering import STORED_COLUMNS, ask_hashed
+from tieline.validation.context import untold
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
 from tieline.validation.weighing import WEIGHED
 
 HOURS_MAX = 500_000
+# What an hour is drawn from is no part of a verdict.
+_ORDER = "purchase_order"
 _TRIAL = load("tieline.validation", "trial")
 
 
@@ -62,27 +65,29 @@ def try_change(
         with ClientCursor(connection, row_factory=dict_row) as cursor:
             _find(cursor, [row["neighbor_key"] for row in keys])
             release_id = current_release(connection).release_id
+            rules = load_rules(connection, release_id=release_id)
             values = {"known_at": now, "now": now, "release_id": release_id}
-            statement = judging_statement(
-                subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release_id)
-            )
-            ask_hashed(
-                cursor,
-                sql.SQL(
-                    "CREATE TEMP TABLE trial_before ON COMMIT DROP AS"
-                    " SELECT entry_id, purchase_order FROM ({}) AS judged"
-                ).format(statement),
-                values,
-            )
+            cursor.execute("DROP TABLE IF EXISTS trial_before, judged, weighed")
+            _answer(connection, cursor, "trial_before", (), ("entry_id", _ORDER), values)
             change()
-            cursor.execute("DROP TABLE IF EXISTS judged, weighed")
-            ask_hashed(
-                cursor,
-                sql.SQL("CREATE TEMP TABLE judged ON COMMIT DROP AS {}").format(statement),
-                values,
-            )
+            _answer(connection, cursor, "judged", rules, (*STORED_COLUMNS, _ORDER), values)
             cursor.execute(WEIGHED, values)
             return tuple(Effect(**row) for row in cursor.execute(_TRIAL).fetchall())
+
+
+def _answer(
+    connection: Connection[Row],
+    cursor: ClientCursor[Row],
+    table: str,
+    rules: Sequence[Rule],
+    columns: Sequence[str],
+    values: Row,
+) -> None:
+    statement = judging_statement(
+        subject=STORED_SUBJECT, rules=rules, empty=untold(connection), columns=columns
+    )
+    made = sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS {}")
+    ask_hashed(cursor, made.format(sql.Identifier(table), statement), values)
 
 
 def _find(cursor: ClientCursor[Row], keys: list[str]) -> None:
