@@ -13,7 +13,7 @@ from psycopg import Connection
 from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
-from tieline.validation.answering import answer_rows
+from tieline.validation.answering import STORED_COLUMNS, answer_rows
 from tieline.validation.preview import Broken, as_broken
 from tieline.validation.statement import VERSION_COLUMNS, load_rules
 from tieline.validation.weighing import DECIDED
@@ -78,6 +78,7 @@ def look_early(
             "limit": limit,
         },
         around=DECIDED + _EARLY,
+        columns=(*STORED_COLUMNS, "connection_key", "source_ref", "task_name"),
     )
     by_code = {rule.code: rule for rule in rules}
     return [
