@@ -20,6 +20,7 @@ def _line(starts_on: date, ends_on: date | None, *, rate: int = 150, **more: Any
         "labor_category": "Consultant",
         "rate_amount": Decimal(rate),
         "currency": "EUR",
+        "markup_percent": None,
         "sold_seconds": 36000,
         "starts_on": starts_on,
         "ends_on": ends_on,
@@ -72,6 +73,11 @@ class TestLinesOfAChangedDeal:
 
         (trouble,) = found.troubles
         assert "add a line with it" in trouble
+        standing = _standing(OCTOBER, APRIL, markup_percent=Decimal(15))
+        found = _compare([standing], [_line(OCTOBER, APRIL, markup_percent=Decimal(18))])
+        assert found.troubles == (trouble,)
+        found = _compare([standing], [_line(OCTOBER, APRIL, markup_percent=Decimal("15.0"))])
+        assert found == LineChanges()
 
     def test_move_with_the_first_day_of_the_contract(self) -> None:
         standing: list[dict[str, Any]] = [_standing(OCTOBER, JANUARY), _standing(JANUARY, APRIL)]

@@ -145,3 +145,37 @@ def test_a_file_that_contradicts_itself_or_what_stands_is_refused_with_its_lines
         )
         with pytest.raises(UserMistake, match="NW-GRID is a project already"):
             carry_out_contracts(connection, agreed, NOW)
+
+
+def test_a_contract_that_bills_costs_names_its_markup_and_no_other_does(
+    worker_database: Database, firm: Firm
+) -> None:
+    plain = _file(
+        worker_database,
+        "Build,Consultant,150,1000,2026-01-01,",
+        "Build,Partner,250,100,2026-01-01,12.5",
+    ).replace(_HEADER.encode(), f"{_HEADER},markup_percent".encode())
+    costs = plain.replace(b"time_and_materials", b"cost_plus")
+
+    with worker_database.transaction() as connection:
+        mistakes = [
+            (each.line, each.column, each.sentence)
+            for body in (plain, costs)
+            for each in preview_contracts(connection, body=body).mistakes
+        ]
+    assert mistakes == [
+        (3, "markup_percent", "only a contract of the method cost_plus has a markup"),
+        (
+            2,
+            "markup_percent",
+            "the contract bills costs: name the markup, 0 where costs alone are paid",
+        ),
+    ]
+
+    assert _told(worker_database, costs.replace(b"2026-01-01,\n", b"2026-01-01,0\n")) == 1
+    with worker_database.transaction() as connection:
+        held = connection.execute(
+            "SELECT markup_percent FROM contract_line JOIN contract USING (contract_id)"
+            " WHERE contract_code = 'NW-7' ORDER BY labor_category"
+        ).fetchall()
+    assert [row["markup_percent"] for row in held] == [Decimal(0), Decimal("12.5")]

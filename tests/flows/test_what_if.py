@@ -97,6 +97,23 @@ class TestADraftOfReferenceData:
         assert {each.code for each in calendar.rules} >= {"time.day_over_scheduled"}
         assert (worked.verdicts(), _contents(worked)) == (before, tables)
 
+    def test_of_costs_and_markups_tells_what_a_contract_would_bill_that_bills_costs(
+        self, worked: Firm
+    ) -> None:
+        worked.say("UPDATE contract_version SET billing_method = 'cost_plus'")
+        worked.say("UPDATE contract_line SET markup_percent = 15")
+        costs = "person,entity,cost_rate,starts_on\n77,HR-DE,100,2026-01-01\n"
+        markups = "contract,task,labor_category,markup_percent,starts_on\nC1,Build,Consultant,20,2026-01-01\n"
+
+        dearer = ask(worked, cost_rates=costs)
+        both = ask(worked, cost_rates=costs, contract_markups=markups)
+
+        # Twelve hours of somebody who costs 80; the hour of a stranger costs nobody knows what.
+        (was,) = dearer.entities
+        assert (was.was_amount, was.amount) == (Decimal(12 * 92), Decimal(12 * 115))
+        (becomes,) = both.entities
+        assert (becomes.was_amount, becomes.amount) == (Decimal(12 * 92), Decimal(12 * 120))
+
     def test_of_fiscal_periods_tells_which_hours_another_calendar_would_keep_back(
         self, worked: Firm
     ) -> None:

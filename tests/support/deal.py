@@ -360,6 +360,7 @@ def line(task_name: str, **changed: Any) -> OpportunityLine:
         "hours": Decimal(100),
         "rate_amount": Decimal(150),
         "rate_starts_on": None,
+        "markup_percent": None,
         **changed,
     }
     return OpportunityLine(**values, amount=values["hours"] * values["rate_amount"])

@@ -6,6 +6,7 @@ Law: no I/O, no defaults for business fields; a missing approval is not "not app
 
 from tieline.canonical.commands import (
     BILLED_BY_SCHEDULE,
+    COST_PLUS,
     AssignmentCommand,
     ClientCommand,
     Command,
@@ -32,6 +33,7 @@ from tieline.canonical.nouns import (
 
 __all__ = [
     "BILLED_BY_SCHEDULE",
+    "COST_PLUS",
     "Approval",
     "AssignmentCommand",
     "Client",

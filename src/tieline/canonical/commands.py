@@ -16,6 +16,7 @@ from uuid import UUID
 
 Content = Mapping[str, str]
 
+COST_PLUS = "cost_plus"
 BILLED_BY_SCHEDULE = frozenset({"fixed_fee", "milestone", "retainer", "subscription"})
 """Billing methods by which hours are delivered and no hour is billed."""
 

@@ -71,7 +71,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpportunityLine:
-    """One sold role on one task from one date on; ``hours`` sold at ``rate_amount`` per hour."""
+    """One sold role on one task from one date on; ``hours`` sold at ``rate_amount`` per hour.
+
+    ``markup_percent`` is by how much a cost-plus line is more than what a person costs; the rate is then an estimate.
+    """
 
     line_ref: str
     task_name: str | None
@@ -80,6 +83,7 @@ class OpportunityLine:
     rate_amount: Decimal | None
     amount: Decimal | None
     rate_starts_on: date | None
+    markup_percent: Decimal | None
     extras: Extras = field(default_factory=dict)
 
 

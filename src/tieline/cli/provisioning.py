@@ -350,13 +350,14 @@ def _show(found: DealPlanDetail, *, writes: Sequence[Write] = ()) -> None:
         _show_fields(writes)
     show_table(
         title="Sold",
-        columns=("Task", "Category", "Hours", "Rate", "From"),
+        columns=("Task", "Category", "Hours", "Rate", "Markup %", "From"),
         rows=[
             (
                 line["task_name"],
                 line["labor_category"],
                 line["hours"],
                 line["rate_amount"],
+                line.get("markup_percent", ""),
                 line["starts_on"],
             )
             for line in found.plan.get("lines", ())

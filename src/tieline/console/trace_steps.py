@@ -107,6 +107,7 @@ _HIDDEN = frozenset(
     | {"entry_id", "invoice_id", "lock_id", "case_id", "event_uuid", "data", "residue", "warnings"}
     # What a price is made of: its sentence says it, in the right currency.
     | {"rate_ref", "fx_rate_id", "billing_terms_id", "told_amount", "told_currency", "card_code"}
+    | {"markup_percent", "line_category", "line_from", "known_since"}
     | {"rate_from", "file_name", "loaded_by", "fx_factor", "fx_source", "fx_from"}
     | {
         "increment_seconds",

@@ -298,6 +298,7 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "by_hand": "By hand, in that system",
     "at_risk": "Opened at risk",
     "template": "Laid out by the template",
+    "markup": "Billed at cost plus",
 }
 # How a difference between systems is put right.
 DRIFT_ACTIONS: Mapping[str, str] = {

@@ -93,7 +93,7 @@ from tieline.register.reference_cells import (
 )
 from tieline.register.reference_diff import plan_cells
 from tieline.register.reference_export import as_csv, rows_known_at
-from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
+from tieline.register.reference_nouns import MARKUP, Empty, FileColumn, Kind, Noun
 from tieline.register.reference_plan import Change, Plan, plan_rows, stored, write_plan
 from tieline.register.sources import (
     Source,
@@ -199,6 +199,7 @@ __all__ = [
     "WORK_PLACE",
     "DRAFT_NOUNS",
     "DRAFTED_PERIOD",
+    "MARKUP",
     "MOMENT",
     "NOUNS",
     "PROJECT",

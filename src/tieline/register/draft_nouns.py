@@ -11,6 +11,7 @@ from tieline.register.guideline_nouns import agreed_noun
 from tieline.register.nouns import NOUNS
 from tieline.register.reference_nouns import (
     CONTRACT,
+    MARKUP,
     PERSON,
     PROJECT,
     RATE,
@@ -47,6 +48,26 @@ DRAFT_ONLY: Sequence[Noun] = (
         table="contract_line",
         key=("contract_id", "task_name", "labor_category"),
         columns=(CONTRACT, TASK, *RATE),
+    ),
+    agreed_noun(
+        "contract-markups",
+        "By how much the lines of a cost-plus contract are more than what people cost.",
+        table="contract_line",
+        key=("contract_id", "task_name", "labor_category"),
+        columns=(CONTRACT, TASK, RATE[0], MARKUP),
+    ),
+    agreed_noun(
+        "cost-rates",
+        "What an hour of somebody costs the company that employs them, in its currency.",
+        table="employment",
+        key=("person_id", "entity_code"),
+        columns=(
+            PERSON,
+            FileColumn(
+                name="entity", kind=Kind.ENTITY, says="Which company.", stored_as="entity_code"
+            ),
+            FileColumn(name="cost_rate", kind=Kind.NUMBER, says="What one hour costs.", minimum=0),
+        ),
     ),
     _links(
         "person-links",

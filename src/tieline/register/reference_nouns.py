@@ -127,6 +127,13 @@ RATE = (
     FileColumn(name="currency", kind=Kind.CURRENCY, says="The currency of the rate."),
     FileColumn(name="rate_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0),
 )
+MARKUP = FileColumn(
+    name="markup_percent",
+    kind=Kind.NUMBER,
+    says="By how much a line of a cost-plus contract is more than what a person costs; empty on every other one.",
+    empty=Empty.UNKNOWN,
+    minimum=0,
+)
 _CARD = FileColumn(name="card_code", kind=Kind.TEXT, says="The name of the card, such as 2026-EU.")
 
 PERSON_RATES = Noun(

@@ -145,6 +145,8 @@ def as_opportunity(source: Source) -> Opportunity:
 
 def _line(data: Mapping[str, Any]) -> OpportunityLine:
     numbers = {name: _number(data[name]) for name in ("hours", "rate_amount", "amount")}
+    # What was read before anybody asked for it says none.
+    numbers["markup_percent"] = _number(data.get("markup_percent"))
     return OpportunityLine(**{**data, **numbers, "rate_starts_on": _day(data["rate_starts_on"])})
 
 

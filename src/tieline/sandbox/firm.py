@@ -118,6 +118,7 @@ _LINE_PROPERTIES = (
     ("tieline_task", "string"),
     ("tieline_labor_category", "string"),
     ("tieline_rate_starts_on", "date"),
+    ("tieline_markup_percent", "number"),
 )
 # As the time tool names them.
 _ZONES = {

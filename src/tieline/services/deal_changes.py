@@ -1,6 +1,6 @@
 """What a change of a deal makes of the project that stands: its lines, its last day, and what is done by hand.
 
-A line is the same while task, labor category, first day and rate are: the CRM's number of it says nothing.
+A line is the same while task, labor category, first day, rate and markup are: the CRM's number of it says nothing.
 """
 
 from __future__ import annotations
@@ -255,8 +255,8 @@ def _line(row: Row, values: Mapping[str, Any]) -> ChangedLine:
     )
 
 
-def _price(line: Mapping[str, Any]) -> tuple[Any, str]:
-    return line["rate_amount"], line["currency"]
+def _price(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return line["rate_amount"], line["currency"], line["markup_percent"]
 
 
 def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from psycopg import Connection
 from tieline.kernel.errors import UserMistake
 from tieline.policy import PolicyValue, approve_release, draft_release
 from tieline.register import (
+    MARKUP,
     NOUNS,
     Cells,
     Empty,
@@ -305,13 +306,14 @@ FIRM_NOUNS: tuple[FirmNoun, ...] = (
             FileColumn(
                 name="rate_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0
             ),
+            MARKUP,
             _CURRENCY,
             *_DATES,
         ),
         statement="""
-            INSERT INTO contract_line (contract_id, task_name, labor_category, rate_amount, currency,
+            INSERT INTO contract_line (contract_id, task_name, labor_category, rate_amount, currency, markup_percent,
                 starts_on, ends_on, recorded_at)
-            VALUES (%(contract_id)s, %(task)s, %(labor_category)s, %(rate_amount)s, %(currency)s,
+            VALUES (%(contract_id)s, %(task)s, %(labor_category)s, %(rate_amount)s, %(currency)s, %(markup_percent)s,
                 %(starts_on)s, %(ends_on)s, %(now)s)""",
         usual={"starts_on": _ALWAYS},
     ),

@@ -25,7 +25,7 @@ def writes_of_lines(lines: LineChanges) -> list[Write]:
     """Show what becomes of the contract's lines."""
     told: list[tuple[str, str, Mapping[str, str | None]]] = [
         *(
-            (part_of(each), _CHANGE, {"rate_amount": str(each["rate_amount"]),
+            (part_of(each), _CHANGE, {"rate_amount": str(each["rate_amount"]), **_markup_words(each),
              **_line_words({name: each[name] for name in ("sold_seconds", "ends_on")})})
             for each in lines.added
         ),
@@ -44,6 +44,11 @@ def writes_of_lines(lines: LineChanges) -> list[Write]:
         )
         for part, action, values in told
     ]
+
+
+def _markup_words(line: Row) -> dict[str, str]:
+    percent = line["markup_percent"]
+    return {} if percent is None else {"markup_percent": str(percent)}
 
 
 def _line_words(values: Mapping[str, Any]) -> dict[str, str | None]:

@@ -43,7 +43,12 @@ from tieline.services.project_provisioning import (
 )
 from tieline.services.provisioning_checks import CHECKS, Judged, judge_deals
 from tieline.services.provisioning_facts import DealFacts, load_deals
-from tieline.services.provisioning_fields import Write, writes_of, writes_of_template
+from tieline.services.provisioning_fields import (
+    Write,
+    writes_of,
+    writes_of_markups,
+    writes_of_template,
+)
 from tieline.services.provisioning_plan import (
     AT_RISK,
     Plan,
@@ -259,6 +264,7 @@ def _draw(
         judged=judged,
         writes=(
             *writes_of_template(plan),
+            *writes_of_markups(plan),
             *writes_of(connection, facts=facts, plan=plan, row=row),
             *writes_by_hand(facts, row, changes, lines),
         ),
@@ -290,6 +296,7 @@ def _draw_at_risk(
         judged=judged,
         writes=(
             *writes_of_template(plan),
+            *writes_of_markups(plan),
             *writes_of(connection, facts=facts, plan=plan, row=row),
             _said("risk", None, AT_RISK, wish.risk.told()),
         ),

@@ -18,6 +18,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from tieline.canonical import COST_PLUS
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
@@ -82,6 +83,8 @@ CARRIED_CODES = (
     "readiness.late_hours_open",
     "readiness.handed_over_unmatched",
 )
+
+_CAPPED = ("capped_time_and_materials", COST_PLUS)
 
 Row = dict[str, Any]
 
@@ -437,7 +440,7 @@ def _in_time(
 
 
 def _cap_excess(row: Row, *, expected: Decimal) -> Decimal:
-    if row["billing_method"] != "capped_time_and_materials" or row["cap_amount"] is None:
+    if row["billing_method"] not in _CAPPED or row["cap_amount"] is None:
         return Decimal(0)
     over: Decimal = row["billed_amount"] + expected - row["cap_amount"]
     return max(over, Decimal(0))

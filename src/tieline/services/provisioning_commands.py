@@ -240,6 +240,7 @@ def rows_of_template(plan: Mapping[str, Any]) -> list[Row]:
             "task_name": task["task_name"],
             "labor_category": "",
             "rate_amount": Decimal(0),
+            "markup_percent": None,
             "currency": plan["currency"],
             "sold_seconds": 0,
             "starts_on": date.fromisoformat(plan["starts_on"]),
@@ -260,6 +261,7 @@ def _rows_sold(plan: Mapping[str, Any]) -> list[Row]:
             "task_name": line["task_name"],
             "labor_category": line["labor_category"],
             "rate_amount": Decimal(line["rate_amount"]),
+            "markup_percent": number_of(line.get("markup_percent")),
             "currency": plan["currency"],
             "sold_seconds": int(Decimal(line["hours"]) * SECONDS_PER_HOUR),
             "starts_on": date.fromisoformat(line["starts_on"]),
@@ -267,6 +269,11 @@ def _rows_sold(plan: Mapping[str, Any]) -> list[Row]:
         }
         for line in plan["lines"]
     ]
+
+
+def number_of(text: str | None) -> Decimal | None:
+    """Return the number that a plan names, if it names one."""
+    return None if text is None else Decimal(text)
 
 
 def day_of(text: str | None) -> date | None:

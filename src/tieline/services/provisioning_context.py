@@ -294,6 +294,8 @@ def _line(
         "labor_category": line.labor_category,
         "hours": line.hours,
         "rate_amount": line.rate_amount,
+        "markup_percent": line.markup_percent,
+        "billing_method": deal.billing_method,
         "amount": line.amount,
         "is_product_exact": None
         if product is None or line.amount is None

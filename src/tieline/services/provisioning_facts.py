@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.canonical import Opportunity, Person, StaffingFact
+from tieline.canonical import COST_PLUS, Opportunity, Person, StaffingFact
 from tieline.register import (
     LABOR_CATEGORY,
     STAGE,
@@ -98,6 +98,7 @@ class PricedLine:
     labor_category: str
     hours: Decimal
     rate_amount: Decimal
+    markup_percent: Decimal | None
     starts_on: date
     ends_on: date | None
 
@@ -219,6 +220,7 @@ def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
                 labor_category=category,
                 hours=line.hours or Decimal(0),
                 rate_amount=line.rate_amount or Decimal(0),
+                markup_percent=line.markup_percent if deal.billing_method == COST_PLUS else None,
                 starts_on=starts_on,
                 ends_on=min(later, default=deal.ends_on),
             )

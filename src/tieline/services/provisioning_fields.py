@@ -111,6 +111,33 @@ def writes_of_template(plan: Plan) -> tuple[Write, ...]:
     )
 
 
+def writes_of_markups(plan: Plan) -> tuple[Write, ...]:
+    """Show of a cost-plus contract by how much each of its lines is more than what a person costs."""
+    told = [
+        Field(
+            name=commands.part_of_line(row),
+            value=f"cost plus {format(row['markup_percent'].normalize(), 'f')} %",
+            comes_from="deal line",
+            waits_for=None,
+        )
+        for row in commands.rows_of_lines(plan)
+        if row["markup_percent"] is not None
+    ]
+    if not told:
+        return ()
+    return (
+        Write(
+            step="markup",
+            target=None,
+            noun="contract_line",
+            part="",
+            action="markup",
+            target_code=None,
+            fields=tuple(told),
+        ),
+    )
+
+
 def _task_words(task: Mapping[str, Any]) -> str:
     budget = task["budget_hours"]
     sold = "sold" if task["is_sold"] else "nobody pays for it"

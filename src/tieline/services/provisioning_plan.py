@@ -243,9 +243,16 @@ def _line(line: PricedLine) -> dict[str, Any]:
         "labor_category": line.labor_category,
         "hours": format(line.hours, "f"),
         "rate_amount": format(line.rate_amount, "f"),
+        **_markup(line),
         "starts_on": line.starts_on.isoformat(),
         "ends_on": _day(line.ends_on),
     }
+
+
+def _markup(line: PricedLine) -> dict[str, str]:
+    return (
+        {} if line.markup_percent is None else {"markup_percent": format(line.markup_percent, "f")}
+    )
 
 
 def _fingerprint(plan: Mapping[str, Any], blockers: list[dict[str, Any]]) -> str:

@@ -18,7 +18,8 @@ from tieline.services.provisioning_commands import code_of, rows_of_lines
 from tieline.services.provisioning_plan import Plan
 
 _LINE_KEY = ("task_name", "labor_category", "starts_on")
-_LINE_VALUES = ("rate_amount", "currency", "sold_seconds", "ends_on")
+_PRICE = ("rate_amount", "currency", "markup_percent")
+_LINE_VALUES = (*_PRICE, "sold_seconds", "ends_on")
 
 
 def store_contract(
@@ -207,7 +208,7 @@ def _store_lines(connection: Connection[Row], contract_id: UUID, plan: Plan, now
                 values={"ends_on": now.date()}, now=now,
             )  # fmt: skip
             continue
-        if values and all(values[name] == row[name] for name in ("rate_amount", "currency")):
+        if values and all(values[name] == row[name] for name in _PRICE):
             amend(
                 connection, table=CONTRACT_LINE, own_id=row["contract_line_id"], values=values,
                 now=now,

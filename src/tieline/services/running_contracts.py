@@ -16,9 +16,11 @@ from typing import Any
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from tieline.canonical import COST_PLUS
 from tieline.governance import Proposal, list_proposals, propose, record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.register import (
+    MARKUP,
     Cells,
     Empty,
     FileColumn,
@@ -37,7 +39,7 @@ TELL = "register.running_contracts"
 ROWS_MAX = 20_000
 _OBJECT = "register:running-contracts"
 _STORE = load("tieline.services", "running_contracts")
-_METHODS = ("time_and_materials", "capped_time_and_materials", "fixed_fee")
+_METHODS = ("time_and_materials", "capped_time_and_materials", "fixed_fee", COST_PLUS)
 
 
 def _text(name: str, says: str, *, stored_as: str = "", empty: Empty = Empty.REFUSED) -> FileColumn:
@@ -86,6 +88,7 @@ RUNNING_CONTRACTS = Noun(
         _text("task", "The task, as people book on it.", stored_as="task_name"),
         _text("labor_category", "As what; empty: everybody.", empty=Empty.EVERY),
         FileColumn(name="rate_amount", kind=Kind.NUMBER, says="What one hour costs.", minimum=0),
+        MARKUP,
         FileColumn(
             name="sold_hours", kind=Kind.NUMBER, says="How many were sold.",
             empty=Empty.UNKNOWN, minimum=0,
@@ -214,7 +217,7 @@ def _understand(
         for kind, codes in standing.items()
         if row.values[kind] in codes
     ]
-    mistakes += _disagreeing(meant)
+    mistakes += [*_disagreeing(meant), *_marked_up_wrongly(meant)]
     return meant, sorted(mistakes, key=lambda each: (each.line, each.column))
 
 
@@ -242,6 +245,21 @@ def _disagreeing(meant: Sequence[Meant]) -> list[Mistake]:
         if same is not row:
             sentence = f"line {same.line} has a rate of this from the same day on"
             mistakes.append(Mistake(line=row.line, column="", sentence=sentence))
+    return mistakes
+
+
+def _marked_up_wrongly(meant: Sequence[Meant]) -> list[Mistake]:
+    """Name rows of a contract that bills costs without a markup, and markups that nobody would bill."""
+    sentences = {
+        (True, True): "the contract bills costs: name the markup, 0 where costs alone are paid",
+        (False, False): "only a contract of the method cost_plus has a markup",
+    }
+    mistakes = []
+    for row in meant:
+        bills_costs = row.values["billing_method"] == COST_PLUS
+        sentence = sentences.get((bills_costs, row.values["markup_percent"] is None))
+        if sentence is not None:
+            mistakes.append(Mistake(line=row.line, column=MARKUP.name, sentence=sentence))
     return mistakes
 
 

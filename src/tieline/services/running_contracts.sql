@@ -4,7 +4,7 @@ WITH told AS MATERIALIZED (
         billing_method text, currency text, cap_amount numeric, purchase_order text,
         is_purchase_order_required boolean, practice text, tax_treatment text, rate_card text,
         contract_starts_on date, contract_ends_on date, project text, task_name text, labor_category text,
-        rate_amount numeric, sold_hours numeric, starts_on date, ends_on date)
+        rate_amount numeric, markup_percent numeric, sold_hours numeric, starts_on date, ends_on date)
 ), agreed AS MATERIALIZED (
     SELECT DISTINCT contract, name, client_id, entity_code, billing_method, currency, cap_amount, purchase_order,
            is_purchase_order_required, practice, tax_treatment, rate_card, contract_starts_on, contract_ends_on, project
@@ -24,9 +24,9 @@ WITH told AS MATERIALIZED (
            a.contract_starts_on, a.contract_ends_on, %(now)s
     FROM made m JOIN agreed a ON a.contract = m.contract_code JOIN worth w ON w.contract = a.contract
 ), lines AS (
-    INSERT INTO contract_line (contract_id, task_name, labor_category, rate_amount, currency, sold_seconds,
+    INSERT INTO contract_line (contract_id, task_name, labor_category, rate_amount, markup_percent, currency, sold_seconds,
         starts_on, ends_on, recorded_at)
-    SELECT m.contract_id, t.task_name, t.labor_category, t.rate_amount, t.currency, t.sold_hours * 3600,
+    SELECT m.contract_id, t.task_name, t.labor_category, t.rate_amount, t.markup_percent, t.currency, t.sold_hours * 3600,
            t.starts_on, coalesce(t.ends_on, lead(t.starts_on) OVER following), %(now)s
     FROM told t JOIN made m ON m.contract_code = t.contract
     WINDOW following AS (PARTITION BY t.contract, t.task_name, t.labor_category ORDER BY t.starts_on)

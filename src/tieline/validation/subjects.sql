@@ -26,7 +26,8 @@ WHERE v.version <> t.newest_version OR s.stands IS NULL
           SELECT FROM contract_line o
           JOIN contract_line l ON (l.contract_id, l.task_name, l.labor_category) = (o.contract_id, o.task_name, o.labor_category)
               AND l.superseded_at IS NULL AND daterange(l.starts_on, l.ends_on) @> v.work_date
-              AND (l.rate_amount, l.currency) IS DISTINCT FROM (o.rate_amount, o.currency)
+              AND (l.rate_amount, l.currency, l.markup_percent)
+                  IS DISTINCT FROM (o.rate_amount, o.currency, o.markup_percent)
           WHERE o.contract_line_id = v.contract_line_id AND o.superseded_at IS NOT NULL)
 UNION
 -- The same, where another step of the rates decides.

@@ -92,6 +92,8 @@ def make_firm(
     for contract in list(maker.firm.rows["contract_version"]):
         if maker.often(0.7 if contract["cap_amount"] else 0.1):
             _over_cap(maker, contract["contract_id"], contract["currency"])
+    maker.random = random.Random(f"cost-plus {seed}")
+    _bill_costs(maker)
     maker.random = drawn
     return maker
 
@@ -444,6 +446,37 @@ def _lines(maker: Maker, contract_id: uuid.UUID, project_id: uuid.UUID, currency
                     line_id,
                     scope=str(project_id),
                 )
+
+
+def _bill_costs(maker: Maker) -> None:
+    """Let some contracts bill costs, mostly with a markup on each line; let some of the merged cost something."""
+    contracts = {
+        row["contract_id"] for row in maker.firm.rows["contract_version"] if maker.often(0.15)
+    }
+    for row in maker.firm.rows["contract_version"]:
+        if row["contract_id"] in contracts:
+            row["billing_method"] = "cost_plus"
+    for line in maker.firm.rows["contract_line"]:
+        markup = maker.random.choice(
+            [Decimal(0), Decimal(15), Decimal("12.5"), Decimal("7.25"), None]
+        )
+        line["markup_percent"] = markup if line["contract_id"] in contracts else None
+    for person in maker.firm.rows["person"]:
+        if person["redirect_to"] is None:
+            continue
+        # Of the one whom people know by two names, both records may say what they cost.
+        (home,) = [
+            row["entity_code"]
+            for row in maker.firm.rows["employment"]
+            if row["person_id"] == person["redirect_to"] and row["is_home"]
+        ][:1]
+        _employ(maker, person, home, is_home=True)
+        maker.firm.rows["employment"][-1]["cost_rate"] = maker.random.choice(
+            [Decimal(60), Decimal(61)]
+        )
+    for row in maker.firm.rows["employment"]:
+        if row["cost_rate"] is not None and maker.often(0.5):
+            row["cost_rate"] = Decimal(maker.random.randrange(4000, 9000)) / 100
 
 
 def _over_cap(maker: Maker, contract_id: uuid.UUID, currency: str) -> None:

@@ -251,7 +251,11 @@ class Hour:
 
     @cached_property
     def cost_rate(self) -> Decimal | None:
-        return next((row["cost_rate"] for row in self.employments if row["is_home"]), None)
+        """What is known of the first company that employs them; of two records the lower one."""
+        homes = [row for row in self.employments if row["is_home"]]
+        first = min((row["entity_code"] for row in homes), default=None)
+        told = {row["cost_rate"] for row in homes if row["entity_code"] == first} - {None}
+        return min(told, default=None)
 
     @cached_property
     def has_employee_record(self) -> bool:
@@ -343,6 +347,8 @@ class Hour:
         """The prices of the first step that has any: person on project, role on contract, client's card."""
         if self.contract is None:
             return []
+        if self.bills_costs:
+            return self.best_lines
         own = self._of_person("person_rate", self.project_id, on=self.on)
         return own or self.best_lines or self._card
 
@@ -366,6 +372,23 @@ class Hour:
         return only(self.rates)
 
     @cached_property
+    def bills_costs(self) -> bool:
+        """Whether the line says by how much the price is more than the cost, and no price."""
+        return self.contract is not None and self.contract["billing_method"] == "cost_plus"
+
+    @cached_property
+    def markup_percent(self) -> Decimal | None:
+        return self.rate["markup_percent"] if self.rate else None
+
+    @cached_property
+    def cost_rates(self) -> set[Decimal]:
+        """What the person costs at the company that employs them."""
+        if self.home is None:
+            return set()
+        homes = [row for row in self._of_person("employment", on=self.on) if row["is_home"]]
+        return {row["cost_rate"] for row in homes} - {None}
+
+    @cached_property
     def is_line_rate(self) -> bool:
         return self.rate is not None and "contract_line_id" in self.rate
 
@@ -375,35 +398,56 @@ class Hour:
 
     @cached_property
     def _is_foreign(self) -> bool:
-        """A card may be in any currency; a line of the contract is what it says."""
-        return (
-            self.rate is not None
-            and not self.is_line_rate
-            and self.contract is not None
-            and self.rate["currency"] != self.contract["currency"]
-        )
+        """A card may be in any currency, and a company is in its own; a line of the contract is what it says."""
+        if (
+            self.rate is None
+            or self.contract is None
+            or (self.is_line_rate and not self.bills_costs)
+        ):
+            return False
+        return self.told_currency not in (None, self.contract["currency"])
+
+    @cached_property
+    def told_currency(self) -> str | None:
+        """In which currency the rate was told, where one was."""
+        assert self.rate is not None
+        if not self.bills_costs:
+            return str(self.rate["currency"])
+        is_told = self.home is not None and self.cost_rates
+        return str(self.books.one("legal_entity", self.home)["currency"]) if is_told else None
 
     @cached_property
     def _exchange(self) -> list[Row]:
         assert self.rate is not None
         assert self.contract is not None
-        pair = (self.rate["currency"], self.contract["currency"])
+        pair = (self.told_currency, self.contract["currency"])
         return self.books.find("fx_rate", *pair, on=self.on)
 
     @cached_property
     def rate_amount(self) -> Decimal | None:
+        told = self._told_amount
+        if told is None or not self._is_foreign:
+            return told
+        exchange = only(self._exchange)
+        return told * exchange["factor"] if exchange else None
+
+    @cached_property
+    def _told_amount(self) -> Decimal | None:
         if self.rate is None:
             return None
-        if not self._is_foreign:
+        if not self.bills_costs:
             return Decimal(self.rate["rate_amount"])
-        exchange = only(self._exchange)
-        return self.rate["rate_amount"] * exchange["factor"] if exchange else None
+        if len(self.cost_rates) != 1 or self.markup_percent is None:
+            return None
+        (cost_rate,) = self.cost_rates
+        return cost_rate * (100 + self.markup_percent) / 100
 
     @cached_property
     def currency(self) -> str | None:
         if self.rate is None or self.contract is None:
             return None
-        return str(self.rate["currency"] if self.is_line_rate else self.contract["currency"])
+        is_said_here = self.is_line_rate and not self.bills_costs
+        return str(self.rate["currency"] if is_said_here else self.contract["currency"])
 
     @cached_property
     def terms(self) -> Row | None:

@@ -325,8 +325,22 @@ def rate_ambiguous(hour: Hour) -> object:
 
 @_rule
 def rate_zero(hour: Hour) -> object:
+    if hour.bills_costs and hour.rate_amount is None:
+        return False  # Another rule says what of the price is missing.
     # A price that nobody can work out is no price above zero either.
     return hour.rate is not None and hour.is_billable and not hour.rate_amount
+
+
+@_rule
+def markup_missing(hour: Hour) -> object:
+    is_asked = hour.bills_costs and hour.rate is not None and hour.is_billable
+    return is_asked and hour.markup_percent is None
+
+
+@_rule
+def cost_rate_not_one(hour: Hour) -> object:
+    is_asked = hour.bills_costs and hour.markup_percent is not None and hour.is_billable
+    return is_asked and len(hour.cost_rates) != 1
 
 
 @_rule

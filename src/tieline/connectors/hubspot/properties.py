@@ -36,6 +36,7 @@ DEFAULT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "task_name": "tieline_task",
         "labor_category": "tieline_labor_category",
         "rate_starts_on": "tieline_rate_starts_on",
+        "markup_percent": "tieline_markup_percent",
     },
     "companies": {
         "name": "name",
@@ -61,13 +62,19 @@ _DATES = frozenset({"tieline_starts_on", "tieline_ends_on", "tieline_rate_starts
 _NUMBERS = frozenset(
     {
         "tieline_cap_amount",
+        "tieline_markup_percent",
         "tieline_revenue_wip",
         "tieline_revenue_billed",
         "tieline_revenue_backlog",
     }
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "tieline_billing_method": ("time_and_materials", "capped_time_and_materials", "fixed_fee"),
+    "tieline_billing_method": (
+        "time_and_materials",
+        "capped_time_and_materials",
+        "fixed_fee",
+        "cost_plus",
+    ),
     "tieline_purchase_order_required": ("true", "false"),
 }
 _GROUPS: Mapping[str, str] = {

@@ -123,6 +123,7 @@ def _line(raw: Mapping[str, Any], mapping: Mapped) -> OpportunityLine:
         rate_amount=values.number("rate_amount"),
         amount=values.number("amount"),
         rate_starts_on=values.day("rate_starts_on"),
+        markup_percent=values.number("markup_percent"),
         extras={**values.extras(), "name": values.text("name") or ""},
     )
 

@@ -218,9 +218,9 @@ class TestTranslate:
         assert entry.approval is Approval.UNKNOWN
         assert entry.seconds == 3600
 
-    def test_bills_no_hour_of_what_is_billed_by_a_schedule(self) -> None:
-        by_hours = ("time_and_materials", "capped_time_and_materials", "cost_plus")
-        by_schedule = ("fixed_fee", "milestone", "retainer", "subscription")
+    def test_bills_no_hour_of_what_is_billed_by_a_schedule_or_by_cost(self) -> None:
+        by_hours = ("time_and_materials", "capped_time_and_materials")
+        by_schedule = ("fixed_fee", "milestone", "retainer", "subscription", "cost_plus")
 
         assert {translate.invoice_method(each) for each in by_hours} == {"timesheet"}
         assert {translate.invoice_method(each) for each in by_schedule} == {"manual"}

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from tieline.canonical import (
     BILLED_BY_SCHEDULE,
+    COST_PLUS,
     Client,
     ClientCommand,
     Content,
@@ -218,8 +219,9 @@ def project_values(*, command: ProjectCommand, company_id: int) -> Values:
 
 
 def invoice_method(billing_method: str) -> str:
-    """Return how Tryton's project invoices: what is billed by a schedule is not billed by its hours."""
-    return "manual" if billing_method in BILLED_BY_SCHEDULE else "timesheet"
+    """Return how Tryton's project invoices: a task has one price, and a schedule or a person's cost is another."""
+    is_priced_elsewhere = billing_method in BILLED_BY_SCHEDULE or billing_method == COST_PLUS
+    return "manual" if is_priced_elsewhere else "timesheet"
 
 
 def task_values(*, command: TaskCommand, company_id: int, product_id: int) -> Values:

@@ -25,7 +25,7 @@ context AS (
         ov.seconds AS capped_seconds, ov.line_id AS capped_line_id, ov.task_count AS capped_task_count,
         ov.step_seconds IS NOT NULL AS is_cap_split, ov.asked_line_id IS NOT NULL AS has_capped_line,
         c.rate_level, c.rate_ref, c.fx_rate_id, c.is_fx_missing, c.billing_terms_id, c.rate_min, c.rate_max,
-        c.line_rate_amount, coalesce(db.billed_seconds, c.billed_seconds) AS billed_seconds,
+        c.markup_percent, c.cost_rate_count, c.line_rate_amount, coalesce(db.billed_seconds, c.billed_seconds) AS billed_seconds,
         c.cap_amount,
         CASE WHEN c.cap_amount IS NOT NULL THEN coalesce(cs.amount, 0) - coalesce(c.standing_amount, 0)
              + coalesce(q.before_amount, 0) END AS cap_used_amount,

@@ -14,7 +14,8 @@ line_fact AS (
                count(*) AS rate_count,
                CASE WHEN count(*) = 1 THEN (array_agg(l.contract_line_id))[1] END AS contract_line_id,
                CASE WHEN count(*) = 1 THEN min(l.rate_amount) END AS rate_amount,
-               CASE WHEN count(*) = 1 THEN min(l.currency) END AS currency
+               CASE WHEN count(*) = 1 THEN min(l.currency) END AS currency,
+               CASE WHEN count(*) = 1 THEN min(l.markup_percent) END AS markup_percent
         FROM (SELECT DISTINCT contract_id, coalesce(task_name, '') AS task_name,
                      coalesce(labor_category, '') AS labor_category, on_date
               FROM staffed WHERE contract_id IS NOT NULL) d
@@ -93,7 +94,8 @@ line_fact AS (
         AND s.recorded_at <= %(known_at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(known_at)s)
 ), priced AS (
     SELECT s.*, r.contract_line_id, q.rate_count, q.rate_amount, q.currency, q.rate_level, q.rate_ref,
-           q.fx_rate_id, q.is_fx_missing, t.billing_terms_id, t.increment_seconds, t.rounding, t.rounds_per,
+           q.fx_rate_id, q.is_fx_missing, r.markup_percent, coalesce(pc.rate_count, 0) AS cost_rate_count,
+           t.billing_terms_id, t.increment_seconds, t.rounding, t.rounds_per,
            t.minimum_seconds, e.billed_seconds, u.rate_min, u.rate_max, r.rate_amount AS line_rate_amount,
            coalesce(f.has_line_for_every_task, false) AS has_line_for_every_task,
            coalesce(f.has_line_for_every_category, false) AS has_line_for_every_category,
@@ -119,24 +121,36 @@ line_fact AS (
     LEFT JOIN person_price pp ON pp.person_id = s.person_id AND pp.project_id = s.project_id AND pp.on_date = s.on_date
     LEFT JOIN card_price cp ON cp.contract_id = s.contract_id AND cp.labor_category = coalesce(s.labor_category, '')
         AND cp.on_date = s.on_date
+    LEFT JOIN cost_price pc ON pc.person_id = s.person_id AND pc.currency = s.contract_currency
+        AND pc.on_date = s.on_date AND s.billing_method = 'cost_plus'
     LEFT JOIN billing_fact t ON t.contract_id = s.contract_id AND t.on_date = s.on_date
     LEFT JOIN bound_fact u ON u.contract_id = s.contract_id AND u.labor_category = coalesce(s.labor_category, '')
         AND u.on_date = s.on_date
     CROSS JOIN LATERAL (
-        -- The first step that has any price decides, and two of one step hold: none is passed over.
-        SELECT CASE WHEN pp.rate_count > 0 THEN 'person' WHEN r.rate_count > 0 THEN NULL
-                    ELSE cp.rate_level END AS rate_level,
-               coalesce(pp.rate_count, r.rate_count, cp.rate_count, 0) AS rate_count,
-               CASE WHEN pp.rate_count > 0 THEN pp.rate_ref WHEN r.rate_count > 0 THEN NULL
-                    ELSE cp.rate_ref END AS rate_ref,
-               CASE WHEN pp.rate_count > 0 THEN pp.rate_amount WHEN r.rate_count > 0 THEN r.rate_amount
-                    ELSE cp.rate_amount END AS rate_amount,
-               CASE WHEN pp.rate_count > 0 THEN pp.currency WHEN r.rate_count > 0 THEN r.currency
-                    ELSE cp.currency END AS currency,
-               CASE WHEN pp.rate_count > 0 THEN pp.fx_rate_id WHEN r.rate_count > 0 THEN NULL
-                    ELSE cp.fx_rate_id END AS fx_rate_id,
-               CASE WHEN pp.rate_count > 0 THEN pp.told_currency <> pp.currency AND pp.fx_count = 0
-                    WHEN r.rate_count > 0 THEN false
+        -- The first step that has any price decides, and two of one step hold: none is passed over. A cost-plus
+        -- contract has one step: which line it is, and so by how much its price is more than the cost.
+        SELECT CASE WHEN s.billing_method = 'cost_plus' THEN 'cost' WHEN pp.rate_count > 0 THEN 'person'
+                    WHEN r.rate_count > 0 THEN 'line' ELSE 'card' END AS step
+    ) d
+    CROSS JOIN LATERAL (
+        SELECT CASE d.step WHEN 'cost' THEN CASE WHEN pc.rate_count = 1 THEN 'cost' END WHEN 'person' THEN 'person'
+                    WHEN 'card' THEN cp.rate_level END AS rate_level,
+               coalesce(CASE d.step WHEN 'person' THEN pp.rate_count WHEN 'card' THEN cp.rate_count
+                        ELSE r.rate_count END, 0) AS rate_count,
+               CASE d.step WHEN 'cost' THEN CASE WHEN pc.rate_count = 1 THEN pc.rate_ref END
+                    WHEN 'person' THEN pp.rate_ref WHEN 'card' THEN cp.rate_ref END AS rate_ref,
+               -- Digits that say nothing are no other price.
+               CASE d.step WHEN 'cost' THEN trim_scale(pc.rate_amount * (100 + r.markup_percent) * 0.01)
+                    WHEN 'person' THEN pp.rate_amount WHEN 'line' THEN r.rate_amount ELSE cp.rate_amount
+                    END AS rate_amount,
+               CASE d.step WHEN 'cost' THEN s.contract_currency WHEN 'person' THEN pp.currency
+                    WHEN 'line' THEN r.currency ELSE cp.currency END AS currency,
+               CASE d.step WHEN 'cost' THEN pc.fx_rate_id WHEN 'person' THEN pp.fx_rate_id
+                    WHEN 'card' THEN cp.fx_rate_id END AS fx_rate_id,
+               CASE d.step
+                    WHEN 'cost' THEN coalesce(pc.told_currency <> pc.currency AND pc.fx_count = 0, false)
+                    WHEN 'person' THEN pp.told_currency <> pp.currency AND pp.fx_count = 0
+                    WHEN 'line' THEN false
                     ELSE coalesce(cp.told_currency <> cp.currency AND cp.fx_count = 0, false) END AS is_fx_missing
     ) q
     CROSS JOIN LATERAL (

@@ -3,7 +3,7 @@ employment_fact AS (
            count(DISTINCT e.entity_code) FILTER (WHERE e.is_home) AS home_count,
            CASE WHEN count(DISTINCT e.entity_code) FILTER (WHERE e.is_home) = 1
                 THEN (array_agg(e.entity_code) FILTER (WHERE e.is_home))[1] END AS home_entity_code,
-           (array_agg(e.cost_rate ORDER BY e.entity_code) FILTER (WHERE e.is_home))[1] AS cost_rate,
+           (array_agg(e.cost_rate ORDER BY e.entity_code, e.cost_rate) FILTER (WHERE e.is_home))[1] AS cost_rate,
            bool_or(e.entity_code = d.entity_code) AS has_employee_record
     FROM (SELECT DISTINCT person_id, coalesce(entity_code, '') AS entity_code, on_date FROM placed
           WHERE person_id IS NOT NULL) d

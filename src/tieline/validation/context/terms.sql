@@ -57,12 +57,27 @@ person_rate_fact AS (
         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
     ) ranked
     ORDER BY contract_id, labor_category, on_date, rank, is_other, is_wide, distance, is_foreign
+), cost_fact AS (
+    -- What a person costs at the company that employs them, in its currency: what a cost-plus contract bills.
+    SELECT d.person_id, d.contract_currency AS currency, d.on_date, count(DISTINCT e.cost_rate) AS rate_count,
+           (array_agg(e.employment_id ORDER BY e.employment_id))[1] AS rate_ref,
+           CASE WHEN count(DISTINCT e.cost_rate) = 1 THEN min(e.cost_rate) END AS told_amount,
+           min(n.currency) AS told_currency
+    FROM (SELECT DISTINCT person_id, home_entity_code, contract_currency, on_date FROM staffed
+          WHERE billing_method = 'cost_plus' AND person_id IS NOT NULL) d
+    JOIN one_person o ON o.person_id = d.person_id
+    JOIN employment e ON e.person_id = o.alias_id AND e.entity_code = d.home_entity_code AND e.is_home
+        AND e.cost_rate IS NOT NULL AND daterange(e.starts_on, e.ends_on) @> d.on_date
+        AND e.recorded_at <= %(known_at)s AND (e.superseded_at IS NULL OR e.superseded_at > %(known_at)s)
+    JOIN legal_entity n ON n.entity_code = d.home_entity_code
+    GROUP BY d.person_id, d.contract_currency, d.on_date
 ), fx_fact AS (
     SELECT d.told_currency, d.currency, d.on_date, count(*) AS fx_count,
            CASE WHEN count(*) = 1 THEN (array_agg(x.fx_rate_id))[1] END AS fx_rate_id,
            CASE WHEN count(*) = 1 THEN min(x.factor) END AS factor
     FROM (SELECT told_currency, currency, on_date FROM person_rate_fact WHERE told_currency <> currency
-          UNION SELECT told_currency, currency, on_date FROM card_fact WHERE told_currency <> currency) d
+          UNION SELECT told_currency, currency, on_date FROM card_fact WHERE told_currency <> currency
+          UNION SELECT told_currency, currency, on_date FROM cost_fact WHERE told_currency <> currency) d
     JOIN fx_rate x ON x.from_currency = d.told_currency AND x.to_currency = d.currency
         AND daterange(x.starts_on, x.ends_on) @> d.on_date
         AND x.recorded_at <= %(known_at)s AND (x.superseded_at IS NULL OR x.superseded_at > %(known_at)s)
@@ -75,6 +90,10 @@ person_rate_fact AS (
     SELECT p.*, x.fx_rate_id, coalesce(x.fx_count, 0) AS fx_count,
            CASE WHEN p.told_currency = p.currency THEN p.told_amount ELSE p.told_amount * x.factor END AS rate_amount
     FROM card_fact p LEFT JOIN fx_fact x USING (told_currency, currency, on_date)
+), cost_price AS (
+    SELECT p.*, x.fx_rate_id, coalesce(x.fx_count, 0) AS fx_count,
+           CASE WHEN p.told_currency = p.currency THEN p.told_amount ELSE p.told_amount * x.factor END AS rate_amount
+    FROM cost_fact p LEFT JOIN fx_fact x USING (told_currency, currency, on_date)
 ), billing_fact AS (
     SELECT d.contract_id, d.on_date, t.billing_terms_id, t.increment_seconds, t.rounding, t.rounds_per,
            t.minimum_seconds

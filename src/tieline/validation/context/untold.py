@@ -20,6 +20,7 @@ from tieline.runtime.database import Row
 
 # Facts that are no tables; each is found by an index of its own.
 _ASKED = {
+    "marked_up_line": "SELECT FROM contract_line WHERE markup_percent IS NOT NULL",
     "planned_assignment": "SELECT FROM assignment WHERE planned_seconds IS NOT NULL",
 }
 _STEP = re.compile(r"(\w+) AS ((?:NOT )?(?:MATERIALIZED )?)\(")
