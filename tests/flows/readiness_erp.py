@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from tieline.connectors.tryton import translate
 from tieline.kernel.errors import NotExecuted, OutcomeUnknown, Refused
-from tieline.sdk import HourSum, InvoiceDraft, InvoiceItem, InvoiceLine
+from tieline.sdk import HoursBilled, HourSum, InvoiceDraft, InvoiceItem, InvoiceLine
 from tieline.sdk.capabilities import Capabilities
 
 
@@ -26,6 +26,9 @@ class Erp:
     fees: dict[str, Decimal] = field(default_factory=dict)
     invoices: list[InvoiceDraft] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    clients: dict[str, str | None] = field(default_factory=dict)
+    cost_only: set[str] = field(default_factory=set)
+    hours_told: list[tuple[UUID, ...]] = field(default_factory=list)
     calls: int = 0
     currency: str = "EUR"
 
@@ -57,13 +60,19 @@ class Erp:
         business_key: UUID,
         entity_code: str,
         contract_code: str,
+        client_code: str | None,
         items: Sequence[InvoiceItem],
         currency: str,
+        hours: HoursBilled | None,
     ) -> InvoiceDraft:
-        """Draft agreed amounts under their key, or break as the next fault says."""
+        """Draft amounts of ours under their key, or break as the next fault says."""
         fault = self._fault()
+        if hours is not None:
+            self.cost_only.add(hours.project_code)
+            self.hours_told.append(hours.keys)
         standing = self.read_items(business_key=business_key, entity_code=entity_code)
         made = standing[0] if standing else self._keep(str(business_key), _lines(items))
+        self.clients[made.target_code] = client_code
         _break(fault)
         return made
 
@@ -113,7 +122,7 @@ class Erp:
         fee = self.fees.pop(contract_code, None)
         if fee is None:
             return None
-        fees = [InvoiceItem(item_code="", item="", description="Fee", amount=fee)]
+        fees = [InvoiceItem(item_code="", item="", description="Fee", amount=fee, task_codes=())]
         return self._keep(contract_code, _lines(fees))
 
     def _keep(self, asked: str, lines: Sequence[InvoiceLine]) -> InvoiceDraft:

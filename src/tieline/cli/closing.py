@@ -428,6 +428,24 @@ def _show_contracts(contracts: Sequence[Readiness]) -> None:
             for each in contracts
         ],
     )
+    shares = [(each, share) for each in contracts for share in each.shares]
+    if shares:
+        show_table(
+            title="Who pays what",
+            columns=("Contract", "Period", "Client", "Percent", "Amount", "Rounding", "Invoice"),
+            rows=[
+                (
+                    each.contract_code,
+                    each.period_code,
+                    str(share["client_name"]),
+                    str(share["percent"]),
+                    f"{share['amount']} {share['currency']}",
+                    "takes it" if share["takes_rounding"] else "",
+                    ", ".join(one["number"] or one["target_code"] for one in share["invoices"]),
+                )
+                for each, share in shares
+            ],
+        )
     not_checked = sorted({str(each["code"]) for one in contracts for each in one.not_checked})
     if not_checked:
         tell(f"not checked for want of data: {', '.join(not_checked)}")
@@ -530,7 +548,13 @@ def _await_invoices(
                 " ORDER BY recorded_at",
                 (contract_id, period_id),
             ).fetchall()
-        if rows or time.monotonic() >= deadline:
+            # It stays released until every client and project has its invoice.
+            under_way = connection.execute(
+                "SELECT FROM release_lock WHERE (contract_id, period_id) = (%s, %s)"
+                " AND unlocked_at IS NULL",
+                (contract_id, period_id),
+            ).fetchone()
+        if (rows and under_way is None) or time.monotonic() >= deadline:
             return rows
         time.sleep(_LOOK_SECONDS)
 

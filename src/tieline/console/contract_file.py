@@ -15,7 +15,8 @@ def contract_sheets(
     readiness: Readiness, *, invoices: Sequence[Mapping[str, Any]]
 ) -> tuple[Sheet, ...]:
     """Return a sheet per table of the page of a contract."""
-    return (_blockers(readiness), _invoice_lines(invoices))
+    shares = (_shares(readiness),) if readiness.shares else ()
+    return (_blockers(readiness), *shares, _invoice_lines(invoices))
 
 
 def _blockers(readiness: Readiness) -> Sheet:
@@ -45,6 +46,31 @@ def _blockers(readiness: Readiness) -> Sheet:
                 readiness.deadline_at,
             )
             for blocker in readiness.blockers
+        ],
+    )
+
+
+def _shares(readiness: Readiness) -> Sheet:
+    return Sheet(
+        name="Who pays what",
+        columns=(
+            Column(title="Client", width=44),
+            Column(title="Percent", kind=Kind.AMOUNT),
+            Column(title="Takes the rounding"),
+            Column(title="Amount", kind=Kind.AMOUNT),
+            Column(title="Currency"),
+            Column(title="Invoice", width=20),
+        ),
+        rows=[
+            (
+                str(share["client_name"]),
+                Decimal(share["percent"]),
+                "yes" if share["takes_rounding"] else "no",
+                Decimal(share["amount"]),
+                readiness.currency,
+                ", ".join(each["number"] or each["target_code"] for each in share["invoices"]),
+            )
+            for share in readiness.shares
         ],
     )
 

@@ -1,7 +1,8 @@
 -- Line by line: what was booked and not taken back beside what stands. What was confirmed after the reading began, or
 -- is being taken back, is left for the next reading; where a document of its own takes back, the line goes on
 -- standing. A line of others counts where it stands on a task of ours and no file for loading is under way. An hour
--- is free of its invoice where that invoice still bills it (``billing`` names those that do).
+-- is free of its invoice where that invoice still bills it (``billing`` names those that do); what was billed by amounts
+-- of ours stands on none there.
 CREATE TEMP TABLE compared_line ON COMMIT DROP AS
 WITH theirs AS (
     SELECT business_key, count(*) AS lines, min(content_hash) AS content_hash, min(invoice_code) AS invoice_code,
@@ -11,7 +12,7 @@ WITH theirs AS (
     SELECT l.business_key, l.project_id, l.target_seconds, l.amount, l.currency,
            coalesce(e.stored_hash, CASE WHEN e.reason IS DISTINCT FROM 'posted.altered_by_target' THEN e.payload_hash END)
                AS content_hash, u.state AS undone,
-           coalesce(e.settled_at > %(began_at)s, false) AS is_newer, r.target_code AS invoice_code
+           coalesce(e.settled_at > %(began_at)s, false) AS is_newer, r.target_code AS invoice_code, r.is_from_ledger
     FROM ledger_line l
     JOIN effect e ON e.business_key = l.business_key
     LEFT JOIN effect u ON u.undoes_key = l.business_key AND u.kind = 'void' AND u.state <> 'WITHDRAWN'
@@ -29,6 +30,8 @@ WITH theirs AS (
                WHEN t.lines IS NULL THEN 'lines are gone'
                WHEN t.lines > 1 THEN 'lines stand more than once'
                WHEN t.content_hash <> o.content_hash THEN 'lines were changed'
+               WHEN o.is_from_ledger AND o.invoice_code = ANY (%(billing)s::text[]) THEN CASE
+                   WHEN t.invoice_code IS NOT NULL THEN 'hours that we billed by amounts stand on an invoice of their own' END
                WHEN o.invoice_code IS DISTINCT FROM t.invoice_code AND o.invoice_code = ANY (%(billing)s::text[])
                    THEN 'hours were freed from an invoice that still bills them'
            END AS said

@@ -97,7 +97,13 @@ BILLING_SPLITS = Noun(
     columns=(
         _CONTRACT_CODE,
         CLIENT,
-        FileColumn(name="percent", kind=Kind.NUMBER, says="The client's share.", minimum=0),
+        FileColumn(
+            name="percent",
+            kind=Kind.NUMBER,
+            says="The client's share, such as 33.34.",
+            is_above_zero=True,
+            maximum=100,
+        ),
         FileColumn(
             name="takes_rounding", kind=Kind.YES_NO, says="Whether it takes what rounding leaves."
         ),

@@ -328,6 +328,10 @@ def _number(column: FileColumn, cell: str) -> Decimal | int:
         _refuse("it is too large to be meant")
     if column.minimum is not None and number < column.minimum:
         _refuse(f"it is less than {column.minimum}")
+    if column.maximum is not None and number > column.maximum:
+        _refuse(f"it is more than {column.maximum}")
+    if column.is_above_zero and number <= 0:
+        _refuse("it is not more than 0")
     if column.kind is Kind.NUMBER:
         return number
     return int(number) if number == int(number) else _refuse("it is no whole number")

@@ -51,6 +51,8 @@ class FileColumn:
     empty: Empty = Empty.REFUSED
     words: tuple[str, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
+    is_above_zero: bool = False
 
     @property
     def column(self) -> str:

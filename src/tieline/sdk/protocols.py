@@ -532,16 +532,28 @@ class Invoices(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceItem:
-    """A line that is billed as agreed, not by hours: ``item_code`` is its own in its contract."""
+    """A line that is billed as we say: ``item_code`` is its own in its contract.
+
+    ``task_codes`` are the target's tasks whose hours it is for, none where it is for no hours.
+    """
 
     item_code: str
     item: str
     description: str
     amount: Decimal
+    task_codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoursBilled:
+    """Hours that items are for: the lines of a project under their keys, which its target must not bill itself."""
+
+    project_code: str
+    keys: tuple[UUID, ...]
 
 
 class BillsItems(Protocol):
-    """Drafts invoices of what was agreed: milestones, fees, advances."""
+    """Drafts invoices of our amounts: milestones, fees, advances, shares, hours as our ledger prices them."""
 
     def draft_items(
         self,
@@ -549,12 +561,17 @@ class BillsItems(Protocol):
         business_key: UUID,
         entity_code: str,
         contract_code: str,
+        client_code: str | None,
         items: Sequence[InvoiceItem],
         currency: str,
+        hours: HoursBilled | None,
     ) -> InvoiceDraft:
-        """Let the target draft one invoice of these lines, under the key.
+        """Let the target draft one invoice of these lines, under the key, for one client or the contract's own.
 
-        A second call with the key answers with the invoice that stands.
+        From then on its project bills no hours by itself; a second call with the key answers with the invoice that
+        stands.
+
+        :raises Refused: some of the hours stand on another invoice of the target.
         """
         ...
 

@@ -42,7 +42,11 @@ class DuePart:
     def as_item(self) -> InvoiceItem:
         """Return the line that an invoice has for it."""
         return InvoiceItem(
-            item_code=self.item_code, item=self.item, description=self._told(), amount=self.amount
+            item_code=self.item_code,
+            item=self.item,
+            description=self._told(),
+            amount=self.amount,
+            task_codes=(),
         )
 
     def _told(self) -> str:
@@ -106,6 +110,7 @@ def read_items(text: str | None) -> tuple[InvoiceItem, ...]:
             item=each["item"],
             description=each["description"],
             amount=Decimal(each["amount"]),
+            task_codes=tuple(each.get("task_codes", ())),
         )
         for each in json.loads(text or "[]")
     )

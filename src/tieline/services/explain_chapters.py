@@ -116,7 +116,8 @@ HOUR = (
             SELECT i.recorded_at AS at, i.target_connection, 'invoice' AS noun, i.target_code, i.number,
                    i.state, i.invoice_id, i.entity_code, n.line_code, n.quantity, n.unit_price, n.amount
             FROM ledger_line l JOIN invoice_ledger_line k USING (business_key)
-            JOIN invoice_record i USING (invoice_id)
+            JOIN invoice_together g ON g.invoice_id = k.invoice_id
+            JOIN invoice_record i ON i.invoice_id = g.together_id
             LEFT JOIN LATERAL (
                 SELECT n.* FROM invoice_line_record n
                 WHERE n.invoice_id = i.invoice_id AND EXISTS (
@@ -269,7 +270,9 @@ INVOICE_LINE = (
             SELECT l.booked_at AS at, t.connection_key, t.object, t.source_ref, t.entry_id, l.line_id,
                    l.business_key, l.entity_code, l.person_id, l.work_date, l.seconds, l.rate_amount,
                    l.amount, l.currency, v.release_id, v.verdict_id
-            FROM invoice_line_record n JOIN invoice_ledger_line k USING (invoice_id)
+            FROM invoice_line_record n
+            JOIN invoice_together g ON g.invoice_id = n.invoice_id
+            JOIN invoice_ledger_line k ON k.invoice_id = g.together_id
             JOIN ledger_line l USING (business_key)
             JOIN effect e USING (business_key)
             JOIN time_entry t ON t.entry_id = l.entry_id

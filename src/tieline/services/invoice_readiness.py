@@ -33,6 +33,19 @@ from tieline.services.billing_schedule import (
     is_by_schedule,
     load_due,
 )
+from tieline.services.billing_shares import (
+    DrawnShare,
+    Share,
+    Splits,
+    billed_on,
+    drawn_as_json,
+    load_drawn,
+    load_splits,
+    shares_as_json,
+    shares_on,
+    take_back_drawn,
+)
+from tieline.services.billing_source import hour_items, is_from_ledger
 from tieline.services.forecast import Outlook
 from tieline.services.readiness_checks import (
     BLOCK,
@@ -115,6 +128,7 @@ class Readiness:
     checks_passed: int
     blockers: tuple[Mapping[str, Any], ...]
     not_checked: tuple[Mapping[str, Any], ...]
+    shares: tuple[Mapping[str, Any], ...]
     deadline_at: datetime
     computed_at: datetime
 
@@ -165,6 +179,8 @@ def compute_readiness(
             for row in connection.execute(_TOLD, {**asked, "content": list(_CONTENT)})
         },
         due=load_due(connection, contract_ids=wanted, period_id=None, now=now),
+        splits=load_splits(connection, contract_ids=wanted, now=now),
+        drawn=load_drawn(connection, contract_ids=wanted),
         sums=load_sums(connection, contract_ids=wanted, period_id=None),
         rules=rules_by_target(connectors, connection_keys=connected),
         bills_items=frozenset(
@@ -227,7 +243,8 @@ def list_readiness(
                r.currency, r.seconds, r.ledger_amount, r.expected_amount, r.rounding_amount,
                r.waiting_seconds, r.waiting_amount, r.held_seconds, r.held_amount, r.carried_seconds,
                r.carried_amount, coalesce(i.untaxed_amount, 0) AS invoiced_amount, r.checks_passed,
-               r.blockers, r.not_checked, r.deadline_at, r.computed_at
+               r.blockers, r.not_checked, r.deadline_at, r.computed_at,
+               CASE WHEN r.shares = '[]' THEN r.shares ELSE page_shares(r.contract_id, r.period_id) END AS shares
         FROM readiness r JOIN contract c USING (contract_id)
         JOIN fiscal_period p USING (period_id)
         LEFT JOIN contract_version v ON v.contract_id = c.contract_id AND v.superseded_at IS NULL
@@ -263,6 +280,7 @@ def list_readiness(
                     {"message": WHY_UNKNOWN.get(each["code"], ""), **each}
                     for each in row["not_checked"]
                 ),
+                "shares": tuple(row["shares"]),
             }
         )
         for row in rows
@@ -351,8 +369,13 @@ def withdraw_release(
 ) -> None:
     """Let a contract's hours move again before its invoice was asked for.
 
-    :raises UserMistake: nothing of it is released, or its invoice is under way.
+    :raises UserMistake: nothing of it is released, or an invoice of it is under way or stands.
     """
+    # Whoever is about to ask for the invoice is done, or waits, when we look.
+    connection.execute(
+        "SELECT FROM release_lock WHERE contract_id = %s AND unlocked_at IS NULL FOR UPDATE",
+        (contract_id,),
+    )
     under_way = connection.execute(
         "SELECT 1 AS one FROM open_effect e JOIN contract c ON split_part(e.source_ref, '|', 1)"
         " = c.contract_code WHERE c.contract_id = %s AND e.noun = 'invoice'"
@@ -368,6 +391,8 @@ def withdraw_release(
     ).fetchone()
     if row is None:
         raise UserMistake("nothing of the contract is released")
+    if not take_back_drawn(connection, contract_id=contract_id, period_id=row["period_id"]):
+        raise UserMistake("one of its clients has an invoice: let the others be drafted first")
     record_audit(
         connection,
         now=now,
@@ -389,6 +414,8 @@ class _Known:
 
     told: Mapping[UUID, Row]
     due: DueByScope
+    splits: Splits
+    drawn: Mapping[tuple[UUID, UUID], Sequence[DrawnShare]]
     sums: ByScope
     rules: Mapping[str, RulesInvoices]
     bills_items: frozenset[str]
@@ -398,12 +425,20 @@ class _Known:
 def _facts(row: Row, known: _Known) -> Row:
     facts = {**row, **known.told[row["contract_id"]]}
     facts["is_by_schedule"] = is_by_schedule(facts["billing_method"], facts["schedule_count"])
+    shares = _shares(facts, known)
+    facts |= _split_facts(facts, shares)
     due = known.due.get((row["contract_id"], row["period_id"]), ())
     rules = known.rules.get(row["erp_connection_key"])
     is_connected = row["erp_system"] is not None
+    drawn = known.drawn.get((row["contract_id"], row["period_id"]), ())
     expected, ledger, lines = _price(facts, due, known)
+    if row["is_released"] and drawn:
+        # What is being billed is what was drawn, also when some of its clients have their invoice.
+        expected = ledger = sum((each.amount for each in drawn), Decimal(0))
     return {
         **facts,
+        "shares": drawn_as_json(drawn)
+        or shares_as_json(shares, amount=expected, currency=facts["currency"]),
         **_schedule_facts(due),
         "expected_amount": expected,
         "ledger_amount": ledger,
@@ -412,6 +447,31 @@ def _facts(row: Row, known: _Known) -> Row:
         "makes_invoices": not is_connected or rules is not None,
         "bills_items": not is_connected or row["erp_connection_key"] in known.bills_items,
         "is_in_time": known.in_time.get((row["entity_code"], row["period_id"])),
+    }
+
+
+def _shares(facts: Row, known: _Known) -> tuple[Share, ...]:
+    told = known.splits.get(facts["contract_id"], ())
+    day = billed_on(last_day=facts["up_to_on"], contract_ends_on=facts["contract_ends_on"])
+    return shares_on(told, day)
+
+
+def _split_facts(facts: Row, shares: Sequence[Share]) -> Row:
+    holds = [share.hold for share in shares if share.hold is not None]
+    return {
+        "split_count": len(shares),
+        "split_percent": sum((share.percent for share in shares), Decimal(0)),
+        "split_rounding_count": sum(share.takes_rounding for share in shares),
+        "split_unlinked_count": sum(share.client_code is None for share in shares),
+        "split_incomplete_count": sum(not share.is_complete for share in shares),
+        "is_from_ledger": is_from_ledger(
+            billing_method=facts["billing_method"],
+            schedule_count=facts["schedule_count"],
+            split_count=len(shares),
+        ),
+        # Whoever pays a share is asked the same as the contract's own client.
+        "client_hold": facts["client_hold"] or (holds[0] if holds else None),
+        "is_tax_allowed": facts["is_tax_allowed"] and all(each.is_tax_allowed for each in shares),
     }
 
 
@@ -469,6 +529,7 @@ def _stored(facts: Row, checked: Checked) -> dict[str, Any]:
         "blockers": [blocker.as_json() for blocker in checked.blockers],
         # Why is said in the book: it would be stored thousands of times.
         "not_checked": [{"code": rule.code} for rule in checked.not_checked],
+        "shares": facts["shares"],
     }
 
 
@@ -483,6 +544,10 @@ def _price(facts: Row, due: Sequence[DuePart], known: _Known) -> tuple[Decimal, 
         value = (facts["value_amount"] or Decimal(0)) if is_due else Decimal(0)
         return value, value, facts["contract_lines"]
     found = known.sums.get((facts["contract_id"], facts["period_id"]), ())
+    if facts["is_from_ledger"]:
+        items = hour_items(found)
+        value = sum((item.amount for item in items), Decimal(0))
+        return value, facts["ledger_amount"], len(items)
     rules = known.rules.get(facts["erp_connection_key"])
     if not found:
         return Decimal(0), facts["ledger_amount"], 0

@@ -26,6 +26,7 @@ PROJECT_CODE_FORMAT = re.compile(r"[A-Z0-9][A-Z0-9._/-]{1,24}")
 _SIGNED, _KIND = "contract_signed", "deal_kind"
 _ADDRESS = ("street", "city", "postal_code", "country_code")
 _CENT = Decimal("0.01")
+_WHOLE = Decimal(100)
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -58,12 +59,17 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
     today = deals[0].today if deals else date.min
     # What a contract is billed by is told before it begins.
     schedules = _valid(connection, "billing_schedule", None)
-    splits = _valid(connection, "billing_split", None)
     holds = _valid(connection, "client_hold", today)
     return Told(
         schedules=_by(schedules, "contract_code"),
         is_schedule_told=bool(schedules),
-        splits=_by(splits, "contract_code"),
+        splits=_by(
+            connection.execute(
+                "SELECT b.*, coalesce(c.redirect_to, c.client_id) AS payer_id"
+                " FROM billing_split b JOIN client c USING (client_id) WHERE b.superseded_at IS NULL"
+            ).fetchall(),
+            "contract_code",
+        ),
         holds={row["client_id"]: row["reason"] for row in holds},
         is_hold_told=_is_told(connection, "client_hold"),
         taxes=frozenset(
@@ -256,7 +262,6 @@ def _targets(facts: DealFacts, told: Told) -> dict[str, Any]:
 def _billing(facts: DealFacts, told: Told) -> dict[str, Any]:
     deal = facts.deal
     items = told.schedules.get(deal.project_code or "", ())
-    shares = told.splits.get(deal.project_code or "", ())
     return {
         "is_schedule_told": told.is_schedule_told,
         "schedule_count": len(items),
@@ -271,10 +276,48 @@ def _billing(facts: DealFacts, told: Told) -> dict[str, Any]:
             )
         ),
         "schedule_other_currency_count": sum(row["currency"] != deal.currency for row in items),
-        "split_count": len(shares),
-        "split_percent": sum((row["percent"] for row in shares), Decimal(0)),
-        "split_rounding_count": sum(row["takes_rounding"] for row in shares),
+        **_split(facts, told),
     }
+
+
+def _split(facts: DealFacts, told: Told) -> dict[str, Any]:
+    """Return who pays the contract on the first day on which the shares make no whole, else when they begin."""
+    deal = facts.deal
+    rows = told.splits.get(deal.project_code or "", ())
+    erp = facts.entity.erp_connection_key if facts.entity else None
+    begins = deal.starts_on or date.min
+    changes = {begins, *(row["starts_on"] for row in rows), *(row["ends_on"] for row in rows)}
+    days = sorted(
+        day
+        for day in changes
+        if day is not None and begins <= day and (deal.ends_on is None or day <= deal.ends_on)
+    )
+    found = [_paid_by([row for row in rows if _holds_on(row, day)]) for day in days]
+    told_days = [one for one in found if one["split_count"]]
+    unclear = (one for one in told_days if not _is_whole(one))
+    return {
+        **next(unclear, told_days[0] if told_days else _paid_by(())),
+        "split_unlinked_count": sum(
+            (erp, payer_id) not in told.linked_clients
+            for payer_id in {row["payer_id"] for row in rows}
+        ),
+    }
+
+
+def _paid_by(rows: Sequence[Row]) -> dict[str, Any]:
+    return {
+        "split_count": len({row["payer_id"] for row in rows}),
+        "split_percent": sum((row["percent"] for row in rows), Decimal(0)),
+        "split_rounding_count": len({row["payer_id"] for row in rows if row["takes_rounding"]}),
+    }
+
+
+def _is_whole(paid: Mapping[str, Any]) -> bool:
+    return bool(paid["split_percent"] == _WHOLE and paid["split_rounding_count"] == 1)
+
+
+def _holds_on(row: Row, day: date) -> bool:
+    return bool(row["starts_on"] <= day and (row["ends_on"] is None or day < row["ends_on"]))
 
 
 def _line(

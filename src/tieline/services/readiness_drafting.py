@@ -7,7 +7,7 @@ held, believed after it was read back. A second call finds what stands and repea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -37,7 +37,14 @@ from tieline.runtime.leases import Lease, Leases
 from tieline.runtime.outbox import publish
 from tieline.runtime.sql import load
 from tieline.runtime.work import BILLING
-from tieline.sdk import BillsItems, InvoiceDraft, InvoiceItem, Invoices
+from tieline.sdk import (
+    BillsItems,
+    HoursBilled,
+    InvoiceDraft,
+    InvoiceItem,
+    InvoiceLine,
+    Invoices,
+)
 from tieline.sdk.directory import Connectors
 from tieline.services.billing_schedule import (
     is_by_schedule,
@@ -46,6 +53,19 @@ from tieline.services.billing_schedule import (
     read_items,
     write_items,
 )
+from tieline.services.billing_shares import (
+    DrawnShare,
+    Share,
+    billed_on,
+    is_whole,
+    keep_share,
+    load_drawn,
+    load_splits,
+    new_drawing,
+    share_items,
+    shares_on,
+)
+from tieline.services.billing_source import hour_items, is_from_ledger
 from tieline.services.readiness_pricing import (
     TaskSum,
     expected_for,
@@ -90,7 +110,7 @@ class NotDrafted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bill:
-    """One document asked for: a project's hours, or what was agreed for a contract."""
+    """One document asked for: a project's hours, or what was agreed for a contract; or a client's share of it."""
 
     contract_id: UUID
     contract_code: str
@@ -108,7 +128,10 @@ class _Bill:
     erp_project_code: str
     erp_contract_code: str
     value_amount: Decimal | None
+    contract_ends_on: date | None
     schedule_count: int
+    shares: tuple[Share, ...] = ()
+    drawn: DrawnShare | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -119,20 +142,50 @@ class _Bill:
     def is_by_schedule(self) -> bool:
         return is_by_schedule(self.billing_method, self.schedule_count)
 
+    @property
+    def is_from_ledger(self) -> bool:
+        return self.drawn is not None or is_from_ledger(
+            billing_method=self.billing_method,
+            schedule_count=self.schedule_count,
+            split_count=len(self.shares),
+        )
+
+    @property
+    def document(self) -> str:
+        """Return the stable word of the document among those of its contract and period."""
+        if self.is_whole:
+            return ""
+        return f"{self.project_code}|{self.up_to_on}" if self.is_cut else self.project_code
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Drafting:
     database: Database
     connectors: Connectors
+    leases: Leases
     lease: Lease
     now: datetime
     correlation_id: str
+
+    def renewed(self) -> _Drafting:
+        """Return the same with the whole time of its lease ahead, for one more document.
+
+        :raises TryAgain: somebody else may have taken over.
+        """
+        lease = self.leases.renew(self.lease, ttl_seconds=_LEASE_SECONDS)
+        if lease is None:
+            raise TryAgain(f"the lease {self.lease.name} passed on between two invoices")
+        return replace(self, lease=lease)
 
     def run(self, bill: _Bill) -> Drafted | NotDrafted:
         invoices = cast(Invoices, self.connectors.get(connection_key=bill.target))
         with self.database.transaction() as connection:
             effect = _find_or_plan(
-                connection, bill=bill, now=self.now, correlation_id=self.correlation_id
+                connection,
+                bill=bill,
+                part=_part_of(bill),
+                now=self.now,
+                correlation_id=self.correlation_id,
             )
             recorded = _find_recorded(connection, business_key=effect["business_key"])
         key: UUID = effect["business_key"]
@@ -180,15 +233,18 @@ class _Drafting:
         return self._believe(invoices, bill, key, target_code=draft.target_code)
 
     def _call(self, invoices: Invoices, bill: _Bill, key: UUID) -> InvoiceDraft | None:
-        if bill.is_by_schedule:
+        if bill.is_from_ledger:
             with self.database.transaction() as connection:
                 items = _asked_items(connection, key=key)
+                hours = _hours_of(connection, bill=bill)
             return cast(BillsItems, invoices).draft_items(
                 business_key=key,
                 entity_code=bill.entity_code,
                 contract_code=bill.erp_contract_code,
+                client_code=bill.drawn.client_code if bill.drawn else None,
                 items=items,
                 currency=bill.currency,
+                hours=hours,
             )
         return invoices.draft_invoice(
             entity_code=bill.entity_code,
@@ -213,33 +269,12 @@ class _Drafting:
                     message=f"posting is stopped: {stopped}",
                     due_in_seconds=_STOPPED_SECONDS,
                 )
-            # Writers share the period; whoever still writes is done, or waits, when we look.
-            connection.execute(
-                "SELECT FROM fiscal_period WHERE entity_code = %s AND starts_on <= %s"
-                " ORDER BY period_id FOR UPDATE",
-                (bill.entity_code, bill.up_to_on),
-            )
-            if _has_open_lines(connection, bill=bill):
-                return NotDrafted(
-                    reason="readiness.writes_unconfirmed",
-                    message="the ERP is still being asked about hours of the contract",
-                    due_in_seconds=5,
-                )
-            orders = _orders(connection, bill=bill)
-            if len(orders) > 1:
-                return NotDrafted(
-                    reason="invoice.orders_side_by_side",
-                    message=f"the hours of {bill.project_code} belong to the orders"
-                    f" {', '.join(orders)}, and {bill.target} makes one invoice of them",
-                    due_in_seconds=0,
-                )
-            items = self._due_items(connection, bill) if bill.is_by_schedule else ()
-            if bill.is_by_schedule and not items:
-                return NotDrafted(
-                    reason="invoice.nothing_to_bill",
-                    message=f"no part of the schedule of {bill.contract_code} is due",
-                    due_in_seconds=0,
-                )
+            in_the_way = _not_released(connection, bill=bill) or _still_moves(connection, bill=bill)
+            if in_the_way is not None:
+                return in_the_way
+            items = self._items(connection, bill) if bill.is_from_ledger else ()
+            if bill.is_from_ledger and not items:
+                return _nothing_due(bill)
             # What is asked for stands still from here on, whatever becomes of the schedule.
             content = _content(bill, expected=self._expected(connection, bill, key, items=items))
             content["items"] = write_items(items)
@@ -345,10 +380,12 @@ class _Drafting:
         with self.database.transaction() as connection:
             sums = _sums(connection, bill=bill)
             expected = self._expected(connection, bill, key)
+            # Hours and parts stand with the first invoice of those that make one whole.
+            is_first = bill.drawn is None or not _is_begun(connection, drawn=bill.drawn)
             invoice_id = _insert_invoice(
                 connection,
                 bill=bill,
-                order_number=next(iter(_orders(connection, bill=bill)), None),
+                order_number=_order_of(connection, bill=bill),
                 key=key,
                 found=found,
                 expected=expected,
@@ -356,18 +393,20 @@ class _Drafting:
                 now=self.now,
                 correlation_id=self.correlation_id,
             )
-            self._insert_lines(connection, bill, invoice_id, found, sums)
-            if bill.is_by_schedule:
+            self._insert_lines(connection, bill, key, invoice_id, found, sums)
+            if bill.is_by_schedule and is_first:
                 keep_billed(
                     connection,
                     contract_id=bill.contract_id,
                     entity_code=bill.entity_code,
                     invoice_id=invoice_id,
                     currency=bill.currency,
-                    items=_asked_items(connection, key=key),
+                    items=_whole_items(connection, bill=bill, key=key),
                     now=self.now,
                 )
-            if not bill.is_whole:
+            if bill.is_from_ledger and not bill.is_whole and is_first:
+                _bind_hours(connection, bill=bill, invoice_id=invoice_id)
+            elif not bill.is_from_ledger and not bill.is_whole:
                 _bind_ledger_lines(connection, bill=bill, invoice_id=invoice_id, found=found)
             _confirm(connection, key=key, target_code=found.target_code)
             self._tell(connection, bill, found, expected)
@@ -384,15 +423,20 @@ class _Drafting:
         self,
         connection: Connection[Row],
         bill: _Bill,
+        key: UUID,
         invoice_id: UUID,
         found: InvoiceDraft,
         sums: Sequence[TaskSum],
     ) -> None:
         rules = rules_of(self.connectors, connection_key=bill.target)
-        for line in found.lines:
+        asked = _asked_items(connection, key=key)
+        for number, line in enumerate(found.lines):
+            item = _item_of(line, asked, number=number)
             ours = expected_for(
                 sums, task_codes=line.task_codes, rules=rules, currency=bill.currency
             )
+            ours_amount = ours.amount if ours else None
+            ledger_amount = ours.ledger_amount if ours else None
             connection.execute(
                 """
                 INSERT INTO invoice_line_record (invoice_id, line_code, description, quantity, unit,
@@ -407,9 +451,9 @@ class _Drafting:
                     line.unit,
                     line.unit_price,
                     line.amount,
-                    list(line.task_codes),
-                    ours.amount if ours else None,
-                    ours.ledger_amount if ours else None,
+                    list(item.task_codes if item else line.task_codes),
+                    item.amount if item else ours_amount,
+                    item.amount if item else ledger_amount,
                 ),
             )
 
@@ -468,7 +512,7 @@ class _Drafting:
         *,
         items: Sequence[InvoiceItem] | None = None,
     ) -> Decimal:
-        if bill.is_by_schedule:
+        if bill.is_from_ledger:
             asked = _asked_items(connection, key=key) if items is None else items
             return sum((each.amount for each in asked), Decimal(0))
         if bill.is_whole:
@@ -478,6 +522,93 @@ class _Drafting:
             expected_lines(_sums(connection, bill=bill), rules=rules, currency=bill.currency)
         )
 
+    def shares_of(self, bill: _Bill) -> tuple[_Bill, ...] | NotDrafted:
+        """Return the bill itself, or, where its contract is split, what each client is billed of it.
+
+        What was drawn for this release stays; else it is drawn while nothing of the contract moves.
+        """
+        with self.database.transaction() as connection:
+            drawn = _drawn_of(connection, bill=bill)
+            if drawn:
+                return tuple(replace(bill, drawn=each) for each in drawn)
+            told = load_splits(connection, contract_ids=[bill.contract_id], now=self.now)
+            day = billed_on(last_day=bill.up_to_on, contract_ends_on=bill.contract_ends_on)
+            shares = shares_on(told.get(bill.contract_id, ()), day)
+            if not shares:
+                return (bill,)
+            return self._draw(connection, replace(bill, shares=shares))
+
+    def _draw(self, connection: Connection[Row], bill: _Bill) -> tuple[_Bill, ...] | NotDrafted:
+        in_the_way = (
+            _not_released(connection, bill=bill)
+            or _unclear_shares(bill)
+            or _still_moves(connection, bill=bill)
+        )
+        if in_the_way is not None:
+            return in_the_way
+        items = self._items(connection, bill)
+        if not items:
+            return _nothing_due(bill)
+        drawing_id = new_drawing()
+        bills = []
+        for share, lines in zip(
+            bill.shares,
+            share_items(items, shares=bill.shares, currency=bill.currency),
+            strict=True,
+        ):
+            # What comes to nothing for a client is no invoice.
+            if lines:
+                bills.append(self._keep(connection, bill, drawing_id, share, lines))
+        # In the order in which they are read when it goes on.
+        return tuple(sorted(bills, key=_part_of))
+
+    def _keep(
+        self,
+        connection: Connection[Row],
+        bill: _Bill,
+        drawing_id: UUID,
+        share: Share,
+        items: tuple[InvoiceItem, ...],
+    ) -> _Bill:
+        assert share.client_code is not None
+        word = f"client:{share.client_code}"
+        part = f"{bill.document}|{word}" if bill.document else word
+        effect = _find_or_plan(
+            connection, bill=bill, part=part, now=self.now, correlation_id=self.correlation_id
+        )
+        drawn = DrawnShare(
+            business_key=effect["business_key"],
+            drawing_id=drawing_id,
+            document=bill.document,
+            part=part,
+            client_id=share.client_id,
+            client_code=share.client_code,
+            percent=share.percent,
+            takes_rounding=share.takes_rounding,
+            amount=sum((each.amount for each in items), Decimal(0)),
+            currency=bill.currency,
+            items=items,
+        )
+        keep_share(
+            connection,
+            share=drawn,
+            contract_id=bill.contract_id,
+            period_id=bill.period_id,
+            entity_code=bill.entity_code,
+            now=self.now,
+        )
+        return replace(bill, drawn=drawn)
+
+    def _items(self, connection: Connection[Row], bill: _Bill) -> tuple[InvoiceItem, ...]:
+        """Return the lines of an invoice of our ledger's amounts: a share's as drawn, else what is due."""
+        if bill.drawn is not None:
+            return bill.drawn.items
+        if bill.is_by_schedule:
+            return self._due_items(connection, bill)
+        if bill.is_whole:
+            return _whole_fee(connection, bill=bill)
+        return hour_items(_sums(connection, bill=bill))
+
     def _due_items(self, connection: Connection[Row], bill: _Bill) -> tuple[InvoiceItem, ...]:
         due = load_due(
             connection, contract_ids=[bill.contract_id], period_id=bill.period_id, now=self.now
@@ -486,7 +617,7 @@ class _Drafting:
         return tuple(part.as_item() for part in parts if part.is_due)
 
     def _read(self, invoices: Invoices, bill: _Bill, key: UUID) -> list[InvoiceDraft]:
-        if bill.is_by_schedule:
+        if bill.is_from_ledger:
             return cast(BillsItems, invoices).read_items(
                 business_key=key, entity_code=bill.entity_code
             )
@@ -551,6 +682,7 @@ def draft_invoice(
         drafting = _Drafting(
             database=database,
             connectors=connectors,
+            leases=leases,
             lease=lease,
             now=now,
             correlation_id=correlation_id,
@@ -563,15 +695,15 @@ def draft_invoice(
 def _draft_all(drafting: _Drafting, bills: Sequence[_Bill]) -> Drafted | NotDrafted:
     done: list[Drafted] = []
     for bill in bills:
-        outcome = drafting.run(bill)
+        outcome = _draft_shares(drafting, bill)
         match outcome:
-            case Drafted():
-                done.append(outcome)
             case NotDrafted(reason="invoice.nothing_to_bill") if len(bills) > 1:
                 # One project of several had no hours; the others are billed all the same.
                 continue
             case NotDrafted():
                 return outcome
+            case _:
+                done += outcome
     with drafting.database.transaction() as connection:
         _unlock(connection, bill=bills[0], now=drafting.now)
     return Drafted(
@@ -582,6 +714,20 @@ def _draft_all(drafting: _Drafting, bills: Sequence[_Bill]) -> Drafted | NotDraf
         expected_amount=sum((each.expected_amount for each in done), Decimal(0)),
         is_new=any(each.is_new for each in done),
     )
+
+
+def _draft_shares(drafting: _Drafting, bill: _Bill) -> list[Drafted] | NotDrafted:
+    """Draft a document, or the one of each client who pays a share of it."""
+    shares = drafting.shares_of(bill)
+    if isinstance(shares, NotDrafted):
+        return shares
+    done: list[Drafted] = []
+    for share in shares:
+        outcome = drafting.renewed().run(share)
+        if isinstance(outcome, NotDrafted):
+            return outcome
+        done.append(outcome)
+    return done
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -630,7 +776,7 @@ def _drafted(rows: Sequence[Row], *, is_new: bool) -> Drafted:
 
 
 def _find_or_plan(
-    connection: Connection[Row], *, bill: _Bill, now: datetime, correlation_id: str
+    connection: Connection[Row], *, bill: _Bill, part: str, now: datetime, correlation_id: str
 ) -> Row:
     request = EffectRequest(
         source=SourceIdentity(
@@ -641,7 +787,7 @@ def _find_or_plan(
         ),
         target_connection=bill.target,
         noun="invoice",
-        part=_part(bill),
+        part=part,
         entity_code=bill.entity_code,
         work_class=BILLING,
         deadline_at=bill.deadline_at,
@@ -654,12 +800,6 @@ def _find_or_plan(
         return standing
     effect_no = states.next_effect_no(connection, request=request)
     return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
-
-
-def _part(bill: _Bill) -> str:
-    if bill.is_whole:
-        return ""
-    return f"{bill.project_code}|{bill.up_to_on}" if bill.is_cut else bill.project_code
 
 
 def _asked_items(connection: Connection[Row], *, key: UUID) -> tuple[InvoiceItem, ...]:
@@ -680,6 +820,148 @@ def _content(bill: _Bill, *, expected: Decimal) -> dict[str, str]:
         "currency": bill.currency,
         "untaxed_amount": str(expected),
     }
+
+
+def _not_released(connection: Connection[Row], *, bill: _Bill) -> NotDrafted | None:
+    """Say that the release was taken back; one that stands waits for this transaction."""
+    standing = connection.execute(
+        "SELECT FROM release_lock WHERE (contract_id, period_id) = (%s, %s)"
+        " AND unlocked_at IS NULL FOR SHARE",
+        (bill.contract_id, bill.period_id),
+    ).fetchone()
+    if standing is not None:
+        return None
+    return NotDrafted(
+        reason="invoice.not_released",
+        message=f"the release of {bill.contract_code} was taken back",
+        due_in_seconds=0,
+    )
+
+
+def _part_of(bill: _Bill) -> str:
+    return bill.drawn.part if bill.drawn else bill.document
+
+
+def _still_moves(connection: Connection[Row], *, bill: _Bill) -> NotDrafted | None:
+    """Say what still moves of what is to be billed; the period is ours until the transaction ends."""
+    # Writers share the period; whoever still writes is done, or waits, when we look.
+    connection.execute(
+        "SELECT FROM fiscal_period WHERE entity_code = %s AND starts_on <= %s"
+        " ORDER BY period_id FOR UPDATE",
+        (bill.entity_code, bill.up_to_on),
+    )
+    if _has_open_lines(connection, bill=bill):
+        return NotDrafted(
+            reason="readiness.writes_unconfirmed",
+            message="the ERP is still being asked about hours of the contract",
+            due_in_seconds=5,
+        )
+    orders = _orders(connection, bill=bill)
+    if len(orders) > 1:
+        return NotDrafted(
+            reason="invoice.orders_side_by_side",
+            message=f"the hours of {bill.project_code} belong to the orders"
+            f" {', '.join(orders)}, and {bill.target} makes one invoice of them",
+            due_in_seconds=0,
+        )
+    return None
+
+
+def _nothing_due(bill: _Bill) -> NotDrafted:
+    return NotDrafted(
+        reason="invoice.nothing_to_bill",
+        message=f"nothing of {bill.contract_code} is due",
+        due_in_seconds=0,
+    )
+
+
+def _unclear_shares(bill: _Bill) -> NotDrafted | None:
+    """Say why shares cannot be drawn: they may have changed since the contract was released."""
+    if not is_whole(bill.shares):
+        return NotDrafted(
+            reason="readiness.split_not_whole",
+            message=f"the shares of {bill.contract_code} do not make a whole",
+            due_in_seconds=0,
+        )
+    if any(share.client_code is None for share in bill.shares):
+        return NotDrafted(
+            reason="readiness.split_client_unlinked",
+            message=f"{bill.target} does not know every client who pays a share of"
+            f" {bill.contract_code}",
+            due_in_seconds=0,
+        )
+    return None
+
+
+def _drawn_of(connection: Connection[Row], *, bill: _Bill) -> list[DrawnShare]:
+    """Return the shares of a document as they were drawn for its release."""
+    drawn = load_drawn(connection, contract_ids=[bill.contract_id])
+    return [
+        each
+        for each in drawn.get((bill.contract_id, bill.period_id), ())
+        if each.document == bill.document
+    ]
+
+
+def _is_begun(connection: Connection[Row], *, drawn: DrawnShare) -> bool:
+    """Say whether one of the clients of a drawing has an invoice already."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM invoice_share s JOIN invoice_record r USING (business_key)"
+        " WHERE s.drawing_id = %s) AS is_begun",
+        (drawn.drawing_id,),
+    ).fetchone()
+    return bool(row and row["is_begun"])
+
+
+def _whole_items(connection: Connection[Row], *, bill: _Bill, key: UUID) -> tuple[InvoiceItem, ...]:
+    """Return the parts that a document takes, with what all its clients pay of each."""
+    if bill.drawn is None:
+        return _asked_items(connection, key=key)
+    whole: dict[str, InvoiceItem] = {}
+    for share in _drawn_of(connection, bill=bill):
+        for item in share.items:
+            before = whole.get(item.item_code)
+            amount = item.amount + (before.amount if before else Decimal(0))
+            whole[item.item_code] = replace(item, amount=amount)
+    return tuple(whole.values())
+
+
+def _whole_fee(connection: Connection[Row], *, bill: _Bill) -> tuple[InvoiceItem, ...]:
+    """Return a fixed fee without a schedule as one line, unless an invoice took it."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM invoice_record WHERE contract_id = %s) AS is_billed",
+        (bill.contract_id,),
+    ).fetchone()
+    if not bill.value_amount or (row and row["is_billed"]):
+        return ()
+    name = bill.contract_code
+    return (
+        InvoiceItem(
+            item_code="", item=name, description=name, amount=bill.value_amount, task_codes=()
+        ),
+    )
+
+
+def _item_of(line: InvoiceLine, asked: Sequence[InvoiceItem], *, number: int) -> InvoiceItem | None:
+    """Return what was asked for where a line stands: lines come in the order in which they were sent."""
+    return asked[number] if number < len(asked) else None
+
+
+def _hours_of(connection: Connection[Row], *, bill: _Bill) -> HoursBilled | None:
+    """Return the hours that an invoice of our amounts is for: those that no invoice took."""
+    if bill.is_whole:
+        return None
+    rows = connection.execute(
+        """
+        SELECT DISTINCT l.business_key FROM ledger_line l
+        WHERE l.project_id = %s AND l.work_date <= %s AND l.is_billable
+          AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = l.business_key)
+        """,
+        (bill.project_id, bill.up_to_on),
+    ).fetchall()
+    return HoursBilled(
+        project_code=bill.erp_project_code, keys=tuple(row["business_key"] for row in rows)
+    )
 
 
 def _has_open_lines(connection: Connection[Row], *, bill: _Bill) -> bool:
@@ -728,6 +1010,20 @@ def _orders(connection: Connection[Row], *, bill: _Bill) -> list[str]:
     return [row["order_number"] for row in rows if row["order_number"]]
 
 
+def _order_of(connection: Connection[Row], *, bill: _Bill) -> str | None:
+    """Return the client's order that pays for the bill: of a share, the one of the whole."""
+    if bill.drawn is not None:
+        row = connection.execute(
+            "SELECT min(r.order_number) AS order_number FROM invoice_share s"
+            " JOIN invoice_record r USING (business_key) WHERE s.drawing_id = %s",
+            (bill.drawn.drawing_id,),
+        ).fetchone()
+        if row and row["order_number"]:
+            order_number: str = row["order_number"]
+            return order_number
+    return next(iter(_orders(connection, bill=bill)), None)
+
+
 def _not_recorded(
     connection: Connection[Row], *, bill: _Bill, standing: Sequence[InvoiceDraft]
 ) -> list[InvoiceDraft]:
@@ -756,8 +1052,8 @@ def _insert_invoice(
         """
         INSERT INTO invoice_record (contract_id, period_id, project_id, entity_code, business_key,
             target_connection, target_code, number, state, currency, untaxed_amount, total_amount,
-            expected_amount, ledger_amount, recorded_at, correlation_id, order_number)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+            expected_amount, ledger_amount, recorded_at, correlation_id, order_number, is_from_ledger)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         RETURNING invoice_id
         """,
         (
@@ -774,10 +1070,11 @@ def _insert_invoice(
             found.untaxed_amount,
             found.total_amount,
             expected,
-            expected if bill.is_whole else ledger,
+            expected if bill.is_whole or bill.is_from_ledger else ledger,
             now,
             correlation_id,
             order_number,
+            bill.is_from_ledger,
         ),
     ).fetchone()
     assert row is not None
@@ -801,6 +1098,19 @@ def _bind_ledger_lines(
         ON CONFLICT (business_key) DO NOTHING
         """,
         (invoice_id, bill.project_id, bill.up_to_on, task_codes),
+    )
+
+
+def _bind_hours(connection: Connection[Row], *, bill: _Bill, invoice_id: UUID) -> None:
+    """Let the hours that our amounts were for stand on their invoice; a release holds them until then."""
+    connection.execute(
+        """
+        INSERT INTO invoice_ledger_line (business_key, invoice_id)
+        SELECT l.business_key, %s FROM ledger_line l
+        WHERE l.project_id = %s AND l.work_date <= %s AND l.is_billable
+        ON CONFLICT (business_key) DO NOTHING
+        """,
+        (invoice_id, bill.project_id, bill.up_to_on),
     )
 
 

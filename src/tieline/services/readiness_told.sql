@@ -26,15 +26,11 @@ WITH terms AS (
     GROUP BY t.contract_id
 ), beside AS (
     SELECT r.contract_id, count(*) AS invoices FROM invoice_record r
-    WHERE NOT EXISTS (SELECT FROM billed_item b WHERE b.invoice_id = r.invoice_id)
-      AND NOT EXISTS (SELECT FROM invoice_ledger_line l WHERE l.invoice_id = r.invoice_id)
+    WHERE NOT EXISTS (SELECT FROM invoice_together t JOIN billed_item b ON b.invoice_id = t.together_id
+                      WHERE t.invoice_id = r.invoice_id)
+      AND NOT EXISTS (SELECT FROM invoice_together t JOIN invoice_ledger_line l ON l.invoice_id = t.together_id
+                      WHERE t.invoice_id = r.invoice_id)
     GROUP BY r.contract_id
-), split AS (
-    SELECT t.contract_id, count(*) AS clients, sum(b.percent) AS percent, count(*) FILTER (WHERE b.takes_rounding) AS rounding
-    FROM terms t
-    JOIN billing_split b ON b.contract_code = t.contract_code AND b.superseded_at IS NULL
-         AND daterange(b.starts_on, b.ends_on) @> t.today
-    GROUP BY t.contract_id
 ), funding AS (
     SELECT t.contract_id, sum(s.amount) AS amount FROM terms t
     JOIN spending_limit s ON s.contract_id = t.contract_id AND s.superseded_at IS NULL AND s.kind = 'funding'
@@ -124,8 +120,6 @@ SELECT t.contract_id, coalesce(e.parts, 0) AS schedule_count, coalesce(e.other_c
            AS has_fx_rate,
        (SELECT p.state FROM fiscal_period p WHERE p.entity_code = t.entity_code AND p.starts_on <= t.today
         AND p.ends_on > t.today) AS invoice_period_state,
-       coalesce(s.clients, 0) AS split_count, coalesce(s.percent, 0) AS split_percent,
-       coalesce(s.rounding, 0) AS split_rounding_count,
        f.amount AS funding_amount, coalesce(o.orders, 0) AS orders_count, o.left_amount AS order_left_amount,
        g.bill_days_max, g.bill_days_after_end_max, t.today - w.oldest_on AS oldest_days,
        CASE WHEN t.ends_on <= t.today THEN t.today - t.ends_on END AS days_after_end,
@@ -139,7 +133,6 @@ SELECT t.contract_id, coalesce(e.parts, 0) AS schedule_count, coalesce(e.other_c
 FROM terms t
 LEFT JOIN schedule e USING (contract_id)
 LEFT JOIN beside i USING (contract_id)
-LEFT JOIN split s USING (contract_id)
 LEFT JOIN funding f USING (contract_id)
 LEFT JOIN orders o USING (contract_id)
 LEFT JOIN worked w USING (contract_id)

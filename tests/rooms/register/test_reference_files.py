@@ -146,3 +146,22 @@ class TestAFile:
             (2, "ends_on")
         ]
         assert firm.rates() == []
+
+    def test_of_shares_holds_percents_of_each_client_once(self, firm: _Firm) -> None:
+        with firm.database.transaction() as connection:
+            row = connection.execute("SELECT min(client_id::text) AS id FROM client").fetchone()
+            assert row is not None
+            words = ("NaN", "-1", "0", "100.1", "Infinity", "half", "", "60", "40")
+            text = "contract_code,client,percent,takes_rounding,starts_on\n" + "".join(
+                f"DP-1,{row['id']},{word},yes,2026-01-01\n" for word in words
+            )
+            file = read_file(
+                noun="billing-splits", name="s.csv", body=text.encode(), is_whole=False
+            )
+
+            shown = preview_file(connection, file=file)
+
+        assert [(each.line, each.column) for each in shown.mistakes] == [
+            *((line, "percent") for line in range(2, 9)),
+            (10, ""),
+        ]

@@ -21,6 +21,7 @@ from tieline.canonical import (
     ProjectCommand,
     TaskCommand,
     TimeLineCommand,
+    WorkItem,
 )
 from tieline.canonical.commands import ContractLine
 from tieline.connectors.tryton import MANIFEST, TrytonConnector, build
@@ -32,7 +33,7 @@ from tieline.kernel.errors import (
     Refused,
     StreamBroken,
 )
-from tieline.sdk import HourSum, InvoiceDraft, InvoiceItem, Translated
+from tieline.sdk import HoursBilled, HourSum, InvoiceDraft, InvoiceItem, Translated
 
 pytestmark = pytest.mark.erp
 
@@ -522,7 +523,9 @@ class TestInvoices:
         code = job.erp.connector.write(command=contract).target_code
         key = new_key()
         items = [
-            InvoiceItem(item_code=name, item=name, description=name, amount=Decimal(amount))
+            InvoiceItem(
+                item_code=name, item=name, description=name, amount=Decimal(amount), task_codes=()
+            )
             for name, amount in (("Concept", "1200.00"), ("October", "160.35"))
         ]
 
@@ -531,8 +534,10 @@ class TestInvoices:
                 business_key=key,
                 entity_code=ENTITY,
                 contract_code=code,
+                client_code=None,
                 items=items,
                 currency="EUR",
+                hours=None,
             )
 
         with pytest.raises(OutcomeUnknown):
@@ -559,13 +564,17 @@ class TestInvoices:
 
         def draft(connector: TrytonConnector, amount: str) -> InvoiceDraft:
             name = "Concept"
-            item = InvoiceItem(item_code=name, item=name, description=name, amount=Decimal(amount))
+            item = InvoiceItem(
+                item_code=name, item=name, description=name, amount=Decimal(amount), task_codes=()
+            )
             return connector.draft_items(
                 business_key=key,
                 entity_code=ENTITY,
                 contract_code=code,
+                client_code=None,
                 items=[item],
                 currency="EUR",
+                hours=None,
             )
 
         # Two earlier attempts came as far as a sale, a draft and a quotation.
@@ -581,6 +590,71 @@ class TestInvoices:
         assert job.erp.connector.read_items(business_key=key, entity_code=ENTITY) == [made]
         with pytest.raises(Refused, match="an invoice of other lines"):
             draft(job.erp.connector, "1300.00")
+
+    def test_of_shares_bill_hours_that_the_project_bills_no_more(self, job: Job) -> None:
+        lines = job.october(3600, 1800)
+        job.erp.connector.write_lines(entity_code=ENTITY, lines=lines)
+        other = replace(job.client, business_key=new_key(), name="Southmoor", vat_number=None)
+        other_code = job.erp.connector.write(command=other).target_code
+        hours = HoursBilled(
+            project_code=job.project_code, keys=tuple(line.business_key for line in lines)
+        )
+
+        def draft(client_code: str, amount: str) -> InvoiceDraft:
+            name = "Design: 1:30 h at 150"
+            item = InvoiceItem(
+                item_code=name, item=name, description=name, amount=Decimal(amount), task_codes=()
+            )
+            return job.erp.connector.draft_items(
+                business_key=new_key(),
+                entity_code=ENTITY,
+                contract_code=job.contract_code,
+                client_code=client_code,
+                items=[item],
+                currency="EUR",
+                hours=hours,
+            )
+
+        made = [
+            draft(job.client_code, "157.50"),
+            draft(other_code, "67.50"),
+            draft(other_code, "-5"),
+        ]
+        by_the_button = _draft(job, up_to=date(2026, 10, 31))
+
+        assert [each.untaxed_amount for each in made] == [
+            Decimal("157.50"),
+            Decimal("67.50"),
+            Decimal("-5.00"),
+        ]
+        assert by_the_button is None
+        assert [_party(job, each) for each in made] == [job.client_code, other_code, other_code]
+
+    def test_of_hours_that_an_invoice_took_are_refused(self, job: Job) -> None:
+        lines = job.october(3600)
+        job.erp.connector.write_lines(entity_code=ENTITY, lines=lines)
+        billed = _draft(job, up_to=date(2026, 10, 31))
+        assert billed is not None
+        item = InvoiceItem(
+            item_code="x", item="x", description="x", amount=Decimal(150), task_codes=()
+        )
+        key = new_key()
+
+        with pytest.raises(Refused, match=f"invoice {billed.target_code} already") as refusal:
+            job.erp.connector.draft_items(
+                business_key=key,
+                entity_code=ENTITY,
+                contract_code=job.contract_code,
+                client_code=None,
+                items=[item],
+                currency="EUR",
+                hours=HoursBilled(
+                    project_code=job.project_code, keys=tuple(line.business_key for line in lines)
+                ),
+            )
+
+        assert refusal.value.reason == "target.invoiced"
+        assert job.erp.connector.read_items(business_key=key, entity_code=ENTITY) == []
 
 
 class TestPages:
@@ -769,6 +843,15 @@ def _draft(job: Job, *, up_to: date):  # type: ignore[no-untyped-def]
         up_to=up_to,
         billing_method="time_and_materials",
     )
+
+
+def _party(job: Job, invoice: InvoiceDraft) -> str | None:
+    record = job.erp.connector.read_one(object="invoices", source_ref=invoice.target_code)
+    assert record is not None
+    found = job.erp.connector.translate(record=record)
+    assert isinstance(found, Translated)
+    assert isinstance(found.noun, WorkItem)
+    return found.noun.client_ref
 
 
 def _sum(task: TaskCommand, code: str, seconds: int) -> HourSum:

@@ -47,6 +47,7 @@ from tieline.sdk import (
     CheckReport,
     Connection,
     FiscalPeriod,
+    HoursBilled,
     HourSum,
     ImportLayout,
     ImportLine,
@@ -669,13 +670,17 @@ class TrytonConnector:
         business_key: UUID,
         entity_code: str,
         contract_code: str,
+        client_code: str | None,
         items: Sequence[InvoiceItem],
         currency: str,
+        hours: HoursBilled | None,
     ) -> InvoiceDraft:
-        """Let Tryton draft one invoice of agreed amounts, from a sale of its own under the key."""
+        """Let Tryton draft one invoice of our amounts, from a sale of its own under the key."""
         session = self._sessions.get(entity_code=entity_code)
         company = self._company_before_write(entity_code)
         reference = key_as_base32(business_key)
+        if hours is not None:
+            invoicing.keep_as_cost(session=session, company_id=company, hours=hours)
         with before_the_write():
             sale_id = invoicing.find_sale(session=session, company_id=company, reference=reference)
             if sale_id is not None and not invoicing.is_of(
@@ -688,6 +693,8 @@ class TrytonConnector:
                 agreed = invoicing.read_sale(
                     session=session, sale_id=int(contract_code), currency=currency
                 )
+                if client_code is not None:
+                    agreed |= invoicing.read_party(session=session, party_id=int(client_code))
         if sale_id is None:
             values = translate.items_values(
                 agreed=agreed,

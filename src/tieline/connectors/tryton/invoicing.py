@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from tieline.connectors.tryton import translate
 from tieline.connectors.tryton.transport import Session, after_a_write, before_the_write
 from tieline.kernel.errors import AskPerson, OutcomeUnknown, Refused
-from tieline.sdk import InvoiceDraft, InvoiceItem, InvoiceLine
+from tieline.sdk import HoursBilled, InvoiceDraft, InvoiceItem, InvoiceLine
 
+_KEYS_MAX = 500
 # What another sale for the same contract says alike.
 SALE_FIELDS = (
     "party", "invoice_party", "invoice_address", "shipment_address", "currency", "description",
@@ -126,6 +128,62 @@ def read_sale(*, session: Session, sale_id: int, currency: str) -> dict[str, Any
     if found[0]["currency."]["code"] != currency:
         raise Refused(f"sale {sale_id} is not in {currency}", reason="target.currency_differs")
     return found[0]
+
+
+def read_party(*, session: Session, party_id: int) -> dict[str, Any]:
+    """Return what a sale for another client says of it in place of the contract's own.
+
+    :raises Refused: there is none, or it has no address.
+    """
+    found = session.search("party.address", [["party", "=", party_id]], ["id"], limit=1)
+    if not found:
+        raise Refused(f"Tryton's party {party_id} has no address", reason="tryton.no_address")
+    address = found[0]["id"]
+    return {
+        "party": party_id,
+        "invoice_party": None,
+        "invoice_address": address,
+        "shipment_address": address,
+    }
+
+
+def keep_as_cost(*, session: Session, company_id: int, hours: HoursBilled) -> None:
+    """Let a project bill no hours by itself; writing that again is safe.
+
+    :raises Refused: some of the hours stand on an invoice already.
+    """
+    project_id = int(hours.project_code)
+    with before_the_write():
+        found = session.search(
+            "project.work", [["id", "=", project_id]], ["project_invoice_method"]
+        )
+    if not found:
+        raise Refused(f"Tryton has no project {project_id}", reason="target.reference_unknown")
+    if found[0]["project_invoice_method"] != "manual":
+        session.write(
+            "model.project.work.write",
+            [project_id],
+            {"project_invoice_method": "manual"},
+            context={"company": company_id},
+        )
+    # Asked after the button has nothing to bill any more, so that nobody presses it in between.
+    with before_the_write():
+        for start in range(0, len(hours.keys), _KEYS_MAX):
+            _refuse_invoiced(session, hours.keys[start : start + _KEYS_MAX])
+
+
+def _refuse_invoiced(session: Session, keys: Sequence[UUID]) -> None:
+    billed = session.search(
+        "timesheet.line",
+        [["uuid", "in", [str(key) for key in keys]], ["invoice_line", "!=", None]],
+        ["invoice_line.invoice"],
+    )
+    if billed:
+        names = ", ".join(sorted({str(row["invoice_line."]["invoice"]) for row in billed}))
+        raise Refused(
+            f"{len(billed)} of the hours stand on Tryton's invoice {names} already",
+            reason="target.invoiced",
+        )
 
 
 def only_of_sale(*, session: Session, sale_id: int) -> InvoiceDraft:

@@ -1,0 +1,500 @@
+"""What a contract split among clients bills each of them: shares that make the whole, one invoice each, once."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from tests.flows.test_readiness import Scene
+from tests.rooms.casework.hand_made_firm import NOW, Firm
+
+from tieline.app import InstalledSystems
+from tieline.kernel.errors import UserMistake
+from tieline.kernel.money import currency_digits
+from tieline.runtime.database import Database
+from tieline.sdk import InvoiceItem
+from tieline.services.billing_shares import Share, is_whole, share_amounts, share_items, shares_on
+from tieline.services.explain import explain
+from tieline.services.invoice_readiness import (
+    Drafted,
+    NotDrafted,
+    Readiness,
+    compute_readiness,
+    list_readiness,
+)
+from tieline.services.links import read_links
+
+_ERP = "books"
+
+
+@pytest.fixture
+def scene(worker_database: Database) -> Scene:
+    """Give a firm, an ERP and short words for what a test does with them."""
+    return Scene(worker_database)
+
+
+def _client(firm: Firm, name: str, *, code: str | None, country: str = "DE") -> UUID:
+    client_id = uuid4()
+    firm.connection.execute(
+        "INSERT INTO client (client_id, recorded_at) VALUES (%s, %s)", (client_id, NOW)
+    )
+    firm.connection.execute(
+        "INSERT INTO client_version (client_id, name, name_key, vat_number, street, postal_code, city,"
+        " country_code, is_active, recorded_at) VALUES (%s, %s, %s, %s, 'Ring 1', '50667', 'Köln', %s, true, %s)",
+        (client_id, name, name.lower(), f"DE{code or 0:0>9}", country, NOW),
+    )
+    if code is not None:
+        _know(firm, client_id, code)
+    return client_id
+
+
+def _know(firm: Firm, client_id: UUID, code: str) -> None:
+    firm.connection.execute(
+        "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+        " VALUES (%s, 'client', %s, %s, 'test', %s)",
+        (_ERP, code, client_id, NOW),
+    )
+
+
+def _split(
+    firm: Firm, client_id: UUID, percent: str, *, takes_rounding: bool = False, **told: Any
+) -> None:
+    load = firm.connection.execute(
+        "INSERT INTO reference_load (noun, file_name, loaded_by, approved_by, reason, rows, recorded_at)"
+        " VALUES ('billing-splits', 'x.csv', 'ada', 'ben', 'agreed', 1, %s) RETURNING load_id",
+        (NOW,),
+    ).fetchone()
+    assert load is not None
+    row = {
+        "contract_code": f"C-{firm.last['code']}",
+        "client_id": client_id,
+        "percent": Decimal(percent),
+        "takes_rounding": takes_rounding,
+        "starts_on": date(2026, 1, 1),
+        "recorded_at": NOW,
+        "load_id": load["load_id"],
+        "line_number": 1,
+        **told,
+    }
+    firm.connection.execute(
+        f"INSERT INTO billing_split ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})",
+        list(row.values()),
+    )
+
+
+def _three(firm: Firm) -> None:
+    """Split the contract in three, of whom the contract's own client takes the rounding."""
+    _know(firm, firm.client_id, "11")
+    _split(firm, firm.client_id, "33.34", takes_rounding=True)
+    for name, code in (("Süd AG", "12"), ("West KG", "13")):
+        _split(firm, _client(firm, name, code=code), "33.33")
+
+
+def _hours(firm: Firm) -> None:
+    _three(firm)
+    firm.hour("e1", project=firm.last, seconds=3600)
+    firm.hour("e2", project=firm.last, seconds=1200, work_date=date(2026, 10, 8))
+
+
+def _amounts(scene: Scene) -> dict[str | None, Decimal]:
+    return {scene.erp.clients[each.target_code]: each.untaxed_amount for each in scene.erp.invoices}
+
+
+class TestShares:
+    @given(
+        cents=some.lists(some.integers(-(10**14), 10**14), min_size=1, max_size=5),
+        parts=some.lists(some.integers(1, 10**6), min_size=1, max_size=6),
+        currency=some.sampled_from(["EUR", "JPY", "KWD"]),
+        place=some.integers(0, 5),
+    )
+    def test_make_the_whole_and_are_each_rounded_once(
+        self, cents: list[int], parts: list[int], currency: str, place: int
+    ) -> None:
+        quantum = Decimal(1).scaleb(-currency_digits(currency))
+        percents = [Decimal(part * 100) / sum(parts) for part in parts]
+        percents = [each.quantize(Decimal("0.000001")) for each in percents]
+        percents[0] += 100 - sum(percents)
+        if min(percents) <= 0:
+            percents = [Decimal(100)]
+        taker = place % len(percents)
+        shares = [_share(each, number == taker) for number, each in enumerate(percents)]
+        items = [_item(str(number), cent * quantum) for number, cent in enumerate(cents)]
+        amount = sum((item.amount for item in items), Decimal(0))
+
+        found = share_items(items, shares=shares, currency=currency)
+        paid = [sum((line.amount for line in lines), Decimal(0)) for lines in found]
+
+        assert is_whole(shares)
+        assert sum(paid) == amount
+        assert tuple(paid) == share_amounts(amount, shares=shares, currency=currency)
+        for number, (share, lines) in enumerate(zip(shares, found, strict=True)):
+            exact = amount * share.percent / 100
+            leeway = quantum / 2 * (len(shares) - 1 if number == taker else 1)
+            assert abs(paid[number] - exact) <= leeway
+            assert all(line.amount and line.amount % quantum == 0 for line in lines)
+
+    def test_of_one_client_in_two_rows_are_one(self) -> None:
+        client_id = uuid4()
+        rows = [
+            _row(client_id, "40", False),
+            _row(client_id, "10", True),
+            _row(uuid4(), "50", False),
+        ]
+
+        shares = shares_on(rows, date(2026, 10, 31))
+
+        assert [(str(each.percent), each.takes_rounding) for each in shares] == [
+            ("50", True),
+            ("50", False),
+        ]
+        assert is_whole(shares)
+
+    @pytest.mark.parametrize(
+        ("percents", "takers"), [((60, "39.99"), 1), ((60, 40), 2), ((60, 40), 0), ((), 0)]
+    )
+    def test_make_no_whole(self, percents: tuple[Any, ...], takers: int) -> None:
+        shares = [_share(Decimal(each), number < takers) for number, each in enumerate(percents)]
+
+        assert not is_whole(shares)
+
+
+def _share(percent: Decimal, takes_rounding: bool) -> Share:
+    return Share(
+        client_id=uuid4(),
+        client_code="1",
+        percent=percent,
+        takes_rounding=takes_rounding,
+        is_complete=True,
+        is_tax_allowed=True,
+        hold=None,
+    )
+
+
+def _row(client_id: UUID, percent: str, takes_rounding: bool) -> dict[str, Any]:
+    return {
+        "client_id": client_id,
+        "client_code": "1",
+        "percent": Decimal(percent),
+        "takes_rounding": takes_rounding,
+        "is_complete": True,
+        "is_tax_allowed": True,
+        "hold": None,
+        "starts_on": date(2026, 1, 1),
+        "ends_on": None,
+    }
+
+
+def _item(name: str, amount: Decimal) -> InvoiceItem:
+    return InvoiceItem(item_code=name, item=name, description=name, amount=amount, task_codes=())
+
+
+class TestHours:
+    def test_are_billed_to_each_client_by_its_share(self, scene: Scene) -> None:
+        scene.arrange(_hours)
+
+        before = scene.compute()
+        scene.release()
+        drafted = scene.draft()
+        after = scene.compute()
+
+        # 150.00 and 50.00: a third each, and the contract's own client takes what is left.
+        assert (before.state, before.expected_amount) == ("ready", Decimal("200.00"))
+        assert _paid(before) == {"33.34": ["66.68"], "33.33": ["66.66", "66.66"]}
+        assert isinstance(drafted, Drafted)
+        assert drafted.untaxed_amount == drafted.expected_amount == Decimal("200.00")
+        assert _amounts(scene) == {
+            "11": Decimal("66.68"),
+            "12": Decimal("66.66"),
+            "13": Decimal("66.66"),
+        }
+        assert scene.erp.cost_only == {"work-P1"}
+        assert [len(keys) for keys in scene.erp.hours_told] == [2, 0, 0]
+        assert scene.erp.invoices[0].lines[0].description == "Build: 1:20 h at 150 (33.34 %)"
+        assert (after.state, after.invoiced_amount) == ("invoiced", Decimal("200.00"))
+        assert [len(share["invoices"]) for share in after.shares] == [1, 1, 1]
+        assert {share["client_name"] for share in after.shares} == {
+            "Nordwind AG",
+            "Süd AG",
+            "West KG",
+        }
+        assert scene.one("SELECT count(*) FROM invoice_ledger_line") == 2
+        assert scene.one("SELECT sum(ledger_amount) FROM invoice_record") == Decimal("200.00")
+        assert (
+            scene.one("SELECT count(*) FROM case_file WHERE reason = 'invoice.total_differs'") == 0
+        )
+
+    @pytest.mark.parametrize("fault", ["answer_lost", "killed", "refused", "busy"])
+    def test_are_billed_once_when_something_happens_between_two_drafts(
+        self, scene: Scene, fault: str
+    ) -> None:
+        scene.arrange(_hours)
+        scene.compute()
+        scene.release()
+        scene.erp.faults = ["", fault]
+
+        if fault == "killed":
+            with pytest.raises(KeyboardInterrupt):
+                scene.draft()
+        else:
+            assert isinstance(scene.draft(), NotDrafted)
+        between = scene.compute()
+        # The shares that were agreed meanwhile are for what is drawn from now on.
+        scene.arrange_more(_reverse)
+        for _ in range(3):
+            scene.settle()
+            outcome = scene.draft()
+
+        assert (between.state, between.expected_amount) == ("released", Decimal("200.00"))
+        assert isinstance(outcome, Drafted)
+        assert outcome.untaxed_amount == Decimal("200.00")
+        assert _amounts(scene)["11"] == Decimal("66.68")
+        assert len(scene.erp.invoices) == 3
+        assert scene.one("SELECT count(DISTINCT business_key) FROM invoice_record") == 3
+        assert scene.compute().state == "invoiced"
+
+    def test_stand_still_while_one_client_has_its_invoice(self, scene: Scene) -> None:
+        scene.arrange(_hours)
+        scene.compute()
+        scene.release()
+        scene.erp.faults = ["", "refused"]
+        assert isinstance(scene.draft(), NotDrafted)
+
+        with pytest.raises(UserMistake, match="one of its clients has an invoice"):
+            scene.withdraw()
+
+        assert isinstance(scene.draft(), Drafted)
+
+    def test_are_drawn_anew_when_the_release_was_taken_back(self, scene: Scene) -> None:
+        scene.arrange(_hours)
+        scene.compute()
+        scene.release()
+        scene.erp.faults = ["refused"]
+        assert isinstance(scene.draft(), NotDrafted)
+        scene.withdraw()
+        scene.arrange_more(_reverse)
+        scene.compute()
+        scene.release()
+        drafted = scene.draft()
+
+        assert isinstance(drafted, Drafted)
+        assert _amounts(scene) == {
+            "11": Decimal("20.00"),
+            "12": Decimal("100.00"),
+            "13": Decimal("80.00"),
+        }
+
+    def test_walk_from_every_invoice_to_the_clock(self, scene: Scene) -> None:
+        scene.arrange(_hours)
+        scene.compute()
+        scene.release()
+        scene.draft()
+
+        for number in ("1", "2", "3"):
+            with scene.database.transaction() as connection:
+                links = read_links(connection, systems=InstalledSystems())
+                found = explain(
+                    connection,
+                    kind="invoice-line",
+                    ref=f"books:{number}.0",
+                    links=links,
+                    now=NOW,
+                )
+            hours = {each.facts["source_ref"] for each in found.steps if each.what == "made of"}
+            assert hours == {"e1", "e2"}
+
+    def test_that_came_late_go_by_the_shares_of_their_invoice(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.period("DE", "2026-11", date(2026, 11, 1), date(2026, 12, 1))
+            _hours(firm)
+
+        scene.arrange(build)
+        scene.compute()
+        scene.release()
+        scene.draft()
+
+        def later(firm: Firm) -> None:
+            _reverse(firm, on=date(2026, 11, 1))
+            firm.hour("late", project=scene.project, seconds=1200)
+
+        scene.arrange_more(later)
+        november = _november(scene)
+
+        assert november.expected_amount == Decimal("50.00")
+        assert _paid(november) == {"50": ["25.00"], "40": ["20.00"], "10": ["5.00"]}
+
+
+class TestASplitContract:
+    @pytest.mark.parametrize(
+        ("statement", "code"),
+        [
+            ("UPDATE billing_split SET percent = 33.32 WHERE percent = 33.34", "readiness.split_not_whole"),
+            ("UPDATE billing_split SET takes_rounding = true", "readiness.split_not_whole"),
+            ("UPDATE billing_split SET takes_rounding = false", "readiness.split_not_whole"),
+            ("UPDATE crosswalk SET superseded_at = now() WHERE source_ref = '12'",
+             "readiness.split_client_unlinked"),
+            ("UPDATE client_version SET city = '' WHERE name = 'West KG'",
+             "readiness.split_client_incomplete"),
+            ("UPDATE crosswalk SET superseded_at = now() WHERE noun = 'contract'",
+             "readiness.erp_contract_missing"),
+        ],
+    )  # fmt: skip
+    def test_is_held_by_what_would_bill_it_wrongly(
+        self, scene: Scene, statement: Any, code: str
+    ) -> None:
+        scene.arrange(_hours)
+        with scene.database.transaction() as connection:
+            connection.execute(statement)
+
+        found = scene.compute()
+
+        assert found.state == "blocked"
+        assert code in scene.codes(found)
+        with pytest.raises(UserMistake):
+            scene.release()
+
+    def test_holds_one_share_for_clients_that_became_one(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            _hours(firm)
+            firm.connection.execute(
+                "UPDATE client SET redirect_to = (SELECT client_id FROM client_version WHERE name = 'Süd AG')"
+                " WHERE client_id = (SELECT client_id FROM client_version WHERE name = 'West KG')"
+            )
+
+        scene.arrange(build)
+        found = scene.compute()
+        scene.release()
+        scene.draft()
+
+        assert _paid(found) == {"66.66": ["133.32"], "33.34": ["66.68"]}
+        assert _amounts(scene) == {"11": Decimal("66.68"), "12": Decimal("133.32")}
+
+    def test_drafts_no_invoice_of_nothing(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            _know(firm, firm.client_id, "11")
+            _split(firm, firm.client_id, "99.999", takes_rounding=True)
+            _split(firm, _client(firm, "Süd AG", code="12"), "0.001")
+            firm.hour("e1", project=firm.last)
+
+        scene.arrange(build)
+        scene.compute()
+        scene.release()
+        drafted = scene.draft()
+
+        assert isinstance(drafted, Drafted)
+        assert _amounts(scene) == {"11": Decimal("150.00")}
+        assert scene.compute().state == "invoiced"
+
+    def test_is_billed_by_its_shares_of_a_fixed_fee_once(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            _three(firm)
+            firm.period("DE", "2026-11", date(2026, 11, 1), date(2026, 12, 1))
+            firm.connection.execute("UPDATE contract_version SET starts_on = '2026-10-01'")
+            firm.hour("e1", project=firm.last)
+
+        scene.arrange(build, billing_method="fixed_fee", value_amount=Decimal("10000.00"))
+        found = _of(scene, "2026-10")
+        scene.release()
+        drafted = scene.draft()
+
+        assert found.expected_amount == Decimal("10000.00")
+        assert isinstance(drafted, Drafted)
+        assert _amounts(scene) == {
+            "11": Decimal("3334.00"),
+            "12": Decimal("3333.00"),
+            "13": Decimal("3333.00"),
+        }
+        assert _november(scene).expected_amount == 0
+
+    def test_is_billed_by_its_shares_of_each_part_once(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            _three(firm)
+            firm.period("DE", "2026-11", date(2026, 11, 1), date(2026, 12, 1))
+            for item, amount in (("Concept", "100.00"), ("Design", "0.50")):
+                _part(firm, item, Decimal(amount))
+
+        scene.arrange(build, billing_method="milestone")
+        found = _of(scene, "2026-10")
+        scene.release()
+        scene.erp.faults = ["", "answer_lost"]
+        scene.draft()
+        scene.settle()
+        drafted = scene.draft()
+
+        assert found.expected_amount == Decimal("100.50")
+        assert isinstance(drafted, Drafted)
+        assert _amounts(scene) == {
+            "11": Decimal("33.50"),
+            "12": Decimal("33.50"),
+            "13": Decimal("33.50"),
+        }
+        (second,) = [
+            each for each in scene.erp.invoices if scene.erp.clients[each.target_code] == "12"
+        ]
+        assert [line.amount for line in second.lines] == [
+            Decimal("33.33"),
+            Decimal("0.17"),
+        ]
+        assert scene.one("SELECT sum(amount) FROM billed_item") == Decimal("100.50")
+        # Nothing of it is due again, and no invoice of a share stands beside the schedule.
+        november = _november(scene)
+        assert november.expected_amount == 0
+        assert "readiness.billed_beside_schedule" not in scene.codes(november)
+
+
+def _paid(readiness: Readiness) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for share in readiness.shares:
+        found.setdefault(share["percent"], []).append(share["amount"])
+    return found
+
+
+def _reverse(firm: Firm, *, on: date = date(2026, 1, 1)) -> None:
+    """Let the shares of the three be others, as known from now on and valid from a day on."""
+    if on == date(2026, 1, 1):
+        firm.connection.execute(
+            "UPDATE billing_split SET superseded_at = %s", (NOW + timedelta(1),)
+        )
+    else:
+        firm.connection.execute("UPDATE billing_split SET ends_on = %s", (on,))
+    rows = firm.connection.execute(
+        "SELECT x.source_ref, x.our_id FROM crosswalk x WHERE x.noun = 'client' ORDER BY 1"
+    ).fetchall()
+    for row, percent in zip(rows, ("10", "50", "40"), strict=True):
+        _split(
+            firm,
+            row["our_id"],
+            percent,
+            takes_rounding=percent == "40",
+            starts_on=on,
+            recorded_at=NOW + timedelta(1),
+        )
+
+
+def _part(firm: Firm, item: str, amount: Decimal) -> None:
+    firm.connection.execute(
+        "INSERT INTO billing_schedule (contract_code, item, kind, due_on, amount, currency, starts_on,"
+        " recorded_at, load_id, line_number) SELECT %s, %s, 'fee', '2026-10-20', %s, 'EUR', '2026-01-01', %s,"
+        " load_id, 1 FROM reference_load LIMIT 1",
+        (f"C-{firm.last['code']}", item, amount, NOW),
+    )
+
+
+def _of(scene: Scene, period_code: str, *, days_later: int = 0) -> Readiness:
+    with scene.database.transaction() as connection:
+        compute_readiness(
+            connection,
+            connectors=scene.connectors,
+            outlook=None,
+            now=NOW + timedelta(days=days_later),
+        )
+        (found,) = list_readiness(connection, period_code=period_code, entity_code="DE")
+    return found
+
+
+def _november(scene: Scene) -> Readiness:
+    return _of(scene, "2026-11", days_later=30)
