@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.deal import (
     staffing_fact,
 )
 
+from tieline.canonical import CostRate, Person
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.resource_assignment import sync_people
@@ -78,6 +80,13 @@ class Firm:
         rows = self.rows(
             "SELECT entity_code, is_home, starts_on, ends_on FROM employment"
             " WHERE superseded_at IS NULL ORDER BY entity_code"
+        )
+        return [tuple(row.values()) for row in rows]
+
+    def costs(self) -> list[tuple[Any, ...]]:
+        """Return what is known of what an hour costs, from when until when."""
+        rows = self.rows(
+            "SELECT cost_rate, starts_on, ends_on FROM employment WHERE superseded_at IS NULL ORDER BY starts_on"
         )
         return [tuple(row.values()) for row in rows]
 
@@ -257,3 +266,34 @@ class TestDates:
         assert firm.rows("SELECT starts_on, ends_on FROM leave WHERE superseded_at IS NULL") == [
             {"starts_on": date(2026, 12, 1), "ends_on": date(2026, 12, 15)}
         ]
+
+
+@pytest.mark.sql
+class TestACostRate:
+    def test_holds_from_its_day_and_is_unknown_before_the_first_and_where_a_day_has_two(
+        self, firm: Firm
+    ) -> None:
+        def in_books(*rates: tuple[date, str]) -> Person:
+            return person(
+                "Anna", "anna@f.example", employee_code="A1", entity_code="HR-DE",
+                cost_rate=Decimal(80),
+                cost_rates=tuple(
+                    CostRate(starts_on=day, amount=Decimal(amount)) for day, amount in rates
+                ),
+            )  # fmt: skip
+
+        firm.hire("anna", entity_code="HR-DE", employee_code="A1")
+        firm.tell(BOOKS, "employees", e1=in_books())
+        assert firm.sync() == set()
+        assert firm.costs() == [(80, STARTS_ON, ENDS_ON)]
+
+        later = _MIDDLE + timedelta(days=31)
+        firm.tell(BOOKS, "employees", e1=in_books((_MIDDLE, "80"), (later, "85"), (ENDS_ON, "99")))
+        assert firm.sync() == set()
+        assert firm.costs() == [
+            (None, STARTS_ON, _MIDDLE), (80, _MIDDLE, later), (85, later, ENDS_ON),
+        ]  # fmt: skip
+
+        firm.tell(BOOKS, "employees", e1=in_books((STARTS_ON, "80"), (later, "85"), (later, "86")))
+        assert firm.sync() == set()
+        assert firm.costs() == [(80, STARTS_ON, later), (None, later, ENDS_ON)]

@@ -115,8 +115,19 @@ class Opportunity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostRate:
+    """What an hour of a person costs from a day on, until the next rate begins."""
+
+    starts_on: date
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person as one system knows them. ``employee_code`` and entity where it is an employer's."""
+    """A person as one system knows them. ``employee_code`` and entity where it is an employer's.
+
+    ``cost_rates`` are those of a system that dates them; of any other one ``cost_rate`` holds on every day.
+    """
 
     name: str
     email: str | None
@@ -126,6 +137,7 @@ class Person:
     employed_from: date | None
     employed_to: date | None
     cost_rate: Decimal | None
+    cost_rates: tuple[CostRate, ...] = ()
     extras: Extras = field(default_factory=dict)
 
 

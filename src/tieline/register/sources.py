@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from tieline.canonical import Client, Opportunity, OpportunityLine, Person, StaffingFact
+from tieline.canonical import Client, CostRate, Opportunity, OpportunityLine, Person, StaffingFact
 from tieline.kernel.keys import SourceIdentity
 from tieline.runtime.database import Row
 
@@ -122,6 +122,12 @@ def as_person(source: Source) -> Person:
             "employed_from": _day(data["employed_from"]),
             "employed_to": _day(data["employed_to"]),
             "cost_rate": _number(data["cost_rate"]),
+            "cost_rates": tuple(
+                CostRate(
+                    starts_on=date.fromisoformat(rate["starts_on"]), amount=Decimal(rate["amount"])
+                )
+                for rate in data.get("cost_rates", ())
+            ),
         }
     )
 

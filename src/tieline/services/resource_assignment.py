@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -369,19 +371,19 @@ def _store_employment(
         wanted.setdefault(person_id, [])
         if source.is_deleted:
             continue
-        row = _employment_of_fact(fact, person_id, employers)
+        row = _employment_of_fact(fact)
         if row is None:
             _incomplete(run, source)
             continue
         told.add((person_id, row["entity_code"]))
         if row["is_home"]:
             at_home.add(person_id)
-        wanted[person_id].append(row)
+        wanted[person_id] += _by_cost(row, employers.get((person_id, row["entity_code"])))
     for (person_id, entity_code), person in sorted(employers.items(), key=_first_employed):
         if (person_id, entity_code) not in told:
             row = _employment_of_record(person, is_home=person_id not in at_home)
             at_home.add(person_id)
-            wanted.setdefault(person_id, []).append(row)
+            wanted.setdefault(person_id, []).extend(_by_cost(row, person))
     for person_id, rows in wanted.items():
         _replace(run, EMPLOYMENT, {"person_id": person_id}, rows, distinct_by=("entity_code",))
 
@@ -390,18 +392,32 @@ def _first_employed(item: tuple[Entity, Person]) -> tuple[date, str]:
     return (item[1].employed_from or _ALWAYS, item[0][1])
 
 
-def _employment_of_fact(
-    fact: StaffingFact, person_id: UUID, employers: Mapping[Entity, Person]
-) -> dict[str, Any] | None:
+def _by_cost(row: dict[str, Any], person: Person | None) -> list[dict[str, Any]]:
+    """Cut an employment where another cost rate begins; before the first, and where a day has two, none is known."""
+    if person is None or not person.cost_rates:
+        return [{**row, "cost_rate": None if person is None else person.cost_rate}]
+    told: dict[date, set[Decimal]] = {}
+    for rate in person.cost_rates:
+        told.setdefault(rate.starts_on, set()).add(rate.amount)
+    first_on, ends_on = row["starts_on"], row["ends_on"]
+    cuts = sorted(day for day in told if day > first_on and (ends_on is None or day < ends_on))
+    rows = []
+    for begins, ends in pairwise((first_on, *cuts, ends_on)):
+        begun = [day for day in told if day <= begins]
+        amounts = told[max(begun)] if begun else set()
+        cost_rate = next(iter(amounts)) if len(amounts) == 1 else None
+        rows.append({**row, "cost_rate": cost_rate, "starts_on": begins, "ends_on": ends})
+    return rows
+
+
+def _employment_of_fact(fact: StaffingFact) -> dict[str, Any] | None:
     if not fact.entity_code or not fact.employee_code or fact.starts_on is None:
         return None
-    record = employers.get((person_id, fact.entity_code))
     week = fact.extras.get("week_seconds")
     return {
         "entity_code": fact.entity_code,
         "employee_code": fact.employee_code,
         "is_home": fact.fact == "employment",
-        "cost_rate": None if record is None else record.cost_rate,
         "week_seconds": None if not week else int(week),
         "starts_on": fact.starts_on,
         "ends_on": fact.ends_on,
@@ -413,7 +429,6 @@ def _employment_of_record(person: Person, *, is_home: bool) -> dict[str, Any]:
         "entity_code": person.entity_code,
         "employee_code": person.employee_code or "",
         "is_home": is_home,
-        "cost_rate": person.cost_rate,
         "week_seconds": None,
         # An ERP without a first day says: since ever.
         "starts_on": person.employed_from or _ALWAYS,

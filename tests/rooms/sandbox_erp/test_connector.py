@@ -18,6 +18,7 @@ from tieline.canonical import (
     Command,
     ContractCommand,
     EmployeeCommand,
+    Person,
     ProjectCommand,
     TaskCommand,
     TimeLineCommand,
@@ -398,6 +399,14 @@ class TestUndo:
             if isinstance(found, Translated) and found.noun.extras.get("party_code")
             and getattr(found.noun, "employee_code", None) == "E-3"
         ]  # fmt: skip
+        costs = {
+            tuple((rate.starts_on, rate.amount) for rate in found.noun.cost_rates)
+            for found in records
+            if isinstance(found, Translated) and isinstance(found.noun, Person)
+        }
+        assert costs == {
+            ((date(2020, 1, 1), Decimal("61.50")), (date(2026, 10, 1), Decimal("64.00")))
+        }
         command = EmployeeCommand(
             business_key=new_key(),
             entity_code=ENTITY,

@@ -59,6 +59,8 @@ STREAMS: Mapping[str, Stream] = {
             "start_date",
             "end_date",
             "cost_price",
+            "cost_prices.date",
+            "cost_prices.cost_price",
             "last_modified_at",
         ),
     ),

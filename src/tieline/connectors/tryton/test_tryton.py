@@ -209,6 +209,10 @@ class TestTranslate:
         assert isinstance(person, Person)
         assert person.entity_code == "HR-DE"
         assert person.cost_rate == Decimal("65.00")
+        assert [(each.starts_on, each.amount) for each in person.cost_rates] == [
+            (date(2020, 1, 1), Decimal("61.50")),
+            (date(2026, 7, 1), Decimal("65.00")),
+        ]
         assert person.email is not None
 
     def test_claims_no_approval_for_a_time_line(self) -> None:

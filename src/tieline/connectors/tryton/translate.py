@@ -18,6 +18,7 @@ from tieline.canonical import (
     ClientCommand,
     Content,
     ContractCommand,
+    CostRate,
     EmployeeCommand,
     Person,
     ProjectCommand,
@@ -511,6 +512,7 @@ def _domain(mechanisms: Sequence[Row]) -> str | None:
 
 
 def _person(row: Row) -> Person:
+    # The vendor tells a zero of whom it has no price; a price of zero is one of the dated ones.
     party = row["party."]
     emails = [m["value"] for m in party["contact_mechanisms."] if m["type"] == "email"]
     return Person(
@@ -521,7 +523,11 @@ def _person(row: Row) -> Person:
         is_active=row["active"],
         employed_from=row["start_date"],
         employed_to=first_day_after(row["end_date"]),
-        cost_rate=row["cost_price"],
+        cost_rate=row["cost_price"] or None,
+        cost_rates=tuple(
+            CostRate(starts_on=each["date"], amount=each["cost_price"])
+            for each in sorted(row.get("cost_prices.") or (), key=lambda each: each["date"])
+        ),
         extras={"party_code": str(row["party"])},
     )
 
