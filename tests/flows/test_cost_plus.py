@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.flows.test_readiness import Scene
 from tests.flows.test_repriced import Posted
+from tests.rooms.casework.hand_made_firm import Firm
 from tests.support.deal import STARTS_ON, line
 from tests.support.deal_world import opened_world
 from tests.support.handover_desk import Desk
@@ -22,6 +24,7 @@ from tieline.register import CONTRACT_LINE, EMPLOYMENT, upsert
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.explain import explain
+from tieline.services.invoice_readiness import Drafted
 from tieline.services.links import read_links
 
 _TOLD = Decimal("12.5")
@@ -275,3 +278,48 @@ def test_a_cap_holds_what_goes_over_it(world: CostPlus) -> None:
 
     assert world.priced("1") == ("cost", Decimal("92.00"), [])
     assert world.priced("2") == ("cost", Decimal("92.00"), ["time.cap_exceeded"])
+
+
+def _worked(firm: Firm) -> None:
+    """Let two people work who cost differently, on the same task."""
+    firm.hour("e1", project={**firm.last, "rate": Decimal(92)}, seconds=3600)
+    firm.hour(
+        "e2",
+        project={**firm.last, "rate": Decimal("91.54125")},
+        seconds=5000,
+        work_date=date(2026, 10, 8),
+    )
+
+
+class TestAnInvoice:
+    @pytest.fixture
+    def scene(self, worker_database: Database) -> Scene:
+        return Scene(worker_database)
+
+    def test_bills_what_the_ledger_says_and_no_price_of_a_task(self, scene: Scene) -> None:
+        scene.arrange(_worked, billing_method="cost_plus", cap_amount=Decimal("219.14"))
+
+        before = scene.compute()
+        scene.release()
+        drafted = scene.draft()
+        after = scene.compute()
+
+        assert (before.state, before.expected_amount) == ("ready", Decimal("219.14"))
+        assert before.rounding_amount == 0
+        assert isinstance(drafted, Drafted)
+        assert drafted.untaxed_amount == drafted.expected_amount == Decimal("219.14")
+        assert [(line.description, line.amount) for line in scene.erp.invoices[0].lines] == [
+            ("Build: 1:23 h at 91.54125", Decimal("127.14")),
+            ("Build: 1:00 h at 92", Decimal("92.00")),
+        ]
+        assert scene.erp.cost_only == {"work-P1"}
+        assert (after.state, after.invoiced_amount) == ("invoiced", Decimal("219.14"))
+        assert scene.one("SELECT count(*) FROM invoice_ledger_line") == 2
+
+    def test_is_not_drafted_over_the_cap(self, scene: Scene) -> None:
+        scene.arrange(_worked, billing_method="cost_plus", cap_amount=Decimal("219.13"))
+
+        found = scene.compute()
+
+        assert found.state == "blocked"
+        assert "readiness.cap_exceeded" in [each["code"] for each in found.blockers]

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tieline.canonical import COST_PLUS
 from tieline.sdk import InvoiceItem
 from tieline.services.billing_schedule import is_by_schedule
 from tieline.services.readiness_pricing import TaskSum
 
 
 def is_from_ledger(*, billing_method: str, schedule_count: int, split_count: int) -> bool:
-    """Say whether what a contract is billed comes from our ledger, through a sale of its own."""
-    return split_count > 0 or is_by_schedule(billing_method, schedule_count)
+    """Say whether what a contract is billed comes from our ledger, through a sale of its own.
+
+    The ERP's task has one price: it says nothing of hours that are worth what each person costs.
+    """
+    is_priced_here = billing_method == COST_PLUS or split_count > 0
+    return is_priced_here or is_by_schedule(billing_method, schedule_count)
 
 
 def hour_items(sums: Sequence[TaskSum]) -> tuple[InvoiceItem, ...]:

@@ -639,6 +639,44 @@ class TestInvoices:
         assert by_the_button is None
         assert [_party(job, each) for each in made] == [job.client_code, other_code, other_code]
 
+    def test_of_costs_bill_what_our_ledger_says_and_no_price_of_a_task(self, job: Job) -> None:
+        contract = _contract(job.client_code, billing_method="cost_plus")
+        contract_code = job.erp.connector.write(command=contract).target_code
+        project = replace(
+            _project(job.client_code, contract_code, next(_numbers)), billing_method="cost_plus"
+        )
+        project_code = job.erp.connector.write(command=project).target_code
+        task = _task(project_code, rate="150.00", starts_on=OCTOBER, ends_on=None)
+        task_code = job.erp.connector.write(command=task).target_code
+        lines = job.lines(seconds=[3600, 5000], task=task_code, day=date(2026, 10, 5))
+        job.erp.connector.write_lines(entity_code=ENTITY, lines=lines)
+
+        by_the_button = _draft(replace(job, project_code=project_code), up_to=date(2026, 10, 31))
+        made = job.erp.connector.draft_items(
+            business_key=new_key(),
+            entity_code=ENTITY,
+            contract_code=contract_code,
+            client_code=None,
+            items=[
+                InvoiceItem(
+                    item_code=name,
+                    item=name,
+                    description=name,
+                    amount=Decimal(amount),
+                    task_codes=(),
+                )
+                for name, amount in (("1:00 h at 92", "92.00"), ("1:23 h at 91.54125", "127.14"))
+            ],
+            currency="EUR",
+            hours=HoursBilled(
+                project_code=project_code, keys=tuple(line.business_key for line in lines)
+            ),
+        )
+
+        assert by_the_button is None
+        assert (made.state, made.untaxed_amount) == ("draft", Decimal("219.14"))
+        assert [line.amount for line in made.lines] == [Decimal("92.00"), Decimal("127.14")]
+
     def test_of_hours_that_an_invoice_took_are_refused(self, job: Job) -> None:
         lines = job.october(3600)
         job.erp.connector.write_lines(entity_code=ENTITY, lines=lines)
