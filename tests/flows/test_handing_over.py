@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from tests.support.deal import (
@@ -27,6 +28,7 @@ from tests.support.handover_desk import Desk
 from tieline.canonical import WorkItem
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
+from tieline.services.handover_drawing import Handover
 from tieline.services.shown_plans import forget_unapplied
 
 
@@ -397,3 +399,59 @@ class TestADealThatIsLostAfterwards:
         assert (drawn.kind, drawn.changes) == ("stands", ("client",))
         with pytest.raises(UserMistake, match="Hours until then stay with the first client"):
             desk.apply(world.deal, digest)
+
+
+class TestASplitContract:
+    def test_is_planned_when_its_shares_make_a_whole_and_the_books_know_who_pays(
+        self, desk: Desk
+    ) -> None:
+        world = desk.world
+        world.win()
+        world.flow.keep_register()
+        (own,) = world.rows("SELECT client_id FROM client")
+        other = uuid4()
+        with world.flow.owner.transaction() as connection:
+            connection.execute(
+                "INSERT INTO client (client_id, recorded_at) VALUES (%s, %s)", (other, NOW)
+            )
+            connection.execute(
+                "INSERT INTO client_version (client_id, name, name_key, is_active, recorded_at)"
+                " VALUES (%s, 'Southmoor', 'southmoor', true, %s)",
+                (other, NOW),
+            )
+        self._tell(desk, own["client_id"], "60", "yes", other, "39.99", "yes")
+        answers, _ = self._answers(desk)
+
+        assert answers["deal.split_not_whole"] == "blocks"
+        assert answers["deal.split_rounding_unclear"] == "blocks"
+        assert answers["deal.split_client_unlinked"] == "blocks"
+
+        with world.flow.owner.transaction() as connection:
+            connection.execute(
+                "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+                " VALUES (%s, 'client', '77', %s, 'a test', %s)",
+                (BOOKS, other, NOW),
+            )
+        self._tell(desk, own["client_id"], "60", "yes", other, "40", "no")
+        answers, drawn = self._answers(desk)
+
+        # The deal's own client comes into the books with the plan.
+        assert {code for code in answers if code.startswith("deal.split")} <= {
+            code for code, outcome in answers.items() if outcome == "holds"
+        }
+        (shares,) = [each for each in drawn.writes if each.step == "shares"]
+        assert {each.name: each.value for each in shares.fields}["Southmoor"] == (
+            f"40 % from {STARTS_ON}"
+        )
+        (project,) = [each for each in drawn.writes if each.step == "erp.project"]
+        assert {each.name: each.value for each in project.fields}["is_split"] == "true"
+
+    def _tell(self, desk: Desk, *told: object) -> None:
+        rows = [told[:3], told[3:]]
+        lines = [f"DP-1,{who},{percent},{takes},{STARTS_ON}" for who, percent, takes in rows]
+        header = "contract_code,client,percent,takes_rounding,starts_on"
+        desk.release("billing-splits", "\n".join([header, *lines]))
+
+    def _answers(self, desk: Desk) -> tuple[dict[str, str], Handover]:
+        drawn, _ = desk.show(desk.world.deal)
+        return {each.code: each.outcome for each in drawn.checks}, drawn

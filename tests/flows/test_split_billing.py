@@ -14,11 +14,14 @@ from tests.flows.test_readiness import Scene
 from tests.rooms.casework.hand_made_firm import NOW, Firm
 
 from tieline.app import InstalledSystems
+from tieline.governance import open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.money import currency_digits
 from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
 from tieline.sdk import InvoiceItem
 from tieline.services.billing_shares import Share, is_whole, share_amounts, share_items, shares_on
+from tieline.services.changes import list_credits
 from tieline.services.explain import explain
 from tieline.services.invoice_readiness import (
     Drafted,
@@ -26,6 +29,7 @@ from tieline.services.invoice_readiness import (
     Readiness,
     compute_readiness,
     list_readiness,
+    withdraw_release,
 )
 from tieline.services.links import read_links
 
@@ -288,6 +292,59 @@ class TestHours:
             "13": Decimal("80.00"),
         }
 
+    def test_are_given_back_by_all_their_invoices_and_billed_anew(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.period("DE", "2026-11", date(2026, 11, 1), date(2026, 12, 1))
+            _hours(firm)
+
+        scene.arrange(build)
+        _of(scene, "2026-10")
+        scene.release()
+        scene.draft()
+        change_id = _change(scene, "e1")
+
+        with scene.database.transaction() as connection:
+            (credit,) = list_credits(connection)
+            before = _november(scene).expected_amount
+            connection.execute("SELECT credit_line(%s, 'CN-1', 'ada', 'ben', %s)", (change_id, NOW))
+        november = _november(scene)
+
+        assert credit.invoice_number is not None
+        assert sorted(credit.invoice_number.split(", ")) == sorted(
+            each.number for each in scene.erp.invoices
+        )
+        assert before == 0
+        assert _paid(november) == {"33.34": ["50.00"], "33.33": ["50.00", "50.00"]}
+
+    def test_are_seen_and_taken_back_from_a_page_by_who_sees_the_entity_only(
+        self, scene: Scene, database: Dsns
+    ) -> None:
+        scene.arrange(_hours)
+        scene.compute()
+        scene.release()
+        scene.erp.faults = ["refused"]
+        scene.draft()
+        web = Database(database.web, pool_max=1, application_name="test-web").open()
+
+        def withdraw(entity_code: str) -> int:
+            with open_web_transaction(web, entities=(entity_code,)) as connection:
+                shares = [share for each in list_readiness(connection) for share in each.shares]
+                withdraw_release(
+                    connection,
+                    contract_id=scene.project["contract_id"],
+                    by="ada",
+                    reason="other shares were agreed",
+                    now=NOW,
+                )
+            return len(shares)
+
+        with pytest.raises(UserMistake, match="nothing of the contract is released"):
+            withdraw("UK")
+        assert withdraw("DE") == 3
+        web.close()
+
+        assert scene.one("SELECT count(*) FROM invoice_share") == 0
+
     def test_walk_from_every_invoice_to_the_clock(self, scene: Scene) -> None:
         scene.arrange(_hours)
         scene.compute()
@@ -444,6 +501,31 @@ class TestASplitContract:
         november = _november(scene)
         assert november.expected_amount == 0
         assert "readiness.billed_beside_schedule" not in scene.codes(november)
+
+
+def _change(scene: Scene, source_ref: str) -> UUID:
+    """Let what stands for an hour be proposed as a credit, as a change after its invoices does."""
+    with scene.database.transaction() as connection:
+        row = connection.execute(
+            """
+            INSERT INTO posted_change (entry_id, version, standing_key, verdict_id, kind, way, entity_code, period_id,
+                contract_id, invoice_id, old_seconds, old_amount, old_currency, new_seconds, found_at, correlation_id)
+            SELECT l.entry_id, 2, l.business_key, t.verdict_id, 'edited', 'credit_and_rebill', l.entity_code,
+                l.period_id, l.contract_id, i.invoice_id, l.seconds, l.amount, l.currency, 0, %s, 'c'
+            FROM ledger_line l JOIN time_entry t USING (entry_id) JOIN invoice_ledger_line i USING (business_key)
+            WHERE t.source_ref = %s RETURNING change_id
+            """,
+            (NOW, source_ref),
+        ).fetchone()
+        assert row is not None
+        change_id: UUID = row["change_id"]
+        connection.execute(
+            "INSERT INTO credit_proposal (change_id, entry_id, business_key, entity_code, contract_id, invoice_id,"
+            " credit_amount, credit_currency, made_at) SELECT change_id, entry_id, standing_key, entity_code,"
+            " contract_id, invoice_id, old_amount, old_currency, found_at FROM posted_change WHERE change_id = %s",
+            (change_id,),
+        )
+    return change_id
 
 
 def _paid(readiness: Readiness) -> dict[str, list[str]]:

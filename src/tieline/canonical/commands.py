@@ -115,7 +115,10 @@ class ContractCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectCommand:
-    """Create a project for a contract; ``code`` is the number people book on."""
+    """Create a project for a contract; ``code`` is the number people book on.
+
+    ``is_split`` says that several clients pay: what they are billed does not come of the target's own hours.
+    """
 
     noun: ClassVar[str] = "project"
     business_key: UUID
@@ -125,6 +128,7 @@ class ProjectCommand:
     code: str
     name: str
     billing_method: str
+    is_split: bool
     starts_on: date
     ends_on: date | None
 

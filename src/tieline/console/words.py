@@ -299,6 +299,7 @@ HANDOVER_ACTIONS: Mapping[str, str] = {
     "at_risk": "Opened at risk",
     "template": "Laid out by the template",
     "markup": "Billed at cost plus",
+    "shares": "Who pays what",
 }
 # How a difference between systems is put right.
 DRIFT_ACTIONS: Mapping[str, str] = {

@@ -20,7 +20,7 @@ from tieline.kernel.money import currency_digits, round_half_up
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 from tieline.sdk import InvoiceItem
-from tieline.services.billing_schedule import read_items, write_items
+from tieline.services.billing_schedule import read_items
 
 WHOLE = Decimal(100)
 _SPLITS = load("tieline.services", "readiness_splits")
@@ -58,7 +58,12 @@ class DrawnShare:
     takes_rounding: bool
     amount: Decimal
     currency: str
-    items: tuple[InvoiceItem, ...]
+    lines: str
+
+    @property
+    def items(self) -> tuple[InvoiceItem, ...]:
+        """Return the lines of its invoice."""
+        return read_items(self.lines)
 
 
 def load_splits(
@@ -195,7 +200,7 @@ def keep_share(
             share.takes_rounding,
             share.amount,
             share.currency,
-            write_items(share.items),
+            share.lines,
             now,
             contract_id,
             period_id,
@@ -211,7 +216,7 @@ def load_drawn(
     for row in connection.execute(
         """
         SELECT contract_id, period_id, business_key, drawing_id, document, part, client_id, client_code, percent,
-               takes_rounding, amount, currency, items
+               takes_rounding, amount, currency, items AS lines
         FROM invoice_share
         WHERE %(contract_ids)s::uuid[] IS NULL OR contract_id = ANY (%(contract_ids)s::uuid[])
         ORDER BY contract_id, period_id, document, part
@@ -219,8 +224,7 @@ def load_drawn(
         {"contract_ids": None if contract_ids is None else list(contract_ids)},
     ):
         scope = (row.pop("contract_id"), row.pop("period_id"))
-        items = read_items(row.pop("items"))
-        found[scope].append(DrawnShare(**row, items=items))
+        found[scope].append(DrawnShare(**row))
     return found
 
 

@@ -176,6 +176,7 @@ class Declaring:
                 code=project_ref,
                 name=project_ref,
                 billing_method=declared.billing_method,
+                is_split=False,
                 starts_on=declared.starts_on,
                 ends_on=None,
             ),

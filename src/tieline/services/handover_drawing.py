@@ -47,6 +47,7 @@ from tieline.services.provisioning_fields import (
     Write,
     writes_of,
     writes_of_markups,
+    writes_of_shares,
     writes_of_template,
 )
 from tieline.services.provisioning_plan import (
@@ -265,6 +266,7 @@ def _draw(
         writes=(
             *writes_of_template(plan),
             *writes_of_markups(plan),
+            *writes_of_shares(connection, plan),
             *writes_of(connection, facts=facts, plan=plan, row=row),
             *writes_by_hand(facts, row, changes, lines),
         ),
@@ -297,6 +299,7 @@ def _draw_at_risk(
         writes=(
             *writes_of_template(plan),
             *writes_of_markups(plan),
+            *writes_of_shares(connection, plan),
             *writes_of(connection, facts=facts, plan=plan, row=row),
             _said("risk", None, AT_RISK, wish.risk.told()),
         ),

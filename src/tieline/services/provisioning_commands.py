@@ -41,6 +41,7 @@ class Agreed:
     project_code: str
     signed_on: date
     purchase_order: str | None
+    is_split: bool
     starts_on: date
     ends_on: date | None
 
@@ -56,9 +57,15 @@ def agreed_of(plan: Mapping[str, Any], deal: Opportunity) -> Agreed:
         project_code=code_of(plan),
         signed_on=deal.closed_on or starts_on,
         purchase_order=deal.purchase_order,
+        is_split=is_split(plan),
         starts_on=starts_on,
         ends_on=day_of(plan["ends_on"]),
     )
+
+
+def is_split(plan: Mapping[str, Any]) -> bool:
+    """Say whether several clients pay for the project of a plan."""
+    return bool(plan.get("shares"))
 
 
 def code_of(plan: Mapping[str, Any]) -> str:
@@ -122,6 +129,7 @@ def project_command(
         code=agreed.project_code,
         name=agreed.name,
         billing_method=agreed.billing_method,
+        is_split=agreed.is_split,
         starts_on=agreed.starts_on,
         ends_on=agreed.ends_on,
     )

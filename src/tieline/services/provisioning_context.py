@@ -19,7 +19,7 @@ from stdnum.util import get_cc_module
 from tieline.canonical import OpportunityLine
 from tieline.register import all_links
 from tieline.runtime.database import Row
-from tieline.services.provisioning_facts import ACT, DealFacts, Staffed
+from tieline.services.provisioning_facts import ACT, DealFacts, Staffed, ToldShare
 
 PROJECT_CODE_FORMAT = re.compile(r"[A-Z0-9][A-Z0-9._/-]{1,24}")
 # What a connection may map as extras of a deal.
@@ -36,7 +36,6 @@ class Told:
 
     schedules: Mapping[str, Sequence[Row]]
     is_schedule_told: bool
-    splits: Mapping[str, Sequence[Row]]
     holds: Mapping[UUID, str]
     is_hold_told: bool
     taxes: frozenset[tuple[str, str, str]]
@@ -63,13 +62,6 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
     return Told(
         schedules=_by(schedules, "contract_code"),
         is_schedule_told=bool(schedules),
-        splits=_by(
-            connection.execute(
-                "SELECT b.*, coalesce(c.redirect_to, c.client_id) AS payer_id"
-                " FROM billing_split b JOIN client c USING (client_id) WHERE b.superseded_at IS NULL"
-            ).fetchall(),
-            "contract_code",
-        ),
         holds={row["client_id"]: row["reason"] for row in holds},
         is_hold_told=_is_told(connection, "client_hold"),
         taxes=frozenset(
@@ -282,42 +274,39 @@ def _billing(facts: DealFacts, told: Told) -> dict[str, Any]:
 
 def _split(facts: DealFacts, told: Told) -> dict[str, Any]:
     """Return who pays the contract on the first day on which the shares make no whole, else when they begin."""
-    deal = facts.deal
-    rows = told.splits.get(deal.project_code or "", ())
+    deal, shares = facts.deal, facts.shares
     erp = facts.entity.erp_connection_key if facts.entity else None
     begins = deal.starts_on or date.min
-    changes = {begins, *(row["starts_on"] for row in rows), *(row["ends_on"] for row in rows)}
+    changes = {begins, *(each.starts_on for each in shares), *(each.ends_on for each in shares)}
     days = sorted(
         day
         for day in changes
         if day is not None and begins <= day and (deal.ends_on is None or day <= deal.ends_on)
     )
-    found = [_paid_by([row for row in rows if _holds_on(row, day)]) for day in days]
+    found = [_paid_by([each for each in shares if each.holds_on(day)]) for day in days]
     told_days = [one for one in found if one["split_count"]]
     unclear = (one for one in told_days if not _is_whole(one))
+    # The deal's own client comes into the ERP with the plan.
+    own = {facts.client.client_id} if facts.client else set()
     return {
         **next(unclear, told_days[0] if told_days else _paid_by(())),
         "split_unlinked_count": sum(
-            (erp, payer_id) not in told.linked_clients
-            for payer_id in {row["payer_id"] for row in rows}
+            (erp, client_id) not in told.linked_clients
+            for client_id in {each.client_id for each in shares} - own
         ),
     }
 
 
-def _paid_by(rows: Sequence[Row]) -> dict[str, Any]:
+def _paid_by(shares: Sequence[ToldShare]) -> dict[str, Any]:
     return {
-        "split_count": len({row["payer_id"] for row in rows}),
-        "split_percent": sum((row["percent"] for row in rows), Decimal(0)),
-        "split_rounding_count": len({row["payer_id"] for row in rows if row["takes_rounding"]}),
+        "split_count": len({each.client_id for each in shares}),
+        "split_percent": sum((each.percent for each in shares), Decimal(0)),
+        "split_rounding_count": len({each.client_id for each in shares if each.takes_rounding}),
     }
 
 
 def _is_whole(paid: Mapping[str, Any]) -> bool:
     return bool(paid["split_percent"] == _WHOLE and paid["split_rounding_count"] == 1)
-
-
-def _holds_on(row: Row, day: date) -> bool:
-    return bool(row["starts_on"] <= day and (row["ends_on"] is None or day < row["ends_on"]))
 
 
 def _line(

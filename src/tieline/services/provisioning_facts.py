@@ -90,6 +90,21 @@ class Staffed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldShare:
+    """What one client pays of a contract that is split, from a day to a day."""
+
+    client_id: UUID
+    percent: Decimal
+    takes_rounding: bool
+    starts_on: date
+    ends_on: date | None
+
+    def holds_on(self, day: date) -> bool:
+        """Say whether the client pays it on a day."""
+        return self.starts_on <= day and (self.ends_on is None or day < self.ends_on)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PricedLine:
     """One sold role on one task for as long as its rate holds."""
 
@@ -133,6 +148,7 @@ class DealFacts:
     is_code_taken: bool
     is_provisioned_elsewhere: bool
     staff: tuple[Staffed, ...]
+    shares: tuple[ToldShare, ...]
     lines: tuple[PricedLine, ...]
     template: Template | None
     novation: Novation | None
@@ -174,6 +190,7 @@ class _Surroundings:
     plans: Mapping[tuple[str, str], Sequence[Row]]
     grouped_by: Mapping[str, str]
     templates: Templates
+    shares: Mapping[str, tuple[ToldShare, ...]]
     staff: Mapping[str, Sequence[StaffingFact]]
     people: Mapping[str, UUID]
     homes: Mapping[UUID, tuple[str, str]]
@@ -271,6 +288,7 @@ def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundi
         plans=_plans(connection),
         grouped_by=_grouped_by(connection),
         templates=load_templates(connection, on=now.date()),
+        shares=_shares(connection),
         staff=staff,
         people=_people_by_email(connection),
         homes=_homes(connection),
@@ -284,6 +302,19 @@ def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundi
         assignments=assignments,
         is_approver_told=any(fact.approver_email for facts in staff.values() for fact in facts),
     )
+
+
+def _shares(connection: Connection[Row]) -> dict[str, tuple[ToldShare, ...]]:
+    """Return what was told of the shares of contracts, each client under its present id."""
+    found: dict[str, tuple[ToldShare, ...]] = {}
+    for row in connection.execute(
+        "SELECT b.contract_code, coalesce(c.redirect_to, c.client_id) AS client_id, b.percent,"
+        " b.takes_rounding, b.starts_on, b.ends_on FROM billing_split b JOIN client c USING (client_id)"
+        " WHERE b.superseded_at IS NULL ORDER BY b.contract_code, b.starts_on, 2"
+    ).fetchall():
+        code = row.pop("contract_code")
+        found[code] = (*found.get(code, ()), ToldShare(**row))
+    return found
 
 
 def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) -> list[DealFacts]:
@@ -367,6 +398,7 @@ def _facts(
             for plan in around.plans.get((own[0], own[2]), ())
         ),
         staff=_staffed(around, deal, entity),
+        shares=around.shares.get(deal.project_code or "", ()),
         lines=priced_lines(deal),
         template=template,
         novation=novation,

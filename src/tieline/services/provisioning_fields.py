@@ -138,6 +138,36 @@ def writes_of_markups(plan: Plan) -> tuple[Write, ...]:
     )
 
 
+def writes_of_shares(connection: Connection[Row], plan: Plan) -> tuple[Write, ...]:
+    """Show who pays what of a contract that is split, and from which day on."""
+    told = plan.get("shares", ())
+    if not told:
+        return ()
+    return (
+        Write(
+            step="shares",
+            target=None,
+            noun="contract",
+            part="",
+            action="shares",
+            target_code=None,
+            fields=tuple(_share(connection, each) for each in told),
+        ),
+    )
+
+
+def _share(connection: Connection[Row], share: Mapping[str, Any]) -> Field:
+    client = find_current(connection, table=CLIENT, key={"client_id": UUID(share["client_id"])})
+    rounding = ", takes what rounding leaves" if share["takes_rounding"] else ""
+    until = f" until {share['ends_on']}" if share["ends_on"] else ""
+    return Field(
+        name=client["name"] if client else share["client_id"],
+        value=f"{share['percent']} % from {share['starts_on']}{until}{rounding}",
+        comes_from="billing-splits",
+        waits_for=None,
+    )
+
+
 def _task_words(task: Mapping[str, Any]) -> str:
     budget = task["budget_hours"]
     sold = "sold" if task["is_sold"] else "nobody pays for it"
@@ -272,6 +302,7 @@ def _agreed(plan: Plan, deal: Opportunity) -> commands.Agreed:
         project_code=plan["project_code"] or missing,
         signed_on=deal.closed_on or deal.starts_on or missing,
         purchase_order=deal.purchase_order,
+        is_split=commands.is_split(plan),
         starts_on=deal.starts_on or missing,
         ends_on=deal.ends_on,
     )

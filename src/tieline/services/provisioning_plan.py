@@ -34,6 +34,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         **terms_of(facts),
         **facts.group.told,
         **template_of(facts),
+        **shares_of(facts),
         **({"novation": facts.novation.told} if facts.novation else {}),
         "erp_categories": dict(facts.erp_categories),
         "version": facts.source.version,
@@ -75,6 +76,24 @@ def template_of(facts: DealFacts) -> Plan:
     if facts.template is None:
         return {}
     return {"template": facts.template.told(sold={line.task_name for line in facts.lines})}
+
+
+def shares_of(facts: DealFacts) -> Plan:
+    """Return what a plan keeps of who pays what; nothing where one client pays."""
+    if not facts.shares:
+        return {}
+    return {
+        "shares": [
+            {
+                "client_id": str(share.client_id),
+                "percent": format(share.percent, "f"),
+                "takes_rounding": share.takes_rounding,
+                "starts_on": share.starts_on.isoformat(),
+                "ends_on": _day(share.ends_on),
+            }
+            for share in facts.shares
+        ]
+    }
 
 
 def wanted_of(facts: DealFacts) -> Plan:

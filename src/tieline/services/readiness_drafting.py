@@ -587,7 +587,7 @@ class _Drafting:
             takes_rounding=share.takes_rounding,
             amount=sum((each.amount for each in items), Decimal(0)),
             currency=bill.currency,
-            items=items,
+            lines=write_items(items),
         )
         keep_share(
             connection,

@@ -107,6 +107,7 @@ def _project(client_code: str) -> ProjectCommand:
         code="EW-001",
         name="Data platform",
         billing_method="time_and_materials",
+        is_split=False,
         starts_on=date(2026, 10, 1),
         ends_on=date(2027, 1, 1),
     )

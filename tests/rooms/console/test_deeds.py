@@ -423,6 +423,25 @@ class TestReleasing:
         assert told.status_code == 303
         assert "one hour waits for its text" in browser.get(address).text
 
+    def test_shows_who_pays_what(self, firm: House) -> None:
+        address = f"/close/{firm.project['contract_id']}/{firm.periods['DE', '2026-10']}"
+        browser = firm.browser("ann")
+        alone = browser.get(address).text
+        firm.rows(
+            "UPDATE readiness r SET shares = jsonb_build_array(jsonb_build_object('client_id', c.client_id,"
+            " 'percent', '33.34', 'takes_rounding', true, 'amount', '66.68'))"
+            " FROM contract c WHERE c.contract_id = r.contract_id RETURNING r.contract_id"
+        )
+
+        shown = browser.get(address).text
+
+        assert "Who pays what" not in alone
+        assert "Nordwind AG" in shown
+        assert "33.34 %" in shown
+        assert "66.68" in shown
+        assert "not drafted yet" in shown
+        assert browser.get(f"{address}/file.xlsx").status_code == 200
+
     def test_takes_a_role(self, firm: House) -> None:
         address = f"/close/{firm.project['contract_id']}/{firm.periods['DE', '2026-10']}"
 

@@ -154,6 +154,7 @@ def _project(client_code: str, contract_code: str, number: int) -> ProjectComman
         code=f"P-{number}",
         name="Grid analytics",
         billing_method="time_and_materials",
+        is_split=False,
         starts_on=OCTOBER,
         ends_on=None,
     )

@@ -92,6 +92,7 @@ REHEARSAL = Rehearsal(
             code="EW-001",
             name="Data platform",
             billing_method="time_and_materials",
+            is_split=False,
             starts_on=_STARTS_ON,
             ends_on=None,
         ),

@@ -215,7 +215,9 @@ def project_values(*, command: ProjectCommand, company_id: int) -> Values:
         "name": one_line(command.name),
         "number": command.code,
         "party": int(command.client_code),
-        "project_invoice_method": invoice_method(command.billing_method),
+        "project_invoice_method": "manual"
+        if command.is_split
+        else invoice_method(command.billing_method),
     }
 
 
