@@ -105,3 +105,27 @@ class TestABrowser:
             browser.close()
 
         assert found == []
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [1280, 1024])
+    def test_finds_every_page_in_one_row(self, address: str, width: int, scheme: str) -> None:
+        playwright = pytest.importorskip(
+            "playwright.sync_api", reason="requirements/browser.txt is not installed"
+        )
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 700})
+            page.goto(f"{address}/login")
+            page.fill("[name=login]", "dan")
+            page.fill("[name=password]", PASSWORD)
+            page.click("main button")
+            page.wait_for_selector("text=Will we make it today?")
+            rows = page.evaluate(
+                "[...document.querySelectorAll('nav.pages a')].map(each => each.offsetTop)"
+            )
+            is_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            browser.close()
+
+        assert len(rows) > 10
+        assert len(set(rows)) == 1
+        assert not is_wide
