@@ -22,7 +22,7 @@ from tieline.canonical import COST_PLUS
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
-from tieline.runtime.sql import load
+from tieline.runtime.sql import hashed, load
 from tieline.sdk import RulesInvoices
 from tieline.sdk.directory import Connectors
 from tieline.services.billing_schedule import (
@@ -170,7 +170,7 @@ def compute_readiness(
     """
     wanted = list(contract_ids) if contract_ids is not None else None
     asked = {"now": now, "contract_ids": wanted}
-    rows = connection.execute(_FACTS, asked).fetchall()
+    rows = load_facts(connection, contract_ids=wanted, now=now)
     # What is not connected yet is told by a check of its own.
     connected = {row["erp_connection_key"] for row in rows if row["erp_system"] is not None}
     known = _Known(
@@ -196,6 +196,14 @@ def compute_readiness(
     for row in judged:
         by_state[row["state"]] += 1
     return Computed(by_state=dict(by_state))
+
+
+def load_facts(
+    connection: Connection[Row], *, contract_ids: Sequence[UUID] | None, now: datetime
+) -> list[Row]:
+    """Return what the checks look at, a row per contract and period; all contracts are hashed, one is looked up."""
+    with hashed(connection, is_so=contract_ids is None):
+        return connection.execute(_FACTS, {"now": now, "contract_ids": contract_ids}).fetchall()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

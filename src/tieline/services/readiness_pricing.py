@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.runtime.sql import load
+from tieline.runtime.sql import hashed, load
 from tieline.sdk import HourSum, InvoiceLine, RulesInvoices
 from tieline.sdk.directory import Connectors
 
@@ -57,14 +57,13 @@ def load_sums(
     up_to_on: date | None = None,
 ) -> ByScope:
     """Return the uninvoiced sums per contract and period, in the order of the tasks' codes."""
-    rows = connection.execute(
-        _SUMS,
-        {
-            "contract_ids": None if contract_ids is None else list(contract_ids),
-            "period_id": period_id,
-            "up_to_on": up_to_on,
-        },
-    ).fetchall()
+    asked = {
+        "contract_ids": None if contract_ids is None else list(contract_ids),
+        "period_id": period_id,
+        "up_to_on": up_to_on,
+    }
+    with hashed(connection, is_so=contract_ids is None):
+        rows = connection.execute(_SUMS, asked).fetchall()
     found: dict[tuple[UUID, UUID], list[TaskSum]] = defaultdict(list)
     for row in rows:
         found[row["contract_id"], row["period_id"]].append(_task_sum(row))

@@ -14,6 +14,7 @@ from psycopg import ClientCursor, Connection, sql
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
+from tieline.runtime.sql import AS_BEFORE, HASHED
 from tieline.validation.context import untold
 from tieline.validation.statement import NEWEST_SUBJECT, check_of, is_own, judging_statement
 
@@ -32,11 +33,8 @@ STORED_COLUMNS = (
     "neighbor_keys", "capped_seconds", "capped_line_id",
 )  # fmt: skip
 _CREATE = "CREATE TEMP TABLE judged ON COMMIT DROP AS {}"
-# Stored hours and effects are looked up by key, whatever the planner expects. All else of many hours is hashed: with
-# statistics of one table that are older than those of another it takes five thousand hours for one, and holds every
-# hour against every other, step after step; a page took two minutes that way.
-HASHED = "SET LOCAL enable_nestloop = off"
-AS_BEFORE = "SET LOCAL enable_nestloop = on"
+# Stored hours and effects are looked up by key, whatever the planner expects. All else of many hours is hashed: a
+# page took two minutes that was not.
 HASHED_MIN = 200
 _HOLD = f"""
     UPDATE judged SET violations = array_append(violations, '{RULE_FAILED}')

@@ -15,8 +15,8 @@ from psycopg.rows import dict_row
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
-from tieline.runtime.sql import load
-from tieline.validation.answering import AS_BEFORE, HASHED, HASHED_MIN, STORED_COLUMNS
+from tieline.runtime.sql import AS_BEFORE, HASHED, load
+from tieline.validation.answering import HASHED_MIN, STORED_COLUMNS
 from tieline.validation.context import untold
 from tieline.validation.statement import (
     STORED_SUBJECT,

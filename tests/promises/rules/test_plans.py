@@ -12,7 +12,7 @@ from tests.promises.rules.comparing import make_small_firm
 from tests.promises.rules.firm import NOW
 from tieline.policy import current_release
 from tieline.runtime.database import Database
-from tieline.validation.answering import HASHED
+from tieline.runtime.sql import HASHED
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
 
 HOURS = 60
