@@ -13,6 +13,7 @@ import pytest
 from tests.bad_input.wire import served
 from tests.rooms.api.conftest import ALL, add_plan
 from tests.rooms.casework.hand_made_firm import NOW
+from tests.rooms.cli.conftest import run, run_bare  # noqa: F401 - fixtures of the commands
 from tests.rooms.console.conftest import House, add_people, fill
 from tests.support.opened import opened_system
 from tieline.console import Assets, create_web

@@ -146,7 +146,7 @@ def worker(tools: Tools) -> int:
 @pass_tools
 def web(tools: Tools) -> int:
     """Serve the API and the console until told to stop; run/console.json says where."""
-    return tools.run_web(read_settings())
+    return tools.run_web(installed_settings())
 
 
 @click.command()

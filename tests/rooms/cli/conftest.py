@@ -65,7 +65,7 @@ def run_bare(
 
 
 @pytest.fixture
-def run(run_bare: Run, database: Dsns, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(run_bare: Run, database: Dsns, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run commands on an installation that was begun."""
     opened: list[System] = []
     open_system = app.open_system
@@ -79,10 +79,18 @@ def run(run_bare: Run, database: Dsns, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(app, "open_system", remember)
     monkeypatch.setenv("TIELINE_NEW_PASSWORD", PASSWORD)
     monkeypatch.setenv("TIELINE_PASSWORD", PASSWORD)
+
+    def run(*words: str) -> Ran:
+        try:
+            return run_bare(*words)
+        finally:
+            # A process that ends gives its connections back.
+            while opened:
+                system = opened.pop()
+                for each in (system.database, system.web_database, system.judge_database):
+                    each.close()
+
     firm = Path(__file__).parents[3] / "examples" / "firm.toml"
-    begun = run_bare("init", "--firm", str(firm), "--ask-passwords", "--json")
+    begun = run("init", "--firm", str(firm), "--ask-passwords", "--json")
     assert begun.code == 0, begun.err
-    yield run_bare
-    for system in opened:
-        for each in (system.database, system.web_database, system.judge_database):
-            each.close()
+    return run
