@@ -20,8 +20,9 @@ from tests.support.deal_world import World, opened_world
 from tieline.console.workbook import About, Column, Sheet, make_workbook
 from tieline.governance import approve, get_proposal, open_web_transaction
 from tieline.kernel.errors import UserMistake
+from tieline.register import INBOUND_KINDS
 from tieline.runtime.migrate import Dsns
-from tieline.services.handover_drawing import draw_handover
+from tieline.services.handover_drawing import Handover, draw_handover
 from tieline.services.provisioning_facts import load_deals
 from tieline.services.provisioning_fields import writes_of
 from tieline.services.reference_files import (
@@ -78,6 +79,11 @@ class Codes:
             for each in write.fields
             if write.target == BOOKS and each.name.endswith("labor_category")
         }
+
+    def drawn(self) -> Handover:
+        """Return the deal's plan as it would be shown."""
+        with self.world.flow.database.transaction() as connection:
+            return draw_handover(connection, ref=f"{CRM}:{self.world.deal}", now=NOW)
 
     def changed_by_what_stood(self, *, known_at: datetime) -> list[tuple[str, str, str]]:
         """Return what loading all that was known at an instant would change, sent back as a spreadsheet."""
@@ -206,6 +212,77 @@ class TestALaborCategory:
         assert codes.world.in_books() == []
 
 
+class TestACostCenter:
+    def test_is_called_as_the_erp_calls_it_where_its_connection_takes_one(
+        self, codes: Codes
+    ) -> None:
+        world = codes.world
+        _take_cost_centers(world)
+        codes.release("inbound-codes", f"{CRM},cost_center,,41,CC-41,2026-01-01,")
+        codes.release("outbound-codes", f"{BOOKS},cost_center,,CC-40,K40,2026-01-01,")
+        world.win(cost_center="41")
+        world.flow.run()
+        assert codes.blockers() == [("deal.cost_center_unnamed", ["CC-41"])]
+        assert world.in_books() == []
+
+        row = f"{BOOKS},cost_center,HR-DE,CC-41,K41,2026-01-01,"
+        with world.flow.database.transaction() as connection:
+            found = deals_of_file(connection, file=code_file("outbound-codes", row), now=NOW)
+        codes.release("outbound-codes", row)
+        drawn = codes.drawn()
+        world.flow.run()
+
+        (deal,) = found.deals
+        assert [(each.name, each.before, each.after) for each in deal.readings] == [
+            ("cost center in the ERP", "", "K41"),
+            ("without a code", "CC-41", ""),
+        ]
+        (project,) = [each for each in drawn.writes if each.step == "erp.project"]
+        assert [each.value for each in project.fields if each.name == "cost_center"] == ["K41"]
+        assert world.plan["state"] == "active"
+        assert _told_of_projects(world) == {BOOKS: "K41", CLOCK: None}
+        assert world.rows("SELECT cost_center FROM contract_version") == [{"cost_center": "CC-41"}]
+
+    def test_is_sent_as_it_stands_where_nobody_said_what_it_is_called(self, codes: Codes) -> None:
+        _take_cost_centers(codes.world)
+        codes.world.win(cost_center="CC-41")
+        codes.world.flow.run()
+
+        assert _told_of_projects(codes.world) == {BOOKS: "CC-41", CLOCK: None}
+
+    def test_stays_here_and_is_told_so_where_the_erp_takes_none(self, codes: Codes) -> None:
+        world = codes.world
+        codes.release("outbound-codes", f"{BOOKS},cost_center,,CC-40,K40,2026-01-01,")
+        world.win(cost_center="CC-41")
+        world.flow.keep_register()
+        drawn = codes.drawn()
+        world.flow.run()
+
+        assert [each.code for each in drawn.judged.warnings] == ["deal.cost_center_not_taken"]
+        assert world.plan["state"] == "active"
+        assert _told_of_projects(world) == {BOOKS: None, CLOCK: None}
+        assert world.rows("SELECT cost_center FROM contract_version") == [{"cost_center": "CC-41"}]
+
+
+def _take_cost_centers(world: World) -> None:
+    """Let the ERP's connection say of a field for cost centers."""
+    with world.flow.owner.transaction() as connection:
+        connection.execute(
+            """UPDATE connection SET config = config || '{"cost_center_field": "comment"}'"""
+            " WHERE connection_key = %s",
+            (BOOKS,),
+        )
+
+
+def _told_of_projects(world: World) -> dict[str, str | None]:
+    """Return which cost center each system was told of the project."""
+    rows = world.rows(
+        "SELECT target_connection, content ->> 'cost_center' AS cost_center FROM effect"
+        " JOIN effect_payload USING (business_key) WHERE noun = 'project'"
+    )
+    return {row["target_connection"]: row["cost_center"] for row in rows}
+
+
 class TestARelease:
     def test_refuses_what_nobody_can_mean(self, codes: Codes) -> None:
         assert codes.mistakes(
@@ -221,7 +298,7 @@ class TestARelease:
             f"{CRM},practice,,web,Internet,2026-01-01,",
         ) == [
             "no CRM connection is known as clock",
-            "it is none of stage, practice, billing_method, tax_treatment, currency, labor_category",
+            f"it is none of {', '.join(INBOUND_KINDS)}",
             "of the kind stage it is none of open, won, lost",
             "no legal entity is known as HR-XX",
             "it ends before it starts",

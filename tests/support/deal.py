@@ -379,6 +379,7 @@ def won_deal(**changed: Any) -> Opportunity:
         "owner_ref": "4001",
         "entity_code": "HR-DE",
         "practice": "data",
+        "cost_center": None,
         "billing_method": "time_and_materials",
         "purchase_order": "PO-1",
         "is_purchase_order_required": True,

@@ -118,6 +118,7 @@ class ProjectCommand:
     """Create a project for a contract; ``code`` is the number people book on.
 
     ``is_split`` says that several clients pay: what they are billed does not come of the target's own hours.
+    ``cost_center`` is what the target calls it, where the connection says of a field that takes one.
     """
 
     noun: ClassVar[str] = "project"
@@ -131,9 +132,15 @@ class ProjectCommand:
     is_split: bool
     starts_on: date
     ends_on: date | None
+    cost_center: str | None = None
 
     def content(self) -> Content:
-        return {"code": self.code, "name": self.name, "client_code": self.client_code}
+        return {
+            "code": self.code,
+            "name": self.name,
+            "client_code": self.client_code,
+            **({} if self.cost_center is None else {"cost_center": self.cost_center}),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

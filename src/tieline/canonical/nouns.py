@@ -101,6 +101,7 @@ class Opportunity:
     owner_ref: str | None
     entity_code: str | None
     practice: str | None
+    cost_center: str | None
     billing_method: str | None
     purchase_order: str | None
     is_purchase_order_required: bool | None

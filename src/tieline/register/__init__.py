@@ -37,6 +37,7 @@ from tieline.register.client_scores import (
 )
 from tieline.register.code_nouns import (
     CODE_NOUNS,
+    COST_CENTER,
     INBOUND_CODES,
     INBOUND_KINDS,
     LABOR_CATEGORY,
@@ -130,6 +131,7 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "COST_CENTER",
     "ExchangeRate",
     "list_exchange_rates",
     "CODE_NOUNS",

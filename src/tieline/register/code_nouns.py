@@ -12,8 +12,11 @@ from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 
 STAGE, PRACTICE, BILLING_METHOD = "stage", "practice", "billing_method"
 TAX_TREATMENT, CURRENCY, LABOR_CATEGORY = "tax_treatment", "currency", "labor_category"
-INBOUND_KINDS = (STAGE, PRACTICE, BILLING_METHOD, TAX_TREATMENT, CURRENCY, LABOR_CATEGORY)
-OUTBOUND_KINDS = (LABOR_CATEGORY,)
+COST_CENTER = "cost_center"
+INBOUND_KINDS = (
+    STAGE, PRACTICE, BILLING_METHOD, TAX_TREATMENT, CURRENCY, LABOR_CATEGORY, COST_CENTER,
+)  # fmt: skip
+OUTBOUND_KINDS = (LABOR_CATEGORY, COST_CENTER)
 OPEN, WON, LOST = "open", "won", "lost"
 _OURS = {
     STAGE: (OPEN, WON, LOST),

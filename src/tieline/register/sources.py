@@ -146,7 +146,9 @@ def as_opportunity(source: Source) -> Opportunity:
     dates = {name: _day(data[name]) for name in ("closed_on", "starts_on", "ends_on")}
     numbers = {name: _number(data[name]) for name in ("amount", "cap_amount")}
     lines = tuple(_line(line) for line in data["lines"])
-    return Opportunity(**{**data, **dates, **numbers, "lines": lines})
+    # What was read before anybody asked for it says none.
+    cost_center = data.get("cost_center")
+    return Opportunity(**{**data, **dates, **numbers, "cost_center": cost_center, "lines": lines})
 
 
 def _line(data: Mapping[str, Any]) -> OpportunityLine:

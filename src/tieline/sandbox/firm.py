@@ -96,6 +96,7 @@ STAFFING_KEY = (
 _DEAL_PROPERTIES = (
     ("tieline_legal_entity", "string"),
     ("tieline_practice", "string"),
+    ("tieline_cost_center", "string"),
     ("tieline_billing_method", "string"),
     ("tieline_purchase_order", "string"),
     ("tieline_purchase_order_required", "bool"),

@@ -19,7 +19,7 @@ from tieline.services.provisioning_facts import DealFacts, load_deals
 OPEN_DEAL, WON_DEAL, PROJECT = "open deal", "won deal", "project"
 DEALS_SHOWN_MAX = 200
 _WON, _UNKNOWN = "won", "without a code"
-_TERMS = ("practice", "billing_method", "tax_treatment", "currency")
+_TERMS = ("practice", "cost_center", "billing_method", "tax_treatment", "currency")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,14 @@ def _readings(before: DealFacts, after: DealFacts) -> Iterable[Reading]:
 
 
 def _names() -> tuple[str, ...]:
-    return (_WON, *_TERMS, "labor categories", "categories in the ERP", _UNKNOWN)
+    return (
+        _WON,
+        *_TERMS,
+        "labor categories",
+        "categories in the ERP",
+        "cost center in the ERP",
+        _UNKNOWN,
+    )
 
 
 def _values(facts: DealFacts) -> tuple[str, ...]:
@@ -137,8 +144,13 @@ def _values(facts: DealFacts) -> tuple[str, ...]:
         *(getattr(deal, name) or "" for name in _TERMS),
         _listed(line.labor_category or "" for line in deal.lines),
         _listed(facts.erp_categories.values()),
-        _listed((*facts.unknown_codes, *facts.unnamed_categories)),
+        facts.erp_cost_center or "",
+        _listed((*facts.unknown_codes, *facts.unnamed_categories, *_unnamed_center(facts))),
     )
+
+
+def _unnamed_center(facts: DealFacts) -> tuple[str, ...]:
+    return (facts.unnamed_cost_center,) if facts.unnamed_cost_center else ()
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -118,7 +118,12 @@ def contract_command(
 
 
 def project_command(
-    *, key: UUID, agreed: Agreed, client_code: str, contract_code: str | None
+    *,
+    key: UUID,
+    agreed: Agreed,
+    client_code: str,
+    contract_code: str | None,
+    cost_center: str | None,
 ) -> ProjectCommand:
     """Ask for the project under the code that people book on."""
     return ProjectCommand(
@@ -132,6 +137,7 @@ def project_command(
         is_split=agreed.is_split,
         starts_on=agreed.starts_on,
         ends_on=agreed.ends_on,
+        cost_center=cost_center,
     )
 
 

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from tieline.canonical import COST_PLUS, Opportunity, Person, StaffingFact
 from tieline.register import (
+    COST_CENTER,
     LABOR_CATEGORY,
     STAGE,
     Code,
@@ -53,6 +54,7 @@ class EntityFacts:
     erp_connection_key: str | None
     erp_mode: str | None
     labor_categories: Mapping[str, str]
+    takes_cost_center: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class DealFacts:
     ``told`` is all of it, ``deal`` what its present client has of it: they differ after a novation.
     ``unknown_codes`` are its CRM's without a meaning, ``unnamed_categories`` ours that its ERP has no
     code for; ``erp_categories`` is what the ERP calls the category of each priced line, by the line's part.
+    ``erp_cost_center`` is what it calls the cost center, None where it takes none or nobody said.
     """
 
     source: Source
@@ -138,6 +141,8 @@ class DealFacts:
     unknown_codes: tuple[str, ...]
     unnamed_categories: tuple[str, ...]
     erp_categories: Mapping[str, str]
+    unnamed_cost_center: str
+    erp_cost_center: str | None
     today: date
     owner: Person | None
     client: ClientFacts | None
@@ -323,7 +328,9 @@ def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) 
         {line.part: code for line in facts.lines if (code := _erp_code(facts, line)) is not None}
         for facts in deals
     ]
-    theirs = their_codes(connection, asked=(code for parts in codes for code in parts.values()))
+    centers = [_erp_cost_center(facts) for facts in deals]
+    asked = [code for parts in codes for code in parts.values()]
+    theirs = their_codes(connection, asked=[*asked, *(code for code in centers if code)])
     return [
         replace(
             facts,
@@ -335,9 +342,27 @@ def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) 
             unnamed_categories=tuple(
                 sorted({c.code for c in parts.values() if c in theirs and theirs[c] is None})
             ),
+            erp_cost_center=theirs.get(center, center.code) if center else None,
+            unnamed_cost_center=center.code if center and theirs.get(center, "") is None else "",
         )
-        for facts, parts in zip(deals, codes, strict=True)
+        for facts, parts, center in zip(deals, codes, centers, strict=True)
     ]
+
+
+def _erp_cost_center(facts: DealFacts) -> Code | None:
+    """Return the cost center that the ERP of a deal is told, where its connection says of a field for it."""
+    entity, deal = facts.entity, facts.deal
+    if entity is None or entity.erp_connection_key is None or not entity.takes_cost_center:
+        return None
+    if not deal.cost_center or deal.starts_on is None:
+        return None
+    return Code(
+        connection_key=entity.erp_connection_key,
+        kind=COST_CENTER,
+        entity_code=entity.entity_code,
+        code=deal.cost_center,
+        on=deal.starts_on,
+    )
 
 
 def _erp_code(facts: DealFacts, line: PricedLine) -> Code | None:
@@ -385,6 +410,8 @@ def _facts(
         unknown_codes=(*coded.unknown, *unnamed),
         unnamed_categories=(),
         erp_categories={},
+        unnamed_cost_center="",
+        erp_cost_center=None,
         today=now.date(),
         owner=around.owners.get((source.connection_key, deal.owner_ref or "")),
         client=None if client_id is None else around.clients.get(client_id),
@@ -566,6 +593,7 @@ def _entity(row: Row) -> EntityFacts:
         erp_connection_key=row["erp_connection_key"] if row["mode"] else None,
         erp_mode=row["mode"],
         labor_categories=config.get("labor_categories") or {},
+        takes_cost_center=bool(config.get("cost_center_field")),
     )
 
 

@@ -230,10 +230,11 @@ class _Shown:
                     lines=lines, categories=categories,
                 )  # fmt: skip
             case "erp.project" | "time.project":
-                contract = self._code(step, "contract") if step["system"] == "erp" else None
+                is_erp = step["system"] == "erp"
                 return commands.project_command(
                     key=_NO_KEY, agreed=agreed, client_code=self._code(step, "client"),
-                    contract_code=contract,
+                    contract_code=self._code(step, "contract") if is_erp else None,
+                    cost_center=self.plan.get("erp_cost_center") if is_erp else None,
                 )  # fmt: skip
             case "erp.task":
                 line = next(each for each in lines if commands.part_of_line(each) == step["part"])

@@ -186,6 +186,7 @@ def _papers(deal: Opportunity) -> dict[str, Any]:
         "purchase_order": deal.purchase_order,
         "is_purchase_order_required": deal.is_purchase_order_required is True,
         "practice": deal.practice,
+        "cost_center": deal.cost_center,
         "tax_treatment": deal.tax_treatment,
     }
 

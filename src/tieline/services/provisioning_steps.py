@@ -27,7 +27,7 @@ from tieline.register import CLIENT, Link, LinkTaken, find_current, find_theirs,
 from tieline.runtime.database import Database, Row
 from tieline.runtime.work import PROVISIONING
 from tieline.services import provisioning_commands as commands
-from tieline.services.provisioning_plan import Plan, Step
+from tieline.services.provisioning_plan import ERP, Plan, Step
 from tieline.services.provisioning_register import find_line, find_task_id, lines_of
 
 DONE, WAITING, FAILED = "done", "waiting", "failed"
@@ -246,11 +246,13 @@ def _project(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Sta
     project_id: UUID = job.row["project_id"]
     client_code = _needed(connection, step, "client", job.client_id)
     contract_code = _theirs(connection, step, "contract", job.row["contract_id"])
+    cost_center = job.plan.get("erp_cost_center") if step["system"] == ERP else None
 
     def build(key: UUID) -> Command:
         return commands.project_command(
-            key=key, agreed=job.agreed, client_code=client_code, contract_code=contract_code
-        )
+            key=key, agreed=job.agreed, client_code=client_code, contract_code=contract_code,
+            cost_center=cost_center,
+        )  # fmt: skip
 
     return _Ready(build=build, noun="project", our_id=project_id)
 

@@ -204,6 +204,23 @@ class TestCheck:
 
 
 class TestWrite:
+    def test_keeps_a_cost_center_in_the_field_that_the_connection_names(self, job: Job) -> None:
+        command = replace(
+            _project(job.client_code, job.contract_code, next(_numbers)), cost_center="K41"
+        )
+        connection = connection_to(job.erp.running)
+        named = build(
+            replace(connection, config={**connection.config, "cost_center_field": "comment"})
+        )
+
+        with pytest.raises(Refused, match="names no cost_center_field"):
+            job.erp.connector.write(command=command)
+        code = named.write(command=command).target_code
+        (found,) = named.probe(command=command)
+
+        assert (found.target_code, found.content) == (code, command.content())
+        assert found.content["cost_center"] == "K41"
+
     def test_is_found_again_under_its_key_with_equal_content(self, job: Job) -> None:
         for command, code in (
             (job.client, job.client_code),

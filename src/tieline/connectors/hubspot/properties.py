@@ -18,6 +18,7 @@ DEFAULT_FIELDS: Mapping[str, Mapping[str, str]] = {
         "owner_ref": "hubspot_owner_id",
         "entity_code": "tieline_legal_entity",
         "practice": "tieline_practice",
+        "cost_center": "tieline_cost_center",
         "billing_method": "tieline_billing_method",
         "purchase_order": "tieline_purchase_order",
         "is_purchase_order_required": "tieline_purchase_order_required",

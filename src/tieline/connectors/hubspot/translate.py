@@ -98,6 +98,7 @@ def _deal(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
         owner_ref=values.text("owner_ref"),
         entity_code=values.text("entity_code"),
         practice=values.text("practice"),
+        cost_center=values.text("cost_center"),
         billing_method=values.text("billing_method"),
         purchase_order=values.text("purchase_order"),
         is_purchase_order_required=values.yes_or_no("is_purchase_order_required"),

@@ -99,6 +99,8 @@ class TrytonConnector:
         self, *, connection: Connection, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._sessions = Sessions(connection=connection, transport=transport)
+        # The field of a project that the firm keeps cost centers in, where its ERP has one.
+        self._cost_center_field: str | None = connection.config.get("cost_center_field") or None
         self._companies: dict[str, int] = {}
 
     # -- checking ----------------------------------------------------------------------------
@@ -246,7 +248,9 @@ class TrytonConnector:
                 self._refuse_existing(known)
                 return self._write_contract(session, known, company)
             case ProjectCommand():
-                values = translate.project_values(command=known, company_id=company)
+                values = translate.project_values(
+                    command=known, company_id=company, cost_center_field=self._cost_center_field
+                )
                 return self._create(session, "project.work", values, context)
             case TaskCommand():
                 code = known.labor_category or translate.GENERAL_LABOR_PRODUCT
@@ -283,10 +287,16 @@ class TrytonConnector:
                 rows = session.search(
                     "project.work",
                     [["number", "=", known.code], ["type", "=", "project"]],
-                    ["number", "name", "party"],
+                    ["number", "name", "party", *filter(None, [self._cost_center_field])],
                 )
                 return [
-                    _stored(row, translate.project_content(command=known, row=row)) for row in rows
+                    _stored(
+                        row,
+                        translate.project_content(
+                            command=known, row=row, cost_center_field=self._cost_center_field
+                        ),
+                    )
+                    for row in rows
                 ]
             case TaskCommand():
                 return self._probe_task(session, known)

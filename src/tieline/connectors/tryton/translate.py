@@ -29,6 +29,7 @@ from tieline.canonical import (
 )
 from tieline.canonical.nouns import Approval
 from tieline.connectors.tryton import wire
+from tieline.kernel.errors import Refused
 from tieline.kernel.keys import key_as_base32
 from tieline.kernel.money import currency_digits, seconds_from_hours
 from tieline.sdk import (
@@ -207,9 +208,23 @@ def _plain_quantity(line: Values) -> Values:
     return {**line, "quantity": wire.Digits(line["quantity"])}
 
 
-def project_values(*, command: ProjectCommand, company_id: int) -> Values:
-    """Return a project that is invoiced from its hours, or, at a fixed fee, not at all."""
+def project_values(
+    *, command: ProjectCommand, company_id: int, cost_center_field: str | None
+) -> Values:
+    """Return a project that is invoiced from its hours, or, at a fixed fee, not at all.
+
+    :raises Refused: the connection names no field for its cost center.
+    """
+    named: Values = {}
+    if command.cost_center is not None:
+        if cost_center_field is None:
+            raise Refused(
+                "the connection names no cost_center_field: nothing of Tryton's takes the cost center",
+                reason="target.value_not_valid",
+            )
+        named = {cost_center_field: command.cost_center}
     return {
+        **named,
         "type": "project",
         "company": company_id,
         "name": one_line(command.name),
@@ -341,10 +356,13 @@ def contract_content(*, row: Row, currency: str, lines: Sequence[Row]) -> Conten
     }
 
 
-def project_content(*, command: ProjectCommand, row: Row) -> Content:
+def project_content(*, command: ProjectCommand, row: Row, cost_center_field: str | None) -> Content:
     """Return what a project holds."""
     name = command.name if one_line(command.name) == row["name"] else row["name"]
-    return {"code": row["number"], "name": name, "client_code": str(row["party"] or "")}
+    held = {"code": row["number"], "name": name, "client_code": str(row["party"] or "")}
+    if command.cost_center is None or cost_center_field is None:
+        return held
+    return {**held, "cost_center": row[cost_center_field] or ""}
 
 
 def task_content(*, command: TaskCommand, row: Row) -> Content:
