@@ -107,8 +107,8 @@ class StatusWrite:
 def compute(connection: Connection[Row], *, now: datetime) -> int:
     """Measure every project; return for how many the figures changed."""
     rows = connection.execute(_COMPUTE, {"at": now, "with_cost": False}).fetchall()
-    for row in rows:
-        connection.execute(
+    with connection.cursor() as cursor:
+        cursor.executemany(
             """
             INSERT INTO revenue_status (project_id, changed_at, as_of, entity_code, contract_id,
                 currency, contract_amount, earned_amount, wip_amount, billed_amount,
@@ -125,7 +125,7 @@ def compute(connection: Connection[Row], *, now: datetime) -> int:
                 posted_seconds = excluded.posted_seconds, recognition = excluded.recognition,
                 funded_amount = excluded.funded_amount
             """,
-            {**row, "now": now},
+            [{**row, "now": now} for row in rows],
         )
     return len(rows)
 
