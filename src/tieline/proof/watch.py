@@ -85,7 +85,7 @@ def place_counts(database: Database) -> dict[str, int]:
     """Count entries by place."""
     with database.transaction() as connection:
         rows = connection.execute(
-            "SELECT place, count(*) AS entries FROM entry_place GROUP BY 1"
+            "SELECT place, count(*) AS entries FROM entry_places GROUP BY 1"
         ).fetchall()
     return {row["place"]: int(row["entries"]) for row in rows}
 

@@ -81,7 +81,7 @@ def compare_source(
         """
         SELECT coalesce(v.project_ref, '') AS project_ref,
                date_trunc('month', v.work_date)::date AS month, sum(p.seconds)::bigint AS seconds
-        FROM entry_place p
+        FROM entry_places p
         JOIN time_entry_version v ON v.entry_id = p.entry_id AND v.is_newest
         WHERE p.connection_key = %s AND p.place NOT IN ('outside', 'leaving')
         GROUP BY 1, 2
@@ -146,7 +146,7 @@ def compare_target(
 def read_places(connection: Connection[Row]) -> tuple[dict[str, int], dict[str, int]]:
     """Return entries and seconds per place; ``outside`` (not approved, before go-live) apart."""
     rows = connection.execute(
-        "SELECT place, count(*) AS entries, sum(seconds)::bigint AS seconds FROM entry_place GROUP BY 1"
+        "SELECT place, count(*) AS entries, sum(seconds)::bigint AS seconds FROM entry_places GROUP BY 1"
     ).fetchall()
     entries = {row["place"]: int(row["entries"]) for row in rows}
     seconds = {row["place"]: int(row["seconds"] or 0) for row in rows}

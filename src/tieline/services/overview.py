@@ -91,7 +91,7 @@ def read_tie_out(connection: Connection[Row]) -> list[Row]:
                coalesce(sum(p.seconds) FILTER (WHERE p.place = 'excluded'), 0)::bigint AS excluded_seconds,
                coalesce(sum(p.seconds) FILTER (WHERE p.place = 'handed_over'), 0)::bigint AS handed_over_seconds,
                count(*) AS entries
-        FROM entry_place p LEFT JOIN fiscal_period f ON f.period_id = p.period_id
+        FROM entry_places p LEFT JOIN fiscal_period f ON f.period_id = p.period_id
         WHERE p.place = ANY (%s)
         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2
         """,

@@ -81,17 +81,19 @@ WITH terms AS (
                WHERE noun = 'erp_task' AND superseded_at IS NULL) x
         ON x.our_id = u.contract_line_id AND x.connection_key = s.erp_connection_key
     GROUP BY s.contract_id, s.period_id
+), placed AS MATERIALIZED (
+    SELECT entry_id, verdict_id, contract_id, period_id, place, seconds FROM entry_places
+    WHERE place IN ('pending', 'held', 'handed_over', 'leaving')
 ), waiting AS (
     -- Summed per fiscal period of work before a period is joined, as the ledger is above.
     SELECT e.contract_id, e.period_id, p.starts_on AS worked_from, e.place,
            sum(e.seconds) AS seconds, sum(v.amount) AS amount
-    FROM entry_place e
+    FROM placed e
     JOIN terms USING (contract_id)
     -- Hours without a period have no date that anybody knows: they may belong to every one.
     LEFT JOIN fiscal_period p ON p.period_id = e.period_id
-    JOIN time_entry t ON t.entry_id = e.entry_id
-    JOIN verdict v ON v.verdict_id = t.verdict_id
-    WHERE e.place IN ('pending', 'held', 'handed_over')
+    JOIN verdict v ON v.verdict_id = e.verdict_id
+    WHERE e.place <> 'leaving'
     GROUP BY e.contract_id, e.period_id, p.starts_on, e.place
 ), places AS MATERIALIZED (
     SELECT s.contract_id, s.period_id,
@@ -111,7 +113,7 @@ WITH terms AS (
 ), leaving_days AS (
     -- What was deleted or lost its approval still stands in the ledger until it is taken back.
     SELECT l.contract_id, l.work_date, sum(l.seconds) AS seconds, sum(l.amount) AS amount
-    FROM entry_place e
+    FROM placed e
     JOIN ledger_line l ON l.entry_id = e.entry_id
     JOIN terms ON terms.contract_id = l.contract_id
     WHERE e.place = 'leaving'
@@ -146,23 +148,32 @@ WITH terms AS (
          AND e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'REJECTED', 'CONFLICT')
     JOIN fiscal_period p ON p.period_id = e.period_id AND p.starts_on < s.ends_on
     GROUP BY s.contract_id, s.period_id
-), absent AS MATERIALIZED (
-    -- Somebody is assigned in the period, not away for all of it, and has booked nothing at all.
-    SELECT s.contract_id, s.period_id, count(DISTINCT a.person_id) AS people
+), worked AS MATERIALIZED (
+    -- Who booked anything in the days of a period, anywhere: asked once, not for each assignment.
+    SELECT DISTINCT x.our_id AS person_id, p.starts_on, p.ends_on
+    FROM (SELECT DISTINCT starts_on, ends_on FROM scope) p
+    JOIN time_entry_version w ON w.is_newest AND NOT w.is_deleted
+         AND w.work_date >= p.starts_on AND w.work_date < p.ends_on
+    JOIN time_entry t ON t.entry_id = w.entry_id
+    JOIN crosswalk x ON x.noun = 'person' AND x.connection_key = t.connection_key AND x.source_ref = w.person_ref
+         AND x.superseded_at IS NULL
+), idle AS MATERIALIZED (
+    SELECT s.contract_id, s.period_id, s.starts_on, s.ends_on, j.project_id, a.person_id
     FROM scope s
     JOIN project j ON j.contract_id = s.contract_id
     JOIN assignment a ON a.project_id = j.project_id AND a.superseded_at IS NULL
          AND daterange(a.starts_on, a.ends_on) && daterange(s.starts_on, s.ends_on)
-    WHERE NOT EXISTS (SELECT FROM leave y WHERE y.person_id = a.person_id AND y.superseded_at IS NULL
-                      AND y.starts_on <= s.starts_on AND y.ends_on >= s.ends_on)
-      AND NOT EXISTS (SELECT FROM ledger_line l WHERE l.project_id = j.project_id AND l.person_id = a.person_id
-                      AND l.work_date >= s.starts_on AND l.work_date < s.ends_on)
-      AND NOT EXISTS (SELECT FROM crosswalk x
-                      JOIN time_entry_version w ON w.person_ref = x.source_ref AND w.is_newest AND NOT w.is_deleted
-                           AND w.work_date >= s.starts_on AND w.work_date < s.ends_on
-                      JOIN time_entry t ON t.entry_id = w.entry_id AND t.connection_key = x.connection_key
-                      WHERE x.noun = 'person' AND x.our_id = a.person_id AND x.superseded_at IS NULL)
-    GROUP BY s.contract_id, s.period_id
+    LEFT JOIN worked w ON (w.person_id, w.starts_on, w.ends_on) = (a.person_id, s.starts_on, s.ends_on)
+    WHERE w.person_id IS NULL
+), absent AS MATERIALIZED (
+    -- Somebody is assigned in the period, not away for all of it, and has booked nothing at all.
+    SELECT i.contract_id, i.period_id, count(DISTINCT i.person_id) AS people
+    FROM idle i
+    WHERE NOT EXISTS (SELECT FROM leave y WHERE y.person_id = i.person_id AND y.superseded_at IS NULL
+                      AND y.starts_on <= i.starts_on AND y.ends_on >= i.ends_on)
+      AND NOT EXISTS (SELECT FROM ledger_line l WHERE l.project_id = i.project_id AND l.person_id = i.person_id
+                      AND l.work_date >= i.starts_on AND l.work_date < i.ends_on)
+    GROUP BY i.contract_id, i.period_id
 ), projects AS MATERIALIZED (
     SELECT t.contract_id, count(*) AS projects,
            count(*) FILTER (WHERE v.status IS DISTINCT FROM 'active' AND v.status IS DISTINCT FROM 'closed') AS inactive,

@@ -46,6 +46,9 @@ PROFILES = (
     ["unique", "batch"] if EXAMPLES is None else [name for name in SYSTEMS if name != "naive-erp"]
 )
 NEVER_TAKEN = 36
+_PLACED_OTHERWISE = """
+    (TABLE entry_place EXCEPT TABLE entry_places) UNION ALL (TABLE entry_places EXCEPT TABLE entry_place)
+"""
 REFS = st.sampled_from([f"e{number}" for number in range(6)])
 LENGTHS = st.sampled_from([900, 1800, 3636, 5400, 7200, NEVER_TAKEN])
 WRITE_FAULTS = st.sampled_from(
@@ -142,6 +145,8 @@ class Machine(RuleBasedStateMachine):
                 assert look_at_own_books(connection, check=check) == ()
             sums = [each for each in sum_currencies(connection) if each.ledger_seconds]
             _, seconds = read_places(connection)
+            # An hour is where it is, whether it is looked up or counted with all the others.
+            assert connection.execute(_PLACED_OTHERWISE).fetchall() == []
         assert (
             sum((each.ledger_amount for each in sums), Decimal(0)) == (self.model.sums()[CURRENCY])
         )
