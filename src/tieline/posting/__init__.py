@@ -5,6 +5,7 @@ Law: key and payload hash are committed before the first byte; from UNKNOWN noth
 and nothing at all into a scope that a check has stopped.
 """
 
+from tieline.posting.line_moves import DOUBLED
 from tieline.posting.outcomes import (
     Confirmed,
     Conflicted,
@@ -28,6 +29,7 @@ from tieline.posting.stops import (
 )
 
 __all__ = [
+    "DOUBLED",
     "Breach",
     "Confirmed",
     "Conflicted",

@@ -16,6 +16,8 @@ from tieline.sdk import StoredLine
 _MOVE_SET = load("tieline.posting", "move_lines")
 _HOLD = load("tieline.posting", "hold_lines")
 RETRY_SECONDS = 2
+# With the documents behind it: which of them counts is for a person to say.
+DOUBLED = "more than one line stands"
 # The number of the try under which a line was reserved: what came of it is recorded under no other.
 Attempts = Mapping[UUID, int]
 
@@ -71,6 +73,4 @@ def conflict_doubled(
     """Leave to a person which of several lines counts, with every document named."""
     for key, lines in doubled.items():
         names = ", ".join(sorted(line.target_code for line in lines))
-        states.to_conflict(
-            connection, business_key=key, reason=f"more than one line stands: {names}"
-        )
+        states.to_conflict(connection, business_key=key, reason=f"{DOUBLED}: {names}")

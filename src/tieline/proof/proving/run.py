@@ -18,6 +18,7 @@ from psycopg_pool import PoolTimeout
 
 from tieline import __version__
 from tieline.casework import get_case, list_cases
+from tieline.posting import DOUBLED
 from tieline.proof.processes import interrupted_by_signals
 from tieline.proof.proving.backup import Backup
 from tieline.proof.proving.havoc import Havoc
@@ -46,6 +47,8 @@ from tieline.services.system import System
 from tieline.settings import Settings
 
 OpenSystem = Callable[[Settings], System]
+_CONFLICT = "posted.conflict"
+_CASES_MAX = 100_000
 _PAUSE_SECONDS = 0.1
 _BETWEEN_SECONDS = (0.0, 0.7)
 _WORK_SECONDS_MAX = 8
@@ -365,13 +368,20 @@ def _waiting(system: System) -> Counter[LineKey]:
 
 
 def _told(system: System) -> int:
-    """Count the lines too many that an open incident names, document by document."""
+    """Count the lines too many that an open case names, document by document."""
     with system.database.transaction() as connection:
         found = [
             get_case(connection, case_id=case.case_id)
             for case in list_cases(connection, reason=STANDS_TWICE)
         ]
+        # Whoever is asked about before the answer is believed names them in the case of the write itself.
+        conflicts = list_cases(connection, reason=_CONFLICT, limit=_CASES_MAX)
     keys = [member.key for one in found for member in one.members if member.left_at is None]
+    keys += [
+        said
+        for case in conflicts
+        if (said := str(case.details.get("message", ""))).startswith(DOUBLED)
+    ]
     return sum(key.count(",") for key in keys)
 
 
