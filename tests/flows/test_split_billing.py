@@ -42,7 +42,7 @@ def scene(worker_database: Database) -> Scene:
     return Scene(worker_database)
 
 
-def _client(firm: Firm, name: str, *, code: str | None, country: str = "DE") -> UUID:
+def make_client(firm: Firm, name: str, *, code: str | None, country: str = "DE") -> UUID:
     client_id = uuid4()
     firm.connection.execute(
         "INSERT INTO client (client_id, recorded_at) VALUES (%s, %s)", (client_id, NOW)
@@ -53,11 +53,11 @@ def _client(firm: Firm, name: str, *, code: str | None, country: str = "DE") -> 
         (client_id, name, name.lower(), f"DE{code or 0:0>9}", country, NOW),
     )
     if code is not None:
-        _know(firm, client_id, code)
+        know_client(firm, client_id, code)
     return client_id
 
 
-def _know(firm: Firm, client_id: UUID, code: str) -> None:
+def know_client(firm: Firm, client_id: UUID, code: str) -> None:
     firm.connection.execute(
         "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
         " VALUES (%s, 'client', %s, %s, 'test', %s)",
@@ -65,7 +65,7 @@ def _know(firm: Firm, client_id: UUID, code: str) -> None:
     )
 
 
-def _split(
+def split_contract(
     firm: Firm, client_id: UUID, percent: str, *, takes_rounding: bool = False, **told: Any
 ) -> None:
     load = firm.connection.execute(
@@ -93,10 +93,10 @@ def _split(
 
 def _three(firm: Firm) -> None:
     """Split the contract in three, of whom the contract's own client takes the rounding."""
-    _know(firm, firm.client_id, "11")
-    _split(firm, firm.client_id, "33.34", takes_rounding=True)
+    know_client(firm, firm.client_id, "11")
+    split_contract(firm, firm.client_id, "33.34", takes_rounding=True)
     for name, code in (("Süd AG", "12"), ("West KG", "13")):
-        _split(firm, _client(firm, name, code=code), "33.33")
+        split_contract(firm, make_client(firm, name, code=code), "33.33")
 
 
 def _hours(firm: Firm) -> None:
@@ -432,9 +432,9 @@ class TestASplitContract:
 
     def test_drafts_no_invoice_of_nothing(self, scene: Scene) -> None:
         def build(firm: Firm) -> None:
-            _know(firm, firm.client_id, "11")
-            _split(firm, firm.client_id, "99.999", takes_rounding=True)
-            _split(firm, _client(firm, "Süd AG", code="12"), "0.001")
+            know_client(firm, firm.client_id, "11")
+            split_contract(firm, firm.client_id, "99.999", takes_rounding=True)
+            split_contract(firm, make_client(firm, "Süd AG", code="12"), "0.001")
             firm.hour("e1", project=firm.last)
 
         scene.arrange(build)
@@ -547,7 +547,7 @@ def _reverse(firm: Firm, *, on: date = date(2026, 1, 1)) -> None:
         "SELECT x.source_ref, x.our_id FROM crosswalk x WHERE x.noun = 'client' ORDER BY 1"
     ).fetchall()
     for row, percent in zip(rows, ("10", "50", "40"), strict=True):
-        _split(
+        split_contract(
             firm,
             row["our_id"],
             percent,

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
 import pytest
+from tests.flows.readiness_erp import OneErp
+from tests.flows.test_readiness import Scene
+from tests.flows.test_split_billing import know_client, make_client, split_contract
+from tests.rooms.casework.hand_made_firm import Firm
 from tests.rooms.sandbox_erp.conftest import Erp, connection_to, new_key
 
 from tieline.canonical import (
@@ -34,7 +39,9 @@ from tieline.kernel.errors import (
     Refused,
     StreamBroken,
 )
+from tieline.runtime.database import Database
 from tieline.sdk import HoursBilled, HourSum, InvoiceDraft, InvoiceItem, Translated
+from tieline.services.invoice_readiness import Drafted, NotDrafted
 
 pytestmark = pytest.mark.erp
 
@@ -720,6 +727,91 @@ class TestInvoices:
 
         assert refusal.value.reason == "target.invoiced"
         assert job.erp.connector.read_items(business_key=key, entity_code=ENTITY) == []
+
+
+class _Books:
+    """The real connector for a hand-made firm, whose company has another code in Tryton."""
+
+    def __init__(self, connector: TrytonConnector) -> None:
+        self.connector = connector
+        self.rule_invoice = connector.rule_invoice
+        self.draft_invoice = connector.draft_invoice
+
+    def draft_items(self, **asked: Any) -> InvoiceDraft:
+        return self.connector.draft_items(**{**asked, "entity_code": ENTITY})
+
+    def read_items(self, **asked: Any) -> list[InvoiceDraft]:
+        return self.connector.read_items(**{**asked, "entity_code": ENTITY})
+
+
+class TestASplitContract:
+    def test_is_billed_to_each_client_once_and_by_no_button(
+        self, job: Job, worker_database: Database
+    ) -> None:
+        other = replace(job.client, business_key=new_key(), name="Southmoor", vat_number=None)
+        other_code = job.erp.connector.write(command=other).target_code
+        scene = Scene(worker_database)
+
+        def arrange(firm: Firm) -> None:
+            know_client(firm, firm.client_id, job.client_code)
+            split_contract(firm, firm.client_id, "66.67", takes_rounding=True)
+            split_contract(firm, make_client(firm, "Southmoor", code=other_code), "33.33")
+            firm.hour("e1", project=firm.last, seconds=3600)
+            firm.hour("e2", project=firm.last, seconds=1200)
+            for noun, code in (
+                ("contract", job.contract_code),
+                ("project", job.project_code),
+                ("erp_task", job.old_rate_code),
+            ):
+                firm.connection.execute(
+                    "UPDATE crosswalk SET source_ref = %s WHERE noun = %s", (code, noun)
+                )
+
+        scene.arrange(arrange)
+        with scene.database.transaction() as connection:
+            booked = connection.execute("SELECT business_key, seconds FROM ledger_line").fetchall()
+        lines = job.october(*(row["seconds"] for row in booked))
+        job.erp.connector.write_lines(
+            entity_code=ENTITY,
+            lines=[
+                replace(line, business_key=row["business_key"])
+                for line, row in zip(lines, booked, strict=True)
+            ],
+        )
+        scene.connectors = OneErp(cast(Any, _Books(job.erp.connector)))
+        scene.compute()
+        scene.release()
+
+        # The first invoice is made, but nobody hears of it.
+        lossy = _through(job, word=b"model.sale.sale.confirm", mood="lost")
+        scene.connectors = OneErp(cast(Any, _Books(lossy)))
+        assert isinstance(scene.draft(), NotDrafted)
+        scene.connectors = OneErp(cast(Any, _Books(job.erp.connector)))
+        scene.settle()
+        drafted, again = scene.draft(), scene.draft()
+
+        assert isinstance(drafted, Drafted)
+        assert isinstance(again, Drafted)
+        assert drafted.untaxed_amount == drafted.expected_amount == Decimal("200.00")
+        assert again.target_codes == drafted.target_codes
+        assert scene.compute().state == "invoiced"
+        truth = job.erp.truth().invoices
+        billed = {each.client_code for each in truth if each.invoice_code in drafted.target_codes}
+        assert None not in billed
+        assert sum(each.client_code in billed for each in truth) == len(billed) == 2
+        amounts = {
+            _party(job, read): read.untaxed_amount
+            for key in _share_keys(scene)
+            for read in job.erp.connector.read_items(business_key=key, entity_code=ENTITY)
+        }
+        assert amounts == {job.client_code: Decimal("133.34"), other_code: Decimal("66.66")}
+        assert _draft(job, up_to=date(2026, 10, 31)) is None
+
+
+def _share_keys(scene: Scene) -> list[UUID]:
+    with scene.database.transaction() as connection:
+        rows = connection.execute("SELECT business_key FROM invoice_share").fetchall()
+    return [row["business_key"] for row in rows]
 
 
 class TestPages:
