@@ -230,3 +230,22 @@ class TestFreedHours:
         world.look()
         assert world.look() == []
         assert world.incidents(HOURS_FREED) == []
+
+    def test_are_none_where_our_amounts_billed_them_and_the_button_did_not(
+        self, world: World
+    ) -> None:
+        world.bill(world.key, "4711")
+        with world.worker.transaction() as connection:
+            connection.execute("UPDATE invoice_record SET is_from_ledger = true")
+        world.target.billing = {"4711"}
+        _change(invoice_code=None)(world)
+        assert world.look() == []
+
+        _change(invoice_code="4712")(world)
+        world.look()
+
+        assert world.look() == [(LINES_DIFFER, "tryton", "2026-10", "P1")]
+        (problem,) = world.incidents(LINES_DIFFER)
+        assert problem.startswith(
+            "1 hours that we billed by amounts stand on an invoice of their own"
+        )

@@ -311,8 +311,18 @@ class TestAnotherClient:
         world.change(2, client_ref="c2", name="Data platform II", currency="GBP")
         with pytest.raises(UserMistake, match="differs in more than its client, in currency"):
             desk.show_from(DAY)
-        world.refuse("erp.contract")
         world.change(3, client_ref="c2")
+        (own,) = world.rows("SELECT client_id FROM contract")
+        desk.release(
+            "billing-splits",
+            "contract_code,client,percent,takes_rounding,starts_on\n"
+            f"DP-1,{own['client_id']},100,yes,{STARTS_ON}",
+        )
+        with pytest.raises(UserMistake, match="is paid by several clients"):
+            desk.show_from(DAY)
+        with world.flow.owner.transaction() as connection:
+            connection.execute("DELETE FROM billing_split")
+        world.refuse("erp.contract")
         desk.show_from(DAY)
         desk.approve(desk.apply(world.deal), "bob")
         world.flow.run()

@@ -28,7 +28,9 @@ from tieline.services.invoice_readiness import (
     NotDrafted,
     Readiness,
     compute_readiness,
+    draft_invoice,
     list_readiness,
+    release_contract,
     withdraw_release,
 )
 from tieline.services.links import read_links
@@ -291,6 +293,45 @@ class TestHours:
             "12": Decimal("100.00"),
             "13": Decimal("80.00"),
         }
+
+    def test_of_a_contract_that_is_split_no_more_are_billed_from_our_ledger_all_the_same(
+        self, scene: Scene
+    ) -> None:
+        def build(firm: Firm) -> None:
+            firm.period("DE", "2026-11", date(2026, 11, 1), date(2026, 12, 1))
+            _hours(firm)
+
+        scene.arrange(build)
+        _of(scene, "2026-10")
+        scene.release()
+        scene.draft()
+
+        def later(firm: Firm) -> None:
+            firm.connection.execute("UPDATE billing_split SET ends_on = '2026-11-01'")
+            firm.hour("e3", project=scene.project, seconds=1800, work_date=date(2026, 11, 5))
+
+        scene.arrange_more(later)
+        november = _november(scene)
+        asked = {
+            "contract_id": scene.project["contract_id"],
+            "period_id": scene.periods["DE", "2026-11"],
+        }
+        moment = NOW + timedelta(days=30)
+        release_contract(scene.database, **asked, by="ada", carry_reason=None, now=moment)
+        drafted = draft_invoice(
+            scene.database, scene.connectors, **asked, now=moment, correlation_id="c-11"
+        )
+
+        # The button of the ERP's project would bill the hours of October once more.
+        assert (november.state, november.expected_amount, november.shares) == (
+            "ready",
+            Decimal("75.00"),
+            (),
+        )
+        assert isinstance(drafted, Drafted)
+        assert scene.erp.clients[drafted.target_codes[0]] is None
+        assert [line.amount for line in scene.erp.invoices[-1].lines] == [Decimal("75.00")]
+        assert _november(scene).state == "invoiced"
 
     def test_are_given_back_by_all_their_invoices_and_billed_anew(self, scene: Scene) -> None:
         def build(firm: Firm) -> None:

@@ -14,12 +14,13 @@ from tieline.services.billing_schedule import is_by_schedule
 from tieline.services.readiness_pricing import TaskSum
 
 
-def is_from_ledger(*, billing_method: str, schedule_count: int, split_count: int) -> bool:
+def is_from_ledger(*, billing_method: str, schedule_count: int, was_split: bool) -> bool:
     """Say whether what a contract is billed comes from our ledger, through a sale of its own.
 
-    The ERP's task has one price: it says nothing of hours that are worth what each person costs.
+    The ERP's task has one price: it says nothing of hours that are worth what each person costs. And it never hears
+    which hours were billed by shares: its own button would bill them again, also when the contract is split no more.
     """
-    is_priced_here = billing_method == COST_PLUS or split_count > 0
+    is_priced_here = billing_method == COST_PLUS or was_split
     return is_priced_here or is_by_schedule(billing_method, schedule_count)
 
 

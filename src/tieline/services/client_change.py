@@ -83,6 +83,11 @@ def refuse_wrong_day(
             f"{facts.key} is billed by its parts or up to a cap, and nobody can tell whose the rest is:"
             " close it, and hand over another deal"
         )
+    if facts.shares:
+        raise UserMistake(
+            f"{facts.key} is paid by several clients: tell their shares anew from that day on"
+            " (`billing-splits`), or close it and hand over another deal"
+        )
 
 
 def novation_of(row: Row, *, on: date, seconds: Mapping[str, int]) -> Novation:

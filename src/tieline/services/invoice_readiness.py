@@ -173,14 +173,17 @@ def compute_readiness(
     rows = load_facts(connection, contract_ids=wanted, now=now)
     # What is not connected yet is told by a check of its own.
     connected = {row["erp_connection_key"] for row in rows if row["erp_system"] is not None}
+    splits = load_splits(connection, contract_ids=wanted, now=now)
+    drawn = load_drawn(connection, contract_ids=wanted)
     known = _Known(
         told={
             row["contract_id"]: row
             for row in connection.execute(_TOLD, {**asked, "content": list(_CONTENT)})
         },
         due=load_due(connection, contract_ids=wanted, period_id=None, now=now),
-        splits=load_splits(connection, contract_ids=wanted, now=now),
-        drawn=load_drawn(connection, contract_ids=wanted),
+        splits=splits,
+        drawn=drawn,
+        were_split=frozenset((*splits, *(contract_id for contract_id, _ in drawn))),
         sums=load_sums(connection, contract_ids=wanted, period_id=None),
         rules=rules_by_target(connectors, connection_keys=connected),
         bills_items=frozenset(
@@ -424,6 +427,7 @@ class _Known:
     due: DueByScope
     splits: Splits
     drawn: Mapping[tuple[UUID, UUID], Sequence[DrawnShare]]
+    were_split: frozenset[UUID]
     sums: ByScope
     rules: Mapping[str, RulesInvoices]
     bills_items: frozenset[str]
@@ -434,7 +438,7 @@ def _facts(row: Row, known: _Known) -> Row:
     facts = {**row, **known.told[row["contract_id"]]}
     facts["is_by_schedule"] = is_by_schedule(facts["billing_method"], facts["schedule_count"])
     shares = _shares(facts, known)
-    facts |= _split_facts(facts, shares)
+    facts |= _split_facts(facts, shares, known)
     due = known.due.get((row["contract_id"], row["period_id"]), ())
     rules = known.rules.get(row["erp_connection_key"])
     is_connected = row["erp_system"] is not None
@@ -464,7 +468,7 @@ def _shares(facts: Row, known: _Known) -> tuple[Share, ...]:
     return shares_on(told, day)
 
 
-def _split_facts(facts: Row, shares: Sequence[Share]) -> Row:
+def _split_facts(facts: Row, shares: Sequence[Share], known: _Known) -> Row:
     holds = [share.hold for share in shares if share.hold is not None]
     return {
         "split_count": len(shares),
@@ -475,7 +479,7 @@ def _split_facts(facts: Row, shares: Sequence[Share]) -> Row:
         "is_from_ledger": is_from_ledger(
             billing_method=facts["billing_method"],
             schedule_count=facts["schedule_count"],
-            split_count=len(shares),
+            was_split=facts["contract_id"] in known.were_split,
         ),
         # Whoever pays a share is asked the same as the contract's own client.
         "client_hold": facts["client_hold"] or (holds[0] if holds else None),

@@ -129,6 +129,7 @@ class _Bill:
     erp_contract_code: str
     value_amount: Decimal | None
     contract_ends_on: date | None
+    was_split: bool
     schedule_count: int
     shares: tuple[Share, ...] = ()
     drawn: DrawnShare | None = None
@@ -144,10 +145,10 @@ class _Bill:
 
     @property
     def is_from_ledger(self) -> bool:
-        return self.drawn is not None or is_from_ledger(
+        return is_from_ledger(
             billing_method=self.billing_method,
             schedule_count=self.schedule_count,
-            split_count=len(self.shares),
+            was_split=self.was_split,
         )
 
     @property

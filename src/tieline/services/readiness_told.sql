@@ -26,10 +26,15 @@ WITH terms AS (
     GROUP BY t.contract_id
 ), beside AS (
     SELECT r.contract_id, count(*) AS invoices FROM invoice_record r
-    WHERE NOT EXISTS (SELECT FROM invoice_together t JOIN billed_item b ON b.invoice_id = t.together_id
-                      WHERE t.invoice_id = r.invoice_id)
-      AND NOT EXISTS (SELECT FROM invoice_together t JOIN invoice_ledger_line l ON l.invoice_id = t.together_id
-                      WHERE t.invoice_id = r.invoice_id)
+    WHERE NOT EXISTS (SELECT FROM billed_item b WHERE b.invoice_id = r.invoice_id)
+      AND NOT EXISTS (SELECT FROM invoice_ledger_line l WHERE l.invoice_id = r.invoice_id)
+      -- Of the shares of one whole, the first invoice took its hours and parts for all of them.
+      AND NOT EXISTS (
+          SELECT FROM invoice_share s JOIN invoice_share o USING (drawing_id)
+          JOIN invoice_record f ON f.business_key = o.business_key
+          WHERE s.business_key = r.business_key
+            AND (EXISTS (SELECT FROM billed_item b WHERE b.invoice_id = f.invoice_id)
+                 OR EXISTS (SELECT FROM invoice_ledger_line l WHERE l.invoice_id = f.invoice_id)))
     GROUP BY r.contract_id
 ), funding AS (
     SELECT t.contract_id, sum(s.amount) AS amount FROM terms t
