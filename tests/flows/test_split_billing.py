@@ -33,6 +33,7 @@ from tieline.services.invoice_readiness import (
     release_contract,
     withdraw_release,
 )
+from tieline.services.invoicing import list_invoices
 from tieline.services.links import read_links
 
 _ERP = "books"
@@ -272,8 +273,10 @@ class TestHours:
 
         with pytest.raises(UserMistake, match="one of its clients has an invoice"):
             scene.withdraw()
+        first = _invoices(scene)
 
         assert isinstance(scene.draft(), Drafted)
+        assert (first, _invoices(scene)) == ((1, False), (3, True))
 
     def test_are_drawn_anew_when_the_release_was_taken_back(self, scene: Scene) -> None:
         scene.arrange(_hours)
@@ -567,6 +570,14 @@ def _change(scene: Scene, source_ref: str) -> UUID:
             (change_id,),
         )
     return change_id
+
+
+def _invoices(scene: Scene) -> tuple[int, bool]:
+    with scene.database.transaction() as connection:
+        rows, are_all = list_invoices(
+            connection, contract_id=scene.project["contract_id"], period_id=scene.period_id
+        )
+    return len(rows), are_all
 
 
 def _paid(readiness: Readiness) -> dict[str, list[str]]:

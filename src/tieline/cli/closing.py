@@ -135,17 +135,17 @@ def draft(
             period_id=period_id,
             correlation_id=new_correlation_id(),
         )
-    invoices = _await_invoices(system, contract_id, period_id, seconds=wait_seconds)
+    invoices, are_all = _await_invoices(system, contract_id, period_id, seconds=wait_seconds)
     show_facts(
         {
             "contract": contract,
             "period": period,
-            "state": "drafted" if invoices else "asked",
+            "state": "drafted" if are_all else "asked",
             "invoices": invoices,
         },
         as_json=as_json,
     )
-    return GOAL_MISSED if wait_seconds and not invoices else 0
+    return GOAL_MISSED if wait_seconds and not are_all else 0
 
 
 @close.command("periods")
@@ -538,24 +538,15 @@ def _show_proposed(period: Period, proposal: Proposal, *, as_json: bool) -> None
 
 def _await_invoices(
     system: System, contract_id: UUID, period_id: UUID, *, seconds: int
-) -> list[Row]:
+) -> tuple[list[Row], bool]:
+    from tieline.services.invoicing import list_invoices
+
     deadline = time.monotonic() + seconds
     while True:
         with system.database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT target_connection, target_code, number, state, currency, untaxed_amount,"
-                " mismatch_amount FROM invoice_record WHERE (contract_id, period_id) = (%s, %s)"
-                " ORDER BY recorded_at",
-                (contract_id, period_id),
-            ).fetchall()
-            # It stays released until every client and project has its invoice.
-            under_way = connection.execute(
-                "SELECT FROM release_lock WHERE (contract_id, period_id) = (%s, %s)"
-                " AND unlocked_at IS NULL",
-                (contract_id, period_id),
-            ).fetchone()
-        if (rows and under_way is None) or time.monotonic() >= deadline:
-            return rows
+            rows, are_all = list_invoices(connection, contract_id=contract_id, period_id=period_id)
+        if are_all or time.monotonic() >= deadline:
+            return rows, are_all
         time.sleep(_LOOK_SECONDS)
 
 

@@ -84,6 +84,24 @@ def ask_for_invoice(
     )
 
 
+def list_invoices(
+    connection: Connection[Row], *, contract_id: UUID, period_id: UUID
+) -> tuple[list[Row], bool]:
+    """Return the invoices of a contract's period, and whether they are all: it is released until the last one stands."""
+    rows = connection.execute(
+        "SELECT target_connection, target_code, number, state, currency, untaxed_amount,"
+        " mismatch_amount FROM invoice_record WHERE (contract_id, period_id) = (%s, %s)"
+        " ORDER BY recorded_at",
+        (contract_id, period_id),
+    ).fetchall()
+    released = connection.execute(
+        "SELECT 1 AS one FROM release_lock WHERE (contract_id, period_id) = (%s, %s)"
+        " AND unlocked_at IS NULL",
+        (contract_id, period_id),
+    ).fetchone()
+    return rows, bool(rows) and released is None
+
+
 def find_contract_period(
     connection: Connection[Row], *, contract: str, period_code: str
 ) -> tuple[UUID, UUID] | None:
