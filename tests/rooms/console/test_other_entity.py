@@ -52,6 +52,7 @@ _NAMES_A_THING = {
     "project": "project",
     "person": "person",
     "approver": "person",
+    "manager": "person",
     "owner": "login",
     "to": "login",
     "words": "project",
@@ -151,6 +152,20 @@ def things(firm: House) -> dict[str, Thing]:
             " VALUES (%s, %s, 'Consultant', %s, '2026-01-01', %s)",
             (person["person_id"], firm.other_project["project_id"], person["person_id"], NOW),
         )
+        run(
+            "INSERT INTO source_version (connection_key, source_epoch, object, source_ref, version, is_newest, noun,"
+            " data, is_deleted, material_hash, material_version, recorded_at, raw_id, correlation_id)"
+            " VALUES ('clock', 0, 'staffing', 'm1', 1, true, 'StaffingFact', %s, false, '', 1, %s, 1, 'c')",
+            (
+                Jsonb(
+                    {
+                        "fact": "assignment", "manages_project": True, "project_code": "P-UK",
+                        "person_email": "bea@x.example",
+                    }
+                ),
+                NOW,
+            ),
+        )  # fmt: skip
         run(
             "INSERT INTO person_login (login, display_name, password_hash, roles, entities, created_at, created_by)"
             " VALUES ('all', 'All', %s, %s, '{DE}', %s, 'setup')",
