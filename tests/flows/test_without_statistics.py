@@ -1,4 +1,4 @@
-"""Readiness of every contract while tables grow: the server has no statistics yet and takes thousands for one."""
+"""What is read of all while tables grow: the server has no statistics yet and takes thousands for one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from tests.rooms.casework.hand_made_firm import NOW, Firm
 
 from tieline.runtime.database import Database
 from tieline.services.invoice_readiness import load_facts
+from tieline.services.missing_time import read_missing_time
 from tieline.services.readiness_pricing import load_sums
 
 CONTRACTS = 600
 HOURS = 6_000
 _POSTED = 20
 _SECONDS_MAX = 20
+PEOPLE = 120
+HOURS_A_DAY = 10
 
 # One hour of each of some contracts stands; these are made like it, as the rooms above would leave them.
 _MORE = (
@@ -74,6 +77,54 @@ _MORE = (
 )
 
 
+# Everybody of a firm, their assignments, and ten hours of each on every day of a month.
+_STAFF = (
+    (
+        "CREATE TEMP TABLE staff ON COMMIT DROP AS SELECT gen_random_uuid() AS person_id, i"
+        f" FROM generate_series(1, {PEOPLE}) i"
+    ),
+    "INSERT INTO person (person_id, recorded_at) SELECT person_id, %(at)s FROM staff",
+    (
+        "INSERT INTO employment (person_id, entity_code, employee_code, is_home, cost_rate, starts_on, recorded_at)"
+        " SELECT person_id, 'DE', 'more-' || i, true, 60, '2020-01-01', %(at)s FROM staff"
+    ),
+    (
+        "INSERT INTO work_pattern (person_id, weekday_seconds, starts_on, recorded_at)"
+        " SELECT person_id, '{28800,28800,28800,28800,28800,0,0}', '2026-01-01', %(at)s FROM staff"
+    ),
+    (
+        "INSERT INTO work_place (person_id, place, starts_on, recorded_at)"
+        " SELECT person_id, 'DE', '2026-01-01', %(at)s FROM staff"
+    ),
+    "INSERT INTO holiday_year VALUES ('DE', 2026, 'a test', %(at)s)",
+    (
+        "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+        " SELECT 'clock', 'person', 'w' || i, person_id, 'a test', %(at)s FROM staff"
+        " UNION ALL SELECT 'clock', 'project', project_code, project_id, 'a test', %(at)s FROM project"
+    ),
+    (
+        "INSERT INTO assignment (person_id, project_id, labor_category, approver_id, starts_on, recorded_at)"
+        " SELECT s.person_id, p.project_id, 'Consultant', (SELECT person_id FROM staff WHERE i = 1), '2026-01-01',"
+        " %(at)s FROM staff s JOIN project p ON p.project_code = 'P-' || s.i %% 5"
+    ),
+    (
+        "CREATE TEMP TABLE made ON COMMIT DROP AS SELECT gen_random_uuid() AS entry_id, s.i, n"
+        f" FROM staff s, generate_series(0, 30) n, generate_series(1, {HOURS_A_DAY})"
+    ),
+    (
+        "INSERT INTO time_entry (entry_id, connection_key, source_epoch, object, source_ref, newest_version)"
+        " SELECT entry_id, 'clock', 0, 'time_entry', entry_id::text, 1 FROM made"
+    ),
+    (
+        "INSERT INTO time_entry_version (entry_id, version, is_newest, is_deleted, person_ref, project_ref, task_ref,"
+        " work_date, seconds, quantum_seconds, is_billable, approval, approval_word, narrative_length, material_hash,"
+        " material_version, recorded_at, raw_id, batch_id, correlation_id)"
+        " SELECT entry_id, 1, true, false, 'w' || i, 'P-' || i %% 5, 't1', date '2026-10-01' + n, 3600, 36, true,"
+        " 'not_approved', 'open', 0, '', 1, %(at)s, 1, %(batch_id)s, 'c-1' FROM made"
+    ),
+)
+
+
 @pytest.fixture
 def grown(worker_database: Database) -> Database:
     """Give a firm of which the server never took statistics: hours posted, and as many that wait."""
@@ -114,3 +165,20 @@ def test_every_contract_is_answered_in_seconds_before_statistics_are_taken(
     assert len({contract_id for contract_id, _ in sums}) == _POSTED
     assert sum(row["seconds"] for row in facts) == 3600 * (HOURS // 2 + _POSTED)
     assert sum(row["held_seconds"] for row in facts) == 3600 * (HOURS // 2 + _POSTED)
+
+
+def test_what_everybody_owes_is_told_in_seconds_before_statistics_are_taken(
+    worker_database: Database,
+) -> None:
+    with worker_database.transaction() as connection:
+        firm = Firm(connection).found()
+        for number in range(5):
+            firm.project(f"P-{number}")
+        for statement in _STAFF:
+            connection.execute(statement, {"at": NOW, "batch_id": firm.batch_id})
+
+    with worker_database.transaction() as connection:
+        connection.execute(f"SET LOCAL statement_timeout = '{_SECONDS_MAX}s'")
+        found = read_missing_time(connection, now=NOW, period_code="2026-10")
+
+    assert sum(each.entered_seconds for each in found.people) == PEOPLE * 31 * HOURS_A_DAY * 3600
