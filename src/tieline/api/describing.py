@@ -19,6 +19,7 @@ _MEANINGS = {
     404: "Not there, or not in sight of the key's legal entities.",
     405: "The address has no such method.",
     409: "It cannot be done as things stand; the sentence says why.",
+    408: "The body took too long to arrive.",
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "A field is missing, unknown or wrong, or the Idempotency-Key came with another call.",
@@ -64,7 +65,7 @@ def _described(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             answers["422"] = _problem(422)
             answers["503"] = _problem(503)
             if method == "post":
-                answers.update({str(status): _problem(status) for status in (413, 415)})
+                answers.update({str(status): _problem(status) for status in (408, 413, 415)})
             operation["responses"] = dict(sorted(answers.items()))
     return description
 

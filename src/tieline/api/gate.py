@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,8 @@ from tieline.api.problems import problem_response
 from tieline.runtime.telemetry import correlated, new_correlation_id
 
 BODY_BYTES_MAX = 1024 * 1024
+# Whoever sends a letter an hour would hold a connection for a year.
+BODY_SECONDS_MAX = 60
 DEPTH_MAX = 20
 _DIGITS_MAX = 40
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
@@ -81,8 +84,20 @@ def check_headers(scope: Scope) -> None:
 async def read_body(receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes | None:
     """Return the whole body, None when the caller went away.
 
-    :raises Refused: it is too large.
+    :raises Refused: it is too large, or takes too long.
     """
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _read_whole(receive, bytes_max=bytes_max)
+    except TimeoutError as error:
+        raise Refused(
+            status=408,
+            code="request.too_slow",
+            detail=f"a body arrives within {BODY_SECONDS_MAX} seconds",
+        ) from error
+
+
+async def _read_whole(receive: Receive, *, bytes_max: int) -> bytes | None:
     body = bytearray()
     while True:
         message = await receive()
