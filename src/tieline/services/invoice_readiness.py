@@ -66,7 +66,7 @@ from tieline.services.readiness_pricing import (
 )
 from tieline.validation import codes_about
 
-_FACTS = load("tieline.services", "readiness_facts")
+FACTS = load("tieline.services", "readiness_facts")
 _TOLD = load("tieline.services", "readiness_told")
 _STORE = load("tieline.services", "readiness_store")
 
@@ -206,7 +206,7 @@ def load_facts(
 ) -> list[Row]:
     """Return what the checks look at, a row per contract and period; all contracts are hashed, one is looked up."""
     with hashed(connection, is_so=contract_ids is None):
-        return connection.execute(_FACTS, {"now": now, "contract_ids": contract_ids}).fetchall()
+        return connection.execute(FACTS, {"now": now, "contract_ids": contract_ids}).fetchall()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from psycopg import ClientCursor, Connection, sql
-from psycopg.rows import dict_row
+from psycopg import Connection
 
 from tests.promises.rules.comparing import make_small_firm
 from tests.promises.rules.firm import NOW
+from tests.support.plans import held_against, plan_of
 from tieline.policy import current_release
 from tieline.runtime.database import Database
 from tieline.runtime.sql import HASHED
@@ -30,9 +29,9 @@ class TestAPage:
             connection.execute(
                 "CREATE TEMP TABLE judge_subject ON COMMIT DROP AS SELECT entry_id FROM time_entry"
             )
-            as_the_planner_likes = list(_held_against(_plan(connection)))
+            as_the_planner_likes = list(held_against(_plan(connection), but=FEW))
             connection.execute(HASHED)
-            hashed = list(_held_against(_plan(connection)))
+            hashed = list(held_against(_plan(connection), but=FEW))
 
         assert as_the_planner_likes
         assert not hashed
@@ -44,30 +43,4 @@ def _plan(connection: Connection[dict[str, Any]]) -> dict[str, Any]:
     statement = judging_statement(
         subject=STORED_SUBJECT, rules=load_rules(connection, release_id=release_id)
     )
-    with ClientCursor(connection, row_factory=dict_row) as cursor:
-        row = cursor.execute(
-            sql.SQL("EXPLAIN (FORMAT JSON) {}").format(statement),
-            {"known_at": NOW, "release_id": release_id},
-        ).fetchone()
-    assert row is not None
-    plan: dict[str, Any] = row["QUERY PLAN"][0]["Plan"]
-    return plan
-
-
-def _held_against(node: dict[str, Any], step: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each step and what of it is read once for every row of something else."""
-    step = node.get("Subplan Name", step)
-    if node["Node Type"] == "Nested Loop" and step != FEW:
-        inner = node["Plans"][1]
-        while inner["Node Type"] in (
-            "Materialize",
-            "Memoize",
-            "Hash Join",
-            "Merge Join",
-            "Nested Loop",
-        ):
-            inner = inner["Plans"][0]
-        if inner["Node Type"] == "CTE Scan":
-            yield step, inner["CTE Name"]
-    for part in node.get("Plans", ()):
-        yield from _held_against(part, step)
+    return plan_of(connection, statement, {"known_at": NOW, "release_id": release_id})
