@@ -15,6 +15,12 @@ def hours(seconds: int) -> str:
     return f"{(Decimal(seconds) / _SECONDS_PER_HOUR).quantize(_CENT):,}"
 
 
+def hours_and_minutes(seconds: int) -> str:
+    """Return seconds as hours and whole minutes, half up: 1:23; what is taken back, as -1:23."""
+    all_hours, minutes = divmod((abs(seconds) + 30) // 60, 60)
+    return f"{'-' if seconds < 0 else ''}{all_hours}:{minutes:02}"
+
+
 def money(amount: Decimal | str, currency: str | None) -> str:
     """Return an amount with its currency: EUR 12,400.00."""
     return f"{currency or ''} {Decimal(amount).quantize(_CENT):,}".strip()

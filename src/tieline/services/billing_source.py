@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tieline.canonical import COST_PLUS
+from tieline.kernel.wording import hours_and_minutes
 from tieline.sdk import InvoiceItem
 from tieline.services.billing_schedule import is_by_schedule
 from tieline.services.readiness_pricing import TaskSum
@@ -32,11 +33,10 @@ def hour_items(sums: Sequence[TaskSum]) -> tuple[InvoiceItem, ...]:
 def _hour_item(found: TaskSum) -> InvoiceItem:
     worked = found.hours
     name = " · ".join(word for word in (worked.task_name, worked.labor_category) if word)
-    hours, minutes = divmod(round(worked.seconds / 60), 60)
     return InvoiceItem(
         item_code=f"hours|{worked.task_code}|{worked.rate_amount.normalize():f}",
         item=name,
-        description=f"{name}: {hours}:{minutes:02} h at {worked.rate_amount.normalize():f}",
+        description=f"{name}: {hours_and_minutes(worked.seconds)} h at {worked.rate_amount.normalize():f}",
         amount=found.ledger_amount,
         task_codes=(worked.task_code,),
     )

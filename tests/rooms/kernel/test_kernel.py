@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tieline.kernel.keys import SourceIdentity, business_key, key_as_base32, key_as_digits
 from tieline.kernel.money import Money, line_amount, seconds_from_hours
 from tieline.kernel.periods import Period, month_of, next_month
+from tieline.kernel.wording import hours_and_minutes
 
 
 def _key(*, source_ref: str = "12", part: str = "main", effect_no: int = 1) -> UUID:
@@ -80,6 +81,15 @@ class TestMoney:
     def test_refuses_what_is_not_a_number_of_hours(self, hours: str) -> None:
         with pytest.raises(ValueError, match="not a number"):
             seconds_from_hours(Decimal(hours))
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("seconds", "said"),
+        [(5_000, "1:23"), (5_010, "1:24"), (-5_000, "-1:23"), (29, "0:00"), (360_000, "100:00")],
+    )
+    def test_of_hours_and_minutes_are_rounded_once(self, seconds: int, said: str) -> None:
+        assert hours_and_minutes(seconds) == said
 
 
 class TestPeriod:
