@@ -62,6 +62,6 @@ def _begun(
     opened = socket.create_connection(("127.0.0.1", town.port), timeout=_SECONDS_MAX)
     opened.sendall(
         f"{method} {address} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
-        f"Content-Length: {length}\r\nAuthorization: Bearer {town.key}\r\n\r\n".encode()
+        f"Content-Length: {length}\r\nAuthorization: Bearer {town.key}\r\nConnection: close\r\n\r\n".encode()
     )
     return opened
