@@ -21,9 +21,18 @@ from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 from tieline.sdk import InvoiceItem
 from tieline.services.billing_schedule import read_items
+from tieline.validation import invoice_rules
 
 WHOLE = Decimal(100)
-_SPLITS = load("tieline.services", "readiness_splits")
+_RULES = {rule.code: rule for rule in invoice_rules()}
+_ASKED_OF_A_PAYER = (
+    "readiness.client_inactive", "readiness.client_address_missing", "readiness.client_vat_missing",
+)  # fmt: skip
+_COMPLETE = " AND ".join(
+    f"(({_RULES[code].applies_when}) IS NOT TRUE OR ({_RULES[code].predicate}) IS TRUE)"
+    for code in _ASKED_OF_A_PAYER
+)
+_SPLITS = load("tieline.services", "readiness_splits").replace("{complete}", _COMPLETE)
 # An amount and a percent of fifteen digits each, multiplied exactly.
 _DIGITS = 60
 

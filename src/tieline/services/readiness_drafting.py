@@ -42,7 +42,6 @@ from tieline.sdk import (
     HoursBilled,
     InvoiceDraft,
     InvoiceItem,
-    InvoiceLine,
     Invoices,
 )
 from tieline.sdk.directory import Connectors
@@ -131,7 +130,6 @@ class _Bill:
     contract_ends_on: date | None
     was_split: bool
     schedule_count: int
-    shares: tuple[Share, ...] = ()
     drawn: DrawnShare | None = None
 
     @property
@@ -432,7 +430,8 @@ class _Drafting:
         rules = rules_of(self.connectors, connection_key=bill.target)
         asked = _asked_items(connection, key=key)
         for number, line in enumerate(found.lines):
-            item = _item_of(line, asked, number=number)
+            # Lines come in the order in which they were sent.
+            item = asked[number] if number < len(asked) else None
             ours = expected_for(
                 sums, task_codes=line.task_codes, rules=rules, currency=bill.currency
             )
@@ -537,12 +536,14 @@ class _Drafting:
             shares = shares_on(told.get(bill.contract_id, ()), day)
             if not shares:
                 return (bill,)
-            return self._draw(connection, replace(bill, shares=shares))
+            return self._draw(connection, bill, shares)
 
-    def _draw(self, connection: Connection[Row], bill: _Bill) -> tuple[_Bill, ...] | NotDrafted:
+    def _draw(
+        self, connection: Connection[Row], bill: _Bill, shares: Sequence[Share]
+    ) -> tuple[_Bill, ...] | NotDrafted:
         in_the_way = (
             _not_released(connection, bill=bill)
-            or _unclear_shares(bill)
+            or _unclear_shares(bill, shares)
             or _still_moves(connection, bill=bill)
         )
         if in_the_way is not None:
@@ -553,8 +554,8 @@ class _Drafting:
         drawing_id = new_drawing()
         bills = []
         for share, lines in zip(
-            bill.shares,
-            share_items(items, shares=bill.shares, currency=bill.currency),
+            shares,
+            share_items(items, shares=shares, currency=bill.currency),
             strict=True,
         ):
             # What comes to nothing for a client is no invoice.
@@ -876,15 +877,15 @@ def _nothing_due(bill: _Bill) -> NotDrafted:
     )
 
 
-def _unclear_shares(bill: _Bill) -> NotDrafted | None:
+def _unclear_shares(bill: _Bill, shares: Sequence[Share]) -> NotDrafted | None:
     """Say why shares cannot be drawn: they may have changed since the contract was released."""
-    if not is_whole(bill.shares):
+    if not is_whole(shares):
         return NotDrafted(
             reason="readiness.split_not_whole",
             message=f"the shares of {bill.contract_code} do not make a whole",
             due_in_seconds=0,
         )
-    if any(share.client_code is None for share in bill.shares):
+    if any(share.client_code is None for share in shares):
         return NotDrafted(
             reason="readiness.split_client_unlinked",
             message=f"{bill.target} does not know every client who pays a share of"
@@ -941,11 +942,6 @@ def _whole_fee(connection: Connection[Row], *, bill: _Bill) -> tuple[InvoiceItem
             item_code="", item=name, description=name, amount=bill.value_amount, task_codes=()
         ),
     )
-
-
-def _item_of(line: InvoiceLine, asked: Sequence[InvoiceItem], *, number: int) -> InvoiceItem | None:
-    """Return what was asked for where a line stands: lines come in the order in which they were sent."""
-    return asked[number] if number < len(asked) else None
 
 
 def _hours_of(connection: Connection[Row], *, bill: _Bill) -> HoursBilled | None:

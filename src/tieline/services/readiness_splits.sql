@@ -1,10 +1,8 @@
 -- Among whom contracts are split, of all days, each client under its present id: whether the ERP knows it, and whether
--- it can be billed as the contract's own client must be.
+-- it can be billed: what the book asks of a contract's own client is put into the braces.
 SELECT c.contract_id, b.starts_on, b.ends_on, k.client_id, b.percent, b.takes_rounding, x.source_ref AS client_code,
-       coalesce(v.is_active AND v.street <> '' AND v.city <> '' AND v.country_code <> ''
-           AND (v.vat_number <> '' OR v.country_code NOT IN ('AT', 'BE', 'BG', 'CY', 'CZ', 'DE', 'DK', 'EE', 'ES', 'FI',
-               'FR', 'GB', 'GR', 'HR', 'HU', 'IE', 'IT', 'LT', 'LU', 'LV', 'MT', 'NL', 'PL', 'PT', 'RO', 'SE', 'SI', 'SK')),
-           false) AS is_complete,
+       (SELECT {complete} FROM (
+            SELECT v.is_active AS client_is_active, v.street, v.city, v.country_code, v.vat_number) asked) AS is_complete,
        EXISTS (SELECT FROM tax_treatment t WHERE t.entity_code = c.entity_code AND t.superseded_at IS NULL
                AND t.treatment = cv.tax_treatment AND t.country_code IN ('', v.country_code)
                AND daterange(t.starts_on, t.ends_on) @> k.today) AS is_tax_allowed,
