@@ -11,8 +11,8 @@ from psycopg import Connection
 
 # With statistics that are older than a table, or none, a planner takes thousands of rows for one and holds each of
 # them against all others. What is looked up by key in a step that asks for it (LATERAL) is still looked up.
-HASHED = "SET LOCAL enable_nestloop = off"
-AS_BEFORE = "SET LOCAL enable_nestloop = on"
+_HASHED = "SET LOCAL enable_nestloop = off"
+_AS_BEFORE = "SET LOCAL enable_nestloop = on"
 
 
 def load(package: str, name: str) -> Any:
@@ -24,7 +24,7 @@ def load(package: str, name: str) -> Any:
 def hashed(connection: Connection[Any], *, is_so: bool) -> Iterator[None]:
     """Let the statements of a block hash what they join, where ``is_so`` says that it is much."""
     if is_so:
-        connection.execute(HASHED)
+        connection.execute(_HASHED)
     yield
     if is_so:
-        connection.execute(AS_BEFORE)
+        connection.execute(_AS_BEFORE)

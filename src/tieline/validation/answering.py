@@ -14,7 +14,7 @@ from psycopg import ClientCursor, Connection, sql
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
-from tieline.runtime.sql import AS_BEFORE, HASHED
+from tieline.runtime.sql import hashed
 from tieline.validation.context import untold
 from tieline.validation.statement import NEWEST_SUBJECT, check_of, is_own, judging_statement
 
@@ -142,10 +142,8 @@ def ask_hashed(cursor: ClientCursor[Row], statement: sql.Composed, values: Row) 
     """Make a table of what is answered for the hours of ``judge_subject``, hashed where these are many."""
     asked = cursor.execute("SELECT count(*) AS hours FROM judge_subject").fetchone()
     assert asked is not None
-    if asked["hours"] >= HASHED_MIN:
-        cursor.execute(HASHED)
-    cursor.execute(statement, values)
-    cursor.execute(AS_BEFORE)
+    with hashed(cursor.connection, is_so=asked["hours"] >= HASHED_MIN):
+        cursor.execute(statement, values)
 
 
 def _ask(connection: Connection[Row], cursor: ClientCursor[Row], rule: Rule) -> bool:

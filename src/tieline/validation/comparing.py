@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
-from tieline.runtime.sql import AS_BEFORE, HASHED, load
+from tieline.runtime.sql import hashed, load
 from tieline.validation.answering import HASHED_MIN, STORED_COLUMNS
 from tieline.validation.context import untold
 from tieline.validation.statement import (
@@ -118,8 +118,6 @@ def compare(
                 _SUBJECTS, {**window, "contract_ids": list(contract_ids)}
             ).fetchall()
             common: Row = {"now": now, "entry_ids": [row["entry_id"] for row in subjects]}
-            if len(subjects) >= HASHED_MIN:
-                cursor.execute(HASHED)
             sides = [
                 cursor.mogrify(
                     _asked(rules[side.release_id], side, empty),
@@ -127,8 +125,8 @@ def compare(
                 )
                 for side in (before, after)
             ]
-            rows = _ask(connection, cursor, sides, {**window, "sample": sample}, rules)
-            cursor.execute(AS_BEFORE)
+            with hashed(connection, is_so=len(subjects) >= HASHED_MIN):
+                rows = _ask(connection, cursor, sides, {**window, "sample": sample}, rules)
             done += entries
             yield Step(done=done, total=total, differences=tuple(_difference(row) for row in rows))
 

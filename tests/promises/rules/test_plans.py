@@ -11,7 +11,7 @@ from tests.promises.rules.firm import NOW
 from tests.support.plans import held_against, plan_of
 from tieline.policy import current_release
 from tieline.runtime.database import Database
-from tieline.runtime.sql import HASHED
+from tieline.runtime.sql import hashed
 from tieline.validation.statement import STORED_SUBJECT, judging_statement, load_rules
 
 HOURS = 60
@@ -30,11 +30,11 @@ class TestAPage:
                 "CREATE TEMP TABLE judge_subject ON COMMIT DROP AS SELECT entry_id FROM time_entry"
             )
             as_the_planner_likes = list(held_against(_plan(connection), but=FEW))
-            connection.execute(HASHED)
-            hashed = list(held_against(_plan(connection), but=FEW))
+            with hashed(connection, is_so=True):
+                kept_apart = list(held_against(_plan(connection), but=FEW))
 
         assert as_the_planner_likes
-        assert not hashed
+        assert not kept_apart
 
 
 def _plan(connection: Connection[dict[str, Any]]) -> dict[str, Any]:
