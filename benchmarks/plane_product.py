@@ -17,7 +17,7 @@ from tieline.canonical import TimeLineCommand
 from tieline.connectors.harvest.translate import mapped, translate
 from tieline.intake import LandingPage, land
 from tieline.kernel.errors import AlreadyExists
-from tieline.ledger import Booked, plan
+from tieline.ledger import Booked, ScopeWeight, plan
 from tieline.posting.lines import LinePoster, Scope, Sent
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
@@ -148,13 +148,7 @@ class Plane:
     def run(self, page: Sequence[Hour]) -> None:
         """Take one page of hours through every stage."""
         for scope in self.decide(self.take_in(page)).scopes:
-            self.post(
-                Scope(
-                    target_connection=scope.target_connection,
-                    entity_code=scope.entity_code,
-                    period_id=scope.period_id,
-                )
-            )
+            self.post(scope_of(scope))
 
     def take_in(self, page: Sequence[Hour]) -> int:
         """Land one page and mark its neighbors; return the batch."""
@@ -233,6 +227,15 @@ def _stored(line: TimeLineCommand) -> StoredLine:
         work_date=line.work_date,
         seconds=line.seconds,
         invoice_code=None,
+    )
+
+
+def scope_of(weight: ScopeWeight) -> Scope:
+    """Return where lines go that were planned."""
+    return Scope(
+        target_connection=weight.target_connection,
+        entity_code=weight.entity_code,
+        period_id=weight.period_id,
     )
 
 

@@ -9,24 +9,18 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
-from collections.abc import Callable
-from multiprocessing.synchronize import Event
 from typing import Any
 
-from plane_firm import Firm
-from plane_product import Plane, opened_worker, outcome_of, settle_firm
+from plane_firm import NOW, Firm
+from plane_product import Plane, opened_worker, outcome_of, scope_of, settle_firm
 
+from tieline.ledger import weigh
 from tieline.posting.lines import Scope
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 
-_IDLE_SECONDS = 0.02
 _SECONDS_MAX = 7200
-_OPEN_SCOPES = (
-    "SELECT DISTINCT target_connection, entity_code, period_id FROM effect"
-    " WHERE noun = 'time_line' AND entity_code = %s"
-    " AND state NOT IN ('CONFIRMED', 'REJECTED', 'WITHDRAWN')"
-)
+_ENTITIES = ("E0", "E1")
 
 
 def measure_shipped(firm: Firm, dsns: Dsns, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -35,18 +29,19 @@ def measure_shipped(firm: Firm, dsns: Dsns, arguments: argparse.Namespace) -> di
     with opened_worker(dsns) as worker:
         Plane(worker, batch_lines_max=arguments.batch_lines_max).settle()
     context = multiprocessing.get_context("spawn")
-    is_judged = context.Event()
-    # A batch is judged when its marks are made, as the work item of a batch says.
+    # A batch is judged when its marks are made, and a scope is posted when something was planned for it, as their
+    # work items say.
     batches: Any = context.Queue()
+    scopes: Any = {entity: context.Queue() for entity in _ENTITIES}
     begin = context.Barrier(5)
     sums: Any = context.Queue()
     shared = (dsns, arguments.batch_lines_max, begin)
     workers = [
         context.Process(target=_land, args=(*shared, firm, arguments.page_rows, batches)),
-        context.Process(target=_judge, args=(*shared, batches, is_judged)),
+        context.Process(target=_judge, args=(*shared, batches, scopes)),
         *(
-            context.Process(target=_post, args=(*shared, entity, is_judged, sums))
-            for entity in ("E0", "E1")
+            context.Process(target=_post, args=(*shared, entity, scopes[entity], sums))
+            for entity in _ENTITIES
         ),
     ]
     for each in workers:
@@ -82,36 +77,30 @@ def _land(dsns: Dsns, lines_max: int, begin: Any, firm: Firm, page_rows: int, ba
     batches.put(None)
 
 
-def _judge(dsns: Dsns, lines_max: int, begin: Any, batches: Any, is_judged: Event) -> None:
+def _judge(dsns: Dsns, lines_max: int, begin: Any, batches: Any, scopes: Any) -> None:
     with opened_worker(dsns, name="benchmark-judge") as worker:
         plane = Plane(worker, batch_lines_max=lines_max)
         begin.wait()
         for batch_id in iter(batches.get, None):
-            plane.decide(batch_id)
-    is_judged.set()
+            for scope in plane.decide(batch_id).scopes:
+                scopes[scope.entity_code].put(scope_of(scope))
+    for each in scopes.values():
+        each.put(None)
 
 
-def _post(dsns: Dsns, lines_max: int, begin: Any, entity: str, is_judged: Event, sums: Any) -> None:
+def _post(dsns: Dsns, lines_max: int, begin: Any, entity: str, scopes: Any, sums: Any) -> None:
     with opened_worker(dsns, name="benchmark-post") as worker:
         plane = Plane(worker, batch_lines_max=lines_max)
         begin.wait()
-        until_done(lambda: _post_open(worker, plane, entity), is_over=is_judged)
+        for scope in iter(scopes.get, None):
+            plane.post(scope)
+        # What was held back by hours that were landed and not judged yet is found by the safety net.
+        for scope in _left(worker, entity):
+            plane.post(scope)
     sums.put((plane.target.lines, plane.target.seconds))
 
 
-def _post_open(worker: Database, plane: Plane, entity: str) -> bool:
+def _left(worker: Database, entity: str) -> list[Scope]:
     with worker.transaction() as connection:
-        rows = connection.execute(_OPEN_SCOPES, (entity,)).fetchall()
-    for row in rows:
-        plane.post(Scope(**row))
-    return bool(rows)
-
-
-def until_done(step: Callable[[], bool], *, is_over: Event) -> None:
-    """Repeat a step; end when nothing was left after those before had ended."""
-    while True:
-        was_over = is_over.is_set()
-        if not step():
-            if was_over:
-                return
-            time.sleep(_IDLE_SECONDS)
+        weights = weigh(connection, now=NOW)
+    return [scope_of(each) for each in weights if each.entity_code == entity]

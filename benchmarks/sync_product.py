@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from plane_firm import SOURCE, Firm
-from plane_shipped import until_done
 from sync_source import STREAM
 
 from tieline.app import open_system
@@ -25,6 +24,7 @@ from tieline.services.workday import Workday
 from tieline.settings import Settings
 
 ENTITIES = ("E0", "E1")
+_IDLE_SECONDS = 0.02
 _SECONDS_MAX = 7200
 _MEGABYTE = 1024
 _LANDED = (
@@ -32,7 +32,7 @@ _LANDED = (
     " ORDER BY subject::bigint"
 )
 _OPEN = (
-    "SELECT DISTINCT target_connection, entity_code, period_id FROM effect"
+    "SELECT DISTINCT target_connection, entity_code, period_id FROM unsettled_effect"
     " WHERE noun = 'time_line' AND entity_code = %s"
     " AND state NOT IN ('CONFIRMED', 'REJECTED', 'WITHDRAWN')"
 )
@@ -103,7 +103,7 @@ def _judge(settings: Settings, begin: Any, figures: Any, is_read: Any, is_judged
         return bool(rows)
 
     watch = _Watch.begun(begin)
-    until_done(judge_landed, is_over=is_read)
+    _until_done(judge_landed, is_over=is_read)
     while not isinstance(handlers["judge_waiting"](AtOnce(), "all"), Done):
         continue
     is_judged.set()
@@ -114,7 +114,7 @@ def _post(settings: Settings, begin: Any, figures: Any, entity: str, is_judged: 
     system = open_system(settings)
     post_lines = Workday(system=system).handlers()["post_lines"]
     watch = _Watch.begun(begin)
-    until_done(lambda: _post_open(system, post_lines, entity), is_over=is_judged)
+    _until_done(lambda: _post_open(system, post_lines, entity), is_over=is_judged)
     watch.tell(figures, f"post {entity}")
 
 
@@ -124,6 +124,16 @@ def _post_open(system: System, post_lines: Callable[..., Any], entity: str) -> b
     for row in rows:
         post_lines(AtOnce(), Scope(**row).subject)
     return bool(rows)
+
+
+def _until_done(step: Callable[[], bool], *, is_over: Any) -> None:
+    """Repeat a step; end when nothing was left after those before had ended."""
+    while True:
+        was_over = is_over.is_set()
+        if not step():
+            if was_over:
+                return
+            time.sleep(_IDLE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
