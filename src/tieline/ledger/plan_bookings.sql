@@ -48,16 +48,21 @@ WITH calendar AS MATERIALIZED (
         SELECT max(e.effect_no) FROM (SELECT * FROM effect e WHERE e.entry_id = a.entry_id OFFSET 0) e
         WHERE (e.target_connection, e.noun, e.part) = (a.target_connection, 'time_line', a.part)), 0) AS effect_no
     FROM asked a
+), planned AS (
+    INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
+        part, effect_no, kind, verdict_id, entry_id, entry_version, verdict_outcome, entity_code, period_id,
+        project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id, correlation_id,
+        planned_at, books_on)
+    SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, 'time_line',
+                                part, effect_no),
+           connection_key, source_epoch, object, source_ref, target_connection, 'time_line', part, effect_no,
+           'book', verdict_id, entry_id, version, outcome, entity_code, period_id, project_id, seconds, amount,
+           currency, posting_hash, work_class, deadline_at, release_id, correlation_id, %(now)s, books_on
+    FROM numbered
+    ON CONFLICT DO NOTHING
+    RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk
 )
-INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
-    part, effect_no, kind, verdict_id, entry_id, entry_version, verdict_outcome, entity_code, period_id,
-    project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id, correlation_id,
-    planned_at, books_on)
-SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, 'time_line',
-                            part, effect_no),
-       connection_key, source_epoch, object, source_ref, target_connection, 'time_line', part, effect_no,
-       'book', verdict_id, entry_id, version, outcome, entity_code, period_id, project_id, seconds, amount,
-       currency, posting_hash, work_class, deadline_at, release_id, correlation_id, %(now)s, books_on
-FROM numbered
-ON CONFLICT DO NOTHING
-RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk
+-- Told by scope: of a page there are a few, and a row for each line would be read for its sum alone.
+SELECT target_connection, entity_code, period_id, work_class, deadline_at, sum(value_at_risk) AS value_at_risk,
+       count(*) AS lines
+FROM planned GROUP BY target_connection, entity_code, period_id, work_class, deadline_at

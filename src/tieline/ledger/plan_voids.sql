@@ -27,17 +27,22 @@ WITH corrected AS MATERIALIZED (
             = (s.connection_key, s.source_epoch, s.object, s.source_ref, s.target_connection, s.noun, s.part)
         ) AS next_no, tieline.cut_off_class(p, %(now)s) AS urgency, tieline.cut_off_deadline(p, %(now)s) AS due_by
     FROM placed s JOIN fiscal_period p ON p.period_id = s.into_period_id
+), planned AS (
+    INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
+        part, effect_no, kind, undoes_key, verdict_id, entry_id, entry_version, verdict_outcome, entity_code,
+        period_id, project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id,
+        correlation_id, planned_at, books_on)
+    SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, noun, part,
+                                next_no),
+           connection_key, source_epoch, object, source_ref, target_connection, noun, part, next_no, 'void',
+           business_key, new_verdict_id, entry_id, new_version, 'correct', entity_code, into_period_id, project_id,
+           -seconds, -amount, currency, posting_hash, urgency, due_by, release_id, new_correlation_id,
+           %(now)s, into_day
+    FROM numbered
+    ON CONFLICT DO NOTHING
+    RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk
 )
-INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun,
-    part, effect_no, kind, undoes_key, verdict_id, entry_id, entry_version, verdict_outcome, entity_code,
-    period_id, project_id, seconds, amount, currency, posting_hash, work_class, deadline_at, release_id,
-    correlation_id, planned_at, books_on)
-SELECT tieline.business_key(connection_key, source_epoch, object, source_ref, target_connection, noun, part,
-                            next_no),
-       connection_key, source_epoch, object, source_ref, target_connection, noun, part, next_no, 'void',
-       business_key, new_verdict_id, entry_id, new_version, 'correct', entity_code, into_period_id, project_id,
-       -seconds, -amount, currency, posting_hash, urgency, due_by, release_id, new_correlation_id,
-       %(now)s, into_day
-FROM numbered
-ON CONFLICT DO NOTHING
-RETURNING target_connection, entity_code, period_id, work_class, deadline_at, abs(amount) AS value_at_risk
+-- Told by scope: of a page there are a few, and a row for each line would be read for its sum alone.
+SELECT target_connection, entity_code, period_id, work_class, deadline_at, sum(value_at_risk) AS value_at_risk,
+       count(*) AS lines
+FROM planned GROUP BY target_connection, entity_code, period_id, work_class, deadline_at
