@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from psycopg import Connection, errors
+from psycopg.types.json import Jsonb
 from tests.support.scene import NOW, Scene, add_hours, build_scene
 
 from tieline.ledger import plan
@@ -78,6 +79,19 @@ _INDEXED: LiteralString = r"""
       AND indexdef ~ '\m(state|attempt|work_class|payload_hash|sent_at|due_at|reason|target_code|settled_at|stored_hash)\M'
 """
 
+# Who names whom, and what makes a copy of a row another one.
+NAMED: tuple[tuple[LiteralString, LiteralString, LiteralString, dict[str, object]], ...] = (
+    ("time_entry", "connection_key", "connection", {"entry_id": _NEW_KEY}),
+    ("time_entry_version", "batch_id", "intake_batch", {"version": 9, "is_newest": False}),
+    ("verdict", "release_id", "release", {"verdict_id": -1}),
+    ("effect", "target_connection", "connection", {"business_key": _NEW_KEY}),
+    ("effect", "period_id", "fiscal_period", {"business_key": _NEW_KEY, "effect_no": 2}),
+    ("effect", "release_id", "release", {"business_key": _NEW_KEY, "effect_no": 2}),
+)
+_UNKNOWN: dict[str, object] = {
+    "connection_key": "nowhere", "target_connection": "nowhere", "period_id": _NEW_KEY, "batch_id": -1, "release_id": -1,
+}  # fmt: skip
+
 pytestmark = pytest.mark.sql
 
 
@@ -113,8 +127,8 @@ class Planned:
         )
 
     @contextmanager
-    def refused(self, error: type[Exception]) -> Iterator[None]:
-        with pytest.raises(error), self.connection.transaction():
+    def refused(self, *errors: type[Exception], match: str | None = None) -> Iterator[None]:
+        with pytest.raises(errors, match=match), self.connection.transaction():
             yield
 
 
@@ -245,6 +259,65 @@ class TestLedger:
 
         with planned.refused(errors.ForeignKeyViolation):
             planned.connection.execute("DELETE FROM effect")
+
+
+class TestWhatRowsHaveInCommon:
+    """Looked up once of all rows of a statement, and held as a foreign key holds it."""
+
+    def test_is_there_when_a_row_comes(self, planned: Planned) -> None:
+        for child, column, _, another in NAMED:
+            changed = Jsonb({name: str(value) for name, value in another.items()})
+            text: LiteralString = (
+                f"INSERT INTO {child} OVERRIDING SYSTEM VALUE"
+                f" SELECT (jsonb_populate_record(c, %s || jsonb_build_object('{column}', %s::text))).*"
+                f" FROM {child} c LIMIT 1"
+            )
+
+            with planned.refused(errors.ForeignKeyViolation, match=f"{child} names a {column}"):
+                planned.connection.execute(text, (changed, _UNKNOWN[column]))
+
+    def test_is_there_when_a_row_names_another(self, planned: Planned) -> None:
+        for child, column, _, _ in NAMED:
+            # An effect stays with its target by a law of its own.
+            with planned.refused(errors.ForeignKeyViolation, errors.CheckViolation):
+                planned.connection.execute(f"UPDATE {child} SET {column} = %s", (_UNKNOWN[column],))
+
+    def test_stays_while_a_row_names_it(self, planned: Planned) -> None:
+        for child, column, parent, _ in NAMED:
+            key: LiteralString = "connection_key" if parent == "connection" else column
+            names: LiteralString = f"{key} IN (SELECT {column} FROM {child})"
+
+            with planned.refused(errors.ForeignKeyViolation):
+                planned.connection.execute(f"DELETE FROM {parent} WHERE {names}")
+            # What counts its own names never changes them at all.
+            with planned.refused(errors.ForeignKeyViolation, errors.GeneratedAlways):
+                planned.connection.execute(
+                    f"UPDATE {parent} SET {key} = %s WHERE {names}", (_UNKNOWN[column],)
+                )
+
+    def test_may_go_when_no_row_names_it(self, planned: Planned) -> None:
+        planned.connection.execute("DELETE FROM effect")
+
+        gone = planned.connection.execute("DELETE FROM fiscal_period").rowcount
+
+        assert gone > 0
+
+    def test_is_taken_away_by_nobody_before_the_row_is_committed(
+        self, planned: Planned, owner_database: Database
+    ) -> None:
+        with owner_database.transaction() as connection:
+            connection.execute("SET LOCAL lock_timeout = '50ms'")
+
+            with pytest.raises(errors.LockNotAvailable), connection.transaction():
+                connection.execute("DELETE FROM fiscal_period")
+
+    def test_is_never_emptied(self, owner_database: Database) -> None:
+        for _, _, parent, _ in NAMED:
+            with (
+                pytest.raises(errors.FeatureNotSupported),
+                owner_database.transaction() as connection,
+            ):
+                connection.execute(f"TRUNCATE {parent}")
 
 
 class TestWhatIsOpen:
