@@ -101,7 +101,10 @@ def new_database(prepared_cluster: PreparedCluster, *, copy_of: str = _TEMPLATE)
     identifier = sql.Identifier(name)
     with psycopg.connect(prepared_cluster.cluster.superuser_dsn, autocommit=True) as admin:
         admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(copy_of))
+            # Files are copied as they are: a copy that is logged costs a fifth more.
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                identifier, sql.Identifier(copy_of)
+            )
         )
         _set_search_path(admin, name)
         yield _renamed(prepared_cluster.template, name)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from tieline import __version__, cli
-from tieline.console import build_assets, create_web, serve, words
+from tieline.console import words
 from tieline.intake import Reader
 from tieline.kernel.errors import AskPerson
 from tieline.kernel.limits import Limit
@@ -32,14 +32,12 @@ from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.secrets import Secrets, open_master_key
 from tieline.runtime.telemetry import configure_logging
 from tieline.runtime.work import Handler, Outcome, Steps
-from tieline.runtime.worker import Worker
 from tieline.sdk import Capabilities, Connection
 from tieline.services.fitness import refuse_unfit, why_no_call
 from tieline.services.message_text import Speech
 from tieline.services.restoring import notice
 from tieline.services.system import System
 from tieline.services.time_validation import TimeValidation
-from tieline.services.workday import CLASSES, Workday
 from tieline.settings import Environment, Settings
 
 BUILT_IN = {
@@ -132,12 +130,18 @@ def run_worker(
     settings: Settings, *, lease_seconds: int = LEASE_SECONDS, version: str = __version__
 ) -> int:
     """Work until told to stop; ``version`` is another one where a proof installs anew."""
+    # Whoever does not work does not wait for the engine to load.
+    from tieline.runtime.worker import Worker
+    from tieline.services.workday import CLASSES, Workday
+
     system = open_system(settings)
     workday = Workday(system=system)
     worker = Worker(
         worker_dsn=_dsns(settings).worker,
         database=system.database,
-        handlers={kind: _paced(handler, kind) for kind, handler in workday.handlers().items()},
+        handlers={
+            kind: _paced(handler, CLASSES[kind]) for kind, handler in workday.handlers().items()
+        },
         jobs=workday.jobs(),
         clock=system.clock,
         fence=system.fence,
@@ -150,6 +154,11 @@ def run_worker(
 
 def run_web(settings: Settings) -> int:
     """Serve the API and the console until told to stop."""
+    # Pages and addresses take as long to load as all the rest: only who serves them waits for it.
+    from tieline.console.application import create_web
+    from tieline.console.assets import build_assets
+    from tieline.console.serving import serve
+
     assets = build_assets(cache=settings.cache)
     if assets.notice:
         structlog.get_logger().warning("console.plain", why=assets.notice)
@@ -164,10 +173,10 @@ def run_web(settings: Settings) -> int:
     )
 
 
-def _paced(handler: Handler, kind: str) -> Handler:
+def _paced(handler: Handler, work_class: int) -> Handler:
     # The calls a handler makes count under its own class, so that billing finds room.
     def run(steps: Steps, subject: str) -> Outcome:
-        with calls_of(work_class=CLASSES[kind]):
+        with calls_of(work_class=work_class):
             return handler(steps, subject)
 
     return run

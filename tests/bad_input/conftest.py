@@ -16,7 +16,8 @@ from tests.rooms.casework.hand_made_firm import NOW
 from tests.rooms.cli.conftest import run, run_bare  # noqa: F401 - fixtures of the commands
 from tests.rooms.console.conftest import House, add_people, fill
 from tests.support.opened import opened_system
-from tieline.console import Assets, create_web
+from tieline.console.application import create_web
+from tieline.console.assets import Assets
 from tieline.governance import issue_api_key
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns

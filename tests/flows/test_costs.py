@@ -18,7 +18,8 @@ from tests.support.opened import opened_system
 
 from tieline.casework import sync_time_cases
 from tieline.casework.owed import list_owed
-from tieline.console import Assets, create_web
+from tieline.console.application import create_web
+from tieline.console.assets import Assets
 from tieline.governance import ADMIN, COSTS, ROLES, SCOPES, issue_api_key, open_web_transaction
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns

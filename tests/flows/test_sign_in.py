@@ -16,7 +16,8 @@ from tests.rooms.console.conftest import House, add_people, token_of
 from tests.support.opened import opened_system
 from tests.support.openid import CLIENT_ID, SECRET, OpenIdProvider, running_provider
 
-from tieline.console import Assets, create_web
+from tieline.console.application import create_web
+from tieline.console.assets import Assets
 from tieline.governance import (
     bind_identity,
     change_person,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -22,8 +23,6 @@ LOCK_MINUTES = 15
 SESSION_HOURS = 10
 
 _HASHER = PasswordHasher()
-# Verified against when nobody has the login, so that the answer takes as long.
-_NOBODY = _HASHER.hash("no person has this password")
 
 ADMIN = "admin"
 COSTS = "costs"
@@ -235,7 +234,9 @@ def authenticate(
         """,
         {"now": now, "login": login.lower()},
     ).fetchone()
-    matches = _matches(row["password_hash"] if row else _NOBODY, password)
+    # Made whether it is needed or not: the first answer takes as long for a login that nobody has.
+    of_nobody = _hash_of_nobody()
+    matches = _matches(row["password_hash"] if row else of_nobody, password)
     if row is None or not row["is_open"]:
         return None
     if not matches:
@@ -351,6 +352,12 @@ def _hash(password: str) -> str:
     if len(password) > PASSWORD_CHARACTERS_MAX:
         raise UserMistake(f"a password has at most {PASSWORD_CHARACTERS_MAX} characters")
     return _HASHER.hash(password)
+
+
+@cache
+def _hash_of_nobody() -> str:
+    """Return what is verified against when nobody has the login, so that the answer takes as long."""
+    return _HASHER.hash("no person has this password")
 
 
 def _matches(password_hash: str, password: str) -> bool:

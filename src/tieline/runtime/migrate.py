@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 import structlog
-from alembic import command
-from alembic.config import Config
-from dbos import DBOS
 from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.postgres import EmbeddedCluster
@@ -32,6 +29,7 @@ _MAJOR_MIN = 16
 _LOCK_TIMEOUT_SECONDS = 30
 _LOCK_KEY = 7_146_254_639
 _MUST_BE_ON: tuple[LiteralString, ...] = ("fsync", "full_page_writes", "synchronous_commit")
+_MIGRATIONS = Path(__file__).with_name("migrations")
 _log = structlog.get_logger("tieline.migrate")
 
 
@@ -82,15 +80,40 @@ def prepare_database(
 
 def migrate(*, owner_dsn: str) -> None:
     """Run every migration that is not yet applied, ours and DBOS's, as the owner."""
+    engine = f"DBOS {version('dbos')}"
+    with psycopg.connect(owner_dsn) as connection:
+        if _is_up_to_date(connection, engine):
+            return
+    _apply(owner_dsn)
+    with psycopg.connect(owner_dsn) as connection:
+        connection.execute("GRANT USAGE ON SCHEMA dbos TO tieline_judge")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA dbos TO tieline_judge")
+        connection.execute(sql.SQL("COMMENT ON SCHEMA dbos IS {}").format(sql.Literal(engine)))
+
+
+def _is_up_to_date(connection: Connection[Any], engine: str) -> bool:
+    told = connection.execute(
+        "SELECT obj_description(to_regnamespace('dbos'), 'pg_namespace')"
+    ).fetchone()
+    if told != (engine,):
+        return False
+    newest = max(path.stem for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    stands = connection.execute("SELECT version_num FROM tieline.schema_version").fetchone()
+    return stands == (newest,)
+
+
+def _apply(owner_dsn: str) -> None:
+    # To load them takes longer than all that most commands do, and there is rarely something to apply.
+    from alembic import command
+    from alembic.config import Config
+    from dbos import DBOS
+
     configuration = Config()
-    configuration.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    configuration.set_main_option("script_location", str(_MIGRATIONS))
     configuration.attributes["dsn"] = owner_dsn
     configuration.attributes["lock_timeout_seconds"] = _LOCK_TIMEOUT_SECONDS
     command.upgrade(configuration, "head")
     DBOS.migrate(sqlalchemy_url(owner_dsn), schema="dbos", application_role=WORKER)
-    with psycopg.connect(owner_dsn) as connection:
-        connection.execute("GRANT USAGE ON SCHEMA dbos TO tieline_judge")
-        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA dbos TO tieline_judge")
 
 
 def check_server(connection: Connection[Any]) -> None:
@@ -125,6 +148,8 @@ def check_roles(connection: Connection[Any]) -> None:
 
 def sqlalchemy_url(dsn: str) -> str:
     """Return a DSN in the form that SQLAlchemy, and so DBOS and Alembic, reads."""
+    from sqlalchemy import URL
+
     parts = conninfo_to_dict(dsn)
     query = {
         name: str(value)

@@ -21,7 +21,8 @@ from tests.support.target import FixedClock
 
 from tieline.app import InstalledSystems
 from tieline.casework import sync_time_cases
-from tieline.console import Assets, create_web
+from tieline.console.application import create_web
+from tieline.console.assets import Assets
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.message_text import Speech

@@ -31,7 +31,37 @@ class TestPreparedDatabase:
         assert {row[0] for row in rows} == {"tieline", "dbos"}
 
     def test_migrates_twice_without_a_word(self, database: Dsns) -> None:
+        with psycopg.connect(database.owner) as connection:
+            connection.execute("COMMENT ON SCHEMA dbos IS NULL")
+
         migrate(owner_dsn=database.owner)
+
+    def test_is_left_alone_where_nothing_is_new(
+        self, database: Dsns, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tieline.runtime.migrate._apply", _nobody_calls)
+
+        migrate(owner_dsn=database.owner)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "COMMENT ON SCHEMA dbos IS 'DBOS 0.1'",
+            "UPDATE tieline.schema_version SET version_num = '0001_start'",
+        ],
+        ids=["another engine", "an older schema"],
+    )
+    def test_is_migrated_where_another_version_left_it(
+        self, database: Dsns, monkeypatch: pytest.MonkeyPatch, change: LiteralString
+    ) -> None:
+        applied: list[str] = []
+        monkeypatch.setattr("tieline.runtime.migrate._apply", applied.append)
+        with psycopg.connect(database.owner) as connection:
+            connection.execute(change)
+
+        migrate(owner_dsn=database.owner)
+
+        assert applied == [database.owner]
 
     def test_lets_no_role_past_row_security(self, database: Dsns) -> None:
         with psycopg.connect(database.owner) as connection:
@@ -114,3 +144,7 @@ class TestVisibleEntity:
             row = connection.execute("SELECT visible_entity(%s)", (code,)).fetchone()
 
         assert row == (visible,)
+
+
+def _nobody_calls(dsn: str) -> None:
+    raise AssertionError("nothing was to be applied")
