@@ -15,6 +15,7 @@ from tests.promises.connectors.vendors import Vendor, running_hubspot, running_s
 from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline import app
+from tieline.runtime import worker
 from tieline.runtime.database import Database
 from tieline.runtime.outbox import publish
 from tieline.services.system import System
@@ -85,7 +86,7 @@ class TestAWorker:
             def run(self) -> int:
                 return 0
 
-        monkeypatch.setattr(app, "Worker", Recorded)
+        monkeypatch.setattr(worker, "Worker", Recorded)
         systems: list[System] = []
         open_system = app.open_system
 
