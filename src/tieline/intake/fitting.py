@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
 from typing import Any
 
 from tieline.canonical import TimeEntry
@@ -9,6 +12,10 @@ from tieline.intake.material import as_json
 from tieline.sdk import Untranslatable
 
 SECONDS_MAX = 2**31 - 1
+# A name of more characters is none; a narrative may be as long as it is.
+TEXT_CHARACTERS_MAX = 10_000
+# What no amount of money has, and what a decimal keeps exactly.
+DIGITS_MAX = 28
 _WORDS = (
     "narrative",
     "person_ref",
@@ -24,6 +31,8 @@ _WORDS = (
 def unstorable(noun: Any) -> Untranslatable | None:
     """Say which value of a noun cannot be stored, or None."""
     if not isinstance(noun, TimeEntry):
+        if not all(map(_is_kept_exactly, _numbers(noun))):
+            return _because("number")
         return None if _fits(as_json(noun)) else _because("text")
     for name in _WORDS:
         word = getattr(noun, name)
@@ -52,13 +61,37 @@ def _is_text(word: Any) -> bool:
 def _fits(value: Any) -> bool:
     match value:
         case str():
-            return _is_text(value)
+            return len(value) <= TEXT_CHARACTERS_MAX and _is_text(value)
         case dict():
             return all(_is_text(name) and _fits(item) for name, item in value.items())
         case list():
             return all(_fits(item) for item in value)
         case _:
             return True
+
+
+def _numbers(value: Any) -> Iterator[Decimal]:
+    match value:
+        case Decimal():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _numbers(item)
+        case list() | tuple():
+            for item in value:
+                yield from _numbers(item)
+        case _ if is_dataclass(value):
+            for field in fields(value):
+                yield from _numbers(getattr(value, field.name))
+        case _:
+            pass
+
+
+def _is_kept_exactly(number: Decimal) -> bool:
+    """Tell whether a number can be written out and reckoned with, digit for digit."""
+    _, digits, exponent = number.as_tuple()
+    is_finite = isinstance(exponent, int)
+    return is_finite and len(digits) <= DIGITS_MAX and abs(number.adjusted()) < DIGITS_MAX
 
 
 def _because(field: str) -> Untranslatable:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -12,6 +13,20 @@ import msgspec
 _DIGITS_MAX = 4_000
 # Reads the same values of what it reads, and refuses more: halves of characters, marks of byte order, long numbers.
 _QUICK: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Brackets:
+    """What stands around the parts of a value."""
+
+    name: str
+    opening: str
+    closing: str
+
+
+_IN_ARRAYS = _Brackets(name="array", opening="[", closing="]")
+_IN_OBJECTS = _Brackets(name="object", opening="{", closing="}")
+_SPACES = frozenset(" \t\r\n")
 
 
 class NotJson(ValueError):
@@ -58,8 +73,8 @@ def element_slices(body: bytes) -> list[bytes]:
     """
     try:
         return [bytes(element) for element in msgspec.json.decode(body, type=list[msgspec.Raw])]
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise NotJson("the value is not an array") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return [element for _, element in _cut(body, _IN_ARRAYS)]
 
 
 def member_slices(body: bytes) -> dict[str, bytes]:
@@ -69,8 +84,8 @@ def member_slices(body: bytes) -> dict[str, bytes]:
     """
     try:
         members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise NotJson("the value is not an object") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return dict(_cut(body, _IN_OBJECTS))
     return {name: bytes(value) for name, value in members.items()}
 
 
@@ -81,6 +96,50 @@ def envelope(members: Mapping[str, bytes | list[bytes]]) -> bytes:
         joined = value if isinstance(value, bytes) else b"[" + b",".join(value) + b"]"
         parts.append(json.dumps(name).encode() + b":" + joined)
     return b"{" + b",".join(parts) + b"}"
+
+
+def _cut(body: bytes, brackets: _Brackets) -> list[tuple[str, bytes]]:
+    """Cut what the quick reader refuses: one text with half of a character is no reason to lose its whole page."""
+    try:
+        return list(_cuts(body.decode(), brackets))
+    except (ValueError, IndexError, StopIteration, RecursionError) as error:
+        raise NotJson(f"the value is not an {brackets.name}") from error
+
+
+def _cuts(text: str, brackets: _Brackets) -> Iterator[tuple[str, bytes]]:
+    place = _after(text, 0, brackets.opening)
+    while text[place] != brackets.closing:
+        name = ""
+        if brackets is _IN_OBJECTS:
+            # Its name is a text: what begins otherwise is refused.
+            name, place = _STEPS.raw_decode(text, _after(text, place, '"') - 1)
+            place = _after(text, place, ":")
+        _, end = _STEPS.raw_decode(text, place)
+        yield name, text[place:end].encode()
+        place = _skip(text, end)
+        if text[place] != brackets.closing:
+            place = _after(text, place, ",")
+            if text[place] == brackets.closing:
+                raise ValueError("nothing follows a comma")
+    if _skip(text, place + 1) < len(text):
+        raise ValueError("something follows the end")
+
+
+def _after(text: str, place: int, sign: str) -> int:
+    """Return the place of what follows a sign.
+
+    :raises ValueError, IndexError: it is not there.
+    """
+    place = _skip(text, place)
+    if text[place] != sign:
+        raise ValueError(f"{sign} is missing")
+    return _skip(text, place + 1)
+
+
+def _skip(text: str, place: int) -> int:
+    while text[place : place + 1] in _SPACES:
+        place += 1
+    return place
 
 
 def _decode_slowly(body: bytes) -> Any:
@@ -118,3 +177,7 @@ def _with_raw_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_raw_numbers(item) for item in value]
     return value
+
+
+# How far a value reaches is asked of it; what it says is read by others.
+_STEPS = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse)

@@ -42,6 +42,26 @@ class TestSlices:
 
         assert array_slices(page, field="rows") == [b'{"hours" : 0.330,"a":1E2 }']
 
+    def test_are_cut_around_half_of_a_character(self) -> None:
+        page = b'{"a": 1, "rows" : [ {"n": "\\ud800"} , {"h" : 1E2} ], "\\udc00": [] }'
+
+        assert array_slices(page, field="rows") == [b'{"n": "\\ud800"}', b'{"h" : 1E2}']
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            b'["\\ud800"',
+            b'["\\ud800",]',
+            b'["\\ud800" 1]',
+            b'["\\ud800", NaN]',
+            b'["\\ud800"] 1',
+            b'{"\\ud800"}',
+        ],
+    )
+    def test_are_not_cut_out_of_what_is_no_list(self, rows: bytes) -> None:
+        with pytest.raises(NotJson):
+            array_slices(b'{"rows": ' + rows + b"}", field="rows")
+
     @pytest.mark.parametrize("page", [b"", b"[]", b"{}", b'{"rows": {}}', b'{"rows": [1', b"\xff"])
     def test_of_no_page_are_refused(self, page: bytes) -> None:
         with pytest.raises(NotJson):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -143,7 +143,7 @@ def translate(*, record: RawRecord, mapping: Mapped) -> Translated | Untranslata
             message=f"{record.object} {record.source_ref} lacks {error.args[0]}",
             field=str(error.args[0]),
         )
-    except (NotJson, ValueError, TypeError, AttributeError, InvalidOperation) as error:
+    except (NotJson, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         return Untranslatable(
             reason="translate.value_unreadable",
             message=f"{record.object} {record.source_ref} cannot be read ({type(error).__name__})",

@@ -93,11 +93,12 @@ def build(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """One record of a page: its exact bytes and what is needed to join it."""
+    """One record of a page: its exact bytes and what is needed to join it; one without an id joins nothing."""
 
     ref: str
     body: bytes
     raw: Raw
+    is_named: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +210,7 @@ class HubSpotConnector:
             return None if found is None else _record("owners", found, found.body)
         if object == "line_items":
             deals = self._linked("line_items", "deals", [source_ref]).get(source_ref, [])
-            if not deals:
-                return None
-            return self._read_object("deals", _to(deals[0]))
+            return self._read_object("deals", self._deal_of(deals[0])) if deals else None
         return self._read_object(object, source_ref)
 
     def _read_object(self, stream: str, source_ref: str) -> RawRecord | None:
@@ -290,9 +289,15 @@ class HubSpotConnector:
     def _deals_of_changed_lines(self, since: datetime) -> Iterator[_Batch]:
         for batch in self._search_all("line_items", since):
             links = self._linked("line_items", "deals", [one.ref for one in batch.found])
-            refs = sorted({_to(link) for targets in links.values() for link in targets}, key=int)
+            refs = sorted({self._deal_of(link) for to in links.values() for link in to}, key=int)
             if refs:
                 yield _Batch(found=self._read_batch("deals", refs), total=None, after="more")
+
+    def _deal_of(self, link: bytes) -> str:
+        ref = _to(link)
+        if ref is None:
+            raise StreamBroken("a line item belongs to a deal that no number names")
+        return ref
 
     def _search_all(self, stream: str, since: datetime) -> Iterator[_Batch]:
         """Search in order of change, in windows that stay within the vendor's reach."""
@@ -302,7 +307,7 @@ class HubSpotConnector:
             newest = start
             for batch in self._search_window(stream, start):
                 _add_once(stream, window, batch.found)
-                newest = max([newest, *(_modified(stream, one) for one in batch.found)])
+                newest = max([newest, *_modified(stream, batch.found)])
                 is_reached = batch.after is None or len(window) >= SEARCH_REACH_MAX
                 if is_reached and len(window) < min(_whole(batch.total), SEARCH_REACH_MAX):
                     raise StreamBroken(f"{stream} has {batch.total} records, sent {len(window)}")
@@ -371,8 +376,7 @@ class HubSpotConnector:
             page = decode_exact(reply.body)
             slices = array_slices(reply.body, field="results")
             found = tuple(
-                _Found(ref=_ref(raw), body=body, raw=raw)
-                for raw, body in zip(page["results"], slices, strict=True)
+                _found(raw, body) for raw, body in zip(page["results"], slices, strict=True)
             )
             after = ((page.get("paging") or {}).get("next") or {}).get("after")
             total = page.get("total")
@@ -387,7 +391,7 @@ class HubSpotConnector:
             return None
         try:
             raw = decode_exact(reply.body)
-            return _Found(ref=_ref(raw), body=reply.body, raw=raw)
+            return _Found(ref=words.reference(raw), body=reply.body, raw=raw)
         except (NotJson, KeyError, TypeError) as error:
             raise StreamBroken(f"{path} sent a record that cannot be read") from error
 
@@ -403,7 +407,7 @@ class HubSpotConnector:
             return ()
         if stream == "owners":
             return tuple(_record(stream, one, one.body) for one in found)
-        refs = [one.ref for one in found]
+        refs = [one.ref for one in found if one.is_named]
         companies = self._linked(stream, "companies", refs)
         if stream != "deals":
             member = {"companies": "company", "contacts": "contact"}[stream]
@@ -429,7 +433,8 @@ class HubSpotConnector:
         lines: list[_Found],
         stages: Mapping[str, bytes],
     ) -> RawRecord:
-        stage = str(deal.raw["properties"].get(self.mapping.fields["deals"]["stage"]))
+        told = _member(deal.raw, "properties")
+        stage = str(_member(told, self.mapping.fields["deals"]["stage"]))
         body = envelope(
             {
                 "deal": deal.body,
@@ -438,17 +443,26 @@ class HubSpotConnector:
                 "stage": stages.get(stage, b"null"),
             }
         )
-        moments = [_instant(one.raw["updatedAt"]) for one in (deal, *lines)]
-        return RawRecord(object="deals", source_ref=deal.ref, body=body, source_at=max(moments))
+        moments = [_changed_at(one) for one in (deal, *lines)]
+        known = [moment for moment in moments if moment is not None]
+        return RawRecord(
+            object="deals",
+            source_ref=deal.ref,
+            body=body,
+            source_at=max(known) if len(known) == len(moments) else None,
+        )
 
     def _lines_of(self, deals: Sequence[str]) -> dict[str, list[_Found]]:
-        links = {
-            ref: sorted((_to(link) for link in targets), key=int)
-            for ref, targets in self._linked("deals", "line_items", deals).items()
-        }
-        wanted = sorted({ref for refs in links.values() for ref in refs}, key=int)
-        lines = {line.ref: line for line in self._read_batch("line_items", wanted)}
-        return {deal: [lines[ref] for ref in refs] for deal, refs in links.items()}
+        links = self._linked("deals", "line_items", deals)
+        asked = {ref for targets in links.values() for link in targets if (ref := _to(link))}
+        lines = {line.ref: line for line in self._read_batch("line_items", sorted(asked, key=int))}
+        found: dict[str, list[_Found]] = {}
+        for deal, targets in links.items():
+            refs = sorted((ref for link in targets if (ref := _to(link))), key=int)
+            # A line that no number names stands there as its link: its deal is not understood without it.
+            unknown = [_Found(ref="", body=link, raw={}) for link in targets if not _to(link)]
+            found[deal] = [*(lines[ref] for ref in refs), *unknown]
+        return found
 
     def _read_batch(self, object_name: str, refs: Sequence[str]) -> tuple[_Found, ...]:
         found: list[_Found] = []
@@ -620,7 +634,7 @@ def _record(stream: str, found: _Found, body: bytes) -> RawRecord:
         object=stream,
         source_ref=found.ref,
         body=body,
-        source_at=_instant(found.raw["updatedAt"]),
+        source_at=_changed_at(found),
     )
 
 
@@ -635,15 +649,22 @@ def _add_once(stream: str, seen: set[str], found: Sequence[_Found]) -> None:
     seen |= refs
 
 
-def _ref(raw: Raw) -> str:
-    reference = raw["id"]
-    if not isinstance(reference, str) or not reference:
-        raise TypeError("a record without its id")
-    return reference
+def _found(raw: Any, body: bytes) -> _Found:
+    """Return a record of a page; what has no id is named after its bytes, so that it is kept and told of."""
+    try:
+        return _Found(ref=words.reference(raw), body=body, raw=raw)
+    except (KeyError, TypeError):
+        return _Found(ref=words.without_id(body), body=body, raw={}, is_named=False)
 
 
-def _to(link: bytes) -> str:
-    return _number(str(decode_exact(link)["toObjectId"]))
+def _member(raw: Any, name: str) -> Any:
+    return raw.get(name) if isinstance(raw, Mapping) else None
+
+
+def _to(link: bytes) -> str | None:
+    """Return the number of a record that a link names, or None where it names none."""
+    told = str(_member(decode_exact(link), "toObjectId"))
+    return told if told.isdecimal() else None
 
 
 def _number(text: str) -> str:
@@ -658,15 +679,22 @@ def _whole(total: int | None) -> int:
     return total
 
 
-def _modified(stream: str, found: _Found) -> datetime:
-    return _instant(found.raw["properties"][_MODIFIED[stream]])
+def _modified(stream: str, found: Sequence[_Found]) -> list[datetime]:
+    """Return when records changed, as far as they tell it."""
+    told = [_member(_member(one.raw, "properties"), _MODIFIED[stream]) for one in found]
+    return [moment for text in told if (moment := _instant(text)) is not None]
 
 
-def _instant(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise StreamBroken("a record tells an instant without a zone")
-    return moment.astimezone(UTC)
+def _changed_at(found: _Found) -> datetime | None:
+    return _instant(_member(found.raw, "updatedAt"))
+
+
+def _instant(text: Any) -> datetime | None:
+    """Return an instant, or None: a record whose own cannot be read is not understood either."""
+    try:
+        return words.instant(text)
+    except (ValueError, TypeError, ArithmeticError):
+        return None
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -677,8 +705,7 @@ def _milliseconds(moment: datetime) -> int:
 def _reach(reached: dict[str, datetime], stream: str, found: Sequence[_Found]) -> None:
     if stream == "owners":
         return
-    for one in found:
-        moment = _modified(stream, one)
+    for moment in _modified(stream, found):
         reached[stream] = max(reached.get(stream, moment), moment)
 
 

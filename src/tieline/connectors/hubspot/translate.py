@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from tieline.canonical import Client, Contact, Opportunity, OpportunityLine, Person
@@ -14,6 +15,8 @@ from tieline.sdk.slices import NotJson, decode_exact
 
 CHILD_TO_PARENT = 14  # The vendor's number for "this company's parent is".
 _PRIMARY_COMPANY = frozenset({1, 5})  # contact to primary company, deal to primary company
+_UNNAMED = "without-id-"
+_UNNAMED_DIGITS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YES = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -42,7 +45,7 @@ def translate(*, record: RawRecord, mapping: Mapped) -> Translated | Untranslata
             message=f"{record.object} {record.source_ref} lacks {error.args[0]}",
             field=str(error.args[0]),
         )
-    except (NotJson, ValueError, TypeError, AttributeError, InvalidOperation) as error:
+    except (NotJson, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         return Untranslatable(
             reason="translate.value_unreadable",
             message=f"{record.object} {record.source_ref} cannot be read ({type(error).__name__})",
@@ -50,7 +53,7 @@ def translate(*, record: RawRecord, mapping: Mapped) -> Translated | Untranslata
 
 
 def _company(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
-    company = raw["company"]
+    company = _known(raw["company"])
     values = _Values(company["properties"], mapping, "companies")
     parents = [link["toObjectId"] for link in raw["companies"] if CHILD_TO_PARENT in _types(link)]
     if len(parents) > 1:
@@ -71,7 +74,7 @@ def _company(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
 
 
 def _contact(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
-    contact = raw["contact"]
+    contact = _known(raw["contact"])
     values = _Values(contact["properties"], mapping, "contacts")
     names = (values.text("first_name"), values.text("last_name"))
     noun = Contact(
@@ -84,7 +87,7 @@ def _contact(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
 
 
 def _deal(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
-    deal = raw["deal"]
+    deal = _known(raw["deal"])
     values = _Values(deal["properties"], mapping, "deals")
     stage = values.required("stage")
     noun = Opportunity(
@@ -115,7 +118,7 @@ def _deal(raw: Mapping[str, Any], mapping: Mapped) -> Translated:
 
 
 def _line(raw: Mapping[str, Any], mapping: Mapped) -> OpportunityLine:
-    values = _Values(raw["properties"], mapping, "line_items")
+    values = _Values(_known(raw)["properties"], mapping, "line_items")
     return OpportunityLine(
         line_ref=raw["id"],
         task_name=values.text("task_name"),
@@ -130,7 +133,7 @@ def _line(raw: Mapping[str, Any], mapping: Mapped) -> OpportunityLine:
 
 
 def _owner(raw: Mapping[str, Any], _mapping: Mapped) -> Translated:
-    names = (raw.get("firstName"), raw.get("lastName"))
+    names = (_known(raw).get("firstName"), raw.get("lastName"))
     noun = Person(
         name=" ".join(name for name in names if name),
         email=raw.get("email") or None,
@@ -150,6 +153,40 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], Mapped], Translated]] = {
     "deals": _deal,
     "owners": _owner,
 }
+
+
+def reference(raw: Mapping[str, Any]) -> str:
+    """Return the id of a record.
+
+    :raises KeyError, TypeError: it has none.
+    """
+    told = raw["id"]
+    if not isinstance(told, str) or not told:
+        raise TypeError("a record without its id")
+    return told
+
+
+def without_id(body: bytes) -> str:
+    """Name a record after its bytes."""
+    return _UNNAMED + hashlib.sha256(body).hexdigest()[:_UNNAMED_DIGITS]
+
+
+def instant(text: str) -> datetime:
+    """Return an instant in UTC.
+
+    :raises ValueError, TypeError, ArithmeticError: it is none, or says no zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("an instant without a zone")
+    return moment.astimezone(UTC)
+
+
+def _known(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record that says which one it is, and since when it is so."""
+    reference(raw)
+    instant(raw["updatedAt"])
+    return raw
 
 
 def _is_won(stage: str, metadata: Mapping[str, Any] | None, mapping: Mapped) -> bool:
