@@ -461,7 +461,7 @@ class TestRelease:
         self, scene: Scene, database: Dsns
     ) -> None:
         scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
-        scene.compute()
+        before = scene.compute()
         web = Database(database.web, pool_max=1, application_name="test").open()
 
         def release(entity_code: str) -> Any:
@@ -487,11 +487,12 @@ class TestRelease:
                 reason="an hour came late",
                 now=NOW,
             )
+            (withdrawn,) = list_readiness(connection)
         with open_web_transaction(web, entities=["UK"]) as connection:
             unseen = list_readiness(connection)
         web.close()
 
-        assert seen.state == "released"
+        assert (seen.state, withdrawn.state) == ("released", before.state)
         assert unseen == ()
 
 

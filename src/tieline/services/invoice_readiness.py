@@ -404,6 +404,15 @@ def withdraw_release(
         raise UserMistake("nothing of the contract is released")
     if not take_back_drawn(connection, contract_id=contract_id, period_id=row["period_id"]):
         raise UserMistake("one of its clients has an invoice: let the others be drafted first")
+    # It stands as it did, until it is computed again: who looks at once is not told that it is released.
+    connection.execute(
+        """
+        UPDATE readiness SET state = CASE WHEN blockers @> '[{"weight": "block"}]' THEN 'blocked'
+            WHEN blockers @> '[{"weight": "risk"}]' THEN 'at_risk' ELSE 'ready' END
+        WHERE (contract_id, period_id) = (%s, %s) AND state = 'released'
+        """,
+        (contract_id, row["period_id"]),
+    )
     record_audit(
         connection,
         now=now,
