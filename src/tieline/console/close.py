@@ -24,6 +24,7 @@ from tieline.console.tie_out import (
     read_tie_outs,
     read_unaccounted,
 )
+from tieline.console.totals import NEVER_ADDED, totals_sheets
 from tieline.console.words import READINESS
 from tieline.governance import list_audit
 from tieline.kernel.money import Money
@@ -43,7 +44,7 @@ from tieline.services.invoicing import ask_for_invoice
 from tieline.services.links import Links, read_links
 from tieline.services.period_close import list_periods, list_reopened
 from tieline.services.preflight import list_preflights
-from tieline.services.reporting_currency import add_together, read_reporting_rates
+from tieline.services.reporting_currency import Together, add_together, read_reporting_rates
 from tieline.services.system import System
 from tieline.services.terms_lists import list_legs
 from tieline.services.unconfirmed import list_unconfirmed
@@ -93,12 +94,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             stops = list_stops(connection)
             unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
             amounts = _amounts(shown)
-            together = add_together(
-                amounts,
-                at=read_reporting_rates(
-                    connection, currency=system.settings.reporting_currency, now=renderer.now
-                ),
-            )
+            together = _together(connection, amounts)
         names: dict[str | None, str] = {code: each.name for code, each in found["entities"].items()}
         return renderer.page(
             request,
@@ -134,6 +130,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 period_code=found["chosen"] or None,
                 state=state or None,
             )
+            together = _together(connection, _amounts(found["sums"]))
         return renderer.file(
             visitor,
             name="close",
@@ -141,10 +138,19 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             filters={"entity": entity, "period": found["chosen"], "state": state},
             notes=(
                 "The state chooses contracts; the other tables are of the legal entity and period.",
-                "Amounts of different currencies are never added.",
+                NEVER_ADDED,
             ),
-            sheets=close_sheets(found, contracts=contracts),
+            sheets=(
+                *close_sheets(found, contracts=contracts),
+                *totals_sheets({"To be invoiced": together}),
+            ),
         )
+
+    def _together(connection: Connection[Row], amounts: Sequence[Money]) -> Together | None:
+        rates = read_reporting_rates(
+            connection, currency=system.settings.reporting_currency, now=renderer.now
+        )
+        return add_together(amounts, at=rates)
 
     @pages.get("/close/{contract_id}/{period_id}")
     def contract(

@@ -36,10 +36,12 @@ from tieline.console.sessions import (
     Visitor,
 )
 from tieline.console.tie_out import read_entities
+from tieline.console.totals import NEVER_ADDED, totals_sheets
 from tieline.console.words import reason as reason_words
 from tieline.console.workbook import all_pages
 from tieline.governance import list_audit, list_people
 from tieline.kernel.errors import UserMistake
+from tieline.kernel.money import Money
 from tieline.services.client_pairs import PAIR_REASONS
 from tieline.services.deciding import (
     ROLES_THAT_MATCH,
@@ -51,7 +53,7 @@ from tieline.services.deciding import (
     replay_case,
 )
 from tieline.services.links import Links, read_links
-from tieline.services.reporting_currency import add_together, read_reporting_rates
+from tieline.services.reporting_currency import Together, add_together, read_reporting_rates
 from tieline.services.same_client import (
     DECIDED_REASONS,
     Question,
@@ -121,14 +123,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             causes = list_causes(connection)
             amounts, unpriced_seconds = value_at_risk(connection)
             found: dict[str, Any] = {
-                "together": add_together(
-                    amounts,
-                    at=read_reporting_rates(
-                        connection,
-                        currency=system.settings.reporting_currency,
-                        now=renderer.now,
-                    ),
-                ),
+                "together": _together(connection, amounts),
                 "open_cases": count_open(connection),
                 "unconfirmed": list_unconfirmed(
                     connection, now=renderer.now, entity_code=entity or None
@@ -169,6 +164,8 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 ),
                 size=CASES_PAGE_MAX,
             )
+            amounts, _ = value_at_risk(connection)
+            together = _together(connection, amounts)
         return renderer.file(
             visitor,
             name="exceptions",
@@ -176,10 +173,19 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             filters={"entity": entity, "reason": reason, "queue": queue, "owner": owner},
             notes=(
                 "Most money and nearest deadline first; a row per exception and currency.",
-                "Amounts of different currencies are never added.",
+                NEVER_ADDED,
             ),
-            sheets=(case_sheet(cases),),
+            sheets=(
+                case_sheet(cases),
+                *totals_sheets({"At risk in all exceptions, an hour counted once": together}),
+            ),
         )
+
+    def _together(connection: Connection[Row], amounts: Sequence[Money]) -> Together | None:
+        rates = read_reporting_rates(
+            connection, currency=system.settings.reporting_currency, now=renderer.now
+        )
+        return add_together(amounts, at=rates)
 
     @pages.get("/exceptions/{case_id}")
     def one_case(

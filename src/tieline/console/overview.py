@@ -21,6 +21,7 @@ from tieline.console.tie_out import (
     read_tie_outs,
     read_unaccounted,
 )
+from tieline.console.totals import NEVER_ADDED, totals_sheets
 from tieline.console.workbook import Column, Kind, Sheet
 from tieline.kernel.money import Money
 from tieline.posting import list_stops
@@ -83,8 +84,17 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             name="overview",
             title="Will we make it today?",
             filters={},
-            notes=("Amounts of different currencies are never added.",),
-            sheets=(_cut_off_sheet(found["cut_offs"]), _latest_sheet(found["latest"])),
+            notes=(NEVER_ADDED,),
+            sheets=(
+                _cut_off_sheet(found["cut_offs"]),
+                _latest_sheet(found["latest"]),
+                *totals_sheets(
+                    {
+                        "Needs attention": found["at_risk_together"],
+                        "In the ERP": found["in_erp_together"],
+                    }
+                ),
+            ),
         )
 
     def _find(visitor: Visitor) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Kind(StrEnum):
     TEXT = "text"
     HOURS = "hours"
     AMOUNT = "amount"
+    RATE = "rate"
     COUNT = "count"
     DAY = "day"
     INSTANT = "instant"
@@ -49,6 +50,7 @@ class Kind(StrEnum):
 _NUMBER_FORMATS: Mapping[Kind, str] = {
     Kind.HOURS: "#,##0.00",
     Kind.AMOUNT: "#,##0.00",
+    Kind.RATE: "#,##0.00########",
     Kind.COUNT: "#,##0",
     Kind.DAY: "yyyy-mm-dd",
     Kind.INSTANT: "yyyy-mm-dd hh:mm",

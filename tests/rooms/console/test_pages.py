@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tieline.runtime.outbox import publish
 from tieline.settings import read_settings
 
 from .conftest import ANOTHER_NAME, House, fill
+from .test_workbook import cells_of
 
 ADDRESSES = (
     "/",
@@ -64,11 +67,16 @@ class TestTheReportingCurrency:
         browser = firm.browser("ann")
         addresses = ("/", "/exceptions", "/close?period=-")
 
-        silent = [browser.get(address).text for address in addresses]
+        def files() -> list[str]:
+            paths = ("/overview.xlsx", "/exceptions.xlsx", "/close.xlsx?period=-")
+            return [_last_sheet(browser.get(path).content) for path in paths]
+
+        silent, in_files = [browser.get(address).text for address in addresses], files()
         firm.system.settings = read_settings(
             environment={"TIELINE_ENVIRONMENT": "test", "TIELINE_REPORTING_CURRENCY": "EUR"}
         )
         unknown = [browser.get(address).text for address in addresses]
+        unknown_in_files = files()
         firm.rows(
             "WITH load AS (INSERT INTO reference_load (noun, file_name, loaded_by, reason, rows, recorded_at)"
             " VALUES ('fx-rates', 'x', 'ann', 'ECB', 1, now()) RETURNING load_id)"
@@ -86,6 +94,24 @@ class TestTheReportingCurrency:
         assert all(rates in page for page in told)
         # 150.00 euros and 150.00 pounds at risk.
         assert all("Together EUR 322.50" in page for page in told[:2])
+        # A file says what its page says.
+        assert not any("Together" in file or "No total" in file for file in in_files)
+        assert all(
+            "No total in EUR: no rate of 3 Nov 2026 is known for GBP | EUR | 46329 |" in file
+            and file.endswith("GBP | not known")
+            for file in unknown_in_files
+        )
+        told_in_files = files()
+        assert all(
+            file.endswith("EUR | 46329 | GBP | 1.15 | ECB | 46327") for file in told_in_files
+        )
+        assert all("Together EUR 322.50 | 322.5" in file for file in told_in_files[:2])
+
+
+def _last_sheet(content: bytes) -> str:
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        sheets = sum(name.startswith("xl/worksheets/sheet") for name in file.namelist())
+    return " | ".join(text for row in cells_of(content, sheets) for _, text in row)
 
 
 class TestEveryPage:
