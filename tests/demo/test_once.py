@@ -11,13 +11,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from argon2 import PasswordHasher
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
 from tests.conftest import memory_folder
+from tests.demo.eyes import CHROMIUM, browsing, reading
+from tests.demo.walks import WALKS, Facts, allowed, offered
 from tests.promises.connectors.guard import (
     are_here,
     descriptions,
@@ -26,6 +33,8 @@ from tests.promises.connectors.guard import (
     read_exchanges,
 )
 from tests.support.wheel import install_wheel
+
+from tieline.runtime.postgres import EmbeddedCluster
 
 _SECONDS_MAX = 900
 _MONEY_MOVES = "first money moved"
@@ -41,6 +50,10 @@ _ZERO = (
     "contracts_misjudged",
 )
 _EXCHANGES_MIN = 50
+_START_SECONDS_MAX, _STOP_SECONDS = 300, 30
+_PASSWORD = "a long enough password"
+# As many kinds of deeds are met at least.
+_DEEDS_MIN = 12
 _REFUSALS = ("refuse_503_before", "rate_limit_429")
 
 pytestmark = pytest.mark.slow
@@ -55,6 +68,7 @@ class Run:
     figures: dict[str, Any]
     killed_pid: int
     home: Path
+    command: Path
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +78,9 @@ def run() -> Iterator[Run]:
     home, empty, report = folder / "home", folder / "empty", folder / "figures.json"
     empty.mkdir()
     with report.open("w", encoding="utf-8") as told:
+        command = install_wheel(folder / "venv")
         demo = subprocess.Popen(
-            [install_wheel(folder / "venv"), "demo", "--once", "--json"],
+            [command, "demo", "--once", "--json"],
             cwd=empty,
             env={
                 **os.environ,
@@ -86,6 +101,7 @@ def run() -> Iterator[Run]:
         figures=json.loads(report.read_text(encoding="utf-8") or "{}"),
         killed_pid=killed_pid,
         home=home,
+        command=command,
     )
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -174,6 +190,101 @@ class TestOnce:
         ]
 
         assert left == []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """The pages of what the run left: where they are, what is known of the firm, and who may enter."""
+
+    address: str
+    facts: Facts
+    roles: dict[str, tuple[str, ...]]
+
+
+@pytest.fixture(scope="class")
+def house(run: Run) -> Iterator[House]:
+    """Open the console of the wheel on what the run left, in the firm's own time."""
+    clock = json.loads((run.home / "run" / "clock.json").read_text(encoding="utf-8"))
+    web = subprocess.Popen(
+        [run.command, "web"],
+        cwd=run.home.parent / "empty",
+        env={
+            **os.environ,
+            "TIELINE_HOME": str(run.home),
+            "TIELINE_BUSINESS_NOW": clock["anchor"],
+            "TIELINE_REPORTING_CURRENCY": "EUR",
+            # Foreign style sheets and scripts are used where they were fetched before, and fetched by others.
+            "npm_config_offline": "true",
+            "PIP_NO_INDEX": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        address = _address(web, run.home / "run" / "console.json")
+        dsn = make_conninfo(EmbeddedCluster(run.home / "pg").superuser_dsn, dbname="tieline")
+        with psycopg.connect(
+            dsn, autocommit=True, row_factory=dict_row, options="-c search_path=tieline"
+        ) as connection:
+            people = connection.execute(
+                "UPDATE person_login SET password_hash = %s RETURNING login, roles",
+                (PasswordHasher().hash(_PASSWORD),),
+            ).fetchall()
+            yield House(
+                address=address,
+                facts=Facts(
+                    figures=run.figures, ask=lambda words: connection.execute(words).fetchall()
+                ),
+                roles={row["login"]: tuple(row["roles"]) for row in people},
+            )
+    finally:
+        web.terminate()
+        web.wait(timeout=_STOP_SECONDS)
+        EmbeddedCluster(run.home / "pg").stop()
+
+
+def _address(web: subprocess.Popen[bytes], run_file: Path) -> str:
+    deadline = time.monotonic() + _START_SECONDS_MAX
+    while not run_file.exists():
+        assert web.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    address: str = json.loads(run_file.read_text(encoding="utf-8"))["url"]
+    return address
+
+
+class TestThePages:
+    """Each role walks its part of the five minutes over what the run left."""
+
+    def test_are_for_the_roles_of_the_firm(self, house: House) -> None:
+        assert set(house.roles) == set(WALKS)
+
+    @pytest.mark.parametrize("login", WALKS)
+    def test_hold_the_numbers_for(self, house: House, login: str) -> None:
+        with reading(house.address, login=login, password=_PASSWORD) as eyes:
+            WALKS[login](eyes, house.facts)
+
+    @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium, or no playwright, here")
+    def test_hold_them_in_a_browser(self, house: House) -> None:
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as driver:
+            chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            for login, walk in WALKS.items():
+                with browsing(chromium, house.address, login=login, password=_PASSWORD) as eyes:
+                    walk(eyes, house.facts)
+                assert eyes.told == [], login
+            chromium.close()
+
+    def test_offer_to_each_role_what_it_may_do_and_nothing_else(self, house: House) -> None:
+        offers = {}
+        for login in house.roles:
+            with reading(house.address, login=login, password=_PASSWORD) as eyes:
+                offers[login] = offered(eyes)
+        everything = offers["administrator"]
+
+        assert len(everything) > _DEEDS_MIN
+        assert offers == {login: allowed(roles, everything) for login, roles in house.roles.items()}
 
 
 def _command_line(process: Path) -> str:

@@ -32,9 +32,12 @@ _NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingDeal:
-    """A deal on its way, and for how long nobody can book on it."""
+    """A deal on its way, what it is worth, and for how long nobody can book on it."""
 
     deal: str
+    project_code: str | None
+    amount: Decimal | None
+    currency: str | None
     state: str
     entity_code: str | None
     won_at: datetime | None
@@ -96,6 +99,10 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
 def _waiting(plan: DealPlan, *, now: datetime) -> WaitingDeal:
     return WaitingDeal(
         deal=plan.deal_key,
+        project_code=plan.project_code,
+        # What nobody gave a currency is no amount of money.
+        amount=plan.amount if plan.currency else None,
+        currency=plan.currency,
         state=plan.state,
         entity_code=plan.entity_code,
         won_at=plan.won_at,
@@ -111,7 +118,10 @@ def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:
         name="On their way",
         columns=(
             Column(title="Deal", width=28),
+            Column(title="Project"),
             Column(title="Legal entity"),
+            Column(title="Worth", kind=Kind.AMOUNT),
+            Column(title="Currency"),
             Column(title="State", width=20),
             Column(title="Won (UTC)", kind=Kind.INSTANT),
             Column(title="Hours since", kind=Kind.HOURS),
@@ -120,7 +130,10 @@ def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:
         rows=[
             (
                 each.deal,
+                each.project_code,
                 each.entity_code,
+                each.amount,
+                each.currency,
                 spoken(each.state, HANDOVERS),
                 each.won_at,
                 each.waits_seconds,

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from tieline.governance import COSTS, add_person
+from tieline.governance import ADMIN, COSTS, add_person
 from tieline.kernel.shipped import shipped
 from tieline.policy import PolicyValue, approve_release, draft_release
 from tieline.proof import watch
@@ -89,6 +89,17 @@ _UNAPPROVED_IS_A_RISK = PolicyValue(
     value="risk",
     reason="approvers have until the cut-off",
 )
+# Whoever looks at the pages, one for each thing that people do there, and what they do.
+_PEOPLE = (
+    ("controller", "Controller", ("controller", COSTS), "proposes"),
+    ("finance", "Finance lead", ("controller", COSTS), "approves"),
+    ("delivery", "Delivery manager", ("delivery",), "runs projects"),
+    ("integration", "Integration engineer", ("integration",), "connects systems"),
+    ("steward", "Data steward", ("data_steward",), "tells clients apart"),
+    ("auditor", "Auditor", ("auditor",), "only looks"),
+    ("administrator", "Administrator", (ADMIN,), "gives rights"),
+)
+_AUDIT = timedelta(days=90)
 _PLAYED = {EDITED_ON_THE_BOARD, DELETED_ON_THE_BOARD}
 # A whole read that met a skipped page concludes nothing and says so, until the next one that is whole.
 _DOUBTED = (
@@ -270,20 +281,18 @@ class Demo:
     def _add_people(self, system: System) -> None:
         entities = [entity.code for entity in self.firm.entities]
         with system.database.transaction() as connection:
-            for login, name, role, does in (
-                ("controller", "Controller", "controller", "proposes"),
-                ("finance", "Finance lead", "controller", "approves"),
-            ):
+            for login, name, roles, does in _PEOPLE:
                 password = secrets.token_urlsafe(9)
                 add_person(
                     connection,
                     login=login,
                     display_name=name,
                     password=password,
-                    roles=(role, COSTS),
+                    roles=roles,
                     entities=entities,
                     by="setup",
                     now=system.clock.now(),
+                    ends_at=system.clock.now() + _AUDIT if login == "auditor" else None,
                 )
                 self.logins.append(Login(login=login, password=password, does=does))
         self.on_people(self.logins)

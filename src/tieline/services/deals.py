@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,8 @@ PLANS_PAGE_MAX = 500
 NOT_PLANNED = "not_planned"
 _COLUMNS = (
     "plan_id, deal_key, connection_key, deal_ref, project_group, state, entity_code, contract_id, project_id,"
-    " won_at, planned_at, active_at, correlation_id, blockers"
+    " won_at, planned_at, active_at, correlation_id, blockers, plan ->> 'project_code' AS project_code,"
+    " (plan ->> 'amount')::numeric AS amount, plan ->> 'currency' AS currency"
 )
 
 Row = dict[str, Any]
@@ -48,6 +50,9 @@ class DealPlan:
     active_at: datetime | None
     correlation_id: str
     blockers: tuple[Mapping[str, Any], ...]
+    project_code: str | None
+    amount: Decimal | None
+    currency: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
