@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ class TestProve:
             "0.00",
         )
         assert figures["acknowledged"] == figures["posted"] == 200
+        # Each batch that stands was asked for: who waited is counted from then.
+        assert Decimal(figures["calls_per_success"]) >= 1
 
     def test_finds_what_goes_wrong_without_a_safety(self, home: Path) -> None:
         proof = prove(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,7 +167,13 @@ def build_town(
     )
 
 
-def build_erp_town(*, settings: Settings, firm_seed: Mapping[str, Any], progress: Progress) -> Town:
+def build_erp_town(
+    *,
+    settings: Settings,
+    firm_seed: Mapping[str, Any],
+    progress: Progress,
+    front_options: Sequence[str] = (),
+) -> Town:
     """Start our database and the ERP alone, for hours that come as files."""
     for name in processes.clear(settings.run_directory):
         progress(f"cleared {name}, left behind by an earlier run")
@@ -178,7 +184,7 @@ def build_erp_town(*, settings: Settings, firm_seed: Mapping[str, Any], progress
         cluster, dsns = fresh_database(settings=settings, progress=progress)
         running = erp_ready.result()
     control = secrets.token_urlsafe(18)
-    tryton = _proxy(settings=settings, upstream=running.server.url, control=control)
+    tryton = _proxy(*front_options, settings=settings, upstream=running.server.url, control=control)
     return Town(dsns=dsns, cluster=cluster, erp=running, tryton=tryton, vendors=None)
 
 
@@ -292,7 +298,7 @@ def _harvest(*, settings: Settings, token: str, control: str) -> Vendor:
     )
 
 
-def _proxy(*, settings: Settings, upstream: str, control: str) -> Vendor:
+def _proxy(*options: str, settings: Settings, upstream: str, control: str) -> Vendor:
     log = settings.home / "sandbox" / "tryton-faults.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
@@ -300,7 +306,7 @@ def _proxy(*, settings: Settings, upstream: str, control: str) -> Vendor:
         settings=settings,
         name="tryton-front",
         module="tieline.sandbox.front",
-        arguments=["--upstream", upstream, "--log", str(log), "--name", "tryton"],
+        arguments=["--upstream", upstream, "--log", str(log), "--name", "tryton", *options],
         secret_words={CONTROL: control},
     )
 

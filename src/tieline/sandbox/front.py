@@ -7,10 +7,12 @@ import asyncio
 import hmac
 import json
 import math
+import re
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -314,6 +316,23 @@ async def serve_front(
     await front.settle()
 
 
+def _hearing(deliver: Delivering, *, wanted: str, file: Path) -> Delivering:
+    """Write down each request whose body is wanted, and when it came, before anything becomes of it."""
+    pattern = re.compile(wanted.encode())
+
+    async def heard(request: Request) -> Delivery:
+        if pattern.search(request.body):
+            line = {
+                "at": datetime.now(UTC).isoformat(),
+                "body": request.body.decode("utf-8", "replace"),
+            }
+            with file.open("a", encoding="utf-8") as journal:
+                journal.write(json.dumps(line) + "\n")
+        return await deliver(request)
+
+    return heard
+
+
 def main() -> None:
     """Run a front of its own before a server that knows nothing of faults."""
     parser = argparse.ArgumentParser(prog="python -m tieline.sandbox.front", description=__doc__)
@@ -322,6 +341,8 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--plan", type=Path)
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--heard", type=Path, help="where requests are written down as they come")
+    parser.add_argument("--heard-body", default="", help="only those whose body holds this pattern")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-token", help="or TIELINE_SANDBOX_TOKEN")
@@ -334,9 +355,17 @@ def main() -> None:
         ),
         error_answer=plain_error,
     )
+    deliver: Delivering = front.deliver
+    if given.heard is not None:
+        deliver = _hearing(deliver, wanted=given.heard_body, file=given.heard)
     run_until_stopped(
         lambda stopped: serve_front(
-            front, host=given.host, port=given.port, run_file=given.run_file, stopped=stopped
+            front,
+            host=given.host,
+            port=given.port,
+            run_file=given.run_file,
+            stopped=stopped,
+            deliver=deliver,
         )
     )
 

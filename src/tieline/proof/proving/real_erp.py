@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date
@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.5
 # Lines in the words of the source: people by the code of their party, tasks by their name.
 _LINES = b"""
 select line.id, line.create_date at time zone 'UTC', person.code, task.name, line.date,
-       extract(epoch from line.duration)::bigint
+       extract(epoch from line.duration)::bigint, line.uuid
   from timesheet_line line
   join company_employee employee on employee.id = line.employee
   join party_party person on person.id = employee.party
@@ -99,10 +99,12 @@ def open_tasks(town: Town, *, entity_code: str) -> list[str]:
 class TableJournal:
     """Keep a journal of what the ERP's table holds, as the books keep their own.
 
-    While it is followed it tells how far things are; ``write_whole`` puts what stands in the end in its place.
+    While it is followed it tells how far things are; ``write_whole`` puts what stands in the end in its place, with
+    what was asked of the ERP: ``heard`` has each call that was to store lines.
     """
 
     town: Town
+    heard: Path
     path: Path
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -114,38 +116,65 @@ class TableJournal:
         self._thread.start()
 
     def write_whole(self) -> None:
-        """Write down every line that stands, instead of what was noted on the way."""
+        """Write down every line that stands and every call that asked for one, instead of what was noted on the way."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        stored = self._stored_after(0)
+        words = {
+            entry.pop("uuid"): [entry[word] for word in ("person", "task", "date", "seconds")]
+            for entry in stored
+        }
         self.path.write_text("", encoding="utf-8")
-        self._note_after(0)
+        self._append(sorted([*stored, *self._asked(words)], key=lambda entry: entry["at"]))
 
     def _follow(self) -> None:
         newest = 0
         while not self._stop.wait(_LOOK_SECONDS):
             try:
-                newest = self._note_after(newest)
+                stored = self._stored_after(newest)
             except psycopg.Error:
                 # It is told whole in the end.
                 continue
+            self._append(stored)
+            newest = max((entry["id"] for entry in stored), default=newest)
 
-    def _note_after(self, newest: int) -> int:
+    def _stored_after(self, newest: int) -> list[dict[str, Any]]:
         with self.town.erp.cluster.connect(database=ERP_DATABASE) as connection:
             rows = connection.execute(_LINES, (newest,)).fetchall()
+        return [
+            {
+                "event": "stored",
+                "at": at.astimezone(UTC).isoformat(),
+                # Lines of one call are stored in one transaction, at one instant.
+                "batch": at.isoformat(),
+                "id": number,
+                "person": person,
+                "task": task,
+                "date": day.isoformat(),
+                "seconds": seconds,
+                "uuid": uuid,
+            }
+            for number, at, person, task, day, seconds, uuid in rows
+        ]
+
+    def _asked(self, words: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+        # What a call named and no line has is lost or was sent again under another key: no line waited for it.
+        with self.heard.open(encoding="utf-8") as file:
+            calls = [json.loads(line) for line in file]
+        return [
+            {
+                "event": "asked",
+                "at": call["at"],
+                "lines": [
+                    words[line["uuid"]]
+                    for line in json.loads(call["body"])["params"][0]
+                    if line["uuid"] in words
+                ],
+            }
+            for call in calls
+        ]
+
+    def _append(self, entries: Sequence[Mapping[str, Any]]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            for number, at, person, task, day, seconds in rows:
-                entry = {
-                    "event": "stored",
-                    "at": at.astimezone(UTC).isoformat(),
-                    # Lines of one call are stored in one transaction, at one instant.
-                    "batch": at.isoformat(),
-                    "id": number,
-                    "person": person,
-                    "task": task,
-                    "date": day.isoformat(),
-                    "seconds": seconds,
-                }
-                file.write(json.dumps(entry) + "\n")
-                newest = number
-        return newest
+            file.writelines(json.dumps(entry) + "\n" for entry in entries)

@@ -161,16 +161,19 @@ def _with_books(settings: Settings, options: ProveOptions, directory: Path, peop
 def _with_real_erp(
     settings: Settings, options: ProveOptions, directory: Path, people: int
 ) -> World:
+    heard = directory / "heard.jsonl"
+    heard.touch()
     town = build_erp_town(
         settings=settings,
         firm_seed=firm_of(entity_code=ENTITY, people=people),
         progress=tell,
+        front_options=("--heard", str(heard), "--heard-body", _ERP_LINES),
     )
     firm = town.erp.template.firm
     assert firm is not None
     tasks = open_tasks(town, entity_code=ENTITY)
     town.tryton.act("faults", {"add": list(_ERP_FAULTS)})
-    journal = TableJournal(town=town, path=directory / "journal.jsonl")
+    journal = TableJournal(town=town, heard=heard, path=directory / "journal.jsonl")
     journal.follow()
     return World(
         settings=settings,
