@@ -34,6 +34,9 @@ _PARTS = {
     "WORKBOOK": f'<workbook xmlns="{_SPREADSHEET}" xmlns:r="http://schemas.openxmlformats.org/'
     'officeDocument/2006/relationships"><sheets><sheet name="Links" r:id="r1"/></sheets></workbook>',
     "RELATIONS": '<r><R Id="r1" Target="worksheets/sheet1.xml"/></r>',
+    "TEXTS": f'<sst xmlns="{_SPREADSHEET}"><si><t>a</t></si></sst>',
+    "LONG": f'<sst xmlns="{_SPREADSHEET}"><si><t>%s</t></si></sst>',
+    "CELL": f'<worksheet xmlns="{_SPREADSHEET}"><sheetData><row><c t="s"><v>%s</v></c></row></sheetData></worksheet>',
     "SHEET": f'<worksheet xmlns="{_SPREADSHEET}"><sheetData>%s</sheetData></worksheet>',
 }
 Reader = Callable[[bytes, Path], Any]
@@ -116,6 +119,30 @@ def test_bad_files_are_refused_in_a_sentence(tmp_path: Path, thorough: bool) -> 
     print(f"{read} files read; the slowest took {slowest[0]:.2f} s: {slowest[1]}")
 
 
+def test_a_book_is_read_as_its_cells_stand_and_nothing_of_it_runs() -> None:
+    cells = (
+        '<c r="A1" t="str"><f>[1]Other!A1</f><v>told</v></c><c r="B1"><f>1/0</f></c>'
+        '<c r="C1" t="inlineStr"><is><t>=1+1</t></is></c><c r="D1" t="s"><v>0</v></c>'
+    )
+    sheet = f'<dimension ref="A1:XFD1048576"/><sheetData><row r="1">{cells}</row></sheetData>'
+    parts = {
+        "xl/workbook.xml": _PARTS["WORKBOOK"],
+        "xl/_rels/workbook.xml.rels": _PARTS["RELATIONS"],
+        "xl/sharedStrings.xml": _PARTS["TEXTS"],
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{_SPREADSHEET}">{sheet}</worksheet>',
+        "xl/externalLinks/externalLink1.xml": "<a/>",
+        "xl/vbaProject.bin": "Sub Auto_Open",
+    }
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+
+    rows = read_sheet(held.getvalue(), name="Links")
+
+    assert rows == [["told", "", "=1+1", "a"]]
+
+
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/proc/self/mem", "/"])
 def test_a_file_without_an_end_is_refused(device: str) -> None:
     for read in (read_bytes, read_text):
@@ -142,17 +169,30 @@ def _bodies(item: Item) -> Iterator[bytes]:
 
 def _zipped(item: Item) -> bytes:
     held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as book:
+    packed = zipfile.ZIP_LZMA if item.facts.get("is_broken") else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(held, "w", packed) as book:
         for number in range(item.facts.get("members", 0)):
             book.writestr(f"xl/{number}.xml", "<a/>")
         for name, content in item.facts.get("zip", ()):
             book.writestr(name, _part(content))
-    return held.getvalue()
+    body = bytearray(held.getvalue())
+    if item.facts.get("is_locked"):
+        for sign, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            place = body.find(sign)
+            while place >= 0:
+                body[place + flags] |= 1
+                place = body.find(sign, place + 4)
+    if item.facts.get("is_broken"):
+        body[60:80] = b"\xff" * 20
+    return bytes(body)
 
 
-def _part(content: Any) -> str:
+def _part(content: Any) -> str | bytes:
     if isinstance(content, str):
         return _PARTS.get(content, content)
+    if "encoded" in content:
+        encoding, text = content["encoded"]
+        return str(text).encode(encoding)
     unit, times = content["repeat"]
     around = _PARTS[content["around"]] if "around" in content else "%s"
     return around % (unit * times)
