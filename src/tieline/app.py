@@ -132,7 +132,7 @@ def run_worker(
     """Work until told to stop; ``version`` is another one where a proof installs anew."""
     # Whoever does not work does not wait for the engine to load.
     from tieline.runtime.worker import Worker
-    from tieline.services.workday import CLASSES, Workday
+    from tieline.services.workday import CLASSES, OWN_SLOTS, Workday
 
     system = open_system(settings)
     workday = Workday(system=system)
@@ -143,6 +143,7 @@ def run_worker(
             kind: _paced(handler, CLASSES[kind]) for kind, handler in workday.handlers().items()
         },
         jobs=workday.jobs(),
+        own_slots=OWN_SLOTS,
         clock=system.clock,
         fence=system.fence,
         executor_id=system.executor_id,
@@ -206,7 +207,10 @@ class ConfiguredConnectors:
         return self._of(connection_key)[1]
 
     def capabilities(self, *, connection_key: str) -> Capabilities:
-        return self._of(connection_key)[2]
+        # What a system can do changes with its release alone, whatever its connection says.
+        with self._lock:
+            known = self._built.get(connection_key)
+        return self._of(connection_key)[2] if known is None else known[2]
 
     def _of(self, connection_key: str) -> tuple[str, Any, Capabilities]:
         with self.database.transaction() as connection:

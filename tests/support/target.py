@@ -167,7 +167,7 @@ class OneConnector:
 class OpenBudgets:
     """A budget that always has room."""
 
-    def rest_seconds(self, *, connection_key: str) -> int:
+    def rest_seconds(self, *, connection_key: str, within: object = None) -> int:
         return 0
 
 

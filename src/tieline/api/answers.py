@@ -22,6 +22,7 @@ from tieline.services.deals import DealPlan, DealPlanDetail
 from tieline.services.deciding import DraftRelease
 from tieline.services.delivery import ProjectStanding
 from tieline.services.handover_drawing import CheckAnswer
+from tieline.services.handover_forecast import HandoverForecast
 from tieline.services.invoice_readiness import Readiness
 from tieline.services.missing_time import Approver, MissingPerson
 from tieline.services.period_close import InFlight, Period, Reopened
@@ -400,6 +401,7 @@ class Assignments(BaseModel):
 
 class Deals(BaseModel):
     deals: tuple[DealPlan, ...]
+    forecast: HandoverForecast
 
 
 class DealAsked(BaseModel):

@@ -32,6 +32,7 @@ from tieline.services.at_risk import NO_WISH, OpenRisk, Risk, Wish
 from tieline.services.deals import (
     DealPlanDetail,
     ask_for_project,
+    count_deal_plans,
     describe_handover,
     get_deal_plan,
     preview_deal,
@@ -43,6 +44,7 @@ from tieline.services.handing_over import (
     show_handover,
 )
 from tieline.services.handover_drawing import Handover, by_system, draw_handover, projects_of
+from tieline.services.handover_forecast import forecast_handover
 from tieline.services.provisioning_fields import Write
 from tieline.services.shown_plans import DIGEST_CHARACTERS_MIN, Chosen, ShownPlan
 from tieline.services.system import System
@@ -54,7 +56,7 @@ _SETTLED = frozenset({"active", "blocked", "compensated", "stuck", "closed"})
 
 
 @click.command()
-@click.argument("deal")
+@click.argument("deal", required=False)
 @click.option(
     "--plan", "only_plan", is_flag=True, help="Show what each system would receive; start nothing."
 )
@@ -101,7 +103,7 @@ _SETTLED = frozenset({"active", "blocked", "compensated", "stuck", "closed"})
 @pass_tools
 def provision(
     tools: Tools,
-    deal: str,
+    deal: str | None,
     only_plan: bool,
     is_applied: bool,
     digest: str | None,
@@ -118,6 +120,7 @@ def provision(
 ) -> int:
     """Make a won deal a project. DEAL is connection:deal, or the id of its plan.
 
+    Without DEAL it says what is on its way, and when the last of it will be active.
     A deal of several projects is shown and applied with all of them; one is named connection:deal:GROUP.
     The plan shows what each system will get, field by field, and every blocker at once. Exit 1 while
     one stands. What is applied is the plan that was shown; where it would be another now, exit 2.
@@ -130,6 +133,10 @@ def provision(
     if not only_plan and wish != NO_WISH:
         raise UserMistake("what a deal is to become is said with --plan, and then applied")
     system = tools.system()
+    if deal is None:
+        if only_plan or is_applied:
+            raise UserMistake("say which deal: connection:deal, or the id of its plan")
+        return _on_their_way(system, as_json=as_json)
     if only_plan:
         return _plan(system, deal, wish, as_json=as_json)
     if is_applied:
@@ -177,6 +184,26 @@ def _plan(system: System, deal: str, wish: Wish, *, as_json: bool) -> int:
         for each in plans:
             _show_plan(each)
     return GOAL_MISSED if any(each.found.blockers for each in plans) else 0
+
+
+def _on_their_way(system: System, *, as_json: bool) -> int:
+    with system.database.transaction() as connection:
+        states = count_deal_plans(connection)
+        forecast = forecast_handover(connection, now=system.clock.now())
+    if as_json:
+        show_json({"states": states, "forecast": forecast})
+        return 0
+    show_table(
+        title="Won deals",
+        columns=("State", "Projects"),
+        rows=[(state, str(plans)) for state, plans in sorted(states.items())],
+    )
+    at = forecast.through_at
+    when = (
+        "nobody can say when" if at is None else f"the last is active at {at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    tell(f"{forecast.deals} on their way, {forecast.calls} calls yet; {when}: {forecast.because}")
+    return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

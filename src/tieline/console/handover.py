@@ -24,6 +24,7 @@ from tieline.services.at_risk import NO_WISH, Risk, Wish, list_risks
 from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
 from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
 from tieline.services.handover_drawing import Handover, SeveralProjects, by_system
+from tieline.services.handover_forecast import forecast_handover
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
@@ -67,6 +68,7 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             risks = [
                 each for each in list_risks(connection) if each.entity_code in visitor.entities
             ]
+            forecast = forecast_handover(connection, now=renderer.now)
         total = sum(counts.get(state, 0) for state in _NOT_YET)
         return renderer.page(
             request,
@@ -74,6 +76,7 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             "handover.html",
             active=counts.get("active", 0),
             risks=risks,
+            forecast=forecast,
             waiting=[_waiting(each, now=renderer.now) for each in found],
             paging=Paging(page=page, total=total, path="/handover", filters={}),
         )

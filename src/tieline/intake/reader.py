@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -12,7 +12,16 @@ from tieline.kernel.errors import AskPerson, HeldBack, TielineError, TryAgain
 from tieline.runtime.budget import repeated_calls
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
-from tieline.sdk import Page, RawRecord, Reads, ReadsOne, Translated, Translates, Untranslatable
+from tieline.sdk import (
+    Page,
+    RawRecord,
+    Reads,
+    ReadsMany,
+    ReadsOne,
+    Translated,
+    Translates,
+    Untranslatable,
+)
 from tieline.sdk.directory import Connectors
 
 _LEASE_SECONDS = 60
@@ -20,6 +29,7 @@ _DIRTY_RECORDS_MAX = 100
 # So many records of small pages land together; a page that is as large lands alone.
 _TOGETHER_MIN = 2000
 _HINTS = "dirty"
+HELD_BY_ANOTHER = "another loader holds the stream"
 OnBatch = Callable[[Any, int, str], None]
 OnRecord = Callable[[RawRecord, Translated | Untranslatable], None]
 
@@ -73,7 +83,7 @@ class Reader:
             name=f"intake:{connection_key}:{stream}", ttl_seconds=_LEASE_SECONDS
         )
         if lease is None:
-            return _nothing("another loader holds the stream")
+            return _nothing(HELD_BY_ANOTHER)
         try:
             return self._read(connection_key, stream, is_full, correlation_id, on_record)
         finally:
@@ -81,6 +91,17 @@ class Reader:
 
     def read_dirty(self, *, connection_key: str, correlation_id: str) -> ReadResult:
         """Read the records that hints marked; a mark is removed by the read that serves it."""
+        lease = self.leases.acquire(
+            name=f"intake:{connection_key}:{_HINTS}", ttl_seconds=_LEASE_SECONDS
+        )
+        if lease is None:
+            return _nothing(HELD_BY_ANOTHER)
+        try:
+            return self._read_marked(connection_key, correlation_id)
+        finally:
+            self.leases.release(lease)
+
+    def _read_marked(self, connection_key: str, correlation_id: str) -> ReadResult:
         with self.database.transaction() as connection:
             marks = connection.execute(
                 """
@@ -91,13 +112,16 @@ class Reader:
             ).fetchall()
         if not marks:
             return _nothing("")
-        source = cast(ReadsOne, self.connectors.get(connection_key=connection_key))
+        source = self.connectors.get(connection_key=connection_key)
         abandon(self.database, connection_key=connection_key, stream=_HINTS)
-        records = []
+        refs: dict[str, list[str]] = {}
         for mark in marks:
-            record = source.read_one(object=mark["object"], source_ref=mark["source_ref"])
-            if record is not None:
-                records.append(record)
+            refs.setdefault(mark["object"], []).append(mark["source_ref"])
+        records = [
+            record
+            for name, wanted in refs.items()
+            for record in _read_each(source, object_name=name, refs=wanted)
+        ]
         result = self._land(connection_key, _HINTS, "hint", records, None, correlation_id)
         with self.database.transaction() as connection:
             for mark in marks:
@@ -217,6 +241,15 @@ class Reader:
                 "UPDATE stream_cursor SET last_error = %s WHERE connection_key = %s AND stream = %s",
                 (f"{error.code}: {error}", connection_key, stream),
             )
+
+
+def _read_each(source: Any, *, object_name: str, refs: Sequence[str]) -> Sequence[RawRecord]:
+    """Read so many records of one object, at once where the system can."""
+    if hasattr(source, "read_many"):
+        return cast(ReadsMany, source).read_many(object=object_name, source_refs=refs)
+    one = cast(ReadsOne, source)
+    alone = (one.read_one(object=object_name, source_ref=ref) for ref in refs)
+    return [record for record in alone if record is not None]
 
 
 def _gathered(pages: Iterable[Page]) -> Iterator[Page]:

@@ -39,6 +39,7 @@ from tieline.posting.restoring import (
     EFFECTS_PROBE_MAX,
     LINKED,
     WATCHING,
+    Restoration,
     find_restoration,
     note_write,
 )
@@ -68,7 +69,7 @@ class Poster:
 
         ``build`` makes the command for a business key. Calling again repeats the answer.
         """
-        effect = self._find_or_plan(request)
+        effect, restoration = self._find_or_plan(request)
         key: UUID = effect["business_key"]
         writer = cast(Writes, self.connectors.get(connection_key=request.target_connection))
         command = build(key)
@@ -86,9 +87,8 @@ class Poster:
                 return self._conflict(key, "posting.unconfirmed")
             case _:
                 was_called = effect["reason"] != HeldBack.code
-                return self._find_again(effect, writer, request, build) or self._send(
-                    writer, command, request, was_called=was_called
-                )
+                found = self._find_again(restoration, effect, writer, request, build)
+                return found or self._send(writer, command, request, was_called=was_called)
 
     def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected:
         """Take a confirmed record back in the target's own declared way."""
@@ -109,25 +109,26 @@ class Poster:
 
     # -- the three steps of a write ------------------------------------------------------------
 
-    def _find_or_plan(self, request: EffectRequest) -> Row:
+    def _find_or_plan(self, request: EffectRequest) -> tuple[Row, Restoration | None]:
         now = self.clock.now()
         with self.database.transaction() as connection:
+            restoration = find_restoration(connection)
             standing = states.find_newest(connection, request=request)
             if standing is not None:
-                return standing
+                return standing, restoration
             effect_no = states.next_effect_no(connection, request=request)
-            return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
+            planned = states.plan_write(connection, request=request, effect_no=effect_no, now=now)
+            return planned, restoration
 
     def _find_again(
         self,
+        restoration: Restoration | None,
         effect: Row,
         writer: Writes,
         request: EffectRequest,
         build: Callable[[UUID], Command],
     ) -> PostResult | None:
         """Look after a restore for what was written since, under each number it may have; None if nothing is."""
-        with self.database.transaction() as connection:
-            restoration = find_restoration(connection)
         if restoration is None or effect["attempt"]:
             return None
         if restoration.phase != WATCHING:
@@ -240,12 +241,14 @@ class Poster:
 
         It waits while the target does not act or rests, or a write of the same record is open.
         """
-        rest = self.budgets.rest_seconds(connection_key=request.target_connection)
-        if rest > 0:
-            return _later(command.business_key, rest)
         content = command.content()
         shared_field = self._declared(request.target_connection, request.noun).shared_field
         with self.database.transaction() as connection:
+            rest = self.budgets.rest_seconds(
+                connection_key=request.target_connection, within=connection
+            )
+            if rest > 0:
+                return _later(command.business_key, rest)
             if not states.acts(connection, target_connection=request.target_connection):
                 return _later(command.business_key, states.SHUT_SECONDS)
             if shared_field is not None and states.is_being_written(

@@ -226,9 +226,10 @@ def is_being_written(
     field: str,
     value: str,
 ) -> bool:
-    """Say whether another effect is writing a record with this value, which both would share.
+    """Say whether another effect is making the record with this value, which both would share.
 
-    Holds the value until the transaction ends, so that of two that ask at once one waits.
+    Holds the value until the transaction ends, so that of two that ask at once one waits. Where a write of
+    the value was confirmed before, the record stands: whoever writes now finds it.
     """
     connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
@@ -242,6 +243,24 @@ def is_being_written(
         LIMIT 1
         """,
         (target_connection, noun, business_key, field, value),
+    ).fetchone()
+    return row is not None and not _stands(
+        connection, target_connection=target_connection, noun=noun, field=field, value=value
+    )
+
+
+def _stands(
+    connection: Connection[Row], *, target_connection: str, noun: str, field: str, value: str
+) -> bool:
+    """Say whether a write of this value was confirmed, so that the record that several share is there."""
+    row = connection.execute(
+        """
+        SELECT 1 FROM effect_payload p JOIN effect e USING (business_key)
+        WHERE p.content ->> %s = %s AND e.state = 'CONFIRMED' AND e.kind = 'write'
+          AND e.target_connection = %s AND e.noun = %s
+        LIMIT 1
+        """,
+        (field, value, target_connection, noun),
     ).fetchone()
     return row is not None
 

@@ -221,17 +221,19 @@ class Budgets:
             self.time.rest(rest_ms)
             waited_ms += rest_ms
 
-    def rest_seconds(self, *, connection_key: str) -> int:
-        """Return how long nobody may call at all, 0 when a call may be asked for."""
-        with self.database.transaction() as connection:
-            row = connection.execute(
-                """
-                SELECT greatest(0, ceil(extract(epoch FROM
-                    greatest(paused_until, open_until) - coalesce(%s, clock_timestamp()))))::integer AS seconds
-                FROM connection_budget WHERE connection_key = %s AND isfinite(greatest(paused_until, open_until))
-                """,
-                (self.time.instant(), connection_key),
-            ).fetchone()
+    def rest_seconds(self, *, connection_key: str, within: Connection[Row] | None = None) -> int:
+        """Return how long nobody may call at all, 0 when a call may be asked for; asked within a transaction."""
+        if within is None:
+            with self.database.transaction() as connection:
+                return self.rest_seconds(connection_key=connection_key, within=connection)
+        row = within.execute(
+            """
+            SELECT greatest(0, ceil(extract(epoch FROM
+                greatest(paused_until, open_until) - coalesce(%s, clock_timestamp()))))::integer AS seconds
+            FROM connection_budget WHERE connection_key = %s AND isfinite(greatest(paused_until, open_until))
+            """,
+            (self.time.instant(), connection_key),
+        ).fetchone()
         return int(row["seconds"]) if row else 0
 
     def note_answer(self, *, connection_key: str) -> None:
@@ -310,6 +312,11 @@ def list_limits(connection: Connection[Row], *, at: datetime | None = None) -> l
         LimitState(**{**row, "kind": LimitKind(row["kind"])})
         for row in connection.execute(_LIST, {"at": at}).fetchall()
     ]
+
+
+def left_to_class(allowed: int, work_class: int) -> int:
+    """Return what a class may use of a limit while no other asks: the rest is kept for more urgent ones."""
+    return allowed - allowed * _RESERVED_PERCENT[work_class] // 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -17,6 +19,8 @@ _IDLE_SECONDS = 15
 _POOL_WAIT_SECONDS = 30
 _RECONNECT_SECONDS = 8
 _CLIENT_CHECK_SECONDS = 2
+# To ask before every transaction is a tenth of all that is asked.
+_TRUSTED_SECONDS = 1
 _RANDOM_PAGE_COST = "1.1"
 
 Row = dict[str, Any]
@@ -35,6 +39,7 @@ class Database:
         lock_timeout_seconds: int = _LOCK_TIMEOUT_SECONDS,
         wait_seconds: int = _POOL_WAIT_SECONDS,
     ) -> None:
+        self._used_at: WeakKeyDictionary[Connection[Row], float] = WeakKeyDictionary()
         options = (
             f"-c statement_timeout={statement_timeout_seconds}s"
             f" -c lock_timeout={lock_timeout_seconds}s"
@@ -56,7 +61,7 @@ class Database:
             # Pauses between attempts double: after a long outage a new one begins with the next call.
             reconnect_timeout=_RECONNECT_SECONDS,
             open=False,
-            check=ConnectionPool.check_connection,
+            check=self._check,
             kwargs={
                 "row_factory": dict_row,
                 "application_name": application_name,
@@ -78,5 +83,13 @@ class Database:
         """Lend a connection for one transaction; it commits when the block ends, nobody else."""
         if self._pool.closed:
             self._pool.open()
-        with self._pool.connection() as connection, connection.transaction():
-            yield connection
+        with self._pool.connection() as connection:
+            with connection.transaction():
+                yield connection
+            self._used_at[connection] = time.monotonic()
+
+    def _check(self, connection: Connection[Row]) -> None:
+        """Ask a connection that rested whether it still is one; who was answered a moment ago is not asked again."""
+        rested_seconds = time.monotonic() - self._used_at.get(connection, float("-inf"))
+        if rested_seconds >= _TRUSTED_SECONDS:
+            ConnectionPool.check_connection(connection)

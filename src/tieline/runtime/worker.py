@@ -78,6 +78,7 @@ class Worker:
         executor_id: str | None = None,
         version: str = __version__,
         slots_max: int = _SLOTS_MAX,
+        own_slots: Mapping[str, int] | None = None,
         lease_seconds: int = LEASE_SECONDS,
         on_failed: OnFailed = _ignore_failure,
         fence: Fence | None = None,
@@ -87,7 +88,9 @@ class Worker:
         self._jobs = tuple(jobs)
         self._slots_max = slots_max
         self._clock = clock
-        self._turns = Turns()
+        # What waits for other systems most of its time holds up nothing else: so many runs at once, beside the rest.
+        self._own_slots = dict(own_slots or {})
+        self._turns = {kind: Turns() for kind in ("", *self._own_slots)}
         self._stop = threading.Event()
         self._exit_code = 0
         # A connection of its own: a full pool or a slow lock is no sign of death.
@@ -112,7 +115,7 @@ class Worker:
             database=database,
             handlers=handlers,
             executor_id=self.executor_id,
-            threads_max=slots_max,
+            threads_max=slots_max + sum(self._own_slots.values()),
             version=version,
             on_failed=on_failed,
         )
@@ -175,19 +178,33 @@ class Worker:
 
     def _dispatch(self) -> None:
         active = self._engine.active_items()
-        free = self._slots_max - len(active)
-        if free <= 0:
+        shared = [item for item in active if item.kind not in self._own_slots]
+        low_active = sum(item.work_class >= 2 for item in shared)
+        self._start(
+            "",
+            kinds=[kind for kind in self._engine.kinds if kind not in self._own_slots],
+            free=self._slots_max - len(shared),
+            low_slots=max(1, self._slots_max - _RESERVED_SLOTS) - low_active,
+            kind_slots=max(1, self._slots_max // 2),
+        )
+        for kind, slots in self._own_slots.items():
+            free = slots - sum(item.kind == kind for item in active)
+            self._start(kind, kinds=[kind], free=free, low_slots=free, kind_slots=slots)
+
+    def _start(
+        self, turns: str, *, kinds: Sequence[str], free: int, low_slots: int, kind_slots: int
+    ) -> None:
+        if free <= 0 or not kinds:
             return
-        low_active = sum(item.work_class >= 2 for item in active)
         with self._database.transaction() as connection:
             items = claim(
                 connection,
                 executor_id=self.executor_id,
-                kinds=self._engine.kinds,
+                kinds=kinds,
                 slots=free,
-                low_slots=max(1, self._slots_max - _RESERVED_SLOTS) - low_active,
-                kind_slots=max(1, self._slots_max // 2),
-                turns=self._turns,
+                low_slots=low_slots,
+                kind_slots=kind_slots,
+                turns=self._turns[turns],
                 now=self._clock.now(),
             )
         for item in items:

@@ -676,6 +676,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--now", type=datetime.fromisoformat, help="where its clock begins")
+    parser.add_argument("--requests-max", type=int, default=190, help="per 10 seconds")
     given = parser.parse_args()
     given.directory.mkdir(parents=True, exist_ok=True)
     run_until_stopped(lambda stopped: _serve(given, stopped))
@@ -700,6 +701,7 @@ async def _serve(given: argparse.Namespace, stopped: asyncio.Event) -> None:
         clock=clock,
         token=secret(given.token, variable="TIELINE_SANDBOX_HUBSPOT_TOKEN", option="--token"),
         webhooks=webhooks,
+        burst_max=given.requests_max,
     )
     front = Front(
         answer=server.answer,

@@ -133,6 +133,14 @@ class ReadsOne(Protocol):
         ...
 
 
+class ReadsMany(Protocol):
+    """A system that tells many records of one object in few calls; without it each is read alone."""
+
+    def read_many(self, *, object: str, source_refs: Sequence[str]) -> Sequence[RawRecord]:
+        """Return those of the records that are there, in any order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translated:
     """One record in canonical form. ``is_deleted`` where the record itself says so."""

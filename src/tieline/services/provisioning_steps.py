@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,9 +25,11 @@ from tieline.posting.outcomes import (
     Waiting,
 )
 from tieline.register import CLIENT, Link, LinkTaken, find_current, find_theirs, link, unlink
+from tieline.runtime.budget import counted_calls
 from tieline.runtime.database import Database, Row
 from tieline.runtime.work import PROVISIONING
 from tieline.services import provisioning_commands as commands
+from tieline.services.handover_forecast import note_step
 from tieline.services.provisioning_plan import ERP, Plan, Step
 from tieline.services.provisioning_register import find_line, find_task_id, lines_of
 
@@ -124,9 +127,12 @@ def run_step(*, database: Database, poster: Posts, job: Job, step: Step, now: da
                 _note_done(connection, job, step, {"target_code": code, "business_key": None})
             return {"state": DONE}
         case _Ready():
-            result = poster.post(request=_request(job, step, prepared), build=prepared.build)
+            began = time.monotonic_ns()
+            with counted_calls() as made:
+                result = poster.post(request=_request(job, step, prepared), build=prepared.build)
             failpoint("provision.after_post")
-            return _settle(database, job, step, prepared, result, now)
+            took = _Took(calls=made[0], milliseconds=(time.monotonic_ns() - began) // 1_000_000)
+            return _settle(database, job, step, prepared, result, took, now)
 
 
 def undo_step(
@@ -393,8 +399,22 @@ def told_codes(connection: Connection[Row], *, row: Mapping[str, Any], step: Ste
 # -- after the call --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Took:
+    """What posting took."""
+
+    calls: int
+    milliseconds: int
+
+
 def _settle(
-    database: Database, job: Job, step: Step, ready: _Ready, result: PostResult, now: datetime
+    database: Database,
+    job: Job,
+    step: Step,
+    ready: _Ready,
+    result: PostResult,
+    took: _Took,
+    now: datetime,
 ) -> Answer:
     match result:
         case Waiting(due_in_seconds=seconds):
@@ -406,6 +426,11 @@ def _settle(
         case Confirmed(business_key=key, target_code=code):
             with database.transaction() as connection:
                 taken = _link(connection, step, ready, job, code, now)
+                if took.calls:
+                    note_step(
+                        connection, connection_key=step["target"], noun=step["noun"],
+                        calls=took.calls, milliseconds=took.milliseconds,
+                    )  # fmt: skip
                 if taken is None:
                     _note_done(
                         connection, job, step,

@@ -12,7 +12,7 @@ import structlog
 from psycopg import Connection
 
 from tieline.casework import close_case, keep_cases, list_cases, open_case
-from tieline.intake import Reader, ReadResult, confirm_deletes
+from tieline.intake import HELD_BY_ANOTHER, Reader, ReadResult, confirm_deletes
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson, TryAgain, UserMistake
@@ -20,6 +20,7 @@ from tieline.reconciliation import AskedHours
 from tieline.runtime.database import Database
 from tieline.runtime.disk import FULL_PERCENT, LowDisk, find_low_disk
 from tieline.runtime.telemetry import new_correlation_id
+from tieline.runtime.work import PROVISIONING, Again, Done, Outcome, Steps, schedule
 from tieline.sdk import ReadsOne
 from tieline.sdk.directory import Connectors
 from tieline.services.conservation_checks import ConservationChecks
@@ -30,6 +31,9 @@ _POLL_SECONDS = 60
 _FULL_READ_SECONDS = 3600
 _TIME_OBJECT = "time_entries"
 DISK_LOW = "intake.disk_low"
+READ_MARKED = "read_marked"
+KEEP_REGISTER = "keep_register"
+EVERYTHING = "all"
 _OTHERWISE = "read.understood_otherwise"
 
 _log = structlog.get_logger("tieline.reading")
@@ -60,6 +64,13 @@ class Reading:
             self._poll(due["connection_key"], due["stream"], is_full=False)
         for row in self._marked_connections():
             self._read_dirty(row["connection_key"])
+
+    def read_marked(self, steps: Steps, subject: str) -> Outcome:
+        """Read at once what hints marked at a connection; the job reads what is left."""
+        if find_low_disk(self.folders) is not None:
+            return Done()
+        is_held = steps.run("read", lambda: self._read_dirty(subject) == HELD_BY_ANOTHER)
+        return Again(due_in_seconds=1) if is_held else Done()
 
     def read_whole(self) -> None:
         """Read the time streams whole where that is due, and find what is gone."""
@@ -102,6 +113,8 @@ class Reading:
             on_record=None if asked is None else asked.note,
         )
         self._note(connection_key, stream, result, is_full=is_full)
+        if stream != _TIME_OBJECT:
+            self._follow(result, correlation_id)
         if asked is not None and not result.problem:
             self.checks.source_was_read(
                 connection_key=connection_key,
@@ -111,13 +124,27 @@ class Reading:
             )
         return result
 
-    def _read_dirty(self, connection_key: str) -> None:
+    def _read_dirty(self, connection_key: str) -> str:
+        """Read what hints marked; return what kept it from being read, or ''."""
+        correlation_id = new_correlation_id()
         try:
-            self.reader.read_dirty(
-                connection_key=connection_key, correlation_id=new_correlation_id()
+            result = self.reader.read_dirty(
+                connection_key=connection_key, correlation_id=correlation_id
             )
         except (TryAgain, AskPerson) as error:
             _log.info("reading.hint_waits", connection_key=connection_key, why=str(error))
+            return str(error)
+        self._follow(result, correlation_id)
+        return result.problem
+
+    def _follow(self, result: ReadResult, correlation_id: str) -> None:
+        """Let clients, people and plans follow at once what was new."""
+        if result.versions:
+            with self.database.transaction() as connection:
+                schedule(
+                    connection, kind=KEEP_REGISTER, subject=EVERYTHING, work_class=PROVISIONING,
+                    correlation_id=correlation_id,
+                )  # fmt: skip
 
     def _find_deletes(self, connection_key: str) -> None:
         result = self._poll(connection_key, _TIME_OBJECT, is_full=True)

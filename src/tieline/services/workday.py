@@ -6,13 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from psycopg import Connection
+
 from tieline.casework import keep_cases
 from tieline.notices import purge_notices
 from tieline.posting.pace import purge_paces
+from tieline.runtime.database import Row
 from tieline.runtime.disk import folders_we_fill
 from tieline.runtime.housekeeping import keep_raw_partitions, purge
+from tieline.runtime.leases import Leases
 from tieline.runtime.telemetry import new_correlation_id
-from tieline.runtime.work import BILLING, CUT_OFF, PROVISIONING, REFERENCE, Handler, schedule
+from tieline.runtime.work import (
+    BILLING,
+    CUT_OFF,
+    PROVISIONING,
+    REFERENCE,
+    Again,
+    Done,
+    Handler,
+    Outcome,
+    Steps,
+    schedule,
+)
 from tieline.runtime.worker import Job
 from tieline.services.aligning import ALIGN, Aligning
 from tieline.services.client_merging import MERGE_BY_HAND, REPOINT, Repointing, find_by_hand
@@ -20,6 +35,7 @@ from tieline.services.client_sync import CLIENT_REASONS, sync_clients
 from tieline.services.conservation_checks import ASK_SOURCE, ASK_TARGET, ConservationChecks
 from tieline.services.fallback import Fallback
 from tieline.services.forecast import read_outlook
+from tieline.services.handover_forecast import RUNS_AT_ONCE
 from tieline.services.invoice_readiness import compute_readiness
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing
 from tieline.services.leg_checks import LegChecks
@@ -33,7 +49,7 @@ from tieline.services.project_provisioning import (
     Provisioning,
     plan_deals,
 )
-from tieline.services.reading import Reading
+from tieline.services.reading import KEEP_REGISTER, READ_MARKED, Reading
 from tieline.services.replaying import REPLAY, Replaying
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.restoring import Restoring
@@ -53,6 +69,8 @@ CLASSES: Mapping[str, int] = {
     DRAFT_INVOICE: BILLING,
     REPLAY: BILLING,
     PROVISION: PROVISIONING,
+    READ_MARKED: PROVISIONING,
+    KEEP_REGISTER: PROVISIONING,
     REPORT_REVENUE: REFERENCE,
     ASK_SOURCE: REFERENCE,
     ASK_TARGET: REFERENCE,
@@ -63,7 +81,13 @@ CLASSES: Mapping[str, int] = {
     REPOINT: REFERENCE,
 }
 
+# What waits for replies most of its time, and holds up nothing else meanwhile.
+OWN_SLOTS: Mapping[str, int] = {PROVISION: RUNS_AT_ONCE}
+
 _HOUSEKEEPING_SECONDS = 600
+# How long keeping the register may take before somebody else begins it anew.
+_REGISTER, _REGISTER_SECONDS = "register", 120
+_REGISTER_EVERY_SECONDS = 2
 _EVENTS_SECONDS = 2
 # How long a row of the audit may stand unlinked.
 _AUDIT_SECONDS = 2
@@ -98,6 +122,8 @@ class Workday:
             DRAFT_INVOICE: self._invoicing().draft,
             REPLAY: self.replaying().run_approved,
             PROVISION: self._provisioning().provision,
+            READ_MARKED: self.reading().read_marked,
+            KEEP_REGISTER: self.register_soon,
             REPORT_REVENUE: self._revenue().report,
             ASK_SOURCE: self._checks().ask_source,
             ASK_TARGET: self._checks().ask_target,
@@ -119,7 +145,11 @@ class Workday:
             Job(name="poll", interval_seconds=1, function=reading.poll_due),
             Job(name="disks", interval_seconds=_DISKS_SECONDS, function=reading.watch_disks),
             Job(name="whole", interval_seconds=3, function=reading.read_whole),
-            Job(name="register", interval_seconds=2, function=self.keep_register),
+            Job(
+                name="register",
+                interval_seconds=_REGISTER_EVERY_SECONDS,
+                function=self.keep_register_alone,
+            ),
             Job(
                 name="time",
                 interval_seconds=2,
@@ -211,6 +241,23 @@ class Workday:
             folders=folders_we_fill(self.system.settings),
         )
 
+    def register_soon(self, steps: Steps, _subject: str) -> Outcome:
+        """Follow at once what was read; the job is the net under it."""
+        is_kept = steps.run("keep", self.keep_register_alone)
+        return Done() if is_kept else Again(due_in_seconds=1)
+
+    def keep_register_alone(self) -> bool:
+        """Keep the register unless another worker does so at this moment; say whether it was done."""
+        leases = Leases(database=self.system.database, holder=self.system.executor_id)
+        lease = leases.acquire(name=_REGISTER, ttl_seconds=_REGISTER_SECONDS)
+        if lease is None:
+            return False
+        try:
+            self.keep_register()
+        finally:
+            leases.release(lease)
+        return True
+
     def keep_register(self) -> None:
         """Bring clients, people and plans in line with what was read."""
         correlation_id = new_correlation_id()
@@ -233,8 +280,12 @@ class Workday:
                     now=now,
                     correlation_id=correlation_id,
                 )
+            under_way = _under_way(connection)
             # A deal keeps the id under which it was read, down to what it becomes in the ERP.
             for plan_id, read_as in plans.ready.items():
+                if str(plan_id) in under_way:
+                    # What is new meanwhile is open when this comes again.
+                    continue
                 schedule(
                     connection,
                     kind=PROVISION,
@@ -365,3 +416,15 @@ class Workday:
             connectors=self.system.connectors,
             clock=self.system.clock,
         )
+
+
+def _under_way(connection: Connection[Row]) -> frozenset[str]:
+    """Return the plans that a worker is busy with, or takes up before this comes again."""
+    rows = connection.execute(
+        """
+        SELECT subject FROM work_item WHERE kind = %s AND (state = 'running'
+            OR state = 'waiting' AND due_at <= clock_timestamp() + make_interval(secs => %s))
+        """,
+        (PROVISION, _REGISTER_EVERY_SECONDS),
+    ).fetchall()
+    return frozenset(row["subject"] for row in rows)

@@ -64,6 +64,9 @@ class TestHints:
         _wait_for(house, deals)
         events = house.rows("SELECT count(*) AS n FROM inbox WHERE connection_key = 'sales'")
         assert events[0]["n"] >= len(deals)
+        # However many hints came, they are read together, and soon.
+        work = house.rows("SELECT kind, subject, state FROM work_item")
+        assert work == [{"kind": "read_marked", "subject": "sales", "state": "waiting"}]
 
     def test_signed_with_another_secret_mark_nothing(
         self,

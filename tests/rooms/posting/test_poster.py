@@ -408,3 +408,12 @@ class TestSharedName:
 
         assert isinstance(result, Confirmed)
         assert len(target.records) == 2
+
+    def test_waits_for_nobody_once_the_name_stands(self, poster: Poster, target: Forgetful) -> None:
+        _post(poster, deal="1")
+        target.moods = ["late"]
+        _post(poster, deal="2", project="P2")
+
+        result = _post(poster, deal="3", project="P3")
+
+        assert isinstance(result, Confirmed)

@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--version", default="1")
     parser.add_argument("--hang-in-step", type=int)
     parser.add_argument("--hold-pool", action="store_true")
+    parser.add_argument("--own-slots", type=int, default=0)
     parser.add_argument("--lease-seconds", type=int, default=20)
     given = parser.parse_args()
     configure_logging(level="warning")
@@ -64,6 +65,7 @@ def main() -> int:
             "saga": saga(database, hang_in_step=given.hang_in_step, holds_pool=given.hold_pool)
         },
         jobs=[],
+        own_slots={"saga": given.own_slots} if given.own_slots else {},
         clock=BusinessClock(),
         version=given.version,
         lease_seconds=given.lease_seconds,

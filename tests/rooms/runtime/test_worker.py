@@ -223,6 +223,20 @@ class TestSameWork:
         assert len(runs) == 1
 
 
+class TestOwnSlots:
+    def test_let_so_many_wait_at_once(self, database: Dsns, saga_database: Database) -> None:
+        for number in range(9):
+            ask_for_saga(saga_database, f"{number}")
+
+        with worker(database, "--own-slots", "8", "--hang-in-step", "2") as process:
+            for _ in range(8):
+                wait_until_it_hangs(process)
+
+            running = "SELECT count(*) AS runs FROM work_item WHERE state = 'running'"
+            with saga_database.transaction() as connection:
+                assert connection.execute(running).fetchone() == {"runs": 8}
+
+
 class TestStoppedWorker:
     def test_ends_well_when_told_to(self, database: Dsns, saga_database: Database) -> None:
         with worker(database) as process:

@@ -22,8 +22,10 @@ from tieline.kernel.errors import AskPerson, UserMistake
 from tieline.register import list_drifts
 from tieline.runtime.database import Row
 from tieline.runtime.telemetry import correlation_id
+from tieline.runtime.work import PROVISIONING, schedule
 from tieline.sdk import Hint
 from tieline.services.pausing import set_paused
+from tieline.services.reading import READ_MARKED
 
 Key = Annotated[str, Path(min_length=1, max_length=TEXT_MAX)]
 
@@ -99,6 +101,10 @@ def _take(doors: Doors, connection_key: str, request: Request, body: bytes) -> H
             now=doors.system.clock.now(),
             correlation_id=correlation_id(),
         )
+        schedule(
+            connection, kind=READ_MARKED, subject=connection_key, work_class=PROVISIONING,
+            correlation_id=correlation_id(),
+        )  # fmt: skip
     return HintsTaken(marked=marked)
 
 

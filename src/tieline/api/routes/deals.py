@@ -26,6 +26,7 @@ from tieline.services.deals import (
 )
 from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
 from tieline.services.handover_drawing import Handover, by_system
+from tieline.services.handover_forecast import forecast_handover
 from tieline.services.shown_plans import Chosen
 
 _STATES = "^(blocked|ready|running|active|compensating|compensated|stuck|closing|closed)$"
@@ -44,12 +45,14 @@ def deal_routes(doors: Doors) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=PLANS_PAGE_MAX)] = 100,
         offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     ) -> Deals:
-        """List won deals with the state of their plan and every blocker."""
+        """List won deals with the state of their plan and every blocker, and say when the last one is active."""
         with doors.sight(caller) as connection:
             found = list_deal_plans(
                 connection, states=None if state is None else (state,), limit=limit, offset=offset
             )
-        return Deals(deals=found)
+        with doors.system.database.transaction() as connection:
+            forecast = forecast_handover(connection, now=doors.system.clock.now())
+        return Deals(deals=found, forecast=forecast)
 
     @routes.post(
         "/v1/deals:plan", response_model=DealPlanShown, responses=problems(400, 401, 403, 404, 409)

@@ -213,6 +213,17 @@ class HubSpotConnector:
             return self._read_object("deals", self._deal_of(deals[0])) if deals else None
         return self._read_object(object, source_ref)
 
+    def read_many(self, *, object: str, source_refs: Sequence[str]) -> Sequence[RawRecord]:
+        """Return those of the records that are there; so many at once cost as few calls as one."""
+        if object in ("companies", "deals") and len(source_refs) > 1:
+            try:
+                return self._join(object, self._read_batch(object, source_refs))
+            except StreamBroken:
+                # One of them is gone, and which is told of each alone.
+                pass
+        alone = (self.read_one(object=object, source_ref=ref) for ref in source_refs)
+        return tuple(record for record in alone if record is not None)
+
     def _read_object(self, stream: str, source_ref: str) -> RawRecord | None:
         asked = [("properties", ",".join(self._asked_properties(stream)))]
         found = self._one_of(f"/crm/v3/objects/{_PLACES[stream]}/{_number(source_ref)}", asked)
