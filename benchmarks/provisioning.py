@@ -441,7 +441,7 @@ def _forecast(system: System, firm: Firm) -> tuple[float, float]:
     def is_planned() -> bool:
         with system.database.transaction() as connection:
             states = {row["state"]: row["plans"] for row in connection.execute(_STATES).fetchall()}
-        return sum(states.values()) == firm.deals and states.get("active", 0) > 0
+        return bool(sum(states.values()) == firm.deals and states.get("active", 0) > 0)
 
     _wait(is_planned, seconds_max=_PREPARE_SECONDS_MAX, what="planning")
     now = system.clock.now()
@@ -495,14 +495,13 @@ def main() -> None:
 
 def _is_complete(figures: dict[str, Any]) -> bool:
     """Every deal is active, and each system has what it becomes once."""
-    deals, standing = figures["deals"], figures["standing"]
-    erp = [standing["erp"].get(noun) for noun in ("client", "contract", "project", "task")]
-    clock = [
+    standing = figures["standing"]
+    once = [standing["erp"].get(noun) for noun in ("client", "contract", "project", "task")]
+    once += [
         standing["clock"].get(table)
         for table in ("clients", "projects", "task_assignments", "user_assignments")
     ]
-    is_once: bool = figures["active"] == deals and {*erp, *clock} == {deals}
-    return is_once
+    return {figures["active"], *once} == {figures["deals"]}
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ def test_makes_each_deal_a_project_and_tells_every_figure(home: Path) -> None:
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
     assert figures["active"] == _DEALS
-    assert figures["standing"]["erp"] == {
-        noun: _DEALS for noun in ("client", "contract", "project", "task")
-    }
+    assert figures["standing"]["erp"] == dict.fromkeys(
+        ("client", "contract", "project", "task"), _DEALS
+    )
     assert figures["own_to_waiting_median"] > 0
     # A write and a read back of each of nine steps at least.
     assert figures["calls_of_a_deal"] >= 18

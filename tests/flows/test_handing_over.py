@@ -446,6 +446,37 @@ class TestASplitContract:
         (project,) = [each for each in drawn.writes if each.step == "erp.project"]
         assert {each.name: each.value for each in project.fields}["is_split"] == "true"
 
+    def test_brings_who_pays_a_share_into_the_books_and_takes_them_back(self, desk: Desk) -> None:
+        world = desk.world
+        world.win()
+        other = replace(COMPANY, name="Other SE", vat_number="DE129273398", domain="other.example")
+        land_as_read(world.flow.database, CRM, "companies", {"c2": other})
+        world.flow.keep_register()
+        own, pays = world.rows(
+            "SELECT our_id AS client_id FROM crosswalk WHERE noun = 'client' ORDER BY source_ref"
+        )
+        self._tell(desk, own["client_id"], "60", "yes", pays["client_id"], "40", "no")
+
+        answers, drawn = self._answers(desk)
+
+        assert answers["deal.split_client_unlinked"] == "holds"
+        (payer,) = [each for each in drawn.writes if each.step.startswith("erp.client:")]
+        assert {each.name: each.value for each in payer.fields}["name"] == "Other SE"
+
+        world.refuse("time.project")
+        world.flow.keep_register()
+        desk.show(world.deal)
+        desk.apply(world.deal)
+        world.flow.run()
+        assert (world.plan["state"], world.in_books()) == ("compensated", [])
+
+        world.refuse("erp.nothing")
+        world.try_again()
+        assert world.plan["state"] == "active"
+        assert world.in_books() == ["client", "client", "contract", "project", "task", "employee"]
+        linked = "SELECT 1 FROM crosswalk WHERE connection_key = 'books' AND our_id = '{}' AND superseded_at IS NULL"
+        assert len(world.rows(linked.format(pays["client_id"]))) == 1
+
     def _tell(self, desk: Desk, *told: object) -> None:
         rows = [told[:3], told[3:]]
         lines = [f"DP-1,{who},{percent},{takes},{STARTS_ON}" for who, percent, takes in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
 
 from tieline.casework import fix_and_replay
 from tieline.runtime.migrate import Dsns
+from tieline.services.handover_forecast import forecast_handover, note_step
 from tieline.services.project_provisioning import COMPENSATED, STUCK
 
 
@@ -65,6 +67,20 @@ class TestWonDeal:
             " UNION SELECT correlation_id FROM work_item WHERE kind = 'provision'"
         )
         assert {row["correlation_id"] for row in told} == {read_as}
+
+    def test_is_forecast_by_what_its_steps_took_and_what_vendors_allow(self, world: World) -> None:
+        world.win()
+        world.flow.keep_register()
+
+        with world.flow.database.transaction() as connection:
+            note_step(
+                connection, connection_key=CLOCK, noun="assignment", calls=450, milliseconds=1000
+            )
+            found = forecast_handover(connection, now=NOW)
+
+        # Two assignments of 450 calls and three steps of two, by 45 of the 50 calls of five seconds.
+        assert (found.deals, found.slowest, found.calls) == (1, CLOCK, 906 + 10)
+        assert found.through_at == NOW + timedelta(seconds=101)
 
     def test_is_told_to_the_crm_at_the_end(self, world: World) -> None:
         world.win()

@@ -198,6 +198,9 @@ def _on_their_way(system: System, *, as_json: bool) -> int:
         columns=("State", "Projects"),
         rows=[(state, str(plans)) for state, plans in sorted(states.items())],
     )
+    if not forecast.deals:
+        tell("nothing is on its way")
+        return 0
     at = forecast.through_at
     when = (
         "nobody can say when" if at is None else f"the last is active at {at:%Y-%m-%d %H:%M:%S} UTC"

@@ -289,8 +289,9 @@ def _split(facts: DealFacts, told: Told) -> dict[str, Any]:
     found = [_paid_by([each for each in shares if each.holds_on(day)]) for day in days]
     told_days = [one for one in found if one["split_count"]]
     unclear = (one for one in told_days if not _is_whole(one))
-    # The deal's own client comes into the ERP with the plan.
+    # The deal's own client comes into the ERP with the plan, and who else pays as far as the CRM knows them.
     own = {facts.client.client_id} if facts.client else set()
+    own |= {payer.client_id for payer in facts.payers}
     return {
         **next(unclear, told_days[0] if told_days else _paid_by(())),
         "split_unlinked_count": sum(

@@ -107,6 +107,14 @@ class ToldShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Payer:
+    """A client who pays a share, stands in no ERP yet and is known to the CRM: the plan makes it there."""
+
+    client_id: UUID
+    client_ref: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PricedLine:
     """One sold role on one task for as long as its rate holds."""
 
@@ -154,6 +162,7 @@ class DealFacts:
     is_provisioned_elsewhere: bool
     staff: tuple[Staffed, ...]
     shares: tuple[ToldShare, ...]
+    payers: tuple[Payer, ...]
     lines: tuple[PricedLine, ...]
     template: Template | None
     novation: Novation | None
@@ -425,11 +434,41 @@ def _facts(
             for plan in around.plans.get((own[0], own[2]), ())
         ),
         staff=_staffed(around, deal, entity),
-        shares=around.shares.get(deal.project_code or "", ()),
+        shares=(shares := around.shares.get(deal.project_code or "", ())),
+        payers=_payers(around, shares, crm=source.connection_key, own=client_id, entity=entity),
         lines=priced_lines(deal),
         template=template,
         novation=novation,
     )
+
+
+def _payers(
+    around: _Surroundings,
+    shares: Sequence[ToldShare],
+    *,
+    crm: str,
+    own: UUID | None,
+    entity: EntityFacts | None,
+) -> tuple[Payer, ...]:
+    """Return the clients of shares that the plan makes in the ERP, as it makes the contract's own."""
+    erp = None if entity is None else entity.erp_connection_key
+    if erp is None:
+        return ()
+    missing = {
+        share.client_id
+        for share in shares
+        if share.client_id != own and (erp, "client", share.client_id, "") not in around.links
+    }
+    found = []
+    for client_id in sorted(missing, key=str):
+        refs = [
+            ref
+            for (key, ref), our_id in around.client_of.items()
+            if (key, our_id) == (crm, client_id)
+        ]
+        if refs:
+            found.append(Payer(client_id=client_id, client_ref=min(refs)))
+    return tuple(found)
 
 
 def _made(around: _Surroundings, own: tuple[str, int, str], group: Group) -> Row | None:

@@ -200,8 +200,9 @@ class _Shown:
     def _standing(self, step: Step) -> str | None:
         """Return the code of what the target has already, by somebody else's step."""
         match step["noun"]:
-            case "client" if self.plan["client_id"]:
-                return self._theirs(step, "client", self.plan["client_id"])
+            case "client" if step.get("client_id") or self.plan["client_id"]:
+                client_id = step.get("client_id") or self.plan["client_id"]
+                return self._theirs(step, "client", client_id)
             case "employee":
                 return find_theirs(
                     self.connection,
@@ -218,7 +219,7 @@ class _Shown:
         categories = self.plan["erp_categories"]
         match kind_of(step):
             case "erp.client" | "time.client":
-                client = self._client()
+                client = self._client(step.get("client_id") or self.plan["client_id"])
                 parent = client.get("parent_client_id")
                 return commands.client_command(
                     key=_NO_KEY, agreed=agreed, client=client,
@@ -269,9 +270,9 @@ class _Shown:
             case kind:
                 raise LookupError(f"no plan has a step {kind}")
 
-    def _client(self) -> Row:
-        if self.plan["client_id"] is not None:
-            key = {"client_id": UUID(self.plan["client_id"])}
+    def _client(self, client_id: str | None) -> Row:
+        if client_id is not None:
+            key = {"client_id": UUID(client_id)}
             client = find_current(self.connection, table=CLIENT, key=key)
             if client is not None:
                 return client

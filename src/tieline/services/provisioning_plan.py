@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from tieline.services.provisioning_checks import Blocker, Judged
 from tieline.services.provisioning_commands import part_of_line, rows_of_template
-from tieline.services.provisioning_facts import DealFacts, PricedLine, Staffed
+from tieline.services.provisioning_facts import DealFacts, Payer, PricedLine, Staffed
 
 ERP, TIME, CRM, OURS = "erp", "time", "crm", "ours"
 ACTIVATE, AT_RISK = "activate", "at_risk"
@@ -125,7 +126,9 @@ def steps_of(facts: DealFacts) -> list[Step]:
     time_tool = facts.time_connections[0][0] if len(facts.time_connections) == 1 else None
     steps: list[Step] = []
     if erp is not None:
-        steps += [_step(ERP, erp, noun) for noun in ("client", "contract", "project")]
+        steps.append(_step(ERP, erp, "client"))
+        steps += [_payer(erp, one) for one in facts.payers]
+        steps += [_step(ERP, erp, noun) for noun in ("contract", "project")]
         steps += [_step(ERP, erp, "task", part=line.part) for line in facts.lines]
         steps += [
             _step(ERP, erp, "task", part=part_of_line(row))
@@ -226,6 +229,20 @@ def _step(system: str, target: str, noun: str, *, part: str = "") -> Step:
         "target": target,
         "noun": noun,
         "part": part,
+    }
+
+
+def payer_step(client_id: UUID) -> str:
+    """Return what the step is called that makes a client who pays a share."""
+    return f"erp.client:{client_id}"
+
+
+def _payer(erp: str, one: Payer) -> Step:
+    return {
+        **_step(ERP, erp, "client", part=str(one.client_id)),
+        "id": payer_step(one.client_id),
+        "client_id": str(one.client_id),
+        "client_ref": one.client_ref,
     }
 
 

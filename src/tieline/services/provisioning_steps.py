@@ -30,7 +30,7 @@ from tieline.runtime.database import Database, Row
 from tieline.runtime.work import PROVISIONING
 from tieline.services import provisioning_commands as commands
 from tieline.services.handover_forecast import note_step
-from tieline.services.provisioning_plan import ERP, Plan, Step
+from tieline.services.provisioning_plan import ERP, Plan, Step, payer_step
 from tieline.services.provisioning_register import find_line, find_task_id, lines_of
 
 DONE, WAITING, FAILED = "done", "waiting", "failed"
@@ -186,14 +186,16 @@ def _prepare(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Sta
 
 
 def _client(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands | _Others:
-    standing = _theirs(connection, step, "client", job.client_id)
-    if _is_being_made(connection, job, step, is_linked=standing is not None):
+    # The contract's own, or one who pays a share of it.
+    client_id = UUID(step["client_id"]) if "client_id" in step else job.client_id
+    standing = _theirs(connection, step, "client", client_id)
+    if _is_being_made(connection, job, step, client_id, is_linked=standing is not None):
         return _Others()
     if standing is not None:
         return _Stands(target_code=standing)
-    client = find_current(connection, table=CLIENT, key={"client_id": job.client_id})
+    client = find_current(connection, table=CLIENT, key={"client_id": client_id})
     if client is None:
-        raise LookupError(f"client {job.client_id} has no present version")
+        raise LookupError(f"client {client_id} has no present version")
     parent = client["parent_client_id"]
     parent_code = None if parent is None else _theirs(connection, step, "client", parent)
 
@@ -207,27 +209,34 @@ def _client(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stan
         connection_key=job.row["connection_key"],
         source_epoch=job.row["source_epoch"],
         object="companies",
-        source_ref=job.plan["client_ref"],
+        source_ref=step["client_ref"] if "client_ref" in step else job.plan["client_ref"],
     )
-    return _Ready(build=build, noun="client", our_id=job.client_id, source=source)
+    return _Ready(build=build, noun="client", our_id=client_id, source=source)
 
 
-def _is_being_made(connection: Connection[Row], job: Job, step: Step, *, is_linked: bool) -> bool:
+def _is_being_made(
+    connection: Connection[Row], job: Job, step: Step, client_id: UUID, *, is_linked: bool
+) -> bool:
     """Say whether another plan makes, or takes back, the same client at this moment."""
     row = connection.execute(
         """
         SELECT 1 FROM provisioning_plan o
-        WHERE o.plan ->> 'client_id' = %(client_id)s AND o.plan_id <> %(plan_id)s
-          AND ((o.state = 'compensating' AND jsonb_exists(o.plan -> 'done', %(step_id)s))
+        CROSS JOIN LATERAL (
+            SELECT %(own)s AS step_id WHERE o.plan ->> 'client_id' = %(client_id)s
+            UNION ALL SELECT %(payer)s WHERE o.plan -> 'steps' @> %(pays)s) s
+        WHERE o.plan_id <> %(plan_id)s
+          AND ((o.state = 'compensating' AND jsonb_exists(o.plan -> 'done', s.step_id))
                OR (NOT %(is_linked)s AND o.state = 'running'
                    AND (o.planned_at, o.plan_id) < (%(planned_at)s, %(plan_id)s)))
         LIMIT 1
         """,
         {
-            "client_id": job.plan["client_id"],
+            "client_id": str(client_id),
             "plan_id": job.plan_id,
             "planned_at": job.row["planned_at"],
-            "step_id": step["id"],
+            "own": f"{step['system']}.client",
+            "payer": payer_step(client_id),
+            "pays": Jsonb([{"id": payer_step(client_id), "target": step["target"]}]),
             "is_linked": is_linked,
         },
     ).fetchone()
@@ -566,9 +575,9 @@ def _unlink(connection: Connection[Row], done: Mapping[str, Any], *, now: dateti
 
 def _is_shared(connection: Connection[Row], job: Job, step_id: str) -> bool:
     """Say whether another deal builds on it, so that it is not ours alone to take back."""
-    kind = step_id.partition(":")[0]
+    kind, _, client_id = step_id.partition(":")
     if kind.endswith(".client"):
-        return _client_is_used(connection, job)
+        return _client_is_used(connection, job, client_id or job.plan["client_id"])
     return kind == "erp.employee" and _employee_is_used(connection, job, step_id)
 
 
@@ -587,13 +596,14 @@ def _employee_is_used(connection: Connection[Row], job: Job, step_id: str) -> bo
     return row is not None
 
 
-def _client_is_used(connection: Connection[Row], job: Job) -> bool:
+def _client_is_used(connection: Connection[Row], job: Job, client_id: str) -> bool:
     row = connection.execute(
         """
-        SELECT 1 FROM provisioning_plan WHERE plan ->> 'client_id' = %s AND plan_id <> %s
+        SELECT 1 FROM provisioning_plan
+        WHERE (plan ->> 'client_id' = %s OR plan -> 'shares' @> %s) AND plan_id <> %s
           AND state IN ('running', 'active') LIMIT 1
         """,
-        (job.plan["client_id"], job.plan_id),
+        (client_id, Jsonb([{"client_id": client_id}]), job.plan_id),
     ).fetchone()
     return row is not None
 

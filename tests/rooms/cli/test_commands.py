@@ -576,6 +576,14 @@ class TestProvisioning:
         assert "What each system gets" in ran.out
         assert "Field by field" in ran.out
 
+    def test_without_a_deal_says_when_the_last_one_will_be_active(self, run: Run) -> None:
+        told, shown = run("provision", "--json").json, run("provision")
+
+        assert told["states"] == {}
+        assert told["forecast"]["deals"] == told["forecast"]["calls"] == 0
+        assert shown.err == "nothing is on its way\n"
+        assert run("provision", "--plan").code == 2
+
     def test_a_deal_is_explained_before_it_is_won(self, run: Run, deal: str) -> None:
         (received,) = run("explain", "deal", deal, "--json").json["steps"]
 
