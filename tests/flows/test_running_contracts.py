@@ -14,7 +14,14 @@ from tests.rooms.casework.hand_made_firm import NOW, Firm
 from tieline.governance import approve
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
-from tieline.services.adopting import plan_adoption
+from tieline.services.adopting import (
+    HEADER,
+    Adopted,
+    adopt,
+    as_cells,
+    plan_adoption,
+    read_decisions,
+)
 from tieline.services.running_contracts import (
     carry_out_contracts,
     preview_contracts,
@@ -96,9 +103,10 @@ def test_two_people_tell_and_every_task_of_the_erp_is_found_by_name_and_rate(
             ("85", "Rollout | Consultant", "125"),
         ):
             _item(connection, "books", ref, name, parent_ref="81", extras={"list_price": rate})
+        plan = plan_adoption(connection)
         found = {
             each.source_ref: (each.noun, each.state, each.ours)
-            for each in plan_adoption(connection).proposals
+            for each in plan.proposals
             if each.connection_key == "books"
         }
     worth = Decimal(100 * 150 + 50 * 160 + 80 * 120)
@@ -114,6 +122,30 @@ def test_two_people_tell_and_every_task_of_the_erp_is_found_by_name_and_rate(
         "84": ("erp_task", "strong", "NW-GRID / Rollout / Consultant"),
         "85": ("erp_task", "nothing", ""),
     }
+
+    # The sheet comes back: 85 is the roll-out, and 84 is not, and then it is after all.
+    cells = {row[2]: list(row) for row in as_cells(plan) if row[0] == "books"}
+    cells["85"][8], cells["85"][10], cells["84"][10] = cells["84"][8], "link", ""
+    first = _adopt(worker_database, cells)
+    cells["84"][10], cells["85"][10] = "link", ""
+    again = _adopt(worker_database, cells)
+
+    assert (first.linked, first.refused) == (4, ())
+    assert again.linked == 0
+    assert "erp_task 84 of books: ours is 85 there already" in again.refused
+    assert "erp_task 82 of books: it is linked already" in again.refused
+
+
+def _adopt(database: Database, cells: dict[str, list[str]]) -> Adopted:
+    with database.transaction() as connection:
+        return adopt(
+            connection,
+            decisions=read_decisions(connection, rows=[HEADER, *cells.values()]),
+            by="ada",
+            reason="go-live",
+            now=NOW,
+            progress=lambda _done, _all: None,
+        )
 
 
 def test_a_file_that_contradicts_itself_or_what_stands_is_refused_with_its_lines(

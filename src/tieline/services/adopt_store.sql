@@ -5,5 +5,5 @@ FROM adopt_confirmed c
 WHERE c.number > %(after)s AND c.number <= %(until)s AND NOT EXISTS (
     SELECT FROM crosswalk x
     WHERE x.connection_key = c.connection_key AND x.noun = c.noun AND x.superseded_at IS NULL
-      AND (x.source_ref = c.source_ref OR (x.our_id = c.our_id AND x.scope = '')))
+      AND (x.source_ref = c.source_ref OR x.our_id = c.our_id))
 RETURNING connection_key, noun, source_ref

@@ -51,6 +51,14 @@ _MARKS = load("tieline.services", "adopt_marks")
 _LEAVE_ALONE = load("tieline.services", "adopt_leave")
 _AGAIN = load("tieline.services", "adopt_again")
 _PROGRESS = load("tieline.services", "adopt_progress")
+_LINKED_OTHERWISE = """
+    SELECT c.connection_key, c.noun, c.source_ref, c.our_id, min(x.source_ref) AS taken_by
+    FROM unnest(%(connection_keys)s::text[], %(nouns)s::text[], %(source_refs)s::text[], %(our_ids)s::uuid[])
+        AS c (connection_key, noun, source_ref, our_id)
+    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = c.noun AND x.our_id = c.our_id
+        AND x.superseded_at IS NULL AND x.source_ref <> c.source_ref
+    GROUP BY 1, 2, 3, 4
+"""
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
@@ -332,12 +340,23 @@ def adopt(
     return Adopted(
         linked=len(linked),
         left=left,
-        refused=tuple(
-            f"{_words(each)}: it, or ours, is linked already"
-            for each in confirmed
-            if _key_of(each) not in linked
-        ),
+        refused=_refused(connection, [each for each in confirmed if _key_of(each) not in linked]),
         looked_at_again=len(keys),
+    )
+
+
+def _refused(connection: Connection[Row], confirmed: Sequence[Confirmed]) -> tuple[str, ...]:
+    """Say of each what it, or ours, is linked to in place of what was confirmed."""
+    rows = connection.execute(
+        _LINKED_OTHERWISE,
+        _columns(confirmed) | {"our_ids": [each.our_id for each in confirmed]},
+    ).fetchall()
+    others = {(*_key_of_row(row), row["our_id"]): row["taken_by"] for row in rows}
+    return tuple(
+        f"{_words(each)}: ours is {other} there already"
+        if (other := others.get((*_key_of(each), each.our_id))) is not None
+        else f"{_words(each)}: it is linked already"
+        for each in confirmed
     )
 
 
@@ -386,8 +405,8 @@ def list_go_lives(connection: Connection[Row]) -> tuple[GoLive, ...]:
     return tuple(GoLive(**row) for row in rows)
 
 
-def _ours(connection: Connection[Row]) -> Mapping[tuple[str, str], UUID | None]:
-    """Return ours by what a person writes in the sheet; None where several are written so."""
+def _ours(connection: Connection[Row]) -> Mapping[tuple[str, str], frozenset[UUID]]:
+    """Return ours by what a person writes in the sheet: several where they are written alike."""
     rows = connection.execute(
         """
         SELECT 'project' AS noun, project_code AS word, project_id AS our_id FROM project
@@ -397,21 +416,26 @@ def _ours(connection: Connection[Row]) -> Mapping[tuple[str, str], UUID | None]:
         UNION ALL
         SELECT 'person', s.email, p.person_id FROM subject s JOIN person p ON p.person_id = s.subject_id
         WHERE s.kind = 'person' AND s.email IS NOT NULL AND p.redirect_to IS NULL
+        UNION ALL
+        SELECT 'erp_task', p.project_code || ' / ' || l.task_name || ' / ' || l.labor_category, l.contract_line_id
+        FROM contract_line l JOIN project p USING (contract_id) WHERE l.superseded_at IS NULL
         """
     ).fetchall()
-    found: dict[tuple[str, str], UUID | None] = {}
+    found: dict[tuple[str, str], frozenset[UUID]] = {}
     for row in rows:
         key = (row["noun"], row["word"].lower())
-        found[key] = None if key in found else row["our_id"]
+        found[key] = found.get(key, frozenset()) | {row["our_id"]}
     return found
 
 
 def _confirmed(
-    cells: Mapping[str, str], ours: Mapping[tuple[str, str], UUID | None], number: int
+    cells: Mapping[str, str], ours: Mapping[tuple[str, str], frozenset[UUID]], number: int
 ) -> Confirmed:
     noun, word = cells["What"], cells["Ours"].strip()
-    # A name is no answer: who has no e-mail is confirmed by the id that was proposed.
-    our_id = ours.get((noun, word.lower())) if word else _id(cells["Our id"])
+    told, named = _id(cells["Our id"]), ours.get((noun, word.lower()), frozenset())
+    # A name is no answer: who has no e-mail is confirmed by the id that was proposed, and so is one of several
+    # that are written alike, as the rates of one task are.
+    our_id = told if not word or told in named else (next(iter(named)) if len(named) == 1 else None)
     if our_id is None:
         raise UserMistake(f"row {number}: {word or 'nothing'} is no {noun} of ours, or several are")
     return Confirmed(
@@ -442,6 +466,10 @@ def _as_proposed(each: Adoptable, our_id: UUID) -> Confirmed:
         our_id=our_id,
         because=f"{_BECAUSE}: {each.why[:200]}",
     )
+
+
+def _key_of_row(row: Row) -> tuple[str, str, str]:
+    return (row["connection_key"], row["noun"], row["source_ref"])
 
 
 def _key_of(record: Record) -> tuple[str, str, str]:
