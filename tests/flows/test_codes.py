@@ -263,6 +263,33 @@ class TestACostCenter:
         assert _told_of_projects(world) == {BOOKS: None, CLOCK: None}
         assert world.rows("SELECT cost_center FROM contract_version") == [{"cost_center": "CC-41"}]
 
+    def test_goes_out_with_its_practice_where_the_books_take_one(self, codes: Codes) -> None:
+        world = codes.world
+        world.win()
+        codes.release("outbound-codes", f"{BOOKS},practice,,cloud,PR-CLOUD,2026-01-01,")
+        with world.flow.owner.transaction() as connection:
+            connection.execute(
+                """UPDATE connection SET config = config || '{"practice_field": "comment"}'"""
+                " WHERE connection_key = %s",
+                (BOOKS,),
+            )
+
+        world.flow.run()
+        assert codes.blockers() == [("deal.practice_unnamed", ["data"])]
+
+        codes.release("outbound-codes", f"{BOOKS},practice,,data,PR-DATA,2026-01-01,")
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        told = world.rows(
+            "SELECT target_connection, content ->> 'practice' AS practice FROM effect"
+            " JOIN effect_payload USING (business_key) WHERE noun = 'project'"
+        )
+        assert {row["target_connection"]: row["practice"] for row in told} == {
+            BOOKS: "PR-DATA",
+            CLOCK: None,
+        }
+
 
 def _take_cost_centers(world: World) -> None:
     """Let the ERP's connection say of a field for cost centers."""

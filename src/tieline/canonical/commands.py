@@ -118,7 +118,7 @@ class ProjectCommand:
     """Create a project for a contract; ``code`` is the number people book on.
 
     ``is_split`` says that several clients pay: what they are billed does not come of the target's own hours.
-    ``cost_center`` is what the target calls it, where the connection says of a field that takes one.
+    ``cost_center`` and ``practice`` are what the target calls them, where the connection says of a field that takes one.
     """
 
     noun: ClassVar[str] = "project"
@@ -133,6 +133,7 @@ class ProjectCommand:
     starts_on: date
     ends_on: date | None
     cost_center: str | None = None
+    practice: str | None = None
 
     def content(self) -> Content:
         return {
@@ -140,6 +141,7 @@ class ProjectCommand:
             "name": self.name,
             "client_code": self.client_code,
             **({} if self.cost_center is None else {"cost_center": self.cost_center}),
+            **({} if self.practice is None else {"practice": self.practice}),
         }
 
 

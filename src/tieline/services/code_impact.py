@@ -132,6 +132,7 @@ def _names() -> tuple[str, ...]:
         "labor categories",
         "categories in the ERP",
         "cost center in the ERP",
+        "practice in the ERP",
         _UNKNOWN,
     )
 
@@ -145,12 +146,13 @@ def _values(facts: DealFacts) -> tuple[str, ...]:
         _listed(line.labor_category or "" for line in deal.lines),
         _listed(facts.erp_categories.values()),
         facts.erp_cost_center or "",
-        _listed((*facts.unknown_codes, *facts.unnamed_categories, *_unnamed_center(facts))),
+        facts.erp_practice or "",
+        _listed((*facts.unknown_codes, *facts.unnamed_categories, *_unnamed_of_project(facts))),
     )
 
 
-def _unnamed_center(facts: DealFacts) -> tuple[str, ...]:
-    return (facts.unnamed_cost_center,) if facts.unnamed_cost_center else ()
+def _unnamed_of_project(facts: DealFacts) -> tuple[str, ...]:
+    return tuple(name for name in (facts.unnamed_cost_center, facts.unnamed_practice) if name)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -124,6 +124,7 @@ def project_command(
     client_code: str,
     contract_code: str | None,
     cost_center: str | None,
+    practice: str | None,
 ) -> ProjectCommand:
     """Ask for the project under the code that people book on."""
     return ProjectCommand(
@@ -138,7 +139,14 @@ def project_command(
         starts_on=agreed.starts_on,
         ends_on=agreed.ends_on,
         cost_center=cost_center,
+        practice=practice,
     )
+
+
+def of_project(plan: Mapping[str, Any], *, is_erp: bool) -> dict[str, str | None]:
+    """Return what an ERP calls the cost center and the practice of a plan; no other system is told."""
+    names = ("cost_center", "practice")
+    return {name: plan.get(f"erp_{name}") if is_erp else None for name in names}
 
 
 def erp_task_command(

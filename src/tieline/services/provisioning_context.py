@@ -156,6 +156,7 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "cost_center": deal.cost_center,
         "takes_cost_center": facts.entity is not None and facts.entity.takes_cost_center,
         "cost_center_unnamed": facts.unnamed_cost_center,
+        "practice_unnamed": facts.unnamed_practice,
         "billing_method": deal.billing_method,
         "currency": deal.currency,
         "cap_amount": deal.cap_amount,

@@ -16,6 +16,7 @@ from tieline.canonical import COST_PLUS, Opportunity, Person, StaffingFact
 from tieline.register import (
     COST_CENTER,
     LABOR_CATEGORY,
+    PRACTICE,
     STAGE,
     Code,
     Source,
@@ -55,6 +56,7 @@ class EntityFacts:
     erp_mode: str | None
     labor_categories: Mapping[str, str]
     takes_cost_center: bool
+    takes_practice: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,7 @@ class DealFacts:
     ``told`` is all of it, ``deal`` what its present client has of it: they differ after a novation.
     ``unknown_codes`` are its CRM's without a meaning, ``unnamed_categories`` ours that its ERP has no
     code for; ``erp_categories`` is what the ERP calls the category of each priced line, by the line's part.
-    ``erp_cost_center`` is what it calls the cost center, None where it takes none or nobody said.
+    ``erp_cost_center`` and ``erp_practice`` are what it calls them, None where it takes none or nobody said.
     """
 
     source: Source
@@ -151,6 +153,8 @@ class DealFacts:
     erp_categories: Mapping[str, str]
     unnamed_cost_center: str
     erp_cost_center: str | None
+    unnamed_practice: str
+    erp_practice: str | None
     today: date
     owner: Person | None
     client: ClientFacts | None
@@ -338,8 +342,10 @@ def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) 
         for facts in deals
     ]
     centers = [_erp_cost_center(facts) for facts in deals]
+    practices = [_erp_practice(facts) for facts in deals]
     asked = [code for parts in codes for code in parts.values()]
-    theirs = their_codes(connection, asked=[*asked, *(code for code in centers if code)])
+    asked += [code for code in (*centers, *practices) if code]
+    theirs = their_codes(connection, asked=asked)
     return [
         replace(
             facts,
@@ -353,23 +359,34 @@ def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) 
             ),
             erp_cost_center=theirs.get(center, center.code) if center else None,
             unnamed_cost_center=center.code if center and theirs.get(center, "") is None else "",
+            erp_practice=theirs.get(practice, practice.code) if practice else None,
+            unnamed_practice=practice.code if practice and theirs.get(practice, "") is None else "",
         )
-        for facts, parts, center in zip(deals, codes, centers, strict=True)
+        for facts, parts, center, practice in zip(deals, codes, centers, practices, strict=True)
     ]
 
 
 def _erp_cost_center(facts: DealFacts) -> Code | None:
     """Return the cost center that the ERP of a deal is told, where its connection says of a field for it."""
+    is_taken = facts.entity is not None and facts.entity.takes_cost_center
+    return _of_project(facts, COST_CENTER, facts.deal.cost_center) if is_taken else None
+
+
+def _erp_practice(facts: DealFacts) -> Code | None:
+    """Return the practice that the ERP of a deal is told, where its connection says of a field for it."""
+    is_taken = facts.entity is not None and facts.entity.takes_practice
+    return _of_project(facts, PRACTICE, facts.deal.practice) if is_taken else None
+
+
+def _of_project(facts: DealFacts, kind: str, code: str | None) -> Code | None:
     entity, deal = facts.entity, facts.deal
-    if entity is None or entity.erp_connection_key is None or not entity.takes_cost_center:
-        return None
-    if not deal.cost_center or deal.starts_on is None:
+    if entity is None or entity.erp_connection_key is None or not code or deal.starts_on is None:
         return None
     return Code(
         connection_key=entity.erp_connection_key,
-        kind=COST_CENTER,
+        kind=kind,
         entity_code=entity.entity_code,
-        code=deal.cost_center,
+        code=code,
         on=deal.starts_on,
     )
 
@@ -421,6 +438,8 @@ def _facts(
         erp_categories={},
         unnamed_cost_center="",
         erp_cost_center=None,
+        unnamed_practice="",
+        erp_practice=None,
         today=now.date(),
         owner=around.owners.get((source.connection_key, deal.owner_ref or "")),
         client=None if client_id is None else around.clients.get(client_id),
@@ -633,6 +652,7 @@ def _entity(row: Row) -> EntityFacts:
         erp_mode=row["mode"],
         labor_categories=config.get("labor_categories") or {},
         takes_cost_center=bool(config.get("cost_center_field")),
+        takes_practice=bool(config.get("practice_field")),
     )
 
 

@@ -235,7 +235,7 @@ class _Shown:
                 return commands.project_command(
                     key=_NO_KEY, agreed=agreed, client_code=self._code(step, "client"),
                     contract_code=self._code(step, "contract") if is_erp else None,
-                    cost_center=self.plan.get("erp_cost_center") if is_erp else None,
+                    **commands.of_project(self.plan, is_erp=is_erp),
                 )  # fmt: skip
             case "erp.task":
                 line = next(each for each in lines if commands.part_of_line(each) == step["part"])

@@ -39,6 +39,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         **({"novation": facts.novation.told} if facts.novation else {}),
         "erp_categories": dict(facts.erp_categories),
         **({"erp_cost_center": facts.erp_cost_center} if facts.erp_cost_center else {}),
+        **({"erp_practice": facts.erp_practice} if facts.erp_practice else {}),
         "version": facts.source.version,
         "steps": steps_of(facts),
         "warnings": [as_row(found) for found in judged.warnings],

@@ -261,12 +261,12 @@ def _project(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Sta
     project_id: UUID = job.row["project_id"]
     client_code = _needed(connection, step, "client", job.client_id)
     contract_code = _theirs(connection, step, "contract", job.row["contract_id"])
-    cost_center = job.plan.get("erp_cost_center") if step["system"] == ERP else None
+    told = commands.of_project(job.plan, is_erp=step["system"] == ERP)
 
     def build(key: UUID) -> Command:
         return commands.project_command(
             key=key, agreed=job.agreed, client_code=client_code, contract_code=contract_code,
-            cost_center=cost_center,
+            **told,
         )  # fmt: skip
 
     return _Ready(build=build, noun="project", our_id=project_id)

@@ -211,22 +211,23 @@ class TestCheck:
 
 
 class TestWrite:
-    def test_keeps_a_cost_center_in_the_field_that_the_connection_names(self, job: Job) -> None:
-        command = replace(
-            _project(job.client_code, job.contract_code, next(_numbers)), cost_center="K41"
-        )
+    @pytest.mark.parametrize("word", ["cost_center", "practice"])
+    def test_keeps_what_a_project_belongs_to_in_the_field_that_the_connection_names(
+        self, job: Job, word: str
+    ) -> None:
+        told: dict[str, Any] = {word: "K41"}
+        project = _project(job.client_code, job.contract_code, next(_numbers))
+        command = replace(project, **told)
         connection = connection_to(job.erp.running)
-        named = build(
-            replace(connection, config={**connection.config, "cost_center_field": "comment"})
-        )
+        named = build(replace(connection, config={**connection.config, f"{word}_field": "comment"}))
 
-        with pytest.raises(Refused, match="names no cost_center_field"):
+        with pytest.raises(Refused, match=f"names no {word}_field"):
             job.erp.connector.write(command=command)
         code = named.write(command=command).target_code
         (found,) = named.probe(command=command)
 
         assert (found.target_code, found.content) == (code, command.content())
-        assert found.content["cost_center"] == "K41"
+        assert found.content[word] == "K41"
 
     def test_is_found_again_under_its_key_with_equal_content(self, job: Job) -> None:
         for command, code in (

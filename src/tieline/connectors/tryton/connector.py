@@ -99,8 +99,8 @@ class TrytonConnector:
         self, *, connection: Connection, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._sessions = Sessions(connection=connection, transport=transport)
-        # The field of a project that the firm keeps cost centers in, where its ERP has one.
-        self._cost_center_field: str | None = connection.config.get("cost_center_field") or None
+        # The fields of a project that the firm keeps cost centers and practices in, where its ERP has any.
+        self._places = translate.named_fields(connection.config)
         self._companies: dict[str, int] = {}
 
     # -- checking ----------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class TrytonConnector:
                 return self._write_contract(session, known, company)
             case ProjectCommand():
                 values = translate.project_values(
-                    command=known, company_id=company, cost_center_field=self._cost_center_field
+                    command=known, company_id=company, places=self._places
                 )
                 return self._create(session, "project.work", values, context)
             case TaskCommand():
@@ -287,14 +287,12 @@ class TrytonConnector:
                 rows = session.search(
                     "project.work",
                     [["number", "=", known.code], ["type", "=", "project"]],
-                    ["number", "name", "party", *filter(None, [self._cost_center_field])],
+                    ["number", "name", "party", *self._places.values()],
                 )
                 return [
                     _stored(
                         row,
-                        translate.project_content(
-                            command=known, row=row, cost_center_field=self._cost_center_field
-                        ),
+                        translate.project_content(command=known, row=row, places=self._places),
                     )
                     for row in rows
                 ]

@@ -42,6 +42,9 @@ from tieline.sdk import (
     Untranslatable,
 )
 
+# What a project is told where the connection names a field for it.
+_OF_PROJECT = ("cost_center", "practice")
+
 Row = Mapping[str, Any]
 Values = dict[str, Any]
 
@@ -208,21 +211,30 @@ def _plain_quantity(line: Values) -> Values:
     return {**line, "quantity": wire.Digits(line["quantity"])}
 
 
+def named_fields(config: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return which field of a project takes what else a command says of it, as far as the connection names one."""
+    named = {word: config.get(f"{word}_field") for word in _OF_PROJECT}
+    return {word: str(name) for word, name in named.items() if name}
+
+
 def project_values(
-    *, command: ProjectCommand, company_id: int, cost_center_field: str | None
+    *, command: ProjectCommand, company_id: int, places: Mapping[str, str]
 ) -> Values:
     """Return a project that is invoiced from its hours, or, at a fixed fee, not at all.
 
-    :raises Refused: the connection names no field for its cost center.
+    :raises Refused: the connection names no field for its cost center or practice.
     """
     named: Values = {}
-    if command.cost_center is not None:
-        if cost_center_field is None:
+    for word in _OF_PROJECT:
+        value = getattr(command, word)
+        if value is None:
+            continue
+        if word not in places:
             raise Refused(
-                "the connection names no cost_center_field: nothing of Tryton's takes the cost center",
+                f"the connection names no {word}_field: nothing of Tryton's takes the {word.replace('_', ' ')}",
                 reason="target.value_not_valid",
             )
-        named = {cost_center_field: command.cost_center}
+        named = {**named, places[word]: value}
     return {
         **named,
         "type": "project",
@@ -356,13 +368,16 @@ def contract_content(*, row: Row, currency: str, lines: Sequence[Row]) -> Conten
     }
 
 
-def project_content(*, command: ProjectCommand, row: Row, cost_center_field: str | None) -> Content:
+def project_content(*, command: ProjectCommand, row: Row, places: Mapping[str, str]) -> Content:
     """Return what a project holds."""
     name = command.name if one_line(command.name) == row["name"] else row["name"]
     held = {"code": row["number"], "name": name, "client_code": str(row["party"] or "")}
-    if command.cost_center is None or cost_center_field is None:
-        return held
-    return {**held, "cost_center": row[cost_center_field] or ""}
+    told = {
+        word: str(row[place] or "")
+        for word, place in places.items()
+        if getattr(command, word) is not None
+    }
+    return {**held, **told}
 
 
 def task_content(*, command: TaskCommand, row: Row) -> Content:
