@@ -38,6 +38,7 @@ from tieline.proof import processes
 from tieline.proof.supervising import worker_environment
 from tieline.proof.town import CONTROL, Vendor, close_town, fresh_database, start_vendor
 from tieline.runtime.postgres import EmbeddedCluster
+from tieline.services.deals import count_deal_plans
 from tieline.services.handover_forecast import forecast_handover
 from tieline.services.installation import connect, create_entity, open_periods
 from tieline.services.system import System
@@ -446,7 +447,7 @@ def _forecast(system: System, firm: Firm) -> tuple[float, float]:
     _wait(is_planned, seconds_max=_PREPARE_SECONDS_MAX, what="planning")
     now = system.clock.now()
     with system.database.transaction() as connection:
-        found = forecast_handover(connection, now=now)
+        found = forecast_handover(connection, states=count_deal_plans(connection), now=now)
     _say(f"{found}")
     return now.timestamp(), (found.through_at or now).timestamp()
 

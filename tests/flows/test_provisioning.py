@@ -22,6 +22,7 @@ from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
 
 from tieline.casework import fix_and_replay
 from tieline.runtime.migrate import Dsns
+from tieline.services.deals import count_deal_plans
 from tieline.services.handover_forecast import forecast_handover, note_step
 from tieline.services.project_provisioning import COMPENSATED, STUCK
 
@@ -76,11 +77,14 @@ class TestWonDeal:
             note_step(
                 connection, connection_key=CLOCK, noun="assignment", calls=450, milliseconds=1000
             )
-            found = forecast_handover(connection, now=NOW)
+            found = forecast_handover(connection, states=count_deal_plans(connection), now=NOW)
+            unseen = forecast_handover(connection, states={}, now=NOW)
 
         # Two assignments of 450 calls and three steps of two, by 45 of the 50 calls of five seconds.
         assert (found.deals, found.slowest, found.calls) == (1, CLOCK, 906 + 10)
         assert found.through_at == NOW + timedelta(seconds=101)
+        # Who sees none of it waits for the same vendors, and is not told how many there are.
+        assert (unseen.deals, unseen.through_at) == (0, found.through_at)
 
     def test_is_told_to_the_crm_at_the_end(self, world: World) -> None:
         world.win()

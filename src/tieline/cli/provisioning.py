@@ -189,7 +189,7 @@ def _plan(system: System, deal: str, wish: Wish, *, as_json: bool) -> int:
 def _on_their_way(system: System, *, as_json: bool) -> int:
     with system.database.transaction() as connection:
         states = count_deal_plans(connection)
-        forecast = forecast_handover(connection, now=system.clock.now())
+        forecast = forecast_handover(connection, states=states, now=system.clock.now())
     if as_json:
         show_json({"states": states, "forecast": forecast})
         return 0

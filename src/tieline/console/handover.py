@@ -68,7 +68,7 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             risks = [
                 each for each in list_risks(connection) if each.entity_code in visitor.entities
             ]
-            forecast = forecast_handover(connection, now=renderer.now)
+            forecast = forecast_handover(connection, states=counts, now=renderer.now)
         total = sum(counts.get(state, 0) for state in _NOT_YET)
         return renderer.page(
             request,

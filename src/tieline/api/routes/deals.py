@@ -20,6 +20,7 @@ from tieline.services.deals import (
     PLANS_PAGE_MAX,
     DealPlanDetail,
     ask_for_project,
+    count_deal_plans,
     describe_handover,
     get_deal_plan,
     list_deal_plans,
@@ -50,8 +51,9 @@ def deal_routes(doors: Doors) -> APIRouter:
             found = list_deal_plans(
                 connection, states=None if state is None else (state,), limit=limit, offset=offset
             )
+            states = count_deal_plans(connection)
         with doors.system.database.transaction() as connection:
-            forecast = forecast_handover(connection, now=doors.system.clock.now())
+            forecast = forecast_handover(connection, states=states, now=doors.system.clock.now())
         return Deals(deals=found, forecast=forecast)
 
     @routes.post(
