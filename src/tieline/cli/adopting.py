@@ -149,7 +149,7 @@ def _write(system: System, plan: AdoptPlan, path: Path) -> None:
         by="shell",
         filters={},
         notes=(
-            "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail.",
+            "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail; of a task of the ERP, CODE / TASK / CATEGORY.",
             "Send it back: tieline adopt --apply FILE --by LOGIN --reason WHY",
         ),
     )

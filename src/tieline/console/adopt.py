@@ -114,7 +114,7 @@ def _add_reading(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
             title="What connected systems hold and no link of ours is",
             filters=filters,
             notes=(
-                "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail.",
+                "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail; of a task of the ERP, CODE / TASK / CATEGORY.",
                 "Send it back on the page Adopt.",
             ),
             sheets=[
