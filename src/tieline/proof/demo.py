@@ -178,6 +178,7 @@ class Demo:
     is_played: bool = True
     logins: list[Login] = field(default_factory=list)
     _first_money_seconds: int | None = None
+    _entries: int = 0
     _known_changes: frozenset[UUID] = frozenset()
 
     def run(self) -> tuple[Town, System, Story, dict[str, Any]]:
@@ -309,29 +310,30 @@ class Demo:
             running=self.firm.running,
             staffed=len(self.firm.team_assignments),
             progress=self.progress,
+            # Whoever is on the first deal's project does not wait for what ran before.
+            meanwhile=lambda: self._book_on_active(system, story),
         )
         self._connect(town, system, story, full_read_seconds=_SELDOM_SECONDS)
         self.progress(f"  {len(self.firm.running)} running contracts adopted with {links} links")
 
     def _work(self, system: System, story: Story) -> None:
         """Win the other deals once the first is set up; who can book books at once."""
-        deals, entries = 0, 0
+        deals = 0
 
         def is_through() -> bool:
-            nonlocal deals, entries
-            active = _active_projects(system)
+            nonlocal deals
+            active = self._book_on_active(system, story)
             planned = sum(watch.plan_states(system.database).values())
             # Thousands of hours at once would keep the deals waiting that are handed over beside them.
             running = story.running_codes() if planned >= deals > 0 else []
-            entries += story.book_time(project_codes=[*active, *running], at=system.clock.now())
-            self._note_first_money(system)
+            self._book(system, story, running)
             if active and not deals:
                 deals = story.win_deals()
                 self.progress(f"  {deals} deals won in the CRM")
             return (
                 planned >= deals > 0
                 and _settled_plans(system) == deals
-                and watch.count(system.database, "SELECT count(*) FROM time_entry") >= entries
+                and watch.count(system.database, "SELECT count(*) FROM time_entry") >= self._entries
                 and watch.is_quiet(system.database)
             )
 
@@ -347,8 +349,18 @@ class Demo:
         )
         self.progress(f"  {watch.in_words(watch.plan_states(system.database))}")
         self.progress(
-            f"  {entries} entries handed in: {watch.in_words(watch.place_counts(system.database))}"
+            f"  {self._entries} entries handed in: {watch.in_words(watch.place_counts(system.database))}"
         )
+
+    def _book_on_active(self, system: System, story: Story) -> list[str]:
+        """Let people book on every project that is set up by now; return which those are."""
+        active = _active_projects(system)
+        self._book(system, story, active)
+        self._note_first_money(system)
+        return active
+
+    def _book(self, system: System, story: Story, project_codes: Sequence[str]) -> None:
+        self._entries += story.book_time(project_codes=project_codes, at=system.clock.now())
 
     def _note_first_money(self, system: System) -> None:
         if self._first_money_seconds is None and watch.count(

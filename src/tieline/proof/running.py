@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tieline.kernel.errors import MendTieline
@@ -69,9 +69,16 @@ def tell_contracts(system: System, *, body: bytes, progress: watch.Progress) -> 
 
 
 def link_contracts(
-    system: System, *, running: Sequence[Deal], staffed: int, progress: watch.Progress
+    system: System,
+    *,
+    running: Sequence[Deal],
+    staffed: int,
+    progress: watch.Progress,
+    meanwhile: Callable[[], object],
 ) -> int:
     """Link what is sure once all of it and its ``staffed`` people were read; return how many links.
+
+    ``meanwhile`` is done with every look.
 
     :raises MendTieline: something of it was refused.
     """
@@ -82,6 +89,7 @@ def link_contracts(
     wanted = 2 * projects + bookable + billed
 
     def is_there() -> bool:
+        meanwhile()
         if watch.count(system.database, _STAFFED, codes) < staffed:
             return False
         with system.database.transaction() as connection:
