@@ -278,13 +278,14 @@ class TestThePages:
 
     def test_offer_to_each_role_what_it_may_do_and_nothing_else(self, house: House) -> None:
         offers = {}
-        for login in house.roles:
+        # One of those who have the same roles stands for all of them.
+        for login in {roles: login for login, roles in sorted(house.roles.items())}.values():
             with reading(house.address, login=login, password=_PASSWORD) as eyes:
                 offers[login] = offered(eyes)
         everything = offers["administrator"]
 
         assert len(everything) > _DEEDS_MIN
-        assert offers == {login: allowed(roles, everything) for login, roles in house.roles.items()}
+        assert offers == {login: allowed(house.roles[login], everything) for login in offers}
 
 
 def _command_line(process: Path) -> str:
