@@ -159,8 +159,9 @@ def named_steps(steps: str) -> frozenset[str]:
 
 
 @cache
-def _question() -> sql.Composed:
-    return sql.SQL("SELECT {}").format(
+def _question() -> sql.SQL:
+    # Put together once: a text of so many parts takes longer to write than to answer.
+    question = sql.SQL("SELECT {}").format(
         sql.SQL(", ").join(
             sql.SQL("EXISTS ({}) AS {}").format(
                 sql.SQL(_ASKED[name])
@@ -171,3 +172,5 @@ def _question() -> sql.Composed:
             for name in asked_tables()
         )
     )
+    text: Any = question.as_string(None)
+    return sql.SQL(text)
