@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -29,8 +30,11 @@ _TIME_VALUES = attrgetter(*TIME_FIELDS)
 
 def time_material_hash(entry: TimeEntry, *, key: bytes, is_deleted: bool) -> bytes:
     """Return HMAC-SHA256 over the material fields of an hour; deletion is material."""
-    words = [_word(value) for value in _TIME_VALUES(entry)]
-    return _digest([*words, str(is_deleted)], key=key)
+    *values, narrative = _TIME_VALUES(entry)
+    parts = [_common_part(value) for value in values]
+    # What somebody wrote is said once, and kept nowhere.
+    parts += (_part(_word(narrative)), _common_part(is_deleted))
+    return hmac.digest(key, b"".join(parts), "sha256")
 
 
 def noun_material_hash(noun: Any, *, key: bytes, is_deleted: bool) -> bytes:
@@ -81,9 +85,17 @@ def _word(value: Any) -> str:
     return value.isoformat() if isinstance(value, (date, datetime)) else str(value)
 
 
+# The hours of a page share most of what is material: people, projects, days, durations. 1, 1.0 and True are not the
+# same word.
+@lru_cache(maxsize=16_384, typed=True)
+def _common_part(value: Any) -> bytes:
+    return _part(_word(value))
+
+
+def _part(word: str) -> bytes:
+    encoded = word.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
+
+
 def _digest(words: list[str], *, key: bytes) -> bytes:
-    parts: list[bytes] = []
-    for word in words:
-        encoded = word.encode()
-        parts += (len(encoded).to_bytes(4, "big"), encoded)
-    return hmac.digest(key, b"".join(parts), "sha256")
+    return hmac.digest(key, b"".join([_part(word) for word in words]), "sha256")
