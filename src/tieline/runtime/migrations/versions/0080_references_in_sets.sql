@@ -80,9 +80,8 @@ SELECT refer_in_sets('effect', 'period_id', 'fiscal_period', 'period_id');
 SELECT refer_in_sets('effect', 'release_id', 'release', 'release_id');
 DROP FUNCTION refer_in_sets(name, name, name, name);
 
--- Hours come in by the ten thousand and are looked at at once. Cleaning up behind each few thousand of them took as much
--- as a tenth of the machine and brought nothing: what is written in place is cleaned by whoever comes by. Statistics are
--- taken as before.
+-- Hours come in by the ten thousand. Cleaning up behind each few thousand of them is work for nothing: what is written in
+-- place is cleaned by whoever comes by. Statistics are taken as before.
 ALTER TABLE effect SET (autovacuum_vacuum_threshold = 200000, autovacuum_vacuum_insert_threshold = 200000);
 ALTER TABLE verdict SET (autovacuum_vacuum_insert_threshold = 200000);
 ALTER TABLE time_entry SET (autovacuum_vacuum_threshold = 200000, autovacuum_vacuum_insert_threshold = 200000);
