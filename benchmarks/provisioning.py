@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -85,11 +86,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Win the deals and return every figure."""
     firm = Firm(deals=arguments.deals, today=datetime.now(UTC).date())
     with _home() as settings:
-        cluster, _ = fresh_database(settings=settings, progress=_say)
         calls = settings.home / "calls.jsonl"
-        with _announced(settings.home):
+        with _announced(settings.home), ThreadPoolExecutor(max_workers=4) as pool:
+            opened = _begin_town(settings, firm, pool, is_limited=arguments.forecast)
+            cluster, _ = fresh_database(settings=settings, progress=_say)
             system = open_system(settings)
-            town, places = _open_town(settings, firm, is_limited=arguments.forecast)
+            town, places = opened()
             _install(system, firm, town, places, is_limited=arguments.forecast)
             _start_workers(settings, calls, count=arguments.workers)
             _wait(
@@ -128,35 +130,42 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 # -- before the first deal is won ----------------------------------------------------------------------
 
 
-def _open_town(
-    settings: Settings, firm: Firm, *, is_limited: bool
-) -> tuple[Town, dict[str, Place]]:
+def _begin_town(
+    settings: Settings, firm: Firm, pool: ThreadPoolExecutor, *, is_limited: bool
+) -> Callable[[], tuple[Town, dict[str, Place]]]:
+    """Begin to start the vendors all at once; return what waits for them."""
     control, token, hook = (secrets.token_urlsafe(18) for _ in range(3))
     people = settings.home / "people.json"
     people.write_text(json.dumps(firm.employees()), encoding="utf-8")
-    crm = _vendor(
-        settings, "crm", "tieline.sandbox.hubspot",
-        ["--directory", str(settings.home / "crm"),
-         *(() if is_limited else ("--requests-max", str(_UNLIMITED)))],
+    limit = () if is_limited else ("--requests-max", str(_UNLIMITED))
+    crm = pool.submit(
+        _vendor, settings, "crm", "tieline.sandbox.hubspot",
+        ["--directory", str(settings.home / "crm"), *limit],
         {CONTROL: control, "TIELINE_SANDBOX_HUBSPOT_TOKEN": token,
          "TIELINE_SANDBOX_WEBHOOK_SECRET": hook},
     )  # fmt: skip
-    clock = _vendor(
-        settings, "clock", "tieline.sandbox.harvest",
-        ["--directory", str(settings.home / "clock"), "--account", _ACCOUNT,
-         *(() if is_limited else ("--requests-max", str(_UNLIMITED)))],
+    clock = pool.submit(
+        _vendor, settings, "clock", "tieline.sandbox.harvest",
+        ["--directory", str(settings.home / "clock"), "--account", _ACCOUNT, *limit],
         {CONTROL: control, "TIELINE_SANDBOX_HARVEST_TOKEN": token},
     )  # fmt: skip
-    erp = _vendor(
-        settings, "erp", erp_server.__name__, ["--people", str(people)],
+    erp = pool.submit(
+        _vendor, settings, "erp", erp_server.__name__, ["--people", str(people)],
         {CONTROL: control, erp_server.TOKEN_VARIABLE: token},
     )  # fmt: skip
-    clock.act("load", firm.users())
-    return Town(crm=crm, clock=clock, erp=erp), {
-        CRM: Place(url=crm.url, secrets={"access_token": token, "client_secret": hook}),
-        CLOCK: Place(url=clock.url, secrets={"access_token": token, "account_id": _ACCOUNT}),
-        ERP: Place(url=erp.url, secrets={"token": token}),
-    }
+
+    def opened() -> tuple[Town, dict[str, Place]]:
+        town = Town(crm=crm.result(), clock=clock.result(), erp=erp.result())
+        town.clock.act("load", firm.users())
+        return town, {
+            CRM: Place(url=town.crm.url, secrets={"access_token": token, "client_secret": hook}),
+            CLOCK: Place(
+                url=town.clock.url, secrets={"access_token": token, "account_id": _ACCOUNT}
+            ),
+            ERP: Place(url=town.erp.url, secrets={"token": token}),
+        }
+
+    return opened
 
 
 def _vendor(

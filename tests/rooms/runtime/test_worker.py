@@ -235,6 +235,8 @@ class TestOwnSlots:
             running = "SELECT count(*) AS runs FROM work_item WHERE state = 'running'"
             with saga_database.transaction() as connection:
                 assert connection.execute(running).fetchone() == {"runs": 8}
+            # None of them ends by itself.
+            process.kill()
 
 
 class TestStoppedWorker:
