@@ -76,6 +76,7 @@ _COMPANIES_UNREAD: Mapping[str, dict[str, Any]] = {
     "106": _record("106", {"name": "Of no day"}, updatedAt="yesterday"),
     "107": _record("107", {"name": "Of a day without a zone"}, updatedAt="2026-11-02T10:00:00"),
     "108": _record("108", {"name": "Of a year nobody has"}, updatedAt="9999-12-31T23:59:59-12:00"),
+    "112": _company("112", annualrevenue=float("nan")),
     "110": _company("110", name=_LONG, city=_LONG),
     "111": _company("111", address=_MARKS),
 }

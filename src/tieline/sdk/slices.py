@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -42,6 +42,17 @@ def decode_exact(body: bytes) -> Any:
         return _QUICK.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError):
         return _decode_slowly(body)
+
+
+def decode_page(body: bytes) -> Any:
+    """Read a page of records whose own bytes are read apart: a NaN in one of them is a word here, and refused there.
+
+    :raises NotJson: the bytes are not JSON.
+    """
+    try:
+        return decode_exact(body)
+    except NotJson:
+        return _read(body, parse_float=Decimal, parse_int=_whole, parse_constant=str)
 
 
 def encode_exact(value: Any) -> bytes:
@@ -151,8 +162,12 @@ def _decode_slowly(body: bytes) -> Any:
 
 def _decode_long(body: bytes) -> Any:
     """Read once more: one number of thousands of digits is no reason to lose its whole page."""
+    return _read(body, parse_float=Decimal, parse_int=_whole, parse_constant=_refuse)
+
+
+def _read(body: bytes, **hooks: Callable[[str], Any]) -> Any:
     try:
-        return json.loads(body, parse_float=Decimal, parse_int=_whole, parse_constant=_refuse)
+        return json.loads(body, **hooks)  # type: ignore[arg-type]
     except (ValueError, RecursionError) as error:
         raise NotJson("the body is not JSON") from error
 
@@ -180,4 +195,4 @@ def _with_raw_numbers(value: Any) -> Any:
 
 
 # How far a value reaches is asked of it; what it says is read by others.
-_STEPS = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse)
+_STEPS = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

@@ -13,6 +13,7 @@ from tieline.sdk.slices import (
     NotJson,
     array_slices,
     decode_exact,
+    decode_page,
     encode_exact,
     envelope,
     member_slices,
@@ -43,9 +44,14 @@ class TestSlices:
         assert array_slices(page, field="rows") == [b'{"hours" : 0.330,"a":1E2 }']
 
     def test_are_cut_around_half_of_a_character(self) -> None:
-        page = b'{"a": 1, "rows" : [ {"n": "\\ud800"} , {"h" : 1E2} ], "\\udc00": [] }'
+        page = b'{"a": 1, "rows" : [ {"n": "\\ud800"} , {"h" : 1E2}, [NaN] ], "\\udc00": [] }'
 
-        assert array_slices(page, field="rows") == [b'{"n": "\\ud800"}', b'{"h" : 1E2}']
+        assert array_slices(page, field="rows") == [
+            b'{"n": "\\ud800"}',
+            b'{"h" : 1E2}',
+            b"[NaN]",
+        ]
+        assert decode_page(page)["rows"][1:] == [{"h": Decimal(100)}, ["NaN"]]
 
     @pytest.mark.parametrize(
         "rows",
@@ -53,7 +59,7 @@ class TestSlices:
             b'["\\ud800"',
             b'["\\ud800",]',
             b'["\\ud800" 1]',
-            b'["\\ud800", NaN]',
+            b'["\\ud800", nan]',
             b'["\\ud800"] 1',
             b'{"\\ud800"}',
         ],

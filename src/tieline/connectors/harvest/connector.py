@@ -44,7 +44,7 @@ from tieline.sdk import (
     stands,
 )
 from tieline.sdk.http import HttpClient, NotFound, as_stream_error
-from tieline.sdk.slices import NotJson, array_slices, decode_exact
+from tieline.sdk.slices import NotJson, array_slices, decode_page
 
 MANIFEST: Capabilities = load_manifest(__package__)
 PAGE_RECORDS_MAX = 2000
@@ -179,7 +179,7 @@ class HarvestConnector:
         except Refused as error:
             raise as_stream_error(error) from error
         try:
-            page = decode_exact(reply.body)
+            page = decode_page(reply.body)
             slices = array_slices(reply.body, field=field)
             records = tuple(self._raw(field, body) for body in slices)
             _ = page["total_entries"], page["next_page"], page["page"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ from tieline.canonical import (
 from tieline.kernel.keys import key_as_base32
 from tieline.kernel.money import seconds_from_hours
 from tieline.sdk import RawRecord, Translated, Untranslatable
-from tieline.sdk.slices import NotJson, decode_exact
+from tieline.sdk.slices import NotJson, decode_exact, decode_page
 
 _UNNAMED = "unnamed-"
 _UNNAMED_DIGITS = 16
@@ -454,13 +454,15 @@ def naming(object_name: str, body: bytes) -> tuple[str, datetime | None]:
     What has no id is named after its bytes, so that it is kept and told of, and the rest is read.
     """
     try:
-        raw = decode_exact(body)
+        raw = decode_page(body)
         reference = source_ref(object_name, raw)
     except (NotJson, KeyError, TypeError, AttributeError):
         return _UNNAMED + hashlib.sha256(body).hexdigest()[:_UNNAMED_DIGITS], None
     try:
-        return reference, source_instant(raw)
-    except (ValueError, TypeError, AttributeError):
+        moment = source_instant(raw)
+        # What has no instant in UTC is later than anything can be.
+        return reference, moment and moment.astimezone(UTC)
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return reference, None
 
 

@@ -45,6 +45,7 @@ from tieline.sdk.slices import (
     NotJson,
     array_slices,
     decode_exact,
+    decode_page,
     element_slices,
     envelope,
     member_slices,
@@ -384,7 +385,7 @@ class HubSpotConnector:
         except Refused as error:
             raise as_stream_error(error) from error
         try:
-            page = decode_exact(reply.body)
+            page = decode_page(reply.body)
             slices = array_slices(reply.body, field="results")
             found = tuple(
                 _found(raw, body) for raw, body in zip(page["results"], slices, strict=True)
