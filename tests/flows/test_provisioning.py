@@ -83,8 +83,8 @@ class TestWonDeal:
         # Two assignments of 450 calls and three steps of two, by 45 of the 50 calls of five seconds.
         assert (found.deals, found.slowest, found.calls) == (1, CLOCK, 906 + 10)
         assert found.through_at == NOW + timedelta(seconds=101)
-        # Who sees none of it waits for the same vendors, and is not told how many there are.
-        assert (unseen.deals, unseen.through_at) == (0, found.through_at)
+        # Who sees none of it is told nothing of it.
+        assert (unseen.deals, unseen.calls, unseen.through_at) == (0, 0, NOW)
 
     def test_is_told_to_the_crm_at_the_end(self, world: World) -> None:
         world.win()

@@ -21,7 +21,7 @@ def find_package(*, name: str, installed: Mapping[str, str], directory: Path) ->
     if name in installed:
         return installed[name]
     folder = directory / name
-    if (folder / MANIFEST_NAME).is_file():
+    if _is_file(folder / MANIFEST_NAME):
         return _package_of(folder.resolve())
     if _is_package_with_manifest(name):
         return name
@@ -29,6 +29,14 @@ def find_package(*, name: str, installed: Mapping[str, str], directory: Path) ->
         f"{name} is no connector: it is none of {', '.join(sorted(installed))},"
         f" no folder with a {MANIFEST_NAME} and no package that holds one"
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A name that no folder can have, such as one that is too long.
+        return False
 
 
 def _package_of(folder: Path) -> str:

@@ -49,9 +49,14 @@ def forecast_handover(
 ) -> HandoverForecast:
     """Say when the last deal will be active of those that nothing stands in the way of.
 
-    ``states`` counts the plans that whoever asks may see; those of other legal entities share the vendors' limits, so
-    the calls and the instant are of all.
+    ``states`` counts the plans that whoever asks may see. Those of other legal entities share the vendors' limits, so
+    the calls and the instant are of all; who waits for none of them is told nothing of them.
     """
+    deals = sum(states.get(state, 0) for state in _ON_THEIR_WAY)
+    if not deals:
+        return HandoverForecast(
+            deals=0, steps=0, calls=0, through_at=now, slowest="", because="nothing is on its way"
+        )
     rows = connection.execute(_OPEN, {"states": list(_ON_THEIR_WAY)}).fetchall()
     limits: dict[str, list[LimitState]] = {}
     for limit in list_limits(connection):
@@ -71,12 +76,12 @@ def forecast_handover(
     else:
         because = f"by the limits of {slowest}" if is_limited else "at the pace of the last steps"
     return HandoverForecast(
-        deals=sum(states.get(state, 0) for state in _ON_THEIR_WAY),
+        deals=deals,
         steps=sum(row["steps"] for row in rows),
         calls=sum(calls.values()),
         through_at=None if shut else now + timedelta(seconds=seconds),
         slowest=slowest if is_limited else "",
-        because=because if rows else "nothing is on its way",
+        because=because,
     )
 
 

@@ -162,8 +162,10 @@ class TestAnotherEntity:
             "/v1/periods",
             "/v1/drifts",
         ):
-            listed = [*chain(*house.get(address, key="blind").json().values())]
-            assert listed == []
+            told = house.get(address, key="blind").json()
+            forecast = told.pop("forecast", {})
+            assert [*chain(*told.values())] == [], address
+            assert {forecast.get(name, 0) for name in ("deals", "steps", "calls")} == {0}, address
 
 
 class TestExplaining:
