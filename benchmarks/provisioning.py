@@ -13,21 +13,20 @@ import argparse
 import json
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import psycopg
+from own_home import own_home
 from provisioning_erp import server as erp_server
 from provisioning_firm import CLOCK, CRM, ERP, Firm, Place, connections
 from provisioning_worker import CALLS_VARIABLE
@@ -37,13 +36,13 @@ from tieline.app import open_system
 from tieline.policy import approve_release, draft_release
 from tieline.proof import processes
 from tieline.proof.supervising import worker_environment
-from tieline.proof.town import CONTROL, Vendor, close_town, fresh_database, start_vendor
+from tieline.proof.town import CONTROL, Vendor, fresh_database, start_vendor
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.services.deals import count_deal_plans
 from tieline.services.handover_forecast import forecast_handover
 from tieline.services.installation import connect, create_entity, open_periods
 from tieline.services.system import System
-from tieline.settings import HOME_VARIABLE, Settings, read_settings
+from tieline.settings import Settings
 from tieline.validation import builtin_rules, builtin_values
 
 _FOLDER = Path(__file__).parent
@@ -59,7 +58,6 @@ _LIMITS: dict[str, dict[str, Any]] = {
     CLOCK: {"general": {"calls": _UNLIMITED, "window_seconds": 1}},
     ERP: {"courtesy": {"calls": _UNLIMITED, "window_seconds": 1}},
 }
-_STATES = "SELECT state, count(*) AS plans FROM provisioning_plan GROUP BY state"
 _ACTIVE = """
     SELECT p.plan_id::text AS plan_id, p.deal_ref, p.active_at, min(v.recorded_at) AS read_at
     FROM provisioning_plan p
@@ -85,7 +83,7 @@ class Town:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Win the deals and return every figure."""
     firm = Firm(deals=arguments.deals, today=datetime.now(UTC).date())
-    with _home() as settings:
+    with own_home("provisioning") as settings:
         calls = settings.home / "calls.jsonl"
         with _announced(settings.home), ThreadPoolExecutor(max_workers=4) as pool:
             opened = _begin_town(settings, firm, pool, is_limited=arguments.forecast)
@@ -257,8 +255,7 @@ def _is_read(system: System) -> bool:
         row = connection.execute(
             """
             SELECT (SELECT count(*) FROM stream_cursor WHERE read_at IS NOT NULL) AS streams,
-                   (SELECT count(*) FROM crosswalk WHERE noun IN ('person', 'employee')) AS people,
-                   (SELECT count(*) FROM intake_batch) AS batches
+                   (SELECT count(*) FROM crosswalk WHERE noun IN ('person', 'employee')) AS people
             """
         ).fetchone()
     return row is not None and row["streams"] >= 7 and row["people"] >= 16
@@ -280,7 +277,7 @@ def _win(town: Town, firm: Firm, *, per_second: int) -> dict[str, float]:
 
 def _is_through(system: System, firm: Firm) -> bool:
     with system.database.transaction() as connection:
-        states = {row["state"]: row["plans"] for row in connection.execute(_STATES).fetchall()}
+        states = count_deal_plans(connection)
         waiting = connection.execute(
             "SELECT count(*) AS count FROM work_item WHERE kind = 'provision' AND state <> 'done'"
         ).fetchone()
@@ -450,7 +447,7 @@ def _forecast(system: System, firm: Firm) -> tuple[float, float]:
 
     def is_planned() -> bool:
         with system.database.transaction() as connection:
-            states = {row["state"]: row["plans"] for row in connection.execute(_STATES).fetchall()}
+            states = count_deal_plans(connection)
         return bool(sum(states.values()) == firm.deals and states.get("active", 0) > 0)
 
     _wait(is_planned, seconds_max=_PREPARE_SECONDS_MAX, what="planning")
@@ -463,27 +460,6 @@ def _forecast(system: System, firm: Firm) -> tuple[float, float]:
 
 def _say(told: str) -> None:
     print(told, file=sys.stderr)
-
-
-@contextmanager
-def _home() -> Iterator[Settings]:
-    home = Path(os.environ.get(HOME_VARIABLE) or tempfile.gettempdir())
-    home.mkdir(mode=0o755, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="provisioning-", dir=home))
-    folder.chmod(0o755)
-    settings = replace(read_settings(), home=folder, dsn=None, log_level="warning")
-    settings.prepare_folders()
-    cluster = EmbeddedCluster(settings.postgres_directory)
-    try:
-        yield settings
-    finally:
-        data = cluster.data_directory
-        close_town(settings)
-        shutil.rmtree(cluster.socket_directory, ignore_errors=True)
-        if folder not in data.parents:
-            shutil.rmtree(data.parent, ignore_errors=True)
-        if not os.environ.get("TIELINE_BENCHMARK_KEEP"):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
+from own_home import own_home
 from plane_firm import NOW, SOURCE, TARGET, Firm
 from plane_product import outcome_of, settle_firm
 from psycopg import sql
@@ -30,12 +25,12 @@ from sync_source import STREAM, served_source
 from time_plane import describe_machine
 
 from tieline.app import open_system
-from tieline.proof.town import CONTROL, Vendor, close_town, fresh_database, start_vendor
+from tieline.proof.town import CONTROL, Vendor, fresh_database, start_vendor
 from tieline.runtime.postgres import EmbeddedCluster
 from tieline.runtime.work import AtOnce, Done
 from tieline.services.installation import ConnectionSetup, connect
 from tieline.services.system import System
-from tieline.settings import HOME_VARIABLE, Settings, read_settings
+from tieline.settings import Settings
 
 _ERP = "books_unique"
 _PROFILE = "unique"
@@ -47,7 +42,8 @@ _UNLIMITED = {"calls": 1_000_000, "window_seconds": 1}
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Let the product and the script do the same job, one after the other, and return every figure."""
     firm = Firm(entries=arguments.entries, seed=arguments.seed)
-    with _home() as settings:
+    with own_home("time-sync") as made:
+        settings = replace(made, business_now=NOW)
         cluster, dsns = fresh_database(
             settings=settings, progress=lambda told: print(told, file=sys.stderr)
         )
@@ -166,28 +162,6 @@ def _database(cluster: EmbeddedCluster, name: str) -> str:
     with psycopg.connect(cluster.superuser_dsn, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return make_conninfo(cluster.superuser_dsn, dbname=name)
-
-
-@contextmanager
-def _home() -> Iterator[Settings]:
-    home = Path(os.environ.get(HOME_VARIABLE) or tempfile.gettempdir())
-    home.mkdir(mode=0o755, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="time-sync-", dir=home))
-    folder.chmod(0o755)
-    settings = replace(
-        read_settings(), home=folder, dsn=None, business_now=NOW, log_level="warning"
-    )
-    settings.prepare_folders()
-    cluster = EmbeddedCluster(settings.postgres_directory)
-    try:
-        yield settings
-    finally:
-        data = cluster.data_directory
-        close_town(settings)
-        shutil.rmtree(cluster.socket_directory, ignore_errors=True)
-        if folder not in data.parents:
-            shutil.rmtree(data.parent, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _print_table(figures: dict[str, Any]) -> None:
