@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from alembic.script import ScriptDirectory
 from psycopg import Connection
 
 from tieline.runtime.migrate import ROLES
@@ -64,10 +62,3 @@ def look_at_workers(connection: Connection[Row]) -> WorkerState:
     return WorkerState(
         alive=row["alive"], silent=row["silent"], versions=tuple(row["versions"] or ())
     )
-
-
-def newest_migration() -> str:
-    """Return the migration that this code was written for."""
-    head = ScriptDirectory(str(Path(__file__).with_name("migrations"))).get_current_head()
-    assert head is not None
-    return head

@@ -97,9 +97,13 @@ def _is_up_to_date(connection: Connection[Any], engine: str) -> bool:
     ).fetchone()
     if told != (engine,):
         return False
-    newest = max(path.stem for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
     stands = connection.execute("SELECT version_num FROM tieline.schema_version").fetchone()
-    return stands == (newest,)
+    return stands == (newest_migration(),)
+
+
+def newest_migration() -> str:
+    """Return the migration that this code was written for."""
+    return max(path.stem for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def _apply(owner_dsn: str) -> None:

@@ -21,8 +21,8 @@ from tieline.runtime.health import (
     look_at_guards,
     look_at_server,
     look_at_workers,
-    newest_migration,
 )
+from tieline.runtime.migrate import newest_migration
 from tieline.runtime.secrets import Secrets
 from tieline.sdk.http import trusted_authorities
 from tieline.services.fitness import unfit_for_production, why_no_call

@@ -15,6 +15,7 @@ from psycopg import Connection
 from tieline.kernel.limits import LimitKind
 from tieline.runtime.budget import DEFAULT, LimitState, left_to_class, list_limits
 from tieline.runtime.database import Row
+from tieline.runtime.health import look_at_workers
 from tieline.runtime.work import PROVISIONING
 
 # A plan waits for replies most of its time: so many may be under way in one worker, beside its other work.
@@ -67,7 +68,7 @@ def forecast_handover(
     shut = sorted({row["target"] for row in rows if row["is_shut"]})
     by_limit = {key: _seconds_for(wanted, limits.get(key, ())) for key, wanted in calls.items()}
     at_work = sum(_milliseconds_of(row) for row in rows) // 1000
-    by_work = -(-at_work // (RUNS_AT_ONCE * max(1, _workers(connection))))
+    by_work = -(-at_work // (RUNS_AT_ONCE * max(1, look_at_workers(connection).alive)))
     slowest = max(by_limit, key=lambda key: by_limit[key], default="")
     seconds = max(by_work, by_limit.get(slowest, 0))
     is_limited = bool(slowest) and by_limit[slowest] >= by_work
@@ -156,10 +157,3 @@ def _by_limit(calls: int, limit: LimitState) -> int:
             return limit.resets_in_seconds + (beyond - 1) // most * _SECONDS_OF[limit.every]
         case LimitKind.CONCURRENT:
             return 0
-
-
-def _workers(connection: Connection[Row]) -> int:
-    row = connection.execute(
-        "SELECT count(*) AS count FROM executor WHERE state = 'alive'"
-    ).fetchone()
-    return int(row["count"]) if row else 0

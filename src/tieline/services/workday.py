@@ -14,7 +14,6 @@ from tieline.posting.pace import purge_paces
 from tieline.runtime.database import Row
 from tieline.runtime.disk import folders_we_fill
 from tieline.runtime.housekeeping import keep_raw_partitions, purge
-from tieline.runtime.leases import Leases
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import (
     BILLING,
@@ -248,7 +247,7 @@ class Workday:
 
     def keep_register_alone(self) -> bool:
         """Keep the register unless another worker does so at this moment; say whether it was done."""
-        leases = Leases(database=self.system.database, holder=self.system.executor_id)
+        leases = self.system.reader.leases
         lease = leases.acquire(name=_REGISTER, ttl_seconds=_REGISTER_SECONDS)
         if lease is None:
             return False
