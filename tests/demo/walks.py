@@ -18,7 +18,6 @@ from tieline.governance import ADMIN
 from tieline.kernel.wording import money
 
 _ID = "[0-9a-f-]{36}"
-_DECIDED = re.compile(r"/approvals/[^/]+/(approve|reject)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +130,7 @@ def _see_the_invoice(eyes: Eyes, facts: Facts) -> None:
 
 def _release_and_take_back(eyes: Eyes) -> None:
     listed = eyes.open("/close?state=ready")
-    address = next(
-        href for href in listed.links.values() if re.fullmatch(f"/close/{_ID}/{_ID}", href)
-    )
+    address = _first(listed, f"/close/{_ID}/{_ID}")
     page = eyes.open(address)
     page.says("Release", "0 say no")
     eyes.send(f"{address}/release")
@@ -158,9 +155,7 @@ def _see_changes(eyes: Eyes, facts: Facts) -> None:
 
 def _propose_and_take_back(eyes: Eyes) -> None:
     listed = eyes.open("/exceptions?reason=time.narrative_missing")
-    address = next(
-        href for href in listed.links.values() if re.fullmatch(f"/exceptions/{_ID}", href)
-    )
+    address = _first(listed, f"/exceptions/{_ID}")
     eyes.open(address)
     eyes.send(f"{address}/leave-out", reason="nobody will ever say")
     page = eyes.open(address)

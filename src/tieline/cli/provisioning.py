@@ -199,7 +199,7 @@ def _on_their_way(system: System, *, as_json: bool) -> int:
         rows=[(state, str(plans)) for state, plans in sorted(states.items())],
     )
     if not forecast.deals:
-        tell("nothing is on its way")
+        tell(forecast.because)
         return 0
     at = forecast.through_at
     when = (

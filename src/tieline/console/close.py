@@ -44,7 +44,7 @@ from tieline.services.invoicing import ask_for_invoice
 from tieline.services.links import Links, read_links
 from tieline.services.period_close import list_periods, list_reopened
 from tieline.services.preflight import list_preflights
-from tieline.services.reporting_currency import Together, add_together, read_reporting_rates
+from tieline.services.reporting_currency import tell_together
 from tieline.services.system import System
 from tieline.services.terms_lists import list_legs
 from tieline.services.unconfirmed import list_unconfirmed
@@ -94,7 +94,9 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             stops = list_stops(connection)
             unconfirmed = list_unconfirmed(connection, now=renderer.now, entity_code=entity or None)
             amounts = _amounts(shown)
-            together = _together(connection, amounts)
+            together = tell_together(
+                connection, amounts, currency=system.settings.reporting_currency, now=renderer.now
+            )
         names: dict[str | None, str] = {code: each.name for code, each in found["entities"].items()}
         return renderer.page(
             request,
@@ -130,7 +132,12 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 period_code=found["chosen"] or None,
                 state=state or None,
             )
-            together = _together(connection, _amounts(found["sums"]))
+            together = tell_together(
+                connection,
+                _amounts(found["sums"]),
+                currency=system.settings.reporting_currency,
+                now=renderer.now,
+            )
         return renderer.file(
             visitor,
             name="close",
@@ -145,12 +152,6 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 *totals_sheets({"To be invoiced": together}),
             ),
         )
-
-    def _together(connection: Connection[Row], amounts: Sequence[Money]) -> Together | None:
-        rates = read_reporting_rates(
-            connection, currency=system.settings.reporting_currency, now=renderer.now
-        )
-        return add_together(amounts, at=rates)
 
     @pages.get("/close/{contract_id}/{period_id}")
     def contract(

@@ -41,7 +41,6 @@ from tieline.console.words import reason as reason_words
 from tieline.console.workbook import all_pages
 from tieline.governance import list_audit, list_people
 from tieline.kernel.errors import UserMistake
-from tieline.kernel.money import Money
 from tieline.services.client_pairs import PAIR_REASONS
 from tieline.services.deciding import (
     ROLES_THAT_MATCH,
@@ -53,7 +52,7 @@ from tieline.services.deciding import (
     replay_case,
 )
 from tieline.services.links import Links, read_links
-from tieline.services.reporting_currency import Together, add_together, read_reporting_rates
+from tieline.services.reporting_currency import tell_together
 from tieline.services.same_client import (
     DECIDED_REASONS,
     Question,
@@ -123,7 +122,12 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             causes = list_causes(connection)
             amounts, unpriced_seconds = value_at_risk(connection)
             found: dict[str, Any] = {
-                "together": _together(connection, amounts),
+                "together": tell_together(
+                    connection,
+                    amounts,
+                    currency=system.settings.reporting_currency,
+                    now=renderer.now,
+                ),
                 "open_cases": count_open(connection),
                 "unconfirmed": list_unconfirmed(
                     connection, now=renderer.now, entity_code=entity or None
@@ -165,7 +169,9 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 size=CASES_PAGE_MAX,
             )
             amounts, _ = value_at_risk(connection)
-            together = _together(connection, amounts)
+            together = tell_together(
+                connection, amounts, currency=system.settings.reporting_currency, now=renderer.now
+            )
         return renderer.file(
             visitor,
             name="exceptions",
@@ -180,12 +186,6 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 *totals_sheets({"At risk in all exceptions, an hour counted once": together}),
             ),
         )
-
-    def _together(connection: Connection[Row], amounts: Sequence[Money]) -> Together | None:
-        rates = read_reporting_rates(
-            connection, currency=system.settings.reporting_currency, now=renderer.now
-        )
-        return add_together(amounts, at=rates)
 
     @pages.get("/exceptions/{case_id}")
     def one_case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ class _Brackets:
 _IN_ARRAYS = _Brackets(name="array", opening="[", closing="]")
 _IN_OBJECTS = _Brackets(name="object", opening="{", closing="}")
 _SPACES = frozenset(" \t\r\n")
+# How far a value reaches is asked of it; what it says is read by others.
+_STEPS = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+_UNNAMED_DIGITS = 16
 
 
 class NotJson(ValueError):
@@ -53,6 +57,11 @@ def decode_page(body: bytes) -> Any:
         return decode_exact(body)
     except NotJson:
         return _read(body, parse_float=Decimal, parse_int=_whole, parse_constant=str)
+
+
+def unnamed(body: bytes) -> str:
+    """Name a record that has no id after its bytes, so that it is kept and told of."""
+    return f"unnamed-{hashlib.sha256(body).hexdigest()[:_UNNAMED_DIGITS]}"
 
 
 def encode_exact(value: Any) -> bytes:
@@ -155,14 +164,10 @@ def _skip(text: str, place: int) -> int:
 
 def _decode_slowly(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return _decode_long(body)
-
-
-def _decode_long(body: bytes) -> Any:
-    """Read once more: one number of thousands of digits is no reason to lose its whole page."""
-    return _read(body, parse_float=Decimal, parse_int=_whole, parse_constant=_refuse)
+        return _read(body, parse_float=Decimal, parse_constant=_refuse)
+    except NotJson:
+        # One number of thousands of digits is no reason to lose its whole page.
+        return _read(body, parse_float=Decimal, parse_int=_whole, parse_constant=_refuse)
 
 
 def _read(body: bytes, **hooks: Callable[[str], Any]) -> Any:
@@ -192,7 +197,3 @@ def _with_raw_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_raw_numbers(item) for item in value]
     return value
-
-
-# How far a value reaches is asked of it; what it says is read by others.
-_STEPS = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

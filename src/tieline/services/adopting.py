@@ -314,7 +314,7 @@ def adopt(
         rows = connection.execute(
             _STORE, {"after": after, "until": after + _AT_ONCE, "now": now}
         ).fetchall()
-        linked |= {(row["connection_key"], row["noun"], row["source_ref"]) for row in rows}
+        linked |= {_key_of_row(row) for row in rows}
         progress(min(after + _AT_ONCE, len(confirmed)), len(confirmed))
     values = {"by": by, "reason": reason, "now": now}
     connection.execute(_AGAIN, values | _columns(confirmed))

@@ -425,6 +425,7 @@ def _facts(
     company = (source.connection_key, deal.client_ref or "")
     client_id = around.client_of.get(company)
     entity = around.entities.get(deal.entity_code or "")
+    shares = around.shares.get(deal.project_code or "", ())
     # A project keeps the template that it was made by.
     template = read_template(made["template"]) if made else around.templates.chosen(deal)
     unnamed = () if template is None or template.tasks else (f"template {template.code}",)
@@ -453,7 +454,7 @@ def _facts(
             for plan in around.plans.get((own[0], own[2]), ())
         ),
         staff=_staffed(around, deal, entity),
-        shares=(shares := around.shares.get(deal.project_code or "", ())),
+        shares=shares,
         payers=_payers(around, shares, crm=source.connection_key, own=client_id, entity=entity),
         lines=priced_lines(deal),
         template=template,
@@ -478,16 +479,16 @@ def _payers(
         for share in shares
         if share.client_id != own and (erp, "client", share.client_id, "") not in around.links
     }
-    found = []
-    for client_id in sorted(missing, key=str):
-        refs = [
-            ref
-            for (key, ref), our_id in around.client_of.items()
-            if (key, our_id) == (crm, client_id)
-        ]
-        if refs:
-            found.append(Payer(client_id=client_id, client_ref=min(refs)))
-    return tuple(found)
+    if not missing:
+        return ()
+    known: dict[UUID, str] = {}
+    for (key, ref), our_id in around.client_of.items():
+        if key == crm and our_id in missing:
+            known[our_id] = min(ref, known.get(our_id, ref))
+    return tuple(
+        Payer(client_id=client_id, client_ref=known[client_id])
+        for client_id in sorted(known, key=str)
+    )
 
 
 def _made(around: _Surroundings, own: tuple[str, int, str], group: Group) -> Row | None:

@@ -52,6 +52,13 @@ def read_reporting_rates(
     )
 
 
+def tell_together(
+    connection: Connection[Row], amounts: Sequence[Money], *, currency: str | None, now: datetime
+) -> Together | None:
+    """Add amounts at today's rates into the currency that the firm reports in, as ``add_together`` does."""
+    return add_together(amounts, at=read_reporting_rates(connection, currency=currency, now=now))
+
+
 def add_together(amounts: Sequence[Money], *, at: ReportingRates | None) -> Together | None:
     """Add amounts of several currencies at these rates, rounded once; None where there is nothing to add."""
     if at is None or len({each.currency for each in amounts}) < 2:

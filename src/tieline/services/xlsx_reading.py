@@ -32,7 +32,7 @@ _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationship
 # No archive, none that is whole, one that is locked, or packed in a way that nobody here unpacks; no XML in it.
 _NO_BOOK = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
-    *(RuntimeError, KeyError, ElementTree.ParseError, LookupError, ValueError),
+    *(RuntimeError, LookupError, ElementTree.ParseError, ValueError),
 )
 _PLACE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -26,10 +25,8 @@ from tieline.canonical import (
 from tieline.kernel.keys import key_as_base32
 from tieline.kernel.money import seconds_from_hours
 from tieline.sdk import RawRecord, Translated, Untranslatable
-from tieline.sdk.slices import NotJson, decode_exact, decode_page
+from tieline.sdk.slices import NotJson, decode_exact, decode_page, unnamed
 
-_UNNAMED = "unnamed-"
-_UNNAMED_DIGITS = 16
 QUANTUM_SECONDS = 36  # Harvest keeps hundredths of an hour.
 KEY_LABEL = "Tieline key"
 VAT_LABEL = "VAT"
@@ -457,7 +454,7 @@ def naming(object_name: str, body: bytes) -> tuple[str, datetime | None]:
         raw = decode_page(body)
         reference = source_ref(object_name, raw)
     except (NotJson, KeyError, TypeError, AttributeError):
-        return _UNNAMED + hashlib.sha256(body).hexdigest()[:_UNNAMED_DIGITS], None
+        return unnamed(body), None
     try:
         moment = source_instant(raw)
         # What has no instant in UTC is later than anything can be.

@@ -49,6 +49,7 @@ from tieline.sdk.slices import (
     element_slices,
     envelope,
     member_slices,
+    unnamed,
 )
 
 MANIFEST: Capabilities = load_manifest(__package__)
@@ -465,16 +466,23 @@ class HubSpotConnector:
         )
 
     def _lines_of(self, deals: Sequence[str]) -> dict[str, list[_Found]]:
-        links = self._linked("deals", "line_items", deals)
-        asked = {ref for targets in links.values() for link in targets if (ref := _to(link))}
-        lines = {line.ref: line for line in self._read_batch("line_items", sorted(asked, key=int))}
-        found: dict[str, list[_Found]] = {}
-        for deal, targets in links.items():
-            refs = sorted((ref for link in targets if (ref := _to(link))), key=int)
-            # A line that no number names stands there as its link: its deal is not understood without it.
-            unknown = [_Found(ref="", body=link, raw={}) for link in targets if not _to(link)]
-            found[deal] = [*(lines[ref] for ref in refs), *unknown]
-        return found
+        named: dict[str, list[str]] = {}
+        unnamed: dict[str, list[_Found]] = {}
+        for deal, targets in self._linked("deals", "line_items", deals).items():
+            named[deal], unnamed[deal] = [], []
+            for link in targets:
+                ref = _to(link)
+                if ref is not None:
+                    named[deal].append(ref)
+                else:
+                    # It stands there as its link: its deal is not understood without it.
+                    unnamed[deal].append(_Found(ref="", body=link, raw={}))
+        wanted = sorted({ref for refs in named.values() for ref in refs}, key=int)
+        lines = {line.ref: line for line in self._read_batch("line_items", wanted)}
+        return {
+            deal: [*(lines[ref] for ref in sorted(refs, key=int)), *unnamed[deal]]
+            for deal, refs in named.items()
+        }
 
     def _read_batch(self, object_name: str, refs: Sequence[str]) -> tuple[_Found, ...]:
         found: list[_Found] = []
@@ -666,7 +674,7 @@ def _found(raw: Any, body: bytes) -> _Found:
     try:
         return _Found(ref=words.reference(raw), body=body, raw=raw)
     except (KeyError, TypeError):
-        return _Found(ref=words.without_id(body), body=body, raw={}, is_named=False)
+        return _Found(ref=unnamed(body), body=body, raw={}, is_named=False)
 
 
 def _member(raw: Any, name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +14,6 @@ from tieline.sdk.slices import NotJson, decode_exact
 
 CHILD_TO_PARENT = 14  # The vendor's number for "this company's parent is".
 _PRIMARY_COMPANY = frozenset({1, 5})  # contact to primary company, deal to primary company
-_UNNAMED = "without-id-"
-_UNNAMED_DIGITS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YES = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -164,11 +161,6 @@ def reference(raw: Mapping[str, Any]) -> str:
     if not isinstance(told, str) or not told:
         raise TypeError("a record without its id")
     return told
-
-
-def without_id(body: bytes) -> str:
-    """Name a record after its bytes."""
-    return _UNNAMED + hashlib.sha256(body).hexdigest()[:_UNNAMED_DIGITS]
 
 
 def instant(text: str) -> datetime:
