@@ -48,8 +48,12 @@ def written_again(firm: Mapping[str, str], draw: random.Random) -> dict[str, str
     return {"name": slipped, "address": address, "city": firm["city"]}
 
 
+def _pairs_in_order(found: Matched) -> list[tuple[int, int]]:
+    return list(zip(found.left.tolist(), found.right.tolist(), strict=True))
+
+
 def _pairs(found: Matched) -> set[tuple[int, int]]:
-    return set(zip(found.left.tolist(), found.right.tolist(), strict=True))
+    return set(_pairs_in_order(found))
 
 
 class TestMatching:
@@ -89,6 +93,48 @@ class TestMatching:
         found = match(gather(firms), say=lambda _: None)
 
         assert len(found.left) <= 2
+
+    def test_leaves_firms_of_other_names_in_one_house_to_a_steward(self) -> None:
+        draw = random.Random(14)
+        firms = made_firms(400, seed=6)
+        for place, firm in enumerate(firms):
+            firm |= {"phone": f"+353 21 {4270000 + place}", "source": "crm"}
+        house = ("address", "city", "phone")
+        guests = [
+            {"name": name, "source": "erp", **{field: firm[field] for field in house}}
+            for name, firm in zip(("Umbra", "Wyse & Holt", "Fjord Quarry"), firms, strict=False)
+        ]
+        again = [
+            {
+                **written_again(firm, draw),
+                "source": "erp",
+                **{field: firm[field] for field in house},
+            }
+            for firm in firms[3:300]
+        ]
+
+        found = match(gather([*firms, *guests, *again]), say=lambda _: None)
+
+        linked = {
+            pair for pair, may in zip(_pairs_in_order(found), found.may_link, strict=True) if may
+        }
+        assert {(place, 400 + place) for place in range(3)} <= _pairs(found) - linked
+        assert len(linked & {(place, 400 + place) for place in range(3, 300)}) >= 280
+
+    def test_links_one_payer_by_whatever_name(self) -> None:
+        firms = made_firms(150, seed=6)
+        for place, firm in enumerate(firms):
+            firm["tax_id"] = f"DE8119{place:05}"
+            firm["phone"] = f"+353 21 {4270000 + place}"
+        renamed = [
+            {**firm, "name": name} for firm, name in zip(firms, ("Umbra", "Wyse"), strict=False)
+        ]
+
+        found = match(gather([*firms, *renamed]), say=lambda _: None)
+
+        assert {(0, 150), (1, 151)} <= {
+            pair for pair, may in zip(_pairs_in_order(found), found.may_link, strict=True) if may
+        }
 
     def test_tells_a_series_apart(self) -> None:
         series = [

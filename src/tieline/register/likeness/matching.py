@@ -23,6 +23,7 @@ from tieline.register.likeness.weighing import (
     Numbers,
     level_codes,
     likely,
+    names_disagree,
     weigh,
 )
 
@@ -100,8 +101,10 @@ def match(
     # A pair of a group that was never compared is there because of the others.
     found = np.where(was_seen, np.maximum(odds[place], _ONCE_SEEN), _ONCE_SEEN)
     told = weights.ranked.evidence(level_codes(likeness[place])) * was_seen[:, None]
+    # A house and its switchboard are one thing that agrees, not two, and a group shares both.
+    may_link = (found >= least) & ~names_disagree(likeness[place])
     return Matched(
-        candidates=len(left), left=one, right=other, odds=found, may_link=found >= least, told=told,
+        candidates=len(left), left=one, right=other, odds=found, may_link=may_link, told=told,
         asked=asked,
     )  # fmt: skip
 

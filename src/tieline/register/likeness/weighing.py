@@ -28,6 +28,7 @@ _HARDLY = 1e-3
 _SHARE_MOVES = 4.0
 _AS_GOOD, _RANK_SHARE = 0.7, 0.1
 
+_NAME_LEAST = 0.3
 _NAME_CUTS = (0.45, 0.6, 0.72, 0.82, 0.9, 0.97)
 _NAME_SAME = (0.006, 0.02, 0.04, 0.06, 0.09, 0.14, 0.55, 0.094)
 _NAME_DIFFERENT = (0.35, 0.25, 0.14, 0.08, 0.05, 0.03, 0.04, 0.06)
@@ -109,6 +110,13 @@ def name_alike(likeness: Levels) -> Floats:
     words = likeness[:, AT["name_words"]] / FULL
     letters = 3 * (likeness[:, AT["name_letters"]] / FULL) - 2
     return np.where(likeness[:, AT["name_words"]] == MISSING, 0.0, np.maximum(words, letters))
+
+
+def names_disagree(likeness: Levels) -> NDArray[np.bool_]:
+    """Return whether both names are said and have nothing in common, and no tax number makes up for it."""
+    is_said = likeness[:, AT["name_words"]] != MISSING
+    is_one_payer = likeness[:, AT["tax"]] == FULL
+    return np.asarray(is_said & (name_alike(likeness) < _NAME_LEAST) & ~is_one_payer)
 
 
 def _name_codes(likeness: Levels) -> Codes:
