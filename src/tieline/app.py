@@ -132,7 +132,7 @@ def run_worker(
     """Work until told to stop; ``version`` is another one where a proof installs anew."""
     # Whoever does not work does not wait for the engine to load.
     from tieline.runtime.worker import Worker
-    from tieline.services.workday import CLASSES, OWN_SLOTS, Workday
+    from tieline.services.workday import CLASSES, KEEPS_STEPS, OWN_SLOTS, Workday
 
     system = open_system(settings)
     workday = Workday(system=system)
@@ -144,6 +144,7 @@ def run_worker(
         },
         jobs=workday.jobs(),
         own_slots=OWN_SLOTS,
+        keeps_steps=KEEPS_STEPS,
         clock=system.clock,
         fence=system.fence,
         executor_id=system.executor_id,
@@ -213,7 +214,7 @@ class ConfiguredConnectors:
         return self._of(connection_key)[2] if known is None else known[2]
 
     def _of(self, connection_key: str) -> tuple[str, Any, Capabilities]:
-        with self.database.transaction() as connection:
+        with self.database.statement() as connection:
             row = connection.execute(
                 "SELECT system, config, md5(config::text || coalesce((SELECT"
                 " string_agg(md5(s::text), ',' ORDER BY s.name) FROM secret s"
@@ -221,12 +222,13 @@ class ConfiguredConnectors:
                 " FROM connection c WHERE connection_key = %s",
                 (connection_key,),
             ).fetchone()
-            if row is None:
-                raise LookupError(f"no connection is called {connection_key}")
-            with self._lock:
-                known = self._built.get(connection_key)
-                if known is not None and known[0] == row["state"]:
-                    return known
+        if row is None:
+            raise LookupError(f"no connection is called {connection_key}")
+        with self._lock:
+            known = self._built.get(connection_key)
+        if known is not None and known[0] == row["state"]:
+            return known
+        with self.database.statement() as connection:
             names = connection.execute(
                 "SELECT name FROM secret WHERE connection_key = %s", (connection_key,)
             ).fetchall()

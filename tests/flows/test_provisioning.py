@@ -23,7 +23,7 @@ from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
 from tieline.casework import fix_and_replay
 from tieline.runtime.migrate import Dsns
 from tieline.services.deals import count_deal_plans
-from tieline.services.handover_forecast import forecast_handover, note_step
+from tieline.services.handover_forecast import forecast_handover, note_steps
 from tieline.services.project_provisioning import COMPENSATED, STUCK
 
 
@@ -74,9 +74,8 @@ class TestWonDeal:
         world.flow.keep_register()
 
         with world.flow.database.transaction() as connection:
-            note_step(
-                connection, connection_key=CLOCK, noun="assignment", calls=450, milliseconds=1000
-            )
+            took = {"connection_key": CLOCK, "noun": "assignment", "milliseconds": 500}
+            note_steps(connection, took=[{**took, "calls": 440}, {**took, "calls": 460}])
             found = forecast_handover(connection, states=count_deal_plans(connection), now=NOW)
             unseen = forecast_handover(connection, states={}, now=NOW)
 

@@ -15,7 +15,7 @@ from tieline.posting.outcomes import (
     Undone,
     Waiting,
 )
-from tieline.posting.poster import Poster
+from tieline.posting.poster import Build, Poster, Wanted
 from tieline.posting.stops import (
     Breach,
     StandingStop,
@@ -31,6 +31,7 @@ from tieline.posting.stops import (
 __all__ = [
     "DOUBLED",
     "Breach",
+    "Build",
     "Confirmed",
     "Conflicted",
     "EffectRequest",
@@ -42,6 +43,7 @@ __all__ = [
     "StopsKept",
     "Undone",
     "Waiting",
+    "Wanted",
     "find_stop_in_the_way",
     "get_stop",
     "keep_stops",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from psycopg import Connection
@@ -53,6 +53,32 @@ _RETRY_SECONDS = 2
 _SHARED_SECONDS = 1
 
 Row = dict[str, Any]
+Build = Callable[[UUID], Command]
+Keep = Callable[[Connection[Row], UUID, str], None]
+_Other = TypeVar("_Other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An effect to bring about: ``build`` makes the command for its key.
+
+    ``keep`` runs in the transaction in which it is recorded that the target has it, with its key and its code there.
+    """
+
+    request: EffectRequest
+    build: Build
+    keep: Keep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Begun:
+    """An effect as it was found or planned; ``reserved`` is None where something must be asked before it is sent."""
+
+    wanted: Wanted
+    effect: Row
+    restoration: Restoration | None
+    command: Command
+    reserved: int | Waiting | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +90,49 @@ class Poster:
     budgets: Budgets
     clock: Clock
 
-    def post(self, *, request: EffectRequest, build: Callable[[UUID], Command]) -> PostResult:
+    def post(self, *, request: EffectRequest, build: Build) -> PostResult:
         """Bring about one effect, or say what it waits for.
 
         ``build`` makes the command for a business key. Calling again repeats the answer.
         """
-        effect, restoration = self._find_or_plan(request)
-        key: UUID = effect["business_key"]
-        writer = cast(Writes, self.connectors.get(connection_key=request.target_connection))
-        command = build(key)
+        wanted = Wanted(request=request, build=build, keep=_keep_nothing)
+        return self.post_decided(
+            target_connection=request.target_connection,
+            noun=request.noun,
+            decide=lambda _connection: wanted,
+        )
+
+    def post_decided(
+        self,
+        *,
+        target_connection: str,
+        noun: str,
+        decide: Callable[[Connection[Row]], Wanted | _Other],
+    ) -> PostResult | _Other:
+        """Bring about the effect that is decided in the transaction that reserves it, or return what else is.
+
+        What a target can do is asked before, so that no connection is held meanwhile.
+        """
+        writer = cast(Writes, self.connectors.get(connection_key=target_connection))
+        shared_field = self._declared(target_connection, noun).shared_field
+        with self.database.transaction() as connection:
+            wanted = decide(connection)
+            if not isinstance(wanted, Wanted):
+                return wanted
+            begun = self._begin(connection, wanted, shared_field)
+        return self._go_on(writer, begun)
+
+    def _go_on(self, writer: Writes, begun: _Begun) -> PostResult:
+        wanted, effect, command = begun.wanted, begun.effect, begun.command
+        request, key = wanted.request, command.business_key
+        match begun.reserved:
+            case Waiting():
+                return begun.reserved
+            case int():
+                is_repeat = effect["reason"] != HeldBack.code and begun.reserved > 1
+                return self._call(writer, command, wanted, begun.reserved, is_repeat=is_repeat)
+            case None:
+                pass
         match effect["state"]:
             case states.CONFIRMED:
                 return Confirmed(business_key=key, target_code=effect["target_code"], is_new=False)
@@ -83,12 +143,12 @@ class Poster:
                 return self._unknown(key, request, reason="posting.interrupted")
             case states.UNKNOWN | states.PROBING:
                 if self._is_askable(request):
-                    return self._ask(writer, command, request)
+                    return self._ask(writer, command, wanted)
                 return self._conflict(key, "posting.unconfirmed")
             case _:
                 was_called = effect["reason"] != HeldBack.code
-                found = self._find_again(restoration, effect, writer, request, build)
-                return found or self._send(writer, command, request, was_called=was_called)
+                found = self._find_again(begun.restoration, effect, writer, wanted)
+                return found or self._send(writer, command, wanted, was_called=was_called)
 
     def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected:
         """Take a confirmed record back in the target's own declared way."""
@@ -109,33 +169,47 @@ class Poster:
 
     # -- the three steps of a write ------------------------------------------------------------
 
-    def _find_or_plan(self, request: EffectRequest) -> tuple[Row, Restoration | None]:
-        now = self.clock.now()
-        with self.database.transaction() as connection:
-            restoration = find_restoration(connection)
-            standing = states.find_newest(connection, request=request)
-            if standing is not None:
-                return standing, restoration
+    def _begin(
+        self, connection: Connection[Row], wanted: Wanted, shared_field: str | None
+    ) -> _Begun:
+        """Find or plan the effect, and reserve it in the same transaction where nothing has to be asked first."""
+        request = wanted.request
+        restoration = find_restoration(connection)
+        effect = states.find_newest(connection, request=request)
+        if effect is None:
             effect_no = states.next_effect_no(connection, request=request)
-            planned = states.plan_write(connection, request=request, effect_no=effect_no, now=now)
-            return planned, restoration
+            effect = states.plan_write(
+                connection, request=request, effect_no=effect_no, now=self.clock.now()
+            )
+        command = wanted.build(effect["business_key"])
+        reserved = None
+        if restoration is None and effect["state"] in states.SENDABLE:
+            reserved = self._reserve_in(
+                connection, command, request, shared_field, was=effect["state"]
+            )
+        return _Begun(
+            wanted=wanted,
+            effect=effect,
+            restoration=restoration,
+            command=command,
+            reserved=reserved,
+        )
 
     def _find_again(
         self,
         restoration: Restoration | None,
         effect: Row,
         writer: Writes,
-        request: EffectRequest,
-        build: Callable[[UUID], Command],
+        wanted: Wanted,
     ) -> PostResult | None:
         """Look after a restore for what was written since, under each number it may have; None if nothing is."""
         if restoration is None or effect["attempt"]:
             return None
         if restoration.phase != WATCHING:
             return _later(effect["business_key"], states.SHUT_SECONDS)
-        first = int(effect["effect_no"])
+        request, first = wanted.request, int(effect["effect_no"])
         for effect_no in range(first, first + EFFECTS_PROBE_MAX):
-            command = build(_key_of(request, effect_no))
+            command = wanted.build(_key_of(request, effect_no))
             try:
                 found = writer.probe(command=command)
             except TryAgain as error:
@@ -143,7 +217,7 @@ class Poster:
                 return _later(effect["business_key"], wait)
             if found:
                 self._adopt(restoration.restoration_id, effect, request, command, found[0])
-                return self._compare(command, found, is_new=False)
+                return self._compare(command, found, wanted, is_new=False)
         return None
 
     def _adopt(
@@ -192,15 +266,21 @@ class Poster:
             )
 
     def _send(
-        self, writer: Writes, command: Command, request: EffectRequest, *, was_called: bool
+        self, writer: Writes, command: Command, wanted: Wanted, *, was_called: bool
     ) -> PostResult:
-        key = command.business_key
-        attempt = self._reserve(command, request)
+        attempt = self._reserve(command, wanted.request)
         if isinstance(attempt, Waiting):
             return attempt
+        is_repeat = was_called and attempt > 1
+        return self._call(writer, command, wanted, attempt, is_repeat=is_repeat)
+
+    def _call(
+        self, writer: Writes, command: Command, wanted: Wanted, attempt: int, *, is_repeat: bool
+    ) -> PostResult:
+        key, request = command.business_key, wanted.request
         failpoint(f"post.{command.noun}.after_intent")
         try:
-            with repeated_calls(is_repeat=was_called and attempt > 1):
+            with repeated_calls(is_repeat=is_repeat):
                 receipt = writer.write(command=command)
         except NotExecuted as error:
             wait = error.retry_after_seconds or _RETRY_SECONDS
@@ -210,7 +290,7 @@ class Poster:
             self._settle(key, attempt, to=states.UNKNOWN, reason="posting.already_exists")
             if not self._is_askable(request):
                 return self._conflict(key, str(refusal))
-            return self._ask(writer, command, request)
+            return self._ask(writer, command, wanted)
         except Refused as refusal:
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
@@ -225,9 +305,9 @@ class Poster:
         failpoint(f"post.{command.noun}.after_answer")
         if not self._is_askable(request):
             # It finds nothing again: its own word is all there will ever be.
-            self._record(key, to=states.CONFIRMED, target_code=receipt.target_code)
+            self._confirm(command, receipt.target_code, wanted)
             return Confirmed(business_key=key, target_code=receipt.target_code, is_new=True)
-        return self._read_back(writer, command, request)
+        return self._read_back(writer, command, wanted)
 
     def _is_askable(self, request: EffectRequest) -> bool:
         write = self._declared(request.target_connection, request.noun)
@@ -241,43 +321,56 @@ class Poster:
 
         It waits while the target does not act or rests, or a write of the same record is open.
         """
-        content = command.content()
         shared_field = self._declared(request.target_connection, request.noun).shared_field
         with self.database.transaction() as connection:
-            rest = self.budgets.rest_seconds(
-                connection_key=request.target_connection, within=connection
-            )
-            if rest > 0:
-                return _later(command.business_key, rest)
-            if not states.acts(connection, target_connection=request.target_connection):
-                return _later(command.business_key, states.SHUT_SECONDS)
-            if shared_field is not None and states.is_being_written(
-                connection,
-                business_key=command.business_key,
-                target_connection=request.target_connection,
-                noun=request.noun,
-                field=shared_field,
-                value=str(content[shared_field]),
-            ):
-                return _later(command.business_key, _SHARED_SECONDS)
-            attempt = states.to_intent(
-                connection,
-                business_key=command.business_key,
-                payload_hash=content_hash(content),
-            )
-            _keep_content(connection, command)
+            return self._reserve_in(connection, command, request, shared_field)
+
+    def _reserve_in(
+        self,
+        connection: Connection[Row],
+        command: Command,
+        request: EffectRequest,
+        shared_field: str | None,
+        *,
+        was: str = states.REJECTED,
+    ) -> int | Waiting:
+        content = command.content()
+        rest = self.budgets.rest_seconds(
+            connection_key=request.target_connection, within=connection
+        )
+        if rest > 0:
+            return _later(command.business_key, rest)
+        if not states.acts(connection, target_connection=request.target_connection):
+            return _later(command.business_key, states.SHUT_SECONDS)
+        if shared_field is not None and states.is_being_written(
+            connection,
+            business_key=command.business_key,
+            target_connection=request.target_connection,
+            noun=request.noun,
+            field=shared_field,
+            value=str(content[shared_field]),
+        ):
+            return _later(command.business_key, _SHARED_SECONDS)
+        attempt = states.to_intent(
+            connection,
+            business_key=command.business_key,
+            payload_hash=content_hash(content),
+            was=was,
+        )
+        _keep_content(connection, command)
         return attempt
 
-    def _read_back(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
+    def _read_back(self, writer: Writes, command: Command, wanted: Wanted) -> PostResult:
+        request = wanted.request
         try:
             found = writer.probe(command=command)
         except TryAgain:
             return self._unknown(command.business_key, request)
         if not found:
             return self._unknown(command.business_key, request)
-        return self._compare(command, found, is_new=True)
+        return self._compare(command, found, wanted, is_new=True)
 
-    def _ask(self, writer: Writes, command: Command, request: EffectRequest) -> PostResult:
+    def _ask(self, writer: Writes, command: Command, wanted: Wanted) -> PostResult:
         key = command.business_key
         with self.database.transaction() as connection:
             wait = states.seconds_until_due(connection, business_key=key)
@@ -291,11 +384,13 @@ class Poster:
             return Waiting(business_key=key, due_in_seconds=_RETRY_SECONDS, state=states.UNKNOWN)
         failpoint(f"post.{command.noun}.after_probe")
         if found:
-            return self._compare(command, found, is_new=False)
+            return self._compare(command, found, wanted, is_new=False)
         self._record(key, to=states.ABSENT)
-        return self._send(writer, command, request, was_called=True)
+        return self._send(writer, command, wanted, was_called=True)
 
-    def _compare(self, command: Command, found: Sequence[Stored], *, is_new: bool) -> PostResult:
+    def _compare(
+        self, command: Command, found: Sequence[Stored], wanted: Wanted, *, is_new: bool
+    ) -> PostResult:
         key = command.business_key
         if len(found) > 1:
             names = ", ".join(stored.target_code for stored in found)
@@ -304,8 +399,14 @@ class Poster:
         differing = differences(asked=command.content(), stored=stored.content)
         if differing:
             return self._conflict(key, f"{stored.target_code} differs in {differing}")
-        self._record(key, to=states.CONFIRMED, target_code=stored.target_code)
+        self._confirm(command, stored.target_code, wanted)
         return Confirmed(business_key=key, target_code=stored.target_code, is_new=is_new)
+
+    def _confirm(self, command: Command, target_code: str, wanted: Wanted) -> None:
+        key = command.business_key
+        with self.database.transaction() as connection:
+            states.move(connection, business_key=key, to=states.CONFIRMED, target_code=target_code)
+            wanted.keep(connection, key, target_code)
 
     def _conflict(self, key: UUID, message: str) -> Conflicted:
         with self.database.transaction() as connection:
@@ -484,6 +585,10 @@ class Poster:
             if void["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
             return states.to_intent(connection, business_key=key, payload_hash="undo")
+
+
+def _keep_nothing(_connection: Connection[Row], _key: UUID, _target_code: str) -> None:
+    """Leave it at the effect's own row."""
 
 
 def _keep_content(connection: Connection[Row], command: Command) -> None:

@@ -23,6 +23,8 @@ ABSENT = "ABSENT"
 CONFLICT = "CONFLICT"
 WITHDRAWN = "WITHDRAWN"
 HANDED_OVER = "HANDED_OVER"
+# From these a write may be reserved without asking the target first.
+SENDABLE = (PLANNED, ABSENT, REJECTED)
 
 Row = dict[str, Any]
 SETTLE_SECONDS_DEFAULT = 120
@@ -82,13 +84,13 @@ def plan_write(
         part=request.part,
         effect_no=effect_no,
     )
-    connection.execute(
+    planned = connection.execute(
         """
         INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,
             target_connection, noun, part, effect_no, kind, entity_code, project_id, work_class,
             deadline_at, release_id, correlation_id, planned_at)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'write', %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT DO NOTHING
+        ON CONFLICT DO NOTHING RETURNING *
         """,
         (
             key,
@@ -105,8 +107,8 @@ def plan_write(
             request.correlation_id,
             now,
         ),
-    )
-    return get_effect(connection, business_key=key)
+    ).fetchone()
+    return planned or get_effect(connection, business_key=key)
 
 
 def find_void(connection: Connection[Row], *, undoes_key: UUID) -> Row | None:
@@ -195,15 +197,18 @@ def is_shut(connection: Connection[Row]) -> bool:
     )
 
 
-def to_intent(connection: Connection[Row], *, business_key: UUID, payload_hash: str) -> int:
-    """Commit to send: from PLANNED, ABSENT or a rejection that is tried again.
+def to_intent(
+    connection: Connection[Row], *, business_key: UUID, payload_hash: str, was: str = REJECTED
+) -> int:
+    """Commit to send: from PLANNED, ABSENT or, as which it may be taken, a rejection that is tried again.
 
     Returns the number of the attempt, the epoch under which its outcome is recorded.
     """
-    connection.execute(
-        "UPDATE effect SET state = 'PLANNED' WHERE business_key = %s AND state = 'REJECTED'",
-        (business_key,),
-    )
+    if was == REJECTED:
+        connection.execute(
+            "UPDATE effect SET state = 'PLANNED' WHERE business_key = %s AND state = 'REJECTED'",
+            (business_key,),
+        )
     row = connection.execute(
         """
         UPDATE effect SET state = 'INTENT', attempt = attempt + 1, payload_hash = %s,

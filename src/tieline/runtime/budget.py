@@ -187,7 +187,7 @@ class Budgets:
             "repeat_seconds": _REPEAT_SECONDS,
             "at": self.time.instant(),
         }
-        with self.database.transaction() as connection:
+        with self.database.statement() as connection:
             row = connection.execute(_TAKE, values).fetchone()
         assert row is not None
         if not row.pop("is_known"):

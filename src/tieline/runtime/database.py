@@ -88,6 +88,20 @@ class Database:
                 yield connection
             self._used_at[connection] = time.monotonic()
 
+    @contextmanager
+    def statement(self) -> Iterator[Connection[Row]]:
+        """Lend a connection for one statement, which is a transaction of its own: nothing begins it or commits it."""
+        if self._pool.closed:
+            self._pool.open()
+        with self._pool.connection() as connection:
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
+            self._used_at[connection] = time.monotonic()
+
     def _check(self, connection: Connection[Row]) -> None:
         """Ask a connection that rested whether it still is one; who was answered a moment ago is not asked again."""
         rested_seconds = time.monotonic() - self._used_at.get(connection, float("-inf"))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -28,6 +29,7 @@ from tieline.runtime.work import (
     Failed,
     Handler,
     Outcome,
+    Steps,
     WorkItem,
     as_outcome,
     finish,
@@ -52,6 +54,31 @@ class DurableSteps:
         return DBOS.run_step(StepOptions(name=name), function)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSteps:
+    """Run each named step of a handler that keeps in its own tables what came of it.
+
+    To keep it a second time would cost as much as to do it; a run that lost its item stops here all the same.
+    """
+
+    database: Database
+    item: WorkItem
+
+    def run(self, name: str, function: Callable[[], _Result]) -> _Result:
+        """Run a step.
+
+        :raises LeaseLost: the item is another run's by now.
+        """
+        with self.database.statement() as connection:
+            held = connection.execute(
+                "SELECT FROM work_item WHERE work_id = %s AND workflow_id = %s AND state = 'running'",
+                (self.item.work_id, self.item.workflow_id),
+            ).fetchone()
+        if held is None:
+            raise LeaseLost(f"{self.item.workflow_id} was taken over before {name}")
+        return function()
+
+
 def _ignore_failure(_connection: Connection[Row], _item: WorkItem, _reason: str) -> None:
     """Leave a failed item to whoever looks at the table."""
 
@@ -69,8 +96,10 @@ class DurableEngine:
         threads_max: int,
         version: str = __version__,
         on_failed: OnFailed = _ignore_failure,
+        keeps_steps: Collection[str] = (),
     ) -> None:
         self._database = database
+        self._keeps_steps = frozenset(keeps_steps)
         self._handlers = dict(handlers)
         self._on_failed = on_failed
         self._active: dict[int, WorkItem] = {}
@@ -140,7 +169,7 @@ class DurableEngine:
 
     def _call(self, item: WorkItem) -> tuple[Outcome, str | None, bool]:
         try:
-            outcome = as_outcome(self._handlers[item.kind](DurableSteps(), item.subject))
+            outcome = as_outcome(self._handlers[item.kind](self._steps_of(item), item.subject))
         except (TryAgain, LeaseLost, OperationalError) as error:
             return self._after_error(item, error, getattr(error, "retry_after_seconds", None))
         except AskPerson as error:
@@ -149,6 +178,11 @@ class DurableEngine:
             _log.exception("work.defect", kind=item.kind, subject=item.subject)
             return self._after_error(item, error, None)
         return outcome, None, False
+
+    def _steps_of(self, item: WorkItem) -> Steps:
+        if item.kind in self._keeps_steps:
+            return KeptSteps(database=self._database, item=item)
+        return DurableSteps()
 
     def _after_error(
         self, item: WorkItem, error: Exception, retry_after_seconds: int | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
@@ -79,6 +79,7 @@ class Worker:
         version: str = __version__,
         slots_max: int = _SLOTS_MAX,
         own_slots: Mapping[str, int] | None = None,
+        keeps_steps: Collection[str] = (),
         lease_seconds: int = LEASE_SECONDS,
         on_failed: OnFailed = _ignore_failure,
         fence: Fence | None = None,
@@ -118,6 +119,7 @@ class Worker:
             threads_max=slots_max + sum(self._own_slots.values()),
             version=version,
             on_failed=on_failed,
+            keeps_steps=keeps_steps,
         )
         self._watchdog = Watchdog(
             database=database, engine=self._engine, executor_id=self.executor_id, clock=clock

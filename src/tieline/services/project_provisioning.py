@@ -58,6 +58,7 @@ from tieline.services.deal_changes import (
 )
 from tieline.services.deal_codes import in_our_codes
 from tieline.services.deal_groups import AS_ONE, part_of_deal
+from tieline.services.handover_forecast import note_steps
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.novation import from_day, read_novation
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
@@ -271,9 +272,20 @@ class Provisioning:
         return Done()
 
     def _go_forward(self, steps: Steps, plan_id: UUID) -> Outcome:
-        for step in self._job(plan_id).plan["steps"]:
+        took: list[dict[str, Any]] = []
+        outcome = self._step_by_step(steps, plan_id, took)
+        if took:
+            with self.database.transaction() as connection:
+                note_steps(connection, took=took)
+        return outcome
+
+    def _step_by_step(self, steps: Steps, plan_id: UUID, took: list[dict[str, Any]]) -> Outcome:
+        job = self._job(plan_id)
+        for step in job.plan["steps"]:
             failpoint(f"provision.{step['id'].partition(':')[0]}")
-            answer = steps.run(step["id"], partial(self._one, plan_id, step))
+            answer = steps.run(step["id"], partial(self._one, job, step))
+            if "took" in answer:
+                took.append(answer["took"])
             if answer["state"] == WAITING:
                 return Again(due_in_seconds=answer["due_in_seconds"])
             if answer["state"] == FAILED and ACTIVATE in self._job(plan_id).done:
@@ -285,25 +297,32 @@ class Provisioning:
                 return self._take_back(steps, plan_id)
         return Done()
 
-    def _one(self, plan_id: UUID, step: dict[str, Any]) -> dict[str, Any]:
-        job = self._job(plan_id)
-        if ACTIVATE in job.done and not self._is_still_open(job, step):
-            return {"state": "done"}
+    def _one(self, known: Job, step: dict[str, Any]) -> dict[str, Any]:
         if is_leaving(step):
+            job = self._job(known.plan_id)
+            if ACTIVATE in job.done and not self._is_still_open(job, step):
+                return {"state": "done"}
             return self._let_go(job, step)
-        if step["id"] in job.done:
-            return {"state": "done"}
         if step["id"] == ACTIVATE:
-            self._activate(job)
+            if ACTIVATE not in known.done:
+                self._activate(self._job(known.plan_id))
             return {"state": "done"}
+
+        def read(connection: Connection[Row]) -> Job | None:
+            job = _job(connection, _read(connection, known.plan_id), known=known)
+            if step["id"] in job.done:
+                return None
+            if ACTIVATE in job.done and not _is_open_in(connection, job, step):
+                return None
+            return job
+
         return run_step(
-            database=self.database, poster=self.poster, job=job, step=step, now=self.clock.now()
+            database=self.database, poster=self.poster, read=read, step=step, now=self.clock.now()
         )
 
     def _is_still_open(self, job: Job, step: dict[str, Any]) -> bool:
         with self.database.transaction() as connection:
-            refused = refused_keys(connection, (job.plan,))
-        return step in open_steps(job.plan, refused=refused)
+            return _is_open_in(connection, job, step)
 
     def _let_go(self, job: Job, step: dict[str, Any]) -> dict[str, Any]:
         """Take back the assignment of somebody who was taken off the project."""
@@ -360,8 +379,8 @@ class Provisioning:
         """Tell the CRM, as far as it takes it: a deal that is deleted there hears nothing."""
         job = self._job(plan_id)
         return run_step(
-            database=self.database, poster=self.poster, job=job, step=closed_step(job.row),
-            now=self.clock.now(),
+            database=self.database, poster=self.poster, read=lambda _connection: job,
+            step=closed_step(job.row), now=self.clock.now(),
         )  # fmt: skip
 
     def _undo_one(self, plan_id: UUID, step_id: str) -> dict[str, Any]:
@@ -492,11 +511,7 @@ class Provisioning:
 
     def _job(self, plan_id: UUID) -> Job:
         with self.database.transaction() as connection:
-            row = connection.execute(
-                "SELECT * FROM provisioning_plan WHERE plan_id = %s", (plan_id,)
-            ).fetchone()
-            assert row is not None
-            return _job(connection, row)
+            return _job(connection, _read(connection, plan_id))
 
 
 def begin_plan(connection: Connection[Row], *, plan_id: UUID, now: datetime) -> str:
@@ -578,7 +593,31 @@ def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:
     ).fetchone()
 
 
-def _job(connection: Connection[Row], row: Row, *, in_our_words: bool = False) -> Job:
+def _read(connection: Connection[Row], plan_id: UUID) -> Row:
+    row = connection.execute(
+        "SELECT * FROM provisioning_plan WHERE plan_id = %s", (plan_id,)
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def _is_open_in(connection: Connection[Row], job: Job, step: dict[str, Any]) -> bool:
+    return step in open_steps(job.plan, refused=refused_keys(connection, (job.plan,)))
+
+
+def _is_same_deal(row: Row, known: Job) -> bool:
+    """Say whether a plan is still drawn from the version of its deal, and the part of it, that was read before."""
+    plan, before = row["plan"], known.plan
+    return bool(plan.get("version")) and all(
+        plan.get(name) == before.get(name) for name in ("version", "grouping", "novation")
+    )
+
+
+def _job(
+    connection: Connection[Row], row: Row, *, in_our_words: bool = False, known: Job | None = None
+) -> Job:
+    if known is not None and _is_same_deal(row, known):
+        return replace(known, row=row)
     identity = SourceIdentity(
         connection_key=row["connection_key"],
         source_epoch=row["source_epoch"],

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from psycopg import Connection
@@ -15,7 +15,8 @@ from psycopg.types.json import Jsonb
 from tieline.canonical import Command, Opportunity
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
-from tieline.posting.outcomes import (
+from tieline.posting import (
+    Build,
     Confirmed,
     Conflicted,
     EffectRequest,
@@ -23,13 +24,13 @@ from tieline.posting.outcomes import (
     Rejected,
     Undone,
     Waiting,
+    Wanted,
 )
 from tieline.register import CLIENT, Link, LinkTaken, find_current, find_theirs, link, unlink
 from tieline.runtime.budget import counted_calls
 from tieline.runtime.database import Database, Row
 from tieline.runtime.work import PROVISIONING
 from tieline.services import provisioning_commands as commands
-from tieline.services.handover_forecast import note_step
 from tieline.services.provisioning_plan import ERP, Plan, Step, payer_step
 from tieline.services.provisioning_register import find_line, find_task_id, lines_of
 
@@ -38,13 +39,19 @@ LINK_TAKEN = "register.link_taken"
 _OTHERS_SECONDS = 2
 
 Answer = dict[str, Any]
-Build = Callable[[UUID], Command]
+_Other = TypeVar("_Other")
 
 
 class Posts(Protocol):
     """Post and undo single records, as the posting room does."""
 
-    def post(self, *, request: EffectRequest, build: Build) -> PostResult: ...
+    def post_decided(
+        self,
+        *,
+        target_connection: str,
+        noun: str,
+        decide: Callable[[Connection[Row]], Wanted | _Other],
+    ) -> PostResult | _Other: ...
 
     def undo(self, *, business_key: UUID) -> Undone | Waiting | Rejected: ...
 
@@ -92,6 +99,10 @@ class Job:
         return [UUID(key) for key in keys if key is not None]
 
 
+# Reads the plan that a step belongs to, None where nothing is left to do of it.
+ReadJob = Callable[[Connection[Row]], Job | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
     """A step that may be posted: what to ask, how to build it, what to link afterwards."""
@@ -115,24 +126,48 @@ class _Others:
     """Another plan is about to make the same thing: look again in a moment."""
 
 
-def run_step(*, database: Database, poster: Posts, job: Job, step: Step, now: datetime) -> Answer:
-    """Bring one step about; safe to call again."""
-    with database.transaction() as connection:
-        prepared = _prepare(connection, job, step)
-    match prepared:
-        case _Others():
-            return {"state": WAITING, "due_in_seconds": _OTHERS_SECONDS}
-        case _Stands(target_code=code):
-            with database.transaction() as connection:
-                _note_done(connection, job, step, {"target_code": code, "business_key": None})
+def run_step(
+    *, database: Database, poster: Posts, read: ReadJob, step: Step, now: datetime
+) -> Answer:
+    """Bring one step about; safe to call again.
+
+    What it is asked for by is read in the transaction that reserves it, and what came of it is linked and noted in the
+    one that records it. ``took`` says what the target took, where it was called and has it now.
+    """
+    ending = _Ending(step=step, now=now)
+
+    def decide(connection: Connection[Row]) -> Wanted | Answer:
+        job = read(connection)
+        if job is None:
             return {"state": DONE}
-        case _Ready():
-            began = time.monotonic_ns()
-            with counted_calls() as made:
-                result = poster.post(request=_request(job, step, prepared), build=prepared.build)
-            failpoint("provision.after_post")
-            took = _Took(calls=made[0], milliseconds=(time.monotonic_ns() - began) // 1_000_000)
-            return _settle(database, job, step, prepared, result, took, now)
+        match _prepare(connection, job, step):
+            case _Others():
+                return {"state": WAITING, "due_in_seconds": _OTHERS_SECONDS}
+            case _Stands(target_code=code):
+                _note_done(connection, job, step, {"target_code": code, "business_key": None})
+                return {"state": DONE}
+            case _Ready() as ready:
+                ending.job, ending.ready = job, ready
+                request = _request(job, step, ready)
+                return Wanted(request=request, build=ready.build, keep=ending.keep)
+
+    began = time.monotonic_ns()
+    with counted_calls() as made:
+        result = poster.post_decided(
+            target_connection=step["target"], noun=step["noun"], decide=decide
+        )
+    if isinstance(result, dict):
+        return result
+    failpoint("provision.after_post")
+    answer = _settle(database, ending, result)
+    if answer["state"] == DONE and made[0]:
+        answer["took"] = {
+            "connection_key": step["target"],
+            "noun": step["noun"],
+            "calls": made[0],
+            "milliseconds": (time.monotonic_ns() - began) // 1_000_000,
+        }
+    return answer
 
 
 def undo_step(
@@ -408,23 +443,42 @@ def told_codes(connection: Connection[Row], *, row: Mapping[str, Any], step: Ste
 # -- after the call --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Took:
-    """What posting took."""
+@dataclass(slots=True, kw_only=True)
+class _Ending:
+    """Link and note, once, what came of a step."""
 
-    calls: int
-    milliseconds: int
+    step: Step
+    now: datetime
+    job: Job | None = None
+    ready: _Ready | None = None
+    answer: Answer | None = None
+
+    def keep(self, connection: Connection[Row], business_key: UUID, target_code: str) -> None:
+        """Keep in the caller's transaction that the target has it."""
+        job, ready, step = self.job, self.ready, self.step
+        assert job is not None
+        assert ready is not None
+        taken = _link(connection, step, ready, job, target_code, self.now)
+        if taken is not None:
+            holder = taken.standing.our_id
+            message = f"{step['target']} {target_code} is already linked to {holder}"
+            self.answer = _failed(LINK_TAKEN, message, None)
+            return
+        _note_done(
+            connection, job, step,
+            {
+                "target_code": target_code,
+                "business_key": str(business_key),
+                "target": step["target"],
+                "noun": ready.noun,
+                "our_id": None if ready.our_id is None else str(ready.our_id),
+                "scope": ready.scope,
+            },
+        )  # fmt: skip
+        self.answer = {"state": DONE}
 
 
-def _settle(
-    database: Database,
-    job: Job,
-    step: Step,
-    ready: _Ready,
-    result: PostResult,
-    took: _Took,
-    now: datetime,
-) -> Answer:
+def _settle(database: Database, ending: _Ending, result: PostResult) -> Answer:
     match result:
         case Waiting(due_in_seconds=seconds):
             return {"state": WAITING, "due_in_seconds": max(1, seconds)}
@@ -433,29 +487,12 @@ def _settle(
         case Conflicted(business_key=key, message=message):
             return _failed("posted.conflict", message, key)
         case Confirmed(business_key=key, target_code=code):
-            with database.transaction() as connection:
-                taken = _link(connection, step, ready, job, code, now)
-                if took.calls:
-                    note_step(
-                        connection, connection_key=step["target"], noun=step["noun"],
-                        calls=took.calls, milliseconds=took.milliseconds,
-                    )  # fmt: skip
-                if taken is None:
-                    _note_done(
-                        connection, job, step,
-                        {
-                            "target_code": code,
-                            "business_key": str(key),
-                            "target": step["target"],
-                            "noun": ready.noun,
-                            "our_id": None if ready.our_id is None else str(ready.our_id),
-                            "scope": ready.scope,
-                        },
-                    )  # fmt: skip
-            if taken is not None:
-                message = f"{step['target']} {code} is already linked to {taken.standing.our_id}"
-                return _failed(LINK_TAKEN, message, None)
-            return {"state": DONE}
+            if ending.answer is None:
+                # It was confirmed before, and we died before we kept it.
+                with database.transaction() as connection:
+                    ending.keep(connection, key, code)
+            assert ending.answer is not None
+            return ending.answer
 
 
 def _link(

@@ -83,6 +83,9 @@ CLASSES: Mapping[str, int] = {
 # What waits for replies most of its time, and holds up nothing else meanwhile.
 OWN_SLOTS: Mapping[str, int] = {PROVISION: RUNS_AT_ONCE}
 
+# Each step of these is kept in tables of theirs, in the transaction that ends it.
+KEEPS_STEPS = frozenset({PROVISION})
+
 _HOUSEKEEPING_SECONDS = 600
 # How long keeping the register may take before somebody else begins it anew.
 _REGISTER, _REGISTER_SECONDS = "register", 120

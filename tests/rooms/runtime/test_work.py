@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tieline.kernel.errors import TryAgain
+from tieline.kernel.errors import LeaseLost, TryAgain
 from tieline.runtime.database import Database
+from tieline.runtime.durable import KeptSteps
 from tieline.runtime.work import (
     BILLING,
     CUT_OFF,
@@ -240,3 +241,21 @@ class TestFinish:
 
         assert end(worker_database, lost, Done()) is None
         assert end(worker_database, successor, Done()) == "done"
+
+
+class TestKeptSteps:
+    def test_stop_before_the_next_step_once_the_item_is_another_runs(
+        self, worker_database: Database
+    ) -> None:
+        ask(worker_database)
+        (item,) = take(worker_database)
+        steps, made = KeptSteps(database=worker_database, item=item), list[str]()
+
+        steps.run("first", lambda: made.append("first"))
+        with worker_database.transaction() as connection:
+            put_back(connection, workflow_ids=[item.workflow_id], because="work.executor_lost")
+        take(worker_database)
+
+        with pytest.raises(LeaseLost, match="taken over before second"):
+            steps.run("second", lambda: made.append("second"))
+        assert made == ["first"]
