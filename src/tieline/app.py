@@ -17,13 +17,14 @@ import structlog
 from tieline import __version__, cli
 from tieline.console import words
 from tieline.intake import Reader
+from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson
 from tieline.kernel.limits import Limit
 from tieline.posting import Poster
 from tieline.posting.lines import LinePoster
 from tieline.proof import books
 from tieline.runtime.budget import Budgets, Call, calls_of
-from tieline.runtime.clock import open_clock
+from tieline.runtime.clock import LatestClock, open_clock
 from tieline.runtime.database import Database
 from tieline.runtime.executor import LEASE_SECONDS, new_executor_id
 from tieline.runtime.leases import Fence, Leases
@@ -87,6 +88,7 @@ def open_system(settings: Settings, *, pool_max: int = 8) -> System:
         budgets=budgets,
         fence=fence,
         environment=settings.environment,
+        clock=LatestClock(business=clock),
     )
     time_validation = TimeValidation(
         database=database,
@@ -200,6 +202,7 @@ class ConfiguredConnectors:
     secrets: Secrets
     budgets: Budgets
     fence: Fence = field(default_factory=Fence)
+    clock: Clock | None = None
     environment: Environment = field(default_factory=Environment)
     _built: dict[str, tuple[str, Any, Capabilities]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -259,6 +262,7 @@ class ConfiguredConnectors:
             budgets=self.budgets,
             limits=limits,
             fence=self.fence,
+            clock=self.clock,
         )
         return row["state"], module.build(connection), capabilities
 
@@ -302,6 +306,7 @@ def as_connection(
     budgets: Budgets | None,
     limits: Sequence[Limit] = (),
     fence: Fence | None = None,
+    clock: Clock | None = None,
 ) -> Connection:
     """Return what a connector is given; only the host of its own address is allowed.
 
@@ -323,6 +328,7 @@ def as_connection(
         timeout_seconds=int(config.get("timeout_seconds", 10)),
         before_call=pace,
         before_write=None if fence is None else fence.check,
+        clock=clock,
     )
 
 

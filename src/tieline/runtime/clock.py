@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tieline.kernel.clock import Clock
 from tieline.settings import Settings
 
 _FILE = "clock.json"
@@ -26,6 +27,17 @@ class BusinessClock:
         if self.anchor is None or self.started_at is None:
             return real
         return self.anchor + (real - self.started_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatestClock:
+    """Tell the latest instant that a system may rightly write on a record: of business time, or real."""
+
+    business: Clock
+
+    def now(self) -> datetime:
+        """Return the later of the two."""
+        return max(self.business.now(), datetime.now(UTC))
 
 
 def open_clock(*, settings: Settings) -> BusinessClock:

@@ -86,6 +86,9 @@ class HttpClient:
     transport: httpx.BaseTransport | None = None
     reply_bytes_max: int = REPLY_BYTES_MAX
     _client: list[httpx.Client] = field(default_factory=list, init=False, repr=False)
+    _dated: dict[str, datetime | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def read(
         self,
@@ -135,6 +138,10 @@ class HttpClient:
         reply = self.write(method=method, path=path, content=content)
         return decoded(reply, purpose=_WRITE, name=self._name(method, path))
 
+    def answered_at(self) -> datetime | None:
+        """Return when the last answer was given by the clock of who gave it, where it says so."""
+        return self._dated.get(_DATE)
+
     def close(self) -> None:
         """Let go of the connections; the next call opens new ones."""
         while self._client:
@@ -174,6 +181,7 @@ class HttpClient:
                 headers=response.headers,
                 wait_seconds=_wait_asked_for(response),
             )
+        self._dated[_DATE] = _http_date(response.headers.get(_DATE, ""))
         if 200 <= response.status_code < 300:
             return Reply(
                 status=response.status_code,
@@ -291,6 +299,7 @@ class _Closing(httpx.Client):
 
 _PORTS = {"https": 443, "http": 80}
 _SENTENCES = ("message", "errorMessage")
+_DATE = "date"
 _READ = "read"
 _WRITE = "write"
 _NEVER_SENT = (

@@ -22,6 +22,7 @@ from tieline.canonical.nouns import (
     TimeEntry,
     WorkItem,
 )
+from tieline.kernel.clock import Clock
 
 Noun = TimeEntry | Client | Contact | Opportunity | Person | StaffingFact | WorkItem
 
@@ -52,7 +53,8 @@ class Connection:
     ``allowed_hosts`` (host:port) the only places calls may go. ``before_call`` is called before
     each single request, so that one page which takes several of them is paced too, and what it
     returns is told what came of the call; ``before_write`` directly before the first byte of a
-    write, so that a sender who woke up late gives up.
+    write, so that a sender who woke up late gives up. ``clock`` tells up to when changes may be
+    believed (``sdk.reach``).
     """
 
     connection_key: str
@@ -65,6 +67,7 @@ class Connection:
         default=None, repr=False, compare=False
     )
     before_write: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    clock: Clock | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,7 @@ from tieline.connectors import harvest
 from tieline.kernel.errors import AlreadyExists, NotExecuted, OutcomeUnknown, StreamBroken
 from tieline.sdk import Translated
 
+_KEYS = itertools.count(1)
 SECRETS = {"access_token": "token", "account_id": "17"}
 
 
@@ -132,7 +134,7 @@ def _task(project_code: str) -> TaskCommand:
 def _hours(vendor: Vendor, made: Set, count: int) -> list[int]:
     entries = [
         {
-            "key": f"e{number}",
+            "key": f"e{next(_KEYS)}",
             "user_id": made.user_id,
             "project_id": int(made.codes["project"]),
             "task_id": made.task_id,
@@ -140,9 +142,39 @@ def _hours(vendor: Vendor, made: Set, count: int) -> list[int]:
             "hours": "0.33",
             "notes": "Review",
         }
-        for number in range(count)
+        for _ in range(count)
     ]
     return list(vendor.do("entries", {"entries": entries})["ids"].values())
+
+
+class TestCursor:
+    @pytest.mark.parametrize("told_at", [timedelta(days=1), timedelta(days=365_000)])
+    def test_does_not_follow_a_record_into_the_future(
+        self, connector: harvest.HarvestConnector, vendor: Vendor, told_at: timedelta
+    ) -> None:
+        made = _provision(connector, vendor)
+        vendor.do("clock", {"now": (datetime.now(UTC) + told_at).isoformat()})
+        ahead = _hours(vendor, made, 1)
+        vendor.do("clock", {"now": datetime.now(UTC).isoformat()})
+        (first,) = connector.pages(stream="time_entries", cursor=None, is_full=True)
+        later = _hours(vendor, made, 1)
+
+        (second,) = connector.pages(stream="time_entries", cursor=first.cursor, is_full=False)
+
+        assert [record.source_ref for record in first.records] == [str(ahead[0])]
+        assert {record.source_ref for record in second.records} >= {str(later[0])}
+
+    def test_that_stands_in_the_future_reads_the_stream_whole(
+        self, connector: harvest.HarvestConnector, vendor: Vendor
+    ) -> None:
+        made = _provision(connector, vendor)
+        refs = [str(one) for one in _hours(vendor, made, 2)]
+        far = "9999-12-31T23:59:59+00:00"
+
+        (page,) = connector.pages(stream="time_entries", cursor=far, is_full=False)
+
+        assert sorted(record.source_ref for record in page.records) == sorted(refs)
+        assert datetime.fromisoformat(page.cursor) <= datetime.now(UTC)
 
 
 class TestWrites:
@@ -265,14 +297,15 @@ class TestHours:
         numbers = _hours(vendor, made, 2)
         first = list(connector.pages(stream="time_entries", cursor=None, is_full=False))[-1]
         old = "2020-01-01T00:00:00+00:00"
-        new = "2099-01-01T00:00:00+00:00"
+        new = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
         from_old = list(connector.pages(stream="time_entries", cursor=old, is_full=False))
         from_new = list(connector.pages(stream="time_entries", cursor=new, is_full=False))
 
         assert first.cursor
         assert {r.source_ref for p in from_old for r in p.records} == {str(n) for n in numbers}
-        assert [(p.records, p.cursor) for p in from_new] == [((), new)]
+        assert [p.records for p in from_new] == [()]
+        assert first.cursor <= from_new[0].cursor < new
 
     @pytest.mark.parametrize("fault", ["skipped_page", "duplicate_page", "truncated_body"])
     def test_a_page_that_slips_is_noticed(

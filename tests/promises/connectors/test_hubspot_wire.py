@@ -154,6 +154,29 @@ class TestReading:
         assert _deal(connector.translate(record=record)).lines[0].hours == Decimal(12)
         assert pages[-1].is_last
 
+    @pytest.mark.parametrize("told_at", [timedelta(days=1), timedelta(days=365_000)])
+    def test_the_cursor_does_not_follow_a_record_into_the_future(
+        self,
+        connector: hubspot.HubSpotConnector,
+        ids: dict[str, dict[str, int]],
+        vendor: Vendor,
+        told_at: timedelta,
+    ) -> None:
+        def renamed(key: str) -> str:
+            ref = ids["companies"][key]
+            vendor.do("edit", {"object": "companies", "id": ref, "properties": {"name": "New"}})
+            return str(ref)
+
+        vendor.do("clock", {"now": (datetime.now(UTC) + told_at).isoformat()})
+        renamed("parent")
+        vendor.do("clock", {"now": datetime.now(UTC).isoformat()})
+        first = list(connector.pages(stream="companies", cursor=None, is_full=True))
+        later = renamed("child")
+
+        second = list(connector.pages(stream="companies", cursor=first[-1].cursor, is_full=False))
+
+        assert later in [record.source_ref for page in second for record in page.records]
+
     def test_a_hint_on_a_line_item_is_read_as_its_deal(
         self, connector: hubspot.HubSpotConnector, ids: dict[str, dict[str, int]]
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.promises.connectors.guard import hold
+from tieline.runtime.clock import BusinessClock
 from tieline.sandbox import harvest, hubspot, service_desk
 from tieline.sandbox.exchanges import Exchange
 from tieline.sandbox.faults import FaultInjector
@@ -57,6 +58,7 @@ class Vendor:
             secrets=secrets,
             allowed_hosts=frozenset({self.url.removeprefix("http://")}),
             timeout_seconds=2,
+            clock=BusinessClock(),
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tieline.kernel.errors import UserMistake
-from tieline.runtime.clock import open_clock
+from tieline.runtime.clock import BusinessClock, LatestClock, open_clock
 from tieline.settings import read_settings
 
 
@@ -74,3 +74,12 @@ class TestBusinessClock:
         assert settings.business_now is not None
         passed = first.now() - settings.business_now
         assert timedelta(0) <= passed < timedelta(minutes=1)
+
+    @pytest.mark.parametrize("days", [-40, 40])
+    def test_vouches_for_what_is_past_by_it_or_by_real_time(self, days: int) -> None:
+        real = BusinessClock()
+        business = BusinessClock(anchor=real.now() + timedelta(days=days), started_at=real.now())
+
+        latest = LatestClock(business=business).now()
+
+        assert latest >= max(business.anchor or latest, real.now() - timedelta(minutes=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
@@ -17,6 +17,7 @@ from tests.flows.test_readiness import Scene
 from tests.flows.test_split_billing import know_client, make_client, split_contract
 from tests.rooms.casework.hand_made_firm import Firm
 from tests.rooms.sandbox_erp.conftest import Erp, connection_to, new_key
+from tests.support.target import FixedClock
 
 from tieline.canonical import (
     ClientCommand,
@@ -31,6 +32,7 @@ from tieline.canonical import (
 )
 from tieline.canonical.commands import ContractLine
 from tieline.connectors.tryton import MANIFEST, TrytonConnector, build
+from tieline.connectors.tryton.streams import read_cursor, write_cursor
 from tieline.kernel.errors import (
     AlreadyExists,
     AskPerson,
@@ -40,6 +42,7 @@ from tieline.kernel.errors import (
     StreamBroken,
 )
 from tieline.runtime.database import Database
+from tieline.sandbox.erp import RunningErp
 from tieline.sdk import HoursBilled, HourSum, InvoiceDraft, InvoiceItem, Translated
 from tieline.services.invoice_readiness import Drafted, NotDrafted
 
@@ -49,6 +52,7 @@ OCTOBER = date(2026, 10, 1)
 NOVEMBER = date(2026, 11, 1)
 DECEMBER = date(2026, 12, 1)
 ENTITY = "HR-DE"
+_FAR = datetime(9999, 12, 31)
 _numbers = itertools.count(1)
 
 
@@ -845,6 +849,21 @@ class TestPages:
         refs = [record.source_ref for page in second for record in page.records]
         assert code in refs
         assert refs == sorted(refs, key=int)
+
+    def test_go_no_further_than_a_clock_vouches_for(
+        self, job: Job, running_erp: RunningErp
+    ) -> None:
+        behind = datetime.now(UTC) - timedelta(hours=1)
+        connection = replace(connection_to(running_erp), clock=FixedClock(behind))
+        connector = build(connection)
+        first = list(connector.pages(stream="parties", cursor=None, is_full=True))
+        positions = read_cursor(first[-1].cursor)
+        far = {code: replace(one, changed_at=_FAR) for code, one in positions.items()}
+
+        second = list(connector.pages(stream="parties", cursor=write_cursor(far), is_full=False))
+
+        assert {one.changed_at for one in positions.values()} == {behind.replace(tzinfo=None)}
+        assert second == first
 
     def test_read_one_finds_nothing_for_a_number_that_is_not_there(self, erp: Erp) -> None:
         assert erp.connector.read_one(object="time_lines", source_ref="99999999") is None

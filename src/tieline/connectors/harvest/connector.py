@@ -44,6 +44,7 @@ from tieline.sdk import (
     stands,
 )
 from tieline.sdk.http import HttpClient, NotFound, as_stream_error
+from tieline.sdk.reach import believed, reached
 from tieline.sdk.slices import NotJson, array_slices, decode_page
 
 MANIFEST: Capabilities = load_manifest(__package__)
@@ -118,11 +119,11 @@ class HarvestConnector:
     def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
         """Yield a stream from its cursor; the cursor moves only with a page that ends a read."""
         overlap = timedelta(seconds=MANIFEST.stream_of(stream).overlap_seconds)
-        since = None if is_full else _cursor_instant(cursor)
+        since = None if is_full else believed(_cursor_instant(cursor), connection=self.connection)
         query = [] if since is None else [("updated_since", _instant(since - overlap))]
         if stream == "time_entries" and "reads_from" in self.connection.config:
             query.append(("from", str(self.connection.config["reads_from"])))
-        return self._window(stream, query, cursor if not is_full else None)
+        return self._window(stream, query, _cursor(since))
 
     def window_pages(self, *, stream: str, starts_on: date, ends_on: date) -> Iterator[Page]:
         """Yield all hours of the work dates [starts_on, ends_on), for comparing and deletes."""
@@ -162,13 +163,16 @@ class HarvestConnector:
             newest = _newest(newest, records)
             yield Page(
                 records=records,
-                cursor=_cursor(newest) if is_last else (cursor or ""),
+                cursor=self._cursor_of(newest) if is_last else (cursor or ""),
                 total=total,
                 is_last=is_last,
             )
             if is_last:
                 return
         raise StreamBroken(f"{stream} has more than {PAGES_MAX} pages")
+
+    def _cursor_of(self, newest: datetime | None) -> str:
+        return _cursor(None if newest is None else reached(newest, http=self.http))
 
     def _page(
         self, path: str, field: str, query: Sequence[tuple[str, str]], number: int

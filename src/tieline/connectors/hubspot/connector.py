@@ -41,6 +41,7 @@ from tieline.sdk import (
     stands,
 )
 from tieline.sdk.http import HttpClient, NotFound, Pace, as_stream_error
+from tieline.sdk.reach import believed, reached
 from tieline.sdk.slices import (
     NotJson,
     array_slices,
@@ -196,7 +197,7 @@ class HubSpotConnector:
         """Yield a stream from its cursor; the cursor moves only with a page that ends a read."""
         overlap = timedelta(seconds=MANIFEST.stream_of(stream).overlap_seconds)
         self._known_stages.clear()
-        marks = {} if is_full else _marks(cursor)
+        marks = {} if is_full else self._marks(cursor)
         if stream == "owners":
             batches = self._owners()
         elif stream in marks:
@@ -239,18 +240,27 @@ class HubSpotConnector:
         self, stream: str, batches: Iterator[_Batch], marks: Mapping[str, datetime]
     ) -> Iterator[Page]:
         seen: set[str] = set()
-        reached = dict(marks)
+        read_to = dict(marks)
         for batch in batches:
             fresh = tuple(one for one in batch.found if one.ref not in seen)
             seen |= {one.ref for one in fresh}
-            _reach(reached, stream, batch.found)
+            _reach(read_to, stream, batch.found)
             is_last = batch.after is None
             yield Page(
                 records=self._join(stream, fresh),
-                cursor=_cursor(reached if is_last else marks),
+                cursor=_cursor(self._vouched(read_to) if is_last else marks),
                 total=batch.total,
                 is_last=is_last,
             )
+
+    def _marks(self, cursor: str | None) -> dict[str, datetime]:
+        told = {
+            name: believed(at, connection=self.connection) for name, at in _marks(cursor).items()
+        }
+        return {name: at for name, at in told.items() if at is not None}
+
+    def _vouched(self, marks: Mapping[str, datetime]) -> dict[str, datetime]:
+        return {name: reached(at, http=self.http) for name, at in marks.items()}
 
     def _owners(self) -> Iterator[_Batch]:
         after: str | None = None
@@ -722,11 +732,11 @@ def _milliseconds(moment: datetime) -> int:
     return max(since // timedelta(milliseconds=1), 0)
 
 
-def _reach(reached: dict[str, datetime], stream: str, found: Sequence[_Found]) -> None:
+def _reach(read_to: dict[str, datetime], stream: str, found: Sequence[_Found]) -> None:
     if stream == "owners":
         return
     for moment in _modified(stream, found):
-        reached[stream] = max(reached.get(stream, moment), moment)
+        read_to[stream] = max(read_to.get(stream, moment), moment)
 
 
 def _marks(cursor: str | None) -> dict[str, datetime]:

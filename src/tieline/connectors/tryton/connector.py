@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
@@ -65,6 +65,7 @@ from tieline.sdk import (
     load_manifest,
     stands,
 )
+from tieline.sdk.reach import believed
 from tieline.sdk.slices import array_slices
 
 MANIFEST: Capabilities = load_manifest(__package__)
@@ -98,6 +99,7 @@ class TrytonConnector:
     def __init__(
         self, *, connection: Connection, transport: httpx.BaseTransport | None = None
     ) -> None:
+        self._connection = connection
         self._sessions = Sessions(connection=connection, transport=transport)
         # The fields of a project that the firm keeps cost centers and practices in, where its ERP has any.
         self._places = translate.named_fields(connection.config)
@@ -134,7 +136,7 @@ class TrytonConnector:
         """
         declared = STREAMS[stream]
         overlap = _overlap(stream)
-        positions = {} if is_full else read_cursor(cursor)
+        positions = {} if is_full else self._positions(cursor)
         sessions = list(self._sessions.all())
         readable = sessions[:1] if declared.is_shared else sessions
         starts = {
@@ -154,13 +156,21 @@ class TrytonConnector:
                 is_last = len(rows) < PAGE_ROWS_MAX
                 if rows:
                     position = Position(changed_at=rows[-1]["last_modified_at"], id=rows[-1]["id"])
-                    positions[code] = max(positions.get(code, position), position, key=_order)
+                    told = _vouched(position, session)
+                    positions[code] = max(positions.get(code, told), told, key=_order)
                 yield Page(
                     records=records,
                     cursor=write_cursor(positions),
                     total=total,
                     is_last=is_last and is_last_company,
                 )
+
+    def _positions(self, cursor: str | None) -> dict[str, Position]:
+        return {
+            code: position
+            for code, position in read_cursor(cursor).items()
+            if believed(translate.utc(position.changed_at), connection=self._connection) is not None
+        }
 
     def read_one(self, *, object: str, source_ref: str) -> RawRecord | None:
         """Return one record, or None when no integration user finds it."""
@@ -796,6 +806,14 @@ def _taxes_of(category: dict[str, Any] | None, company: int) -> tuple[int, ...]:
 
 def _stored(row: dict[str, Any], content: Any) -> Stored:
     return Stored(target_code=str(row["id"]), content=content)
+
+
+def _vouched(position: Position, session: Session) -> Position:
+    told_at = position.changed_at.replace(tzinfo=UTC)
+    vouched_at = session.reached(told_at)
+    if vouched_at == told_at:
+        return position
+    return Position(changed_at=vouched_at.replace(tzinfo=None), id=0)
 
 
 def _order(position: Position) -> tuple[Any, int]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from tieline.kernel.errors import (
 from tieline.sdk import Connection
 from tieline.sdk.http import HttpClient, NotFound, as_stream_error, trusted_authorities
 from tieline.sdk.http import Reply as HttpReply
+from tieline.sdk.reach import reached
 from tieline.sdk.slices import NotJson
 
 
@@ -81,6 +83,10 @@ class Session:
             context={"active_test": False, **(context or {})},
         )
         return rows
+
+    def reached(self, moment: datetime) -> datetime:
+        """Return an instant that was told, but none that no clock vouches for."""
+        return reached(moment, http=self._logged_in())
 
     def version(self) -> str:
         """Return the server's version, for which nobody need log in."""
