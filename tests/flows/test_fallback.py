@@ -331,6 +331,45 @@ class TestAFile:
         (incident,) = close.twins()
         assert incident.seconds == 450 + 1800 + 3600 + 900
 
+    @pytest.mark.parametrize("profile", ["unique", "probe"])
+    def test_that_carries_other_keys_and_lines_it_never_had_doubles_nothing_in_silence(
+        self, world: World, profile: str
+    ) -> None:
+        close = Close(world, profile)
+        close.book(a=3600, b=1800)
+        file = close.make()
+        close.book(later=60, same=120)
+        close.desk.is_down = False
+        first, second = _rows(close.content(file))
+        keys = {row["seconds"]: str(row["business_key"]) for row in close.world.say(
+            "SELECT seconds::text, business_key FROM effect WHERE state = 'PLANNED'")}  # fmt: skip
+        swapped = [
+            {**first, "reference": second["reference"]},
+            {**second, "reference": first["reference"]},
+        ]
+        # Copied into the file by hand: one as we would send it, one otherwise, one of nobody here.
+        forged = [
+            {**first, "reference": keys["120"], "seconds": "120"},
+            {**first, "reference": keys["60"], "seconds": "61"},
+            {**first, "reference": str(UUID(int=7)), "seconds": "30"},
+        ]
+        assert close.desk.load(_written([*swapped, *forged])) == 200
+
+        close.look()
+        close.send()
+        close.pass_time(hours=30)
+        close.look()
+        close.send()
+
+        # What stands under a key once and as sent is believed; all else is a case, and stays as it is.
+        stands_once = {"unique": {"posted": 1, "held": 3}, "probe": {"held": 4}}[profile]
+        assert close.world.places() == stands_once
+        assert close.world.reasons() == {"posted.conflict"}
+        sent = {"unique": [], "probe": [60, 120]}[profile]
+        assert close.desk.seconds() == sorted([30, 61, 120, 1800, 3600, *sent])
+        done = close.file(file)
+        assert (done.state, done.matched, done.differs) == ("settled", 0, 2)
+
     def test_whose_time_is_over_gives_its_lines_free_and_each_is_sent_once(
         self, careless: Close
     ) -> None:
