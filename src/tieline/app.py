@@ -264,7 +264,10 @@ class ConfiguredConnectors:
             fence=self.fence,
             clock=self.clock,
         )
-        return row["state"], module.build(connection), capabilities
+        try:
+            return row["state"], module.build(connection), capabilities
+        except KeyError as error:
+            raise AskPerson(f"{connection_key} has no {error.args[0]} stored") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import psycopg
@@ -30,7 +31,7 @@ from tieline.runtime.migrate import Dsns
 from tieline.sdk import CheckItem, CheckReport, FiscalPeriod
 from tieline.sdk.directory import Connectors
 from tieline.services import preflight
-from tieline.services.forecast import Outlook
+from tieline.services.forecast import Forecast, Outlook
 from tieline.services.preflight import (
     RED,
     Preflights,
@@ -52,6 +53,7 @@ class Portal:
     )
     errors: list[TielineError] = field(default_factory=list)
     checks: int = 0
+    missing: str = ""
 
     def check(self) -> CheckReport:
         self.checks += 1
@@ -90,6 +92,8 @@ class World:
         )
 
     def get(self, *, connection_key: str) -> Any:
+        if self.portals[connection_key].missing:
+            raise AskPerson(self.portals[connection_key].missing)
         return self.portals[connection_key]
 
     def capabilities(self, *, connection_key: str) -> Any:
@@ -119,6 +123,22 @@ class World:
 def world(worker_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(preflight, "_PATIENCE_SECONDS", 0)
     return World(worker_database, tmp_path)
+
+
+class _Crowded:
+    """An outlook by which a backlog is through an hour after the cut-off."""
+
+    def waiting(self, key: str, *, until: datetime) -> int:
+        return 9
+
+    def forecast(self, key: str, *, items: int, now: datetime) -> Forecast:
+        return Forecast(
+            connection_key=key,
+            items=items,
+            calls=1,
+            through_at=CUT_OFF + timedelta(hours=1),
+            because="at what is left of the rate",
+        )
 
 
 class TestPreflight:
@@ -231,6 +251,36 @@ class TestPreflight:
 
         assert world.cases() == [
             "DE:2026-10: The certificate of 127.0.0.1 cannot be verified (ConnectionRefusedError)."
+        ]
+
+    def test_finds_what_would_fail_at_the_cut_off(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with world.worker.transaction() as connection:
+            connection.execute(
+                "UPDATE connection SET config = %s WHERE connection_key = 'books'",
+                (Jsonb({"base_url": "https://books.example"}),),
+            )
+        ends_at = CUT_OFF - timedelta(hours=1)
+        monkeypatch.setattr(preflight, "read_certificate_end", lambda *_, **__: ends_at)
+        monkeypatch.setattr(preflight, "seconds_apart", lambda _: 6)
+        monkeypatch.setattr(
+            "shutil.disk_usage", lambda _: SimpleNamespace(total=100 * 2**30, free=4 * 2**30)
+        )
+        monkeypatch.setattr(preflight, "read_outlook", lambda *_, **__: _Crowded())
+        world.portals["clock"].missing = "clock has no access_token stored"
+
+        world.hours_before(20)
+
+        assert world.cases() == [
+            (
+                f"DE:2026-10: Only 4096 MiB are free where {world.preflights.home} lies."
+                " The clocks of database and workers are 6 s apart."
+                " The certificate of books.example ends 2026-11-04, before the cut-off."
+                " 9 lines take 75600 s at what is left of the rate, and 72000 s are left:"
+                " raise the rate, or carry what can wait."
+                " clock has no access_token stored."
+            )
         ]
 
     def test_is_shown_per_legal_entity(self, world: World, database: Dsns) -> None:

@@ -142,13 +142,13 @@ class Reader:
         correlation_id: str,
         on_record: OnRecord | None,
     ) -> ReadResult:
-        source = cast(Reads, self.connectors.get(connection_key=connection_key))
         standing, is_repeat = self._cursor(connection_key, stream)
         cursor = None if is_full else standing
         total = _nothing("")
         kind = "full" if is_full else "poll"
         abandon(self.database, connection_key=connection_key, stream=stream)
         try:
+            source = cast(Reads, self.connectors.get(connection_key=connection_key))
             with repeated_calls(is_repeat=is_repeat):
                 pages = source.pages(stream=stream, cursor=cursor, is_full=is_full)
                 for page in _gathered(pages):

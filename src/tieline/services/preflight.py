@@ -125,56 +125,21 @@ class Preflights:
 
     def _connection(self, needed: Row, row: Row) -> list[Tried]:
         key = needed["connection_key"]
-        tried = [_mode(needed), *_checked(key, self._check(key))]
+        try:
+            connector = self.connectors.get(connection_key=key)
+        except TielineError as error:
+            # Such as a credential that was taken away: the others are tried all the same.
+            return [_mode(needed), *_checked(key, error)]
+        tried = [_mode(needed), *_checked(key, _patiently(connector.check))]
         address = str(needed["config"].get("base_url", ""))
         place = certificate_place(address)
         if place is not None:
             tried.append(_certificate(key, place, until=row["cut_off_at"]))
         if needed["kind"] == "erp":
-            tried = self._with_way_out(tried)
-            tried += self._target(key, row)
+            tried = _with_way_out(tried, connector)
+            tried += _target(key, connector, row)
             tried.append(self._forecast(key, row))
         return tried
-
-    def _with_way_out(self, tried: Sequence[Tried]) -> list[Tried]:
-        # What does not depend on the target at all is worth saying before it is needed; once.
-        for place, each in enumerate(tried):
-            if each.is_good or each.connection_key is None:
-                continue
-            key = each.connection_key
-            if hasattr(self.connectors.get(connection_key=key), "import_layout"):
-                told = f"{each.fix.rstrip('.')}. If it stays down: tieline fallback make --target {key}."
-                return [*tried[:place], replace(each, fix=told), *tried[place + 1 :]]
-        return list(tried)
-
-    def _check(self, key: str) -> CheckReport | TielineError:
-        connector = self.connectors.get(connection_key=key)
-        return _patiently(connector.check)
-
-    def _target(self, key: str, row: Row) -> list[Tried]:
-        connector = self.connectors.get(connection_key=key)
-        if not hasattr(connector, "fiscal_periods"):
-            return []
-        teller = cast(TellsPeriods, connector)
-        periods: Sequence[FiscalPeriod] | TielineError = _patiently(
-            lambda: teller.fiscal_periods(
-                entity_code=row["entity_code"], starts_on=row["starts_on"], ends_on=row["ends_on"]
-            )
-        )
-        if isinstance(periods, TielineError):
-            return [Tried(connection_key=key, name="periods", is_good=False, fix=f"{periods}.")]
-        if not periods:
-            fix = f"Create the period {row['period_code']} of {row['entity_code']} there."
-            return [Tried(connection_key=key, name="periods", is_good=False, fix=fix)]
-        return [
-            Tried(
-                connection_key=key,
-                name=f"period {period.name}",
-                is_good=period.is_open,
-                fix="" if period.is_open else f"Open the period {period.name} there.",
-            )
-            for period in periods
-        ]
 
     def _forecast(self, key: str, row: Row) -> Tried:
         now = self.clock.now()
@@ -242,6 +207,45 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer | TielineError:
         except TielineError as error:
             return error
     return told
+
+
+def _with_way_out(tried: Sequence[Tried], connector: Any) -> list[Tried]:
+    # What does not depend on the target at all is worth saying before it is needed; once.
+    if not hasattr(connector, "import_layout"):
+        return list(tried)
+    for place, each in enumerate(tried):
+        if not each.is_good:
+            told = (
+                f"{each.fix.rstrip('.')}. If it stays down:"
+                f" tieline fallback make --target {each.connection_key}."
+            )
+            return [*tried[:place], replace(each, fix=told), *tried[place + 1 :]]
+    return list(tried)
+
+
+def _target(key: str, connector: Any, row: Row) -> list[Tried]:
+    if not hasattr(connector, "fiscal_periods"):
+        return []
+    teller = cast(TellsPeriods, connector)
+    periods: Sequence[FiscalPeriod] | TielineError = _patiently(
+        lambda: teller.fiscal_periods(
+            entity_code=row["entity_code"], starts_on=row["starts_on"], ends_on=row["ends_on"]
+        )
+    )
+    if isinstance(periods, TielineError):
+        return [Tried(connection_key=key, name="periods", is_good=False, fix=f"{periods}.")]
+    if not periods:
+        fix = f"Create the period {row['period_code']} of {row['entity_code']} there."
+        return [Tried(connection_key=key, name="periods", is_good=False, fix=fix)]
+    return [
+        Tried(
+            connection_key=key,
+            name=f"period {period.name}",
+            is_good=period.is_open,
+            fix="" if period.is_open else f"Open the period {period.name} there.",
+        )
+        for period in periods
+    ]
 
 
 def _mode(needed: Row) -> Tried:

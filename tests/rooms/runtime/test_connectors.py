@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from tieline.app import ConfiguredConnectors
+from tieline.kernel.errors import AskPerson
 from tieline.runtime.budget import Budgets
 from tieline.runtime.database import Database
+from tieline.runtime.migrate import Dsns
 from tieline.runtime.secrets import MasterKey, Secrets, open_master_key, store_secret
 
 pytestmark = pytest.mark.sql
@@ -65,6 +68,13 @@ class TestAConnector:
         kept.configure(timeout_seconds=9)
 
         assert kept.get() is not before
+
+    def test_whose_credential_is_gone_asks_for_a_person(self, kept: Kept, database: Dsns) -> None:
+        with psycopg.connect(database.owner) as owner:
+            owner.execute("DELETE FROM secret WHERE name = 'access_token'")
+
+        with pytest.raises(AskPerson, match="clock has no access_token stored"):
+            kept.get()
 
     def test_is_built_anew_with_a_new_credential(self, kept: Kept) -> None:
         before = kept.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -206,6 +207,14 @@ class TestCheck:
         assert bad
         assert all(item.name.startswith("HR-DE") for item in bad)
         assert "wr0ng-w0rd" not in repr(report) + repr(wrong)
+
+    def test_names_the_rights_to_write_that_are_missing(self, erp: Erp) -> None:
+        report = build(connection_to(erp.running), transport=Narrowed()).check()
+
+        assert [item.fix for item in report.items if not item.is_good] == [
+            f"Let the integration user of {code} create, delete timesheet.line."
+            for code in ("HR-DE", "HR-UK")
+        ]
 
     def test_refuses_a_configuration_without_companies(self, erp: Erp) -> None:
         connection = connection_to(erp.running)
@@ -867,6 +876,21 @@ class TestPages:
 
     def test_read_one_finds_nothing_for_a_number_that_is_not_there(self, erp: Erp) -> None:
         assert erp.connector.read_one(object="time_lines", source_ref="99999999") is None
+
+
+class Narrowed(httpx.BaseTransport):
+    """Let Tryton tell of fewer rights than the user has."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        if b"ir.model.access.get_access" not in request.read():
+            return response
+        told = json.loads(response.read())
+        told["result"]["timesheet.line"] |= {"create": 0, "delete": False}
+        return httpx.Response(200, stream=httpx.ByteStream(json.dumps(told).encode()))
 
 
 class Wire(httpx.BaseTransport):

@@ -84,6 +84,10 @@ Writable = (
 )
 
 
+_WRITTEN = ("party.party", "company.employee", "sale.sale", "project.work", "timesheet.line")
+_RIGHTS = ("create", "write", "delete")
+
+
 def build(
     connection: Connection, *, transport: httpx.BaseTransport | None = None
 ) -> TrytonConnector:
@@ -108,7 +112,7 @@ class TrytonConnector:
     # -- checking ----------------------------------------------------------------------------
 
     def check(self) -> CheckReport:
-        """Try every integration user: version, login, company, and the right to read.
+        """Try every integration user: version, login, company, and the rights to read and to write.
 
         A refused login is tried once: Tryton slows down whoever tries again and again.
         """
@@ -124,6 +128,7 @@ class TrytonConnector:
                     )
                     for stream in STREAMS.values()
                 )
+                items.extend(_may_write(code, session))
         return CheckReport(items=tuple(items))
 
     # -- reading -----------------------------------------------------------------------------
@@ -822,6 +827,30 @@ def _order(position: Position) -> tuple[Any, int]:
 
 def _overlap(stream: str) -> timedelta:
     return timedelta(seconds=MANIFEST.stream_of(stream).overlap_seconds)
+
+
+def _may_write(entity_code: str, session: Session) -> list[CheckItem]:
+    """Ask which rights a user has on what is written, without writing anything."""
+    name = f"{entity_code}: may write"
+    try:
+        rights = session.read("model.ir.model.access.get_access", list(_WRITTEN))
+        missing = {
+            model: [word for word in _RIGHTS if not rights[model][word]] for model in _WRITTEN
+        }
+    except (TielineError, KeyError, TypeError) as error:
+        return [
+            CheckItem(name=name, is_good=False, fix=f"Tryton does not tell the rights: {error}")
+        ]
+    return [
+        CheckItem(
+            name=f"{name} {model}",
+            is_good=not words,
+            fix=f"Let the integration user of {entity_code} {', '.join(words)} {model}."
+            if words
+            else "",
+        )
+        for model, words in missing.items()
+    ]
 
 
 def _version(session: Session) -> None:
