@@ -7,7 +7,7 @@ Law: stored byte for byte before it is understood; only a change of a material f
 from tieline.intake.deletes import DeletesFound, confirm_deletes
 from tieline.intake.hints import take_hints
 from tieline.intake.landing import Landed, LandingPage, abandon, land
-from tieline.intake.reader import HELD_BY_ANOTHER, Reader, ReadResult
+from tieline.intake.reader import HELD_BY_ANOTHER, READS, Reader, ReadResult
 from tieline.intake.replay import (
     Kept,
     Replayed,
@@ -20,6 +20,7 @@ from tieline.intake.replay import (
 
 __all__ = [
     "HELD_BY_ANOTHER",
+    "READS",
     "DeletesFound",
     "Kept",
     "Landed",

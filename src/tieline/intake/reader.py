@@ -11,7 +11,7 @@ from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson, HeldBack, TielineError, TryAgain
 from tieline.runtime.budget import repeated_calls
 from tieline.runtime.database import Database
-from tieline.runtime.leases import Leases
+from tieline.runtime.leases import Lease, Leases
 from tieline.sdk import (
     Page,
     RawRecord,
@@ -30,6 +30,8 @@ _DIRTY_RECORDS_MAX = 100
 _TOGETHER_MIN = 2000
 _HINTS = "dirty"
 HELD_BY_ANOTHER = "another loader holds the stream"
+# How the lease of a stream begins; the connection and the stream follow.
+READS = "intake:"
 OnBatch = Callable[[Any, int, str], None]
 OnRecord = Callable[[RawRecord, Translated | Untranslatable], None]
 
@@ -80,19 +82,19 @@ class Reader:
         ``on_record`` is shown every record as the source tells it, whether it is new or not.
         """
         lease = self.leases.acquire(
-            name=f"intake:{connection_key}:{stream}", ttl_seconds=_LEASE_SECONDS
+            name=f"{READS}{connection_key}:{stream}", ttl_seconds=_LEASE_SECONDS
         )
         if lease is None:
             return _nothing(HELD_BY_ANOTHER)
         try:
-            return self._read(connection_key, stream, is_full, correlation_id, on_record)
+            return self._read(lease, connection_key, stream, is_full, correlation_id, on_record)
         finally:
             self.leases.release(lease)
 
     def read_dirty(self, *, connection_key: str, correlation_id: str) -> ReadResult:
         """Read the records that hints marked; a mark is removed by the read that serves it."""
         lease = self.leases.acquire(
-            name=f"intake:{connection_key}:{_HINTS}", ttl_seconds=_LEASE_SECONDS
+            name=f"{READS}{connection_key}:{_HINTS}", ttl_seconds=_LEASE_SECONDS
         )
         if lease is None:
             return _nothing(HELD_BY_ANOTHER)
@@ -136,6 +138,7 @@ class Reader:
 
     def _read(
         self,
+        lease: Lease,
         connection_key: str,
         stream: str,
         is_full: bool,
@@ -151,7 +154,7 @@ class Reader:
             source = cast(Reads, self.connectors.get(connection_key=connection_key))
             with repeated_calls(is_repeat=is_repeat):
                 pages = source.pages(stream=stream, cursor=cursor, is_full=is_full)
-                for page in _gathered(pages):
+                for page in _gathered(self._kept(lease, pages)):
                     landed = self._land(
                         connection_key,
                         stream,
@@ -169,6 +172,19 @@ class Reader:
             self._note_problem(connection_key, stream, error)
             return replace(total, problem=str(error), is_refused=isinstance(error, AskPerson))
         return total
+
+    def _kept(self, lease: Lease, pages: Iterable[Page]) -> Iterator[Page]:
+        """Keep the lease for as long as pages come.
+
+        :raises TryAgain: it passed to another loader.
+        """
+        for page in pages:
+            if not lease.lasts(_LEASE_SECONDS // 2):
+                renewed = self.leases.renew(lease, ttl_seconds=_LEASE_SECONDS)
+                if renewed is None:
+                    raise TryAgain(f"the lease {lease.name} passed to another loader")
+                lease = renewed
+            yield page
 
     def _land(
         self,

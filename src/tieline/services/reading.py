@@ -12,7 +12,7 @@ import structlog
 from psycopg import Connection
 
 from tieline.casework import close_case, keep_cases, list_cases, open_case
-from tieline.intake import HELD_BY_ANOTHER, Reader, ReadResult, confirm_deletes
+from tieline.intake import HELD_BY_ANOTHER, READS, Reader, ReadResult, confirm_deletes
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson, TryAgain, UserMistake
@@ -54,14 +54,22 @@ class Reading:
     folders: Sequence[Path] = ()
 
     def poll_due(self) -> None:
-        """Read each stream whose interval has passed, and every record that a hint marked.
+        """Read each stream whose interval has passed, of connections that nobody else reads just now.
 
-        Nothing while a disk runs full: ``watch_disks`` says so.
+        Several do this beside each other: a system that answers slowly keeps nobody from reading the
+        others. Nothing while a disk runs full: ``watch_disks`` says so.
         """
         if find_low_disk(self.folders) is not None:
             return
-        for due in self._due_streams():
-            self._poll(due["connection_key"], due["stream"], is_full=False)
+        passed: list[tuple[str, str]] = []
+        while (due := self._next_due(passed)) is not None:
+            passed.append(due)
+            self._poll(*due, is_full=False)
+
+    def read_what_is_marked(self) -> None:
+        """Read every record that a hint marked and nobody read at once."""
+        if find_low_disk(self.folders) is not None:
+            return
         for row in self._marked_connections():
             self._read_dirty(row["connection_key"])
 
@@ -222,20 +230,37 @@ class Reading:
             raise LookupError(f"no connection is called {connection_key}")
         return list(row["config"].get("streams", ()))
 
-    def _due_streams(self) -> list[Row]:
+    def _next_due(self, passed: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+        """Return the connection and stream that wait longest and are not among ``passed``."""
         with self.database.transaction() as connection:
-            return connection.execute(
+            row = connection.execute(
                 """
                 SELECT c.connection_key, s.stream
-                FROM connection c CROSS JOIN LATERAL jsonb_array_elements_text(c.config -> 'streams') s (stream)
+                FROM connection c
+                CROSS JOIN LATERAL jsonb_array_elements_text(c.config -> 'streams')
+                     WITH ORDINALITY s (stream, place)
                 LEFT JOIN stream_cursor k ON k.connection_key = c.connection_key AND k.stream = s.stream
                 WHERE NOT c.paused
                   AND (k.read_at IS NULL OR k.read_at + make_interval(secs =>
-                       coalesce((c.config ->> 'poll_seconds')::int, %s)) <= %s)
-                ORDER BY k.read_at NULLS FIRST
+                       coalesce((c.config ->> 'poll_seconds')::int, %(seconds)s)) <= %(now)s)
+                  AND NOT EXISTS (
+                      SELECT FROM unnest(%(keys)s::text[], %(streams)s::text[]) p (key, stream)
+                      WHERE p.key = c.connection_key AND p.stream = s.stream)
+                  AND NOT EXISTS (
+                      SELECT FROM lease l
+                      WHERE starts_with(l.name, %(reads)s || c.connection_key || ':')
+                        AND l.until > clock_timestamp())
+                ORDER BY k.read_at NULLS FIRST, c.connection_key, s.place LIMIT 1
                 """,
-                (_POLL_SECONDS, self.clock.now()),
-            ).fetchall()
+                {
+                    "seconds": _POLL_SECONDS,
+                    "now": self.clock.now(),
+                    "keys": [key for key, _ in passed],
+                    "streams": [stream for _, stream in passed],
+                    "reads": READS,
+                },
+            ).fetchone()
+        return None if row is None else (row["connection_key"], row["stream"])
 
     def _due_whole(self) -> list[Row]:
         with self.database.transaction() as connection:

@@ -86,6 +86,8 @@ OWN_SLOTS: Mapping[str, int] = {PROVISION: RUNS_AT_ONCE}
 # Each step of these is kept in tables of theirs, in the transaction that ends it.
 KEEPS_STEPS = frozenset({PROVISION})
 
+# So many connections are read beside each other, by all workers together.
+_READERS = 4
 _HOUSEKEEPING_SECONDS = 600
 # How long keeping the register may take before somebody else begins it anew.
 _REGISTER, _REGISTER_SECONDS = "register", 120
@@ -144,7 +146,11 @@ class Workday:
         """Return what runs on a schedule, one worker at a time."""
         reading = self.reading()
         return (
-            Job(name="poll", interval_seconds=1, function=reading.poll_due),
+            *(
+                Job(name=f"poll-{number}", interval_seconds=1, function=reading.poll_due)
+                for number in range(1, _READERS + 1)
+            ),
+            Job(name="marked", interval_seconds=1, function=reading.read_what_is_marked),
             Job(name="disks", interval_seconds=_DISKS_SECONDS, function=reading.watch_disks),
             Job(name="whole", interval_seconds=3, function=reading.read_whole),
             Job(
