@@ -54,6 +54,26 @@ class TestEmbeddedCluster:
         assert not cluster.is_running
         connection.close()
 
+    def test_starts_again_while_a_child_of_the_dead_server_is_deep_in_a_statement(
+        self, cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster.ensure_running()
+        connection = psycopg.connect(cluster.superuser_dsn, autocommit=True)
+        busy = Path(f"/proc/{connection.info.backend_pid}/exe")
+        # It counts without ever looking up.
+        connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000000)")
+        pid = int((cluster.data_directory / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
+        while cluster.is_running:
+            time.sleep(0.02)
+        monkeypatch.setattr(postgres, "_ORPHAN_SECONDS_MAX", 0.5)
+
+        cluster.ensure_running()
+
+        connection.close()
+        assert not busy.exists()
+        psycopg.connect(cluster.superuser_dsn).close()
+
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives the server a user of its own")
     def test_makes_no_second_one_when_rights_change(self, cluster: EmbeddedCluster) -> None:
         cluster.ensure_running()
