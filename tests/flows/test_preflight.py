@@ -259,7 +259,7 @@ class TestPreflight:
         with world.worker.transaction() as connection:
             connection.execute(
                 "UPDATE connection SET config = %s WHERE connection_key = 'books'",
-                (Jsonb({"base_url": "https://books.example"}),),
+                (Jsonb({"base_url": "https://books.example", "credentials_end_on": "2026-11-05"}),),
             )
         ends_at = CUT_OFF - timedelta(hours=1)
         monkeypatch.setattr(preflight, "read_certificate_end", lambda *_, **__: ends_at)
@@ -276,6 +276,7 @@ class TestPreflight:
             (
                 f"DE:2026-10: Only 4096 MiB are free where {world.preflights.home} lies."
                 " The clocks of database and workers are 6 s apart."
+                " The credentials of books end 2026-11-05, before the cut-off: renew them."
                 " The certificate of books.example ends 2026-11-04, before the cut-off."
                 " 9 lines take 75600 s at what is left of the rate, and 72000 s are left:"
                 " raise the rate, or carry what can wait."

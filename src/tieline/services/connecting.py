@@ -45,6 +45,7 @@ _COMMON = frozenset(
         "batch_lines_max",
         "labor_categories",
         "limits",
+        "credentials_end_on",
     }
 )
 _SECONDS = (
@@ -262,9 +263,21 @@ def _check_values(table: Mapping[str, Any], manifest: Capabilities) -> None:
     address = table.get("base_url", begins[0])
     if not isinstance(address, str) or not address.startswith(begins):
         raise UserMistake(f"base_url is an address that begins with {begins[0]}")
+    if not _is_day(table.get("credentials_end_on", "2000-01-01")):
+        raise UserMistake("credentials_end_on is a day, such as 2026-12-31")
     for name in ("allowed_hosts", "streams", "submitted"):
         if not _is_words(table.get(name, [])):
             raise UserMistake(f"{name} is a list of words")
+
+
+def _is_day(value: object) -> bool:
+    # As a person writes it, or as an exported configuration does.
+    if type(value) is date:
+        return True
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def _is_words(value: object) -> bool:

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -131,6 +131,8 @@ class Preflights:
             # Such as a credential that was taken away: the others are tried all the same.
             return [_mode(needed), *_checked(key, error)]
         tried = [_mode(needed), *_checked(key, _patiently(connector.check))]
+        if "credentials_end_on" in needed["config"]:
+            tried.append(_credentials(needed, until=row["cut_off_at"]))
         address = str(needed["config"].get("base_url", ""))
         place = certificate_place(address)
         if place is not None:
@@ -264,6 +266,17 @@ def _checked(key: str, report: CheckReport | TielineError) -> list[Tried]:
         Tried(connection_key=key, name=item.name, is_good=item.is_good, fix=item.fix)
         for item in report.items
     ]
+
+
+def _credentials(needed: Row, *, until: datetime) -> Tried:
+    key, ends_on = needed["connection_key"], needed["config"]["credentials_end_on"]
+    is_good = date.fromisoformat(ends_on) > until.date()
+    fix = (
+        ""
+        if is_good
+        else f"The credentials of {key} end {ends_on}, before the cut-off: renew them."
+    )
+    return Tried(connection_key=key, name="credentials last", is_good=is_good, fix=fix)
 
 
 def certificate_place(address: str) -> tuple[str, int] | None:
