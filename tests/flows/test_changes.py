@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,6 +22,8 @@ from tieline.posting.lines import LinePoster
 from tieline.reconciliation import OWN_CHECKS, look_at_own_books
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.sdk import Capabilities, Undo
+from tieline.sdk.directory import Connectors
 from tieline.services import changes
 from tieline.services.accruals import read_accruals
 from tieline.services.deciding import Decider, approve_and_carry_out
@@ -29,6 +31,25 @@ from tieline.services.period_close import PeriodClosed, list_reopened, reopen_pe
 from tieline.services.time_validation import TimeValidation
 
 OCTOBER, NOVEMBER = date(2026, 10, 5), date(2026, 11, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleting:
+    """The same books, if they took a line back by deleting it."""
+
+    books: FailingBooks
+    undo_closed: Undo | None
+
+    def get(self, *, connection_key: str) -> Any:
+        return self.books.get(connection_key=connection_key)
+
+    def capabilities(self, *, connection_key: str) -> Capabilities:
+        known = self.books.capabilities(connection_key=connection_key)
+        writes = [
+            replace(each, undo=Undo.VOID_BY_KEY, undo_closed=self.undo_closed)
+            for each in known.writes
+        ]
+        return replace(known, writes=tuple(writes))
 
 
 @dataclass(slots=True)
@@ -46,14 +67,16 @@ class Firm:
             (each for each in found if each.source_ref == source_ref), key=lambda each: each.version
         )
 
-    def agree(self, *source_refs: str, by: str = "ann") -> changes.Agreed:
+    def agree(
+        self, *source_refs: str, by: str = "ann", books: Connectors | None = None
+    ) -> changes.Agreed:
         with self.world.worker.transaction() as connection:
             return changes.agree_to_changes(
                 connection,
                 change_ids=[self.change(ref).change_id for ref in source_refs],
                 reason="the client asked for it",
                 by=by,
-                connectors=self.books,
+                connectors=books or self.books,
                 now=self.world.clock.now(),
             )
 
@@ -237,6 +260,13 @@ class TestAPostedHour:
         assert (line.amount, line.reversal_amount) == (Decimal(150), Decimal(-150))
         assert (line.books_on, line.reverses_on) == (date(2026, 10, 31), NOVEMBER)
         assert accruals.adds_up
+        # What the target could not do is told before anybody agrees to it.
+        for undo_closed, told in (
+            (None, "tryton takes nothing back from a closed period"),
+            (Undo.JOURNAL, "no accounts are named for HR-DE"),
+        ):
+            with pytest.raises(UserMistake, match=told):
+                firm.agree("2", books=Deleting(books=firm.books, undo_closed=undo_closed))
         (proposal,) = firm.agree("2").proposals
         assert proposal.payload["told"] == "1 hours changed, net +150.00 EUR"
         assert firm.change("2").state == "proposed"
