@@ -133,12 +133,11 @@ _DEALS_BLOCKED: Mapping[str, dict[str, Any]] = {
     "312": _deal("312"),  # Of a client whose name is a megabyte.
     "314": _deal("314"),  # Of a client that is named by a word.
     "313": _deal("313"),  # Of a client that nobody sent.
+    "402": _deal("402", tieline_project_code="DP-400"),  # Of the code of another.
 }
 _DEALS: Mapping[str, dict[str, Any]] = {
     "400": _deal("400"),
     "401": _deal("401", tieline_starts_on="9999-12-30", tieline_ends_on="9999-12-31"),
-    # Whoever of two begins first has the code, and the other is blocked then.
-    "402": _deal("402", tieline_project_code="DP-400"),
 }
 _LINES: Mapping[str, dict[str, Any]] = {
     "20": _line("20", quantity="NaN"),

@@ -16,6 +16,7 @@ from tests.support.deal import (
     NOW,
     STAFF,
     land_as_read,
+    land_deal,
     staffing_fact,
 )
 from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
@@ -131,6 +132,50 @@ class TestWonDeal:
         }
         assert seen == set()
         assert "project.active" not in world.events()
+
+
+class TestTwoDealsOfOneCode:
+    def test_let_the_first_begin_and_hold_the_second(self, world: World) -> None:
+        win_two_of_one_code(world)
+
+        asked_twice = world.case("deal.project_code_asked_twice")
+        waiting = blocking(world)
+        world.flow.run()
+        world.flow.keep_register()
+
+        assert (asked_twice.thing_key, asked_twice.details["things"]) == (
+            f"{CRM}:{world.second_deal}", f"{CRM}:{world.deal}"
+        )  # fmt: skip
+        assert waiting == {world.deal: [], world.second_deal: ["deal.project_code_asked_twice"]}
+        assert blocking(world) == {
+            world.deal: [], world.second_deal: ["deal.project_code_taken"]
+        }  # fmt: skip
+
+    def test_hold_the_second_when_both_were_ready(self, world: World) -> None:
+        win_two_of_one_code(world)
+        world.flow.keep_register()
+        with world.flow.owner.transaction() as connection:
+            connection.execute("UPDATE provisioning_plan SET state = 'ready'")
+        plans = world.rows("SELECT plan_id, deal_ref FROM provisioning_plan ORDER BY deal_ref")
+
+        for plan in plans:
+            world.flow.provision(str(plan["plan_id"]))
+
+        states = world.rows("SELECT state FROM provisioning_plan ORDER BY deal_ref")
+        assert [row["state"] for row in states] == ["active", "blocked"]
+        assert world.in_books() == IN_BOOKS
+        world.flow.keep_register()
+        assert blocking(world)[plans[1]["deal_ref"]] == ["deal.project_code_taken"]
+
+
+def win_two_of_one_code(world: World) -> None:
+    world.win()
+    land_deal(world.flow.database, deal=world.second_deal, project_code="DP-1", minute=1)
+
+
+def blocking(world: World) -> dict[str, list[str]]:
+    rows = world.rows("SELECT deal_ref, blockers FROM provisioning_plan")
+    return {row["deal_ref"]: [each["code"] for each in row["blockers"]] for row in rows}
 
 
 class TestBlockedDeal:

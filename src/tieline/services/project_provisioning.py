@@ -78,6 +78,7 @@ from tieline.services.provisioning_plan import (
     with_terms,
 )
 from tieline.services.provisioning_register import (
+    CodeTakenError,
     end_contract,
     set_project,
     store_contract,
@@ -522,7 +523,15 @@ def begin_plan(connection: Connection[Row], *, plan_id: UUID, now: datetime) -> 
     job = _job(connection, row, in_our_words=True)
     # What an earlier attempt could not take back is built upon now.
     states.withdraw_voids(connection, undoes_keys=job.keys_done())
-    contract_id, project_id = store_contract(connection, plan_row=row, deal=job.deal, now=now)
+    try:
+        contract_id, project_id = store_contract(connection, plan_row=row, deal=job.deal, now=now)
+    except CodeTakenError:
+        # The next look says by which check; until then nobody begins it.
+        connection.execute(
+            "UPDATE provisioning_plan SET state = 'blocked', plan = plan - 'inputs' WHERE plan_id = %s",
+            (plan_id,),
+        )
+        return "blocked"
     connection.execute(
         "UPDATE provisioning_plan SET state = 'running', contract_id = %s, project_id = %s"
         " WHERE plan_id = %s",

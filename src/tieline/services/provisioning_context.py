@@ -46,6 +46,7 @@ class Told:
     own_records: frozenset[tuple[str, str]]
     resting: frozenset[str]
     twins: Mapping[str, Sequence[str]]
+    askers: Mapping[str, Sequence[str]]
     employments: Mapping[UUID, Sequence[Row]]
     away: Mapping[UUID, Sequence[Row]]
     required: Mapping[UUID, frozenset[str]]
@@ -83,6 +84,7 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
             ).fetchall()
         ),
         twins=_twins(deals),
+        askers=_askers(deals),
         employments=_by(
             connection.execute(
                 "SELECT person_id, entity_code, starts_on, ends_on, cost_rate FROM employment"
@@ -240,6 +242,7 @@ def _code(facts: DealFacts, told: Told) -> dict[str, Any]:
         "project_code": code,
         "is_code_wellformed": bool(code and PROJECT_CODE_FORMAT.fullmatch(code)),
         "is_code_taken": facts.is_code_taken,
+        "code_asked_before": _asked_before(facts, told),
         "code_holder": ", ".join(name for name, is_active in others if is_active),
         "archived_holder": ", ".join(name for name, is_active in others if not is_active),
     }
@@ -473,6 +476,27 @@ def _own_records(connection: Connection[Row]) -> frozenset[tuple[str, str]]:
         ).fetchall()
     }
     return frozenset(linked | written)
+
+
+def _askers(deals: Sequence[DealFacts]) -> dict[str, list[str]]:
+    """Return by code the won deals that ask for it, the one that was won first in front."""
+    asking: dict[str, list[tuple[date, str]]] = {}
+    for facts in deals:
+        if facts.is_won and facts.deal.project_code:
+            asked = (facts.deal.closed_on or date.max, facts.key)
+            asking.setdefault(facts.deal.project_code, []).append(asked)
+    return {
+        code: [key for _, key in sorted(asked)] for code, asked in asking.items() if len(asked) > 1
+    }
+
+
+def _asked_before(facts: DealFacts, told: Told) -> str:
+    """Return who goes before a deal for its code, of those whose projects are not begun: what stands has it."""
+    asking = told.askers.get(facts.deal.project_code or "", ())
+    if facts.key in told.projects:
+        return ""
+    place = asking.index(facts.key) if facts.key in asking else len(asking)
+    return ", ".join(key for key in asking[:place] if key not in told.projects)
 
 
 def _twins(deals: Sequence[DealFacts]) -> dict[str, list[str]]:

@@ -205,6 +205,7 @@ class _Surroundings:
     time_connections: tuple[tuple[str, str], ...]
     periods: Sequence[Row]
     codes: Mapping[str, UUID]
+    contract_codes: Mapping[str, UUID]
     plans: Mapping[tuple[str, str], Sequence[Row]]
     grouped_by: Mapping[str, str]
     templates: Templates
@@ -302,6 +303,12 @@ def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundi
         codes={
             row["project_code"]: row["project_id"]
             for row in connection.execute("SELECT project_code, project_id FROM project").fetchall()
+        },
+        contract_codes={
+            row["contract_code"]: row["contract_id"]
+            for row in connection.execute(
+                "SELECT contract_code, contract_id FROM contract"
+            ).fetchall()
         },
         plans=_plans(connection),
         grouped_by=_grouped_by(connection),
@@ -509,9 +516,11 @@ def _client_trouble(
 
 
 def _is_code_taken(around: _Surroundings, deal: Opportunity, made: Row | None) -> bool:
-    holder = around.codes.get(deal.project_code or "")
-    mine = {made["project_id"], *made["before_ids"]} if made else set()
-    return holder is not None and holder not in mine
+    """Say whether a project or contract of ours has the code that is not the deal's own, or its former one."""
+    holders = {around.codes.get(deal.project_code or "")}
+    holders.add(around.contract_codes.get(deal.project_code or ""))
+    mine = {made["project_id"], made["contract_id"], *made["before_ids"]} if made else set()
+    return bool(holders - mine - {None})
 
 
 def _period_state(periods: Sequence[Row], deal: Opportunity) -> str | None:
@@ -609,10 +618,11 @@ def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
 
 def _plans(connection: Connection[Row]) -> dict[tuple[str, str], list[Row]]:
     rows = connection.execute(
-        "SELECT connection_key, source_epoch, deal_ref, project_group, project_id, state,"
+        "SELECT connection_key, source_epoch, deal_ref, project_group, project_id, contract_id, state,"
         " plan -> 'grouping' AS grouping, plan -> 'template' AS template,"
         " plan -> 'novation' AS novation,"
-        " ARRAY(SELECT n.project_id FROM novation n WHERE n.plan_id = p.plan_id) AS before_ids"
+        " ARRAY(SELECT unnest(ARRAY[n.project_id, j.contract_id]) FROM novation n"
+        " JOIN project j USING (project_id) WHERE n.plan_id = p.plan_id) AS before_ids"
         " FROM provisioning_plan p"
     ).fetchall()
     found: dict[tuple[str, str], list[Row]] = {}

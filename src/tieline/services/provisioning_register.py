@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.errors import UniqueViolation
 
 from tieline.canonical import Opportunity
 from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, amend, close, upsert
@@ -22,6 +23,10 @@ _PRICE = ("rate_amount", "currency", "markup_percent")
 _LINE_VALUES = (*_PRICE, "sold_seconds", "ends_on")
 
 
+class CodeTakenError(Exception):
+    """Two plans of one code were begun at once, and this one came second."""
+
+
 def store_contract(
     connection: Connection[Row],
     *,
@@ -29,10 +34,17 @@ def store_contract(
     deal: Opportunity,
     now: datetime,
 ) -> tuple[UUID, UUID]:
-    """Write down contract and project, not yet accepting time; return their ids."""
+    """Write down contract and project, not yet accepting time; return their ids.
+
+    :raises CodeTakenError: another deal of the same code was begun since this one was planned; nothing was written.
+    """
     plan: Plan = plan_row["plan"]
-    contract_id = plan_row["contract_id"] or _new_contract(connection, plan, now)
-    project_id = plan_row["project_id"] or _new_project(connection, plan, contract_id, now)
+    try:
+        with connection.transaction():
+            contract_id = plan_row["contract_id"] or _new_contract(connection, plan, now)
+            project_id = plan_row["project_id"] or _new_project(connection, plan, contract_id, now)
+    except UniqueViolation as error:
+        raise CodeTakenError(f"{code_of(plan)} became somebody else's code meanwhile") from error
     upsert(
         connection,
         table=CONTRACT,
