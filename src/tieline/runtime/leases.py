@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import structlog
+from psycopg import Error as DatabaseError
+from psycopg_pool import PoolTimeout
 
 from tieline.kernel.errors import LeaseLost, TryAgain
 from tieline.runtime.database import Database
 
 _MARGIN_SECONDS = 2
+# A lease is renewed so many times before it would run out: the first of them may fail.
+_RENEWALS = 4
+_log = structlog.get_logger("tieline.leases")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,20 @@ class Lease:
         """
         if not self.is_held():
             raise TryAgain(f"the lease {self.name} ran out before the call was made")
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """A lease that is renewed while it is held."""
+
+    lease: Lease
+
+    def check(self) -> None:
+        """Give up when late.
+
+        :raises TryAgain: the lease may have passed to another holder.
+        """
+        self.lease.check()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +94,41 @@ class Leases:
 
     database: Database
     holder: str
+    wait: Callable[[threading.Event, float], bool] = threading.Event.wait
+
+    @contextmanager
+    def held(self, *, name: str, ttl_seconds: int) -> Iterator[Held | None]:
+        """Hold a lease for as long as the block takes, or give None where somebody else has it.
+
+        It is renewed from beside, so that no work is too long for it; only a process that stands still loses it.
+        """
+        lease = self.acquire(name=name, ttl_seconds=ttl_seconds)
+        if lease is None:
+            yield None
+            return
+        held, ended = Held(lease=lease), threading.Event()
+        beside = threading.Thread(
+            target=self._keep, args=(held, ttl_seconds, ended), name=f"lease {name}", daemon=True
+        )
+        beside.start()
+        try:
+            yield held
+        finally:
+            ended.set()
+            beside.join()
+            self.release(lease)
+
+    def _keep(self, held: Held, ttl_seconds: int, ended: threading.Event) -> None:
+        while not self.wait(ended, ttl_seconds / _RENEWALS):
+            try:
+                renewed = self.renew(held.lease, ttl_seconds=ttl_seconds)
+            except (DatabaseError, PoolTimeout) as error:
+                _log.warning("lease.not_renewed", lease=held.lease.name, error=str(error))
+                continue
+            if renewed is None:
+                _log.warning("lease.lost", lease=held.lease.name)
+                return
+            held.lease = renewed
 
     def acquire(self, *, name: str, ttl_seconds: int) -> Lease | None:
         """Take a lease that is free or ran out, else return None; every taking raises the epoch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,7 +89,7 @@ KEEPS_STEPS = frozenset({PROVISION})
 # So many connections are read beside each other, by all workers together.
 _READERS = 4
 _HOUSEKEEPING_SECONDS = 600
-# How long keeping the register may take before somebody else begins it anew.
+# How soon somebody else keeps the register where whoever does so stands still; it is renewed meanwhile.
 _REGISTER, _REGISTER_SECONDS = "register", 120
 _REGISTER_EVERY_SECONDS = 2
 _EVENTS_SECONDS = 2
@@ -257,22 +257,22 @@ class Workday:
     def keep_register_alone(self) -> bool:
         """Keep the register unless another worker does so at this moment; say whether it was done."""
         leases = self.system.reader.leases
-        lease = leases.acquire(name=_REGISTER, ttl_seconds=_REGISTER_SECONDS)
-        if lease is None:
-            return False
-        try:
-            self.keep_register()
-        finally:
-            leases.release(lease)
+        with leases.held(name=_REGISTER, ttl_seconds=_REGISTER_SECONDS) as held:
+            if held is None:
+                return False
+            self.keep_register(check=held.check)
         return True
 
-    def keep_register(self) -> None:
-        """Bring clients, people and plans in line with what was read."""
+    def keep_register(self, *, check: Callable[[], None] = lambda: None) -> None:
+        """Bring clients, people and plans in line with what was read; ``check`` gives up where another does so."""
         correlation_id = new_correlation_id()
         now = self.system.clock.now()
         clients = sync_clients(self.system.database, now=now, correlation_id=correlation_id)
+        check()
         people = sync_people(self.system.database, now=now)
+        check()
         plans = plan_deals(self.system.database, now=now)
+        check()
         with self.system.database.transaction() as connection:
             by_hand = find_by_hand(connection, connectors=self.system.connectors)
             for requests, reasons in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 
 import pytest
@@ -48,6 +50,38 @@ class TestLeases:
         leases.release(lease, rest_seconds=60)
 
         assert leases.acquire(name="job", ttl_seconds=60) is None
+
+    def test_are_renewed_while_their_work_takes_longer_than_they_do(
+        self, worker_database: Database
+    ) -> None:
+        turns, renewed = queue.Queue[bool](), queue.Queue[bool]()
+
+        def wait(_ended: threading.Event, _seconds: float) -> bool:
+            renewed.put(True)
+            return turns.get()
+
+        slow = Leases(database=worker_database, holder="slow", wait=wait)
+        other = Leases(database=worker_database, holder="other")
+        with slow.held(name="register", ttl_seconds=60) as held:
+            assert held is not None
+            first = held.lease
+            renewed.get()
+            with worker_database.transaction() as connection:
+                # As it stands when nearly all of its time has passed.
+                connection.execute("UPDATE lease SET until = until - interval '50 seconds'")
+            turns.put(False)
+            renewed.get()
+
+            with worker_database.transaction() as connection:
+                left = connection.execute(
+                    "SELECT until > clock_timestamp() + interval '30 seconds' AS is_new FROM lease"
+                ).fetchone()
+            assert left == {"is_new": True}
+            assert held.lease.deadline_nanoseconds > first.deadline_nanoseconds
+            assert other.acquire(name="register", ttl_seconds=60) is None
+            turns.put(True)
+
+        assert other.acquire(name="register", ttl_seconds=60) is not None
 
     def test_give_up_before_their_row_does(self, worker_database: Database) -> None:
         leases = Leases(database=worker_database, holder="one")
