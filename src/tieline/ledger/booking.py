@@ -85,6 +85,8 @@ def plan(
         # Planned anew each time: a plan made for a small table is ruinous for a large one.
         return connection.execute(sql.SQL(text), values, prepare=False)
 
+    if entry_ids is not None and not entry_ids:
+        return Booked(bookings=0, voids=0, withdrawn=0, scopes=())
     values: dict[str, Any] = {"now": now}
     of_entries = _OF_EVERY_ENTRY
     if entry_ids is not None:

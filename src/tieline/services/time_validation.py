@@ -51,10 +51,24 @@ class TimeValidation:
     clock: Clock
 
     def batch_landed(self, connection: Connection[Row], batch_id: int, correlation_id: str) -> None:
-        """Mark the neighbors of a batch and schedule its judging, in the caller's transaction."""
+        """Mark the neighbors of a batch and schedule its judging, in the caller's transaction.
+
+        A batch that brought no hours, such as one of deals, is judged already.
+        """
         mark_rejudge(
             connection, batch_id=batch_id, correlation_id=correlation_id, now=self.clock.now()
         )
+        is_judged = connection.execute(
+            """
+            UPDATE intake_batch b SET state = 'judged'
+            WHERE batch_id = %(batch_id)s AND state = 'landed'
+              AND NOT EXISTS (SELECT FROM time_entry_version v WHERE v.batch_id = b.batch_id)
+              AND NOT EXISTS (SELECT FROM rejudge r WHERE r.batch_id = b.batch_id)
+            """,
+            {"batch_id": batch_id},
+        ).rowcount
+        if is_judged:
+            return
         schedule(
             connection,
             kind=JUDGE_BATCH,
