@@ -22,8 +22,9 @@ from tests.support.deal import (
 from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
 
 from tieline.casework import fix_and_replay
+from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
-from tieline.services.deals import count_deal_plans
+from tieline.services.deals import ask_for_project, count_deal_plans
 from tieline.services.handover_forecast import forecast_handover, note_steps
 from tieline.services.project_provisioning import COMPENSATED, STUCK
 
@@ -454,6 +455,28 @@ class TestUndoThatIsRefusedToo:
         assert kept in case.details["residue"]
         assert residue in case.details["residue"]
         assert ";" not in case.details["residue"]
+
+    def test_is_judged_again_before_it_is_tried_again(self, world: World) -> None:
+        world.win()
+        world.refuse("time.assignment")
+        world.flow.run()
+        world.refuse("")
+        plan_id = world.plan["plan_id"]
+        with world.flow.database.transaction() as connection:
+            ask_for_project(connection, plan_id=plan_id, correlation_id="again")
+        # Its worker is quicker than the look that follows the CRM.
+        world.change(5, stage="closedlost", is_won=False)
+
+        world.flow.provision(str(plan_id))
+
+        assert world.plan["state"] == "blocked"
+        assert [each["code"] for each in world.plan["blockers"]] == ["deal.reopened"]
+        assert (world.in_books(), world.in_clock()) == ([], [])
+        with (
+            world.flow.database.transaction() as connection,
+            pytest.raises(UserMistake, match=r"cannot become a project yet: deal\.reopened"),
+        ):
+            ask_for_project(connection, plan_id=plan_id, correlation_id="again")
 
     def test_is_taken_up_where_it_stands_after_the_repair(self, world: World) -> None:
         world.win()

@@ -183,6 +183,10 @@ def ask_for_project(
             )
         case "compensating":
             raise UserMistake(f"{found.deal_ref} is being taken back: ask again afterwards")
+        case "closing" | "closed":
+            raise UserMistake(
+                f"{found.deal_ref} is {found.state}: once it is won again, its plan opens it again"
+            )
         case "compensated" | "stuck":
             connection.execute(
                 "UPDATE provisioning_plan SET state = 'ready' WHERE plan_id = %s", (plan_id,)

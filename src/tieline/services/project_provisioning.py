@@ -401,10 +401,15 @@ class Provisioning:
     def _begin(self, plan_id: UUID) -> str:
         with self.database.transaction() as connection:
             row = connection.execute(
-                "SELECT 1 AS one FROM provisioning_plan WHERE plan_id = %s FOR UPDATE", (plan_id,)
+                "SELECT * FROM provisioning_plan WHERE plan_id = %s FOR UPDATE", (plan_id,)
             ).fetchone()
-            # Its deal became other projects before anything of it was begun.
-            return begin_plan(connection, plan_id=plan_id, now=self.clock.now()) if row else "gone"
+            if row is None:
+                # Its deal became other projects before anything of it was begun.
+                return "gone"
+            now = self.clock.now()
+            if row["state"] == "ready" and "failure" in row["plan"]:
+                judge_once_more(connection, row=row, now=now)
+            return begin_plan(connection, plan_id=plan_id, now=now)
 
     def _activate(self, job: Job) -> None:
         now = self.clock.now()
@@ -513,6 +518,18 @@ class Provisioning:
     def _job(self, plan_id: UUID) -> Job:
         with self.database.transaction() as connection:
             return _job(connection, _read(connection, plan_id))
+
+
+def judge_once_more(connection: Connection[Row], *, row: Row, now: datetime) -> None:
+    """Plan a deal anew that was taken back and is asked for again: what was true then need not be true now."""
+    deals = load_deals(connection, now=now)
+    facts = next((each for each in deals if each.key == row["deal_key"]), None)
+    if facts is None:
+        return
+    severities = severities_of(read_severities(connection), facts)
+    (found,) = judge_deals(connection, deals=[facts], severities=[severities], among=deals)
+    judged = judge_later_life(connection, facts=facts, row=row, judged=found)
+    store_plan(connection, facts, judged, row, now=now)
 
 
 def begin_plan(connection: Connection[Row], *, plan_id: UUID, now: datetime) -> str:
