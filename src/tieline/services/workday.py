@@ -13,7 +13,7 @@ from tieline.notices import purge_notices
 from tieline.posting.pace import purge_paces
 from tieline.runtime.database import Row
 from tieline.runtime.disk import folders_we_fill
-from tieline.runtime.housekeeping import keep_raw_partitions, purge
+from tieline.runtime.housekeeping import keep_raw_partitions, purge, take_statistics
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import (
     BILLING,
@@ -88,6 +88,7 @@ KEEPS_STEPS = frozenset({PROVISION})
 
 # So many connections are read beside each other, by all workers together.
 _READERS = 4
+_STATISTICS_SECONDS = 5
 _HOUSEKEEPING_SECONDS = 600
 # How soon somebody else keeps the register where whoever does so stands still; it is renewed meanwhile.
 _REGISTER, _REGISTER_SECONDS = "register", 120
@@ -219,6 +220,11 @@ class Workday:
                 name="messages",
                 interval_seconds=_MESSAGES_SECONDS,
                 function=self.messaging().write_due,
+            ),
+            Job(
+                name="statistics",
+                interval_seconds=_STATISTICS_SECONDS,
+                function=lambda: take_statistics(self.system.database),
             ),
             Job(
                 name="housekeeping",
