@@ -94,7 +94,16 @@ class TestADealOfSeveralProjects:
 
     def test_makes_each_once_whatever_is_read_later(self, desk: Desk) -> None:
         world = desk.world
-        world.win(staffed=(), **TOLD)
+        build, *others = LINES
+        half = (replace(build, extras={**build.extras, "cap_amount": "20000"}), *others)
+        world.win(staffed=(), lines=half, amount=TOLD["amount"], cap_amount=Decimal(20000))
+        world.flow.keep_register()
+        blocked = world.rows("SELECT state, blockers FROM provisioning_plan")
+        assert [(row["state"], [each["code"] for each in row["blockers"]]) for row in blocked] == [
+            ("blocked", ["deal.cap_not_divided"])
+        ] * 2
+        # Agreed without a cap after all.
+        world.change(1, **TOLD)
         world.flow.keep_register()
         keys = [f"{CRM}:{world.deal}:{group}" for group in ("CLOUD", "DATA-AI")]
         with world.flow.database.transaction() as connection:
@@ -117,18 +126,18 @@ class TestADealOfSeveralProjects:
 
         # The CRM numbers its lines anew; then one is added of a practice that has no project.
         again = tuple(replace(each, line_ref=f"new {each.line_ref}") for each in LINES)
-        world.change(1, lines=again, amount=Decimal(45000))
+        world.change(2, lines=again, amount=Decimal(45000))
         world.flow.run()
         assert world.reasons() == set()
         more = (*again, _line("Teach", "Academy"))
-        world.change(2, lines=more, amount=Decimal(60000))
+        world.change(3, lines=more, amount=Decimal(60000))
         world.flow.run()
         assert world.reasons() == {"deal.changed_after_provisioning"}
         assert world.rows("SELECT count(*) AS n FROM project") == [{"n": 2}]
 
         # A line more of a practice that has one is a change order of that project alone.
         more = (*again, _line("Teach", "Cloud"))
-        world.change(3, lines=more, amount=Decimal(60000))
+        world.change(4, lines=more, amount=Decimal(60000))
         world.flow.run()
         drawn, _ = desk.show(f"{world.deal}:CLOUD")
         assert (drawn.kind, drawn.changes) == ("change", ("amount", "lines"))
@@ -137,7 +146,7 @@ class TestADealOfSeveralProjects:
         assert world.reasons() == set()
 
         # Lost, both are closed by their plans; won again, both open again.
-        world.change(4, is_won=False, stage="closedlost", lines=more, amount=Decimal(60000))
+        world.change(5, is_won=False, stage="closedlost", lines=more, amount=Decimal(60000))
         world.flow.run()
         for group in ("CLOUD", "DATA-AI"):
             desk.show(f"{world.deal}:{group}")
@@ -145,7 +154,7 @@ class TestADealOfSeveralProjects:
         world.flow.run()
         assert set(_projects(desk).values()) == {"closed"}
         assert world.told()["tieline_project_ref"] == "DP-1-CLOUD, DP-1-DATA-AI"
-        world.change(5, lines=more, amount=Decimal(60000))
+        world.change(6, lines=more, amount=Decimal(60000))
         for group in ("CLOUD", "DATA-AI"):
             desk.show(f"{world.deal}:{group}")
             desk.apply(f"{world.deal}:{group}")

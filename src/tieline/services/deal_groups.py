@@ -29,13 +29,16 @@ class Group:
     """One project of a deal: by what its lines are grouped, what it is called, and all that were planned.
 
     ``is_further`` says that the deal got it after its projects were begun; ``deal_amount`` is what the
-    whole deal is worth.
+    whole deal is worth. ``deal_cap`` is what a deal that is several projects is capped at, and ``line_caps`` what its
+    lines say of it together, None where one says nothing.
     """
 
     by: str
     name: str
     names: tuple[str, ...]
     deal_amount: Decimal | None
+    deal_cap: Decimal | None = None
+    line_caps: Decimal | None = None
     is_further: bool = False
 
     @property
@@ -82,7 +85,16 @@ def _as_made(
 
 
 def _group(deal: Opportunity, by: str, name: str, names: tuple[str, ...]) -> Group:
-    return Group(by=by, name=name, names=names, deal_amount=deal.amount)
+    if by == AS_ONE or deal.cap_amount is None:
+        return Group(by=by, name=name, names=names, deal_amount=deal.amount)
+    return Group(
+        by=by,
+        name=name,
+        names=names,
+        deal_amount=deal.amount,
+        deal_cap=deal.cap_amount,
+        line_caps=_sum(_number(line.extras.get(_CAP)) for line in deal.lines),
+    )
 
 
 def part_of_deal(deal: Opportunity, *, by: str, name: str) -> Opportunity:

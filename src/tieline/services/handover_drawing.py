@@ -83,6 +83,7 @@ _CHECKS_OF_A_CHANGE = frozenset(
         "deal.amount_differs_from_lines",
         "deal.amount_not_positive",
         "deal.cap_missing",
+        "deal.cap_not_divided",
         "deal.cap_over_value",
         "deal.schedule_differs_from_amount",
     }

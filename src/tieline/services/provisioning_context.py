@@ -162,6 +162,8 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "billing_method": deal.billing_method,
         "currency": deal.currency,
         "cap_amount": deal.cap_amount,
+        "divided_cap_amount": facts.group.deal_cap,
+        "line_caps_amount": facts.group.line_caps,
         "purchase_order": deal.purchase_order,
         "is_purchase_order_required": deal.is_purchase_order_required,
         "starts_on": deal.starts_on,
