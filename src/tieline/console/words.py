@@ -379,6 +379,7 @@ _CODES: Mapping[str, str] = {
     "check.once": "Hours were confirmed more than once",
     "check.open": "What waits to be sent is not what is listed as waiting",
     "check.sent": "What was confirmed is not what was sent",
+    "check.used": "What contracts have used up is not what their hours come to",
     "connection.refused": "The system refuses us",
     "event.not_heard": "A system does not take our events",
     "reconciliation.one_leg": "One company has booked its leg and the other has not",

@@ -22,6 +22,7 @@ OWN_CHECKS: Mapping[str, str] = {
     "check.once": load("tieline.reconciliation", "own_twice"),
     "check.hours": load("tieline.reconciliation", "own_hours"),
     "check.open": load("tieline.reconciliation", "own_open"),
+    "check.used": load("tieline.reconciliation", "own_used"),
 }
 
 Row = dict[str, Any]

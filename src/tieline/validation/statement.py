@@ -24,6 +24,18 @@ _NEWEST_THEN = (
 _STANDS = "e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')"
 _UNDONE = "u.state = 'CONFIRMED'"
 # Whatever an earlier verdict had asked for was there then; what a later one asked for was not.
+# What stands of a contract: the sums that the database keeps, or each effect that stood then.
+_STANDING = "standing_sum"
+_STANDING_THEN = """(
+        SELECT v.contract_id, e.amount
+        FROM project p
+        CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.project_id = p.project_id OFFSET 0) e
+        CROSS JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = e.verdict_id OFFSET 0) v
+        WHERE p.contract_id IN (SELECT contract_id FROM counted WHERE cap_amount IS NOT NULL)
+          AND e.noun = 'time_line' AND e.kind = 'book' AND {stands}
+          AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
+                          AND {undone} OFFSET 0)
+    )"""
 # What this session copied of the calendar, and what it reads instead.
 _DRAFTED = {
     "tieline.expected_day(": "pg_temp.expected_day(",
@@ -154,6 +166,7 @@ def _steps(empty: frozenset[str], *, is_then: bool) -> str:
         else (_STANDS, _UNDONE)
     )
     steps = context_steps(empty=empty).replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
+    steps = steps.replace("{standing}", _STANDING_THEN if is_then else _STANDING)
     return steps.replace("{stands}", stands).replace("{undone}", undone)
 
 

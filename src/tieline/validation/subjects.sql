@@ -3,8 +3,8 @@ DROP TABLE IF EXISTS judge_subject, judged, weighed, new_verdict
 -- then
 CREATE TEMP TABLE judge_subject (entry_id uuid PRIMARY KEY) ON COMMIT DROP
 -- then
--- Each look-up by a key would read what is not yet sorted in.
-SELECT settle_neighbor_keys()
+-- Each look-up by a key would read what is not yet sorted in, and each question of a cap what is not yet put together.
+SELECT settle_neighbor_keys(), fold_standing_sums()
 -- then
 INSERT INTO judge_subject
 SELECT entry_id FROM time_entry_version
@@ -14,13 +14,21 @@ SELECT substr(k, 7)::uuid FROM unnest(%(keys)s::text[]) k
 WHERE k LIKE 'entry:%%' AND EXISTS (SELECT FROM time_entry t WHERE t.entry_id = substr(k, 7)::uuid)
 UNION
 SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
+CROSS JOIN LATERAL (SELECT h.entry_id FROM scarce_hour h WHERE h.neighbor_key = k.neighbor_key OFFSET 0) h
+CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = h.entry_id OFFSET 0) t
+CROSS JOIN LATERAL (SELECT v.version FROM verdict v
+                    WHERE v.verdict_id = t.verdict_id AND v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
+LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
+WHERE k.neighbor_key ~ '^(client-)?cap:' AND (v.version <> t.newest_version OR s.stands IS NULL)
+UNION
+SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
 -- Key by key through the index, and hour by hour: the cost is that of the neighbors, not of the table.
 CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version, v.contract_line_id, v.work_date FROM verdict v
                     WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
 CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
                     WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
 LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
-WHERE v.version <> t.newest_version OR s.stands IS NULL
+WHERE k.neighbor_key !~ '^(client-)?cap:' AND (v.version <> t.newest_version OR s.stands IS NULL
    -- What was posted under a rate that is another one by now has changed, though its source has not.
    OR k.neighbor_key LIKE 'contract:%%' AND EXISTS (
           SELECT FROM contract_line o
@@ -28,7 +36,7 @@ WHERE v.version <> t.newest_version OR s.stands IS NULL
               AND l.superseded_at IS NULL AND daterange(l.starts_on, l.ends_on) @> v.work_date
               AND (l.rate_amount, l.currency, l.markup_percent)
                   IS DISTINCT FROM (o.rate_amount, o.currency, o.markup_percent)
-          WHERE o.contract_line_id = v.contract_line_id AND o.superseded_at IS NOT NULL)
+          WHERE o.contract_line_id = v.contract_line_id AND o.superseded_at IS NOT NULL))
 UNION
 -- The same, where another step of the rates decides.
 SELECT entry_id FROM repriced_hours(%(set_keys)s::text[])
@@ -51,10 +59,11 @@ WITH limited AS (
       AND v.client_id IN (SELECT client_id FROM spending_limit WHERE client_id IS NOT NULL)
 )
 SELECT DISTINCT t.entry_id FROM shared k
-CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version FROM verdict v
-                    WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
-CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
-                    WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
+-- Of all hours that ever shared it, those of which nothing stands are listed.
+CROSS JOIN LATERAL (SELECT h.entry_id FROM scarce_hour h WHERE h.neighbor_key = k.neighbor_key OFFSET 0) h
+CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = h.entry_id OFFSET 0) t
+CROSS JOIN LATERAL (SELECT v.version FROM verdict v
+                    WHERE v.verdict_id = t.verdict_id AND v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
 LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
 WHERE v.version <> t.newest_version OR s.stands IS NULL
 ON CONFLICT DO NOTHING

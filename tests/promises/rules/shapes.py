@@ -23,6 +23,7 @@ _VALUES = (
     ("{newest}", "v.is_newest"),
     ("{stands}", "true"),
     ("{undone}", "true"),
+    ("{standing}", "standing_sum"),
 )
 
 

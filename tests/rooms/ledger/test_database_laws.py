@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from tests.support.scene import NOW, Scene, add_hours, build_scene
 
 from tieline.ledger import plan
+from tieline.reconciliation import look_at_own_books
 from tieline.runtime.database import Database
 
 STATES = (
@@ -73,6 +74,9 @@ _OPEN_AND_NOT_SAID: LiteralString = """
     )
     (TABLE said EXCEPT TABLE unsettled_effect) UNION ALL (TABLE unsettled_effect EXCEPT TABLE said)
 """
+_STANDING: LiteralString = (
+    "SELECT count(*) AS rows, sum(amount) AS amount, sum(seconds) AS seconds FROM standing_sum"
+)
 _INDEXED: LiteralString = r"""
     SELECT string_agg(indexname, ', ') AS indexed FROM pg_indexes
     WHERE schemaname = 'tieline' AND tablename = 'effect'
@@ -318,6 +322,47 @@ class TestWhatRowsHaveInCommon:
                 owner_database.transaction() as connection,
             ):
                 connection.execute(f"TRUNCATE {parent}")
+
+
+class TestWhatStandsOfAContract:
+    @pytest.mark.parametrize("state", STATES)
+    def test_is_what_its_effects_come_to_after_each_step(
+        self, planned: Planned, state: str
+    ) -> None:
+        for step in WAYS[state]:
+            planned.move(step)
+            assert look_at_own_books(planned.connection, check="check.used") == ()
+
+        kept = planned.connection.execute(
+            "SELECT coalesce(sum(seconds), 0) AS seconds FROM standing_sum"
+        ).fetchone()
+        stands = state in ("INTENT", "UNKNOWN", "PROBING", "CONFIRMED", "CONFLICT")
+        assert kept == {"seconds": 3600 if stands else 0}
+
+    def test_is_the_same_when_it_is_put_together(self, planned: Planned) -> None:
+        for step in ("INTENT", "PLANNED") * 4 + ("INTENT",):
+            planned.move(step)
+        before = planned.connection.execute(_STANDING).fetchone()
+
+        folded = planned.connection.execute("SELECT fold_standing_sums() AS rows").fetchone()
+
+        assert folded == {"rows": 1}
+        after = planned.connection.execute(_STANDING).fetchone()
+        assert before is not None
+        assert after == {**before, "rows": 1}
+        assert before["rows"] > 1
+
+    def test_goes_with_its_effect(self, planned: Planned) -> None:
+        planned.bring_to("CONFIRMED")
+
+        planned.connection.execute("DELETE FROM effect")
+
+        assert look_at_own_books(planned.connection, check="check.used") == ()
+
+    def test_is_written_by_nobody_else(self, planned: Planned) -> None:
+        for kept in ("standing_sum", "scarce_hour"):
+            with planned.refused(errors.InsufficientPrivilege):
+                planned.connection.execute(f"DELETE FROM {kept}")
 
 
 class TestWhatIsOpen:

@@ -1,14 +1,8 @@
 cap_standing AS (
-    SELECT v.contract_id, sum(e.amount) AS amount
-    FROM project p
-    CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.project_id = p.project_id OFFSET 0) e
-    CROSS JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = e.verdict_id OFFSET 0) v
-    WHERE p.contract_id IN (SELECT contract_id FROM counted WHERE cap_amount IS NOT NULL)
-      AND e.noun = 'time_line' AND e.kind = 'book'
-      AND {stands}
-      AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
-                      AND {undone} OFFSET 0)
-    GROUP BY v.contract_id
+    -- The database keeps it by contract; as it was at another instant it is counted again.
+    SELECT s.contract_id, sum(s.amount) AS amount FROM {standing} s
+    WHERE s.contract_id IN (SELECT contract_id FROM counted WHERE cap_amount IS NOT NULL)
+    GROUP BY s.contract_id
 ), cap_queue AS (
     -- What stands goes first, then by (work date, source identity).
     SELECT c.entry_id, coalesce(sum(coalesce(d.amount, c.amount)) OVER (
