@@ -21,6 +21,7 @@ from tieline.sdk import Capabilities, LineTotal, NounWrite, Receipt, StoredLine,
 
 NORMAL = ""
 LOST = "answer_lost"
+BROKEN = "broken_after"
 LATE = "late_commit"
 REFUSED_CONNECTION = "refused_connection"
 BUSY = "503"
@@ -67,6 +68,8 @@ class LineTarget:
         self._store(lines)
         if mood == LOST:
             raise OutcomeUnknown("the answer was lost")
+        if mood == BROKEN:
+            raise StreamBroken("what the connector asked after the write broke off")
         if self.after_write is not None:
             self.after_write()
         answered = lines[: self.answered_max]

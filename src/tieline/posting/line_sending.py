@@ -300,7 +300,8 @@ class LineSender:
             half = len(commands) // 2
             self._call(commands[:half], outcome)
             self._call(commands[half:], outcome)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, TryAgain):
+            # What does not say that surely nothing was sent may have been.
             outcome.unknown.extend(keys)
         else:
             failpoint("lines.after_answer")

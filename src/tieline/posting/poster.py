@@ -294,7 +294,8 @@ class Poster:
         except Refused as refusal:
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return Rejected(business_key=key, reason=refusal.reason, message=str(refusal))
-        except OutcomeUnknown:
+        except (OutcomeUnknown, TryAgain):
+            # What does not say that surely nothing was sent may have been.
             return self._unknown(key, request, attempt=attempt)
         except LeaseLost:
             # Whoever has it now finds an INTENT and asks; a word from us would mislead them.

@@ -213,7 +213,7 @@ class Writes(Protocol):
         :raises NotExecuted: it surely did not happen.
         :raises AlreadyExists: a record stands under the key.
         :raises Refused: the target refused it for a reason.
-        :raises OutcomeUnknown: nobody can say without asking.
+        :raises OutcomeUnknown: nobody can say without asking; so counts every other ``TryAgain``.
         """
         ...
 

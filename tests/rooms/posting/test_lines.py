@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from tests.support.scene import DAY, NOW, Scene, add_hours, add_version, build_scene
 from tests.support.target import (
+    BROKEN,
     BUSY,
     LATE,
     LATE_SENDER,
@@ -147,6 +148,19 @@ class TestPosting:
 
         assert sorted(line.seconds for line in target.lines.values()) == [1800, 3600, 5400]
         assert _net_seconds(owner_database) == 10800
+
+    @pytest.mark.parametrize("mood", [LOST, BROKEN])
+    def test_asks_and_does_not_send_again_after(
+        self, mood: str, owner_database: Database, scene: Scene, target: LineTarget, run: Run
+    ) -> None:
+        with owner_database.transaction() as connection:
+            add_hours(connection, scene, seconds=[3600, 1800])
+        target.plan = [mood]
+
+        run()
+
+        assert target.calls == 1
+        assert _net_seconds(owner_database) == 5400
 
     def test_opens_a_case_for_what_the_target_stored_otherwise(
         self, owner_database: Database, scene: Scene, target: LineTarget, run: Run

@@ -15,7 +15,13 @@ from tests.support.scene import NOW, build_scene
 from tests.support.target import FixedClock, OpenBudgets
 
 from tieline.canonical import TaskCommand
-from tieline.kernel.errors import LeaseLost, NotExecuted, OutcomeUnknown, Refused
+from tieline.kernel.errors import (
+    LeaseLost,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+    StreamBroken,
+)
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import Poster
 from tieline.posting.outcomes import (
@@ -62,6 +68,8 @@ class Forgetful:
         self.records.append(command.content())
         if mood == "lost":
             raise OutcomeUnknown("the answer was lost")
+        if mood == "broken":
+            raise StreamBroken("what the connector asked after the write broke off")
         return Receipt(target_code=str(len(self.records)))
 
     def commit_late(self) -> None:
@@ -246,10 +254,11 @@ class TestOneRecord:
         assert isinstance(result, Confirmed)
         assert target.writes == 1
 
+    @pytest.mark.parametrize("mood", ["lost", "broken"])
     def test_is_found_and_not_sent_again_when_its_answer_was_lost(
-        self, poster: Poster, target: Forgetful
+        self, mood: str, poster: Poster, target: Forgetful
     ) -> None:
-        target.moods = ["lost"]
+        target.moods = [mood]
 
         result = _post_until_settled(poster)
 
