@@ -12,7 +12,10 @@ import pytest
 from tests.promises.connectors.vendors import Vendor, running_service_desk
 from tests.support.message_town import Town, words_at
 
+from tieline.connectors.jira_service import JiraServiceConnector
+from tieline.kernel.errors import StreamBroken
 from tieline.runtime.database import Database
+from tieline.sdk import Notice, NoticeReceipt
 
 OWNERS = ("person:ann", "queue:delivery")
 # Of DE both are told, of UK the team alone.
@@ -49,8 +52,19 @@ def _injected(desk: Vendor) -> dict[str, int]:
 
 class TestMessages:
     def test_reach_the_desk_once_whatever_becomes_of_the_answers(
-        self, town: Town, desk: Vendor
+        self, town: Town, desk: Vendor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        brought: list[Notice] = []
+        send = JiraServiceConnector.send
+
+        def breaking_off(self: JiraServiceConnector, *, notice: Notice) -> NoticeReceipt:
+            receipt = send(self, notice=notice)
+            if not brought:
+                brought.append(notice)
+                raise StreamBroken("what was asked afterwards broke off")
+            return receipt
+
+        monkeypatch.setattr(JiraServiceConnector, "send", breaking_off)
         # Each rule counts all that is sent. Two digests come first, of which one answer is lost and the
         # first question after it is refused; two more come with the three requests of the first step,
         # and at later steps as many comments.
@@ -65,6 +79,7 @@ class TestMessages:
         for before in ({"hours": 40}, {"minutes": 60}, {"minutes": 30}, {"minutes": 10}):
             notices = town.at(**before).bring(workers=2)
 
+        assert brought
         on, below = words_at(desk)
         notices = [notice for notice in notices if notice.connection_key == "desk"]
         assert {notice.state for notice in notices} == {"sent"}

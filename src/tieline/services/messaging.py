@@ -24,6 +24,7 @@ from tieline.kernel.errors import (
     AlreadyExists,
     AskPerson,
     LeaseLost,
+    NotExecuted,
     OutcomeUnknown,
     Refused,
     TielineError,
@@ -202,12 +203,13 @@ class Messaging:
                 case AskPerson():
                     put_by(connection, attempt=attempt, error=error.code)
                     return _PERSON_SECONDS
-                case TryAgain():
+                case NotExecuted():
                     put_by(connection, attempt=attempt, error=error.code)
-                    wait = error.retry_after_seconds or wait
                 case _:
+                    # What does not say that surely nothing was sent may have been.
                     note_unknown(connection, attempt=attempt, error=error.code)
         if isinstance(error, TryAgain) and error.retry_after_seconds:
+            wait = error.retry_after_seconds
             self.budgets.note_retry_after(
                 connection_key=attempt.connection_key, seconds=error.retry_after_seconds
             )
