@@ -30,4 +30,4 @@ JOIN verdict v ON v.verdict_id = t.verdict_id
 CROSS JOIN LATERAL scarce_keys(v.neighbor_keys) k
 LEFT JOIN scarce_hour h ON h.neighbor_key = k AND h.entry_id = t.entry_id
 LEFT JOIN standing_effect s ON s.entry_id = t.entry_id
-WHERE h.entry_id IS NULL AND s.entry_id IS NULL
+WHERE h.entry_id IS NULL AND s.entry_id IS NULL AND v.outcome <> 'outside'
