@@ -259,7 +259,7 @@ class DealToPlan(StrictModel):
     deal: Text
     at_risk: RiskAsked | None = None
     is_lost: bool = False
-    client_from: date | None = None
+    client_from: Annotated[date | None, Field(strict=False)] = None
 
 
 class DealToApply(StrictModel):

@@ -177,16 +177,16 @@ def ask_for_project(
         case "blocked":
             codes = ", ".join(str(blocker["code"]) for blocker in found.blockers)
             raise UserMistake(f"{found.deal_ref} cannot become a project yet: {codes}")
+        case "closing" | "closed":
+            raise UserMistake(
+                f"{found.deal_ref} is {found.state}: once it is won again, its plan opens it again"
+            )
         case _ if policy.takes_two(amount=amount):
             raise UserMistake(
                 f"{found.deal_ref} takes two people: show its plan and apply it, then somebody agrees"
             )
         case "compensating":
             raise UserMistake(f"{found.deal_ref} is being taken back: ask again afterwards")
-        case "closing" | "closed":
-            raise UserMistake(
-                f"{found.deal_ref} is {found.state}: once it is won again, its plan opens it again"
-            )
         case "compensated" | "stuck":
             connection.execute(
                 "UPDATE provisioning_plan SET state = 'ready' WHERE plan_id = %s", (plan_id,)

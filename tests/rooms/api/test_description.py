@@ -10,11 +10,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import pytest
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from tieline.api import create_api
+from tieline.api.bodies import StrictModel
 from tieline.services.system import System
 
 from .breaking import breaking_changes
@@ -31,6 +34,15 @@ def described() -> dict[str, Any]:
     return description
 
 
+def _takes_text(told: FieldInfo) -> bool:
+    wanted = Annotated[told.annotation, told]  # type: ignore[name-defined]
+    try:
+        TypeAdapter(wanted, config=ConfigDict(strict=True)).validate_python("2026-10-01")
+    except ValidationError:
+        return False
+    return True
+
+
 def _committed() -> dict[str, Any]:
     description: dict[str, Any] = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     return description
@@ -42,6 +54,16 @@ class TestDescription:
 
     def test_equals_the_committed_one(self) -> None:
         assert described() == _committed(), _TAKE_OVER
+
+    def test_takes_a_day_as_it_is_written_in_json(self) -> None:
+        refused = [
+            f"{model.__name__}.{name}"
+            for model in StrictModel.__subclasses__()
+            for name, told in model.model_fields.items()
+            if "datetime.date" in repr(told.annotation) and not _takes_text(told)
+        ]
+
+        assert refused == []
 
     def test_is_openapi_3_1(self) -> None:
         assert described()["openapi"].startswith("3.1")
