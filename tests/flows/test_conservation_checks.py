@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -269,6 +269,24 @@ class TestAWholeRead:
 
         source = world.found()["source"]
         assert (source.gap_seconds, source.apart_seconds) == (0, 3600 + 3600 + 3600)
+
+    def test_believes_what_follows_a_record_of_the_far_future(
+        self, world: World, reading: Reading
+    ) -> None:
+        world.sides.source_at = datetime(9999, 12, 31, tzinfo=UTC)
+        world.sides.hours["1"] = replace(HOUR, seconds=1800)
+        reading.read_whole()
+
+        world.clock.instant += timedelta(hours=1)
+        world.sides.source_at = world.clock.instant
+        world.sides.hours["1"] = replace(HOUR, seconds=900)
+        reading.read_whole()
+
+        newest = world.rows(
+            "SELECT v.seconds FROM time_entry_version v JOIN time_entry t USING (entry_id)"
+            " WHERE v.is_newest AND t.source_ref = '1'"
+        )
+        assert [row["seconds"] for row in newest] == [900]
 
     def test_by_a_new_release_that_reads_otherwise_is_a_case_and_moves_nothing(
         self, world: World, reading: Reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from tieline.intake.landing import LandingPage, abandon, land
@@ -29,6 +30,8 @@ _DIRTY_RECORDS_MAX = 100
 # So many records of small pages land together; a page that is as large lands alone.
 _TOGETHER_MIN = 2000
 _HINTS = "dirty"
+# Clocks differ; a record further ahead than this tells no instant.
+_AHEAD_MAX = timedelta(days=1)
 HELD_BY_ANOTHER = "another loader holds the stream"
 # How the lease of a stream begins; the connection and the stream follow.
 READS = "intake:"
@@ -203,6 +206,8 @@ class Reader:
             return result
 
         connector = cast(Translates, self.connectors.get(connection_key=connection_key))
+        now = self.clock.now()
+        records = [_dated(record, now=now) for record in records]
         page = LandingPage(
             connection_key=connection_key,
             source_epoch=self._source_epoch(connection_key),
@@ -218,7 +223,7 @@ class Reader:
             translate=translate,
             translator=self.connectors.capabilities(connection_key=connection_key).translator,
             material_key=self.material_key,
-            now=self.clock.now(),
+            now=now,
         )
         with self.database.transaction() as connection:
             self.on_batch(connection, landed.batch_id, correlation_id)
@@ -266,6 +271,13 @@ def _read_each(source: Any, *, object_name: str, refs: Sequence[str]) -> Sequenc
     one = cast(ReadsOne, source)
     alone = (one.read_one(object=object_name, source_ref=ref) for ref in refs)
     return [record for record in alone if record is not None]
+
+
+def _dated(record: RawRecord, *, now: datetime) -> RawRecord:
+    """Let nothing be from the future: what its source says after it would be older for ever, and not be believed."""
+    if record.source_at is None or record.source_at <= now + _AHEAD_MAX:
+        return record
+    return replace(record, source_at=now)
 
 
 def _gathered(pages: Iterable[Page]) -> Iterator[Page]:
