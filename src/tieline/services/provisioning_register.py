@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.errors import UniqueViolation
 
 from tieline.canonical import Opportunity
+from tieline.kernel.errors import UserMistake
 from tieline.register import CONTRACT, CONTRACT_LINE, PROJECT, amend, close, upsert
 from tieline.runtime.database import Row
 from tieline.services.project_template import unsold_tasks
@@ -23,7 +24,7 @@ _PRICE = ("rate_amount", "currency", "markup_percent")
 _LINE_VALUES = (*_PRICE, "sold_seconds", "ends_on")
 
 
-class CodeTakenError(Exception):
+class CodeTakenError(UserMistake):
     """Two plans of one code were begun at once, and this one came second."""
 
 
