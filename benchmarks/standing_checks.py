@@ -94,6 +94,9 @@ FROM b_line CROSS JOIN LATERAL (SELECT encode(sha256(
     key_part('person_code') || key_part(employee_code) || key_part('seconds') || key_part(seconds::text)
     || key_part('task_code') || key_part(task_code)
     || key_part('work_date') || key_part(work_date::text)), 'hex') AS hash) h;
+INSERT INTO standing_sum
+SELECT v.contract_id, v.currency, sum(e.amount), sum(e.seconds), true FROM effect e JOIN verdict v USING (verdict_id)
+GROUP BY 1, 2;
 INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version, target_connection, target_code,
     entity_code, period_id, client_id, contract_id, contract_line_id, project_id, task_id, person_id, labor_category,
     work_date, is_billable, seconds, target_seconds, rate_amount, amount, currency, correlation_id)

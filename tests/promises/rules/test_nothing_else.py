@@ -38,12 +38,15 @@ class TestNothingElse:
             at = NOW + timedelta(seconds=step + 1)
             (changed,) = _change(maker, 1)
             keys, before = _keys(worker_database), verdicts(worker_database)
+            outside = _outside(worker_database)
             batch_id = load_hours(owner_database, [changed], version=_next(owner_database, changed))
             _mark(worker_database, batch_id, at)
             judged = _judge_batch(worker_database, batch_id, FixedClock(at))
 
             # Exactly what shares a key with it as it was or as it is, ...
-            expected = _neighbors(changed["entry_id"], old=keys, new=_keys(worker_database))
+            expected = _neighbors(
+                changed["entry_id"], old=keys, new=_keys(worker_database), outside=outside
+            )
             assert set(judged) == expected, (step, changed)
             after = verdicts(worker_database)
             # ... and of everything else, all judged again, nothing would have been decided otherwise.
@@ -180,12 +183,26 @@ def _keys(worker: Database) -> Keys:
     }
 
 
-def _neighbors(changed: UUID, *, old: Keys, new: Keys) -> set[UUID]:
+def _outside(worker: Database) -> frozenset[UUID]:
+    """Return the hours of which no rule is asked: they take nothing of a cap, and no cap changes what becomes of them."""
+    with worker.transaction() as connection:
+        rows = connection.execute(
+            "SELECT t.entry_id FROM time_entry t JOIN verdict v USING (verdict_id) WHERE v.outcome = 'outside'"
+        ).fetchall()
+    return frozenset(row["entry_id"] for row in rows)
+
+
+def _neighbors(changed: UUID, *, old: Keys, new: Keys, outside: frozenset[UUID]) -> set[UUID]:
     """Return who shares a key with an hour as it was or is, and who shares what is scarce with one of these."""
+
+    def shares(each: UUID, wanted: set[str]) -> bool:
+        shared = old[each] & wanted
+        return any(each not in outside or not key.startswith(_SCARCE) for key in shared)
+
     wanted = set(_with_the_next_day(old[changed] | new[changed]))
-    found = {changed} | {each for each, keys in old.items() if keys & wanted}
+    found = {changed} | {each for each in old if shares(each, wanted)}
     scarce = {key for each in found for key in old[each] | new[each] if key.startswith(_SCARCE)}
-    return found | {each for each, keys in old.items() if keys & scarce}
+    return found | {each for each in old if shares(each, scarce)}
 
 
 def _with_the_next_day(keys: Iterable[str]) -> Iterable[str]:
