@@ -21,6 +21,9 @@ person_day AS (
     CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = v.entry_id OFFSET 0) t
     WHERE t.connection_key = r.connection_key AND v.entry_id NOT IN (SELECT entry_id FROM considered)
       AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry_id = v.entry_id AND x.recorded_at <= %(known_at)s OFFSET 0)
+      -- What lies before the go-live is no neighbor, as it is none where it is judged with the others.
+      AND NOT EXISTS (SELECT FROM verdict w WHERE w.verdict_id = t.verdict_id AND w.version = v.version
+                      AND w.outcome = 'outside' OFFSET 0)
 ), member AS (
     SELECT m.person_key, m.work_date, m.entry_id, m.connection_key, m.source_ref, m.seconds, m.started_at,
            m.ended_at, m.created_at, m.narrative_hash,
