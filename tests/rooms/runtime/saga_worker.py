@@ -24,7 +24,8 @@ def saga(database: Database, *, hang_in_step: int | None, holds_pool: bool) -> H
             with ExitStack() as held:
                 for _ in range(_POOL_MAX if holds_pool else 0):
                     held.enter_context(database.transaction())
-                print("hanging", flush=True)
+                # At once: several that print would mix their words with the ends of their lines.
+                os.write(sys.stdout.fileno(), b"hanging\n")
                 time.sleep(600)
         with database.transaction() as connection:
             connection.execute(
