@@ -23,7 +23,6 @@ _NEWEST_THEN = (
 # What stands in a target, or may, and was not taken back.
 _STANDS = "e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')"
 _UNDONE = "u.state = 'CONFIRMED'"
-# Whatever an earlier verdict had asked for was there then; what a later one asked for was not.
 # What stands of a contract: the sums that the database keeps, or each effect that stood then.
 _STANDING = "standing_sum"
 _STANDING_THEN = """(
@@ -41,6 +40,7 @@ _DRAFTED = {
     "tieline.expected_day(": "pg_temp.expected_day(",
     "FROM fiscal_period p\n": "FROM pg_temp.drafted_periods(%(known_at)s) p\n",
 }
+# Whatever an earlier verdict had asked for was there then; what a later one asked for was not.
 _BEFORE = " AND {}.verdict_id < %(verdict_id)s"
 VERSION_COLUMNS = """
     t.entry_id, w.version, t.connection_key, t.source_epoch, t.object, t.source_ref, w.correlation_id,
