@@ -23,7 +23,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -143,17 +143,9 @@ class EmbeddedCluster:
                 if pid is None:
                     return
                 os.kill(pid, told)
-                if self._is_gone_within(seconds):
+                if _ends_within(seconds, self._server_pid):
                     return
             raise TryAgain(f"the server of {self.directory} does not stop")
-
-    def _is_gone_within(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while self._server_pid() is not None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
 
     # -- preparing -------------------------------------------------------------------------------
 
@@ -292,19 +284,13 @@ class EmbeddedCluster:
     def _wait_for_orphans(self) -> None:
         # A killed server's children still write for a moment; a second server must not. One that is deep in a
         # statement does not notice, and what it would still do is rolled back anyhow.
-        for is_last, seconds in ((False, _ORPHAN_SECONDS_MAX), (True, _QUIT_SECONDS_MAX)):
-            deadline = time.monotonic() + seconds
-            while self._orphans():
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.05)
-            else:
-                return
-            if is_last:
-                raise TryAgain(f"processes of a killed server still use {self.data_directory}")
-            for pid in self._orphans():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        if _ends_within(_ORPHAN_SECONDS_MAX, self._orphans):
+            return
+        for pid in self._orphans():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not _ends_within(_QUIT_SECONDS_MAX, self._orphans):
+            raise TryAgain(f"processes of a killed server still use {self.data_directory}")
 
     def _orphans(self) -> list[int]:
         data = str(self.data_directory.resolve())
@@ -353,6 +339,16 @@ class EmbeddedCluster:
 
 
 # -- processes -----------------------------------------------------------------------------------
+
+
+def _ends_within(seconds: float, who: Callable[[], object]) -> bool:
+    """Wait until nobody is found any more; tell whether it came to that."""
+    deadline = time.monotonic() + seconds
+    while who():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _link(path: Path) -> str:
