@@ -12,7 +12,7 @@ from tieline.kernel.clock import Clock
 from tieline.kernel.errors import AskPerson, HeldBack, TielineError, TryAgain
 from tieline.runtime.budget import repeated_calls
 from tieline.runtime.database import Database
-from tieline.runtime.leases import Lease, Leases
+from tieline.runtime.leases import Held, Leases
 from tieline.sdk import (
     Page,
     RawRecord,
@@ -84,27 +84,19 @@ class Reader:
 
         ``on_record`` is shown every record as the source tells it, whether it is new or not.
         """
-        lease = self.leases.acquire(
-            name=f"{READS}{connection_key}:{stream}", ttl_seconds=_LEASE_SECONDS
-        )
-        if lease is None:
-            return _nothing(HELD_BY_ANOTHER)
-        try:
-            return self._read(lease, connection_key, stream, is_full, correlation_id, on_record)
-        finally:
-            self.leases.release(lease)
+        name = f"{READS}{connection_key}:{stream}"
+        with self.leases.held(name=name, ttl_seconds=_LEASE_SECONDS) as held:
+            if held is None:
+                return _nothing(HELD_BY_ANOTHER)
+            return self._read(held, connection_key, stream, is_full, correlation_id, on_record)
 
     def read_dirty(self, *, connection_key: str, correlation_id: str) -> ReadResult:
         """Read the records that hints marked; a mark is removed by the read that serves it."""
-        lease = self.leases.acquire(
-            name=f"{READS}{connection_key}:{_HINTS}", ttl_seconds=_LEASE_SECONDS
-        )
-        if lease is None:
-            return _nothing(HELD_BY_ANOTHER)
-        try:
+        name = f"{READS}{connection_key}:{_HINTS}"
+        with self.leases.held(name=name, ttl_seconds=_LEASE_SECONDS) as held:
+            if held is None:
+                return _nothing(HELD_BY_ANOTHER)
             return self._read_marked(connection_key, correlation_id)
-        finally:
-            self.leases.release(lease)
 
     def _read_marked(self, connection_key: str, correlation_id: str) -> ReadResult:
         with self.database.transaction() as connection:
@@ -141,7 +133,7 @@ class Reader:
 
     def _read(
         self,
-        lease: Lease,
+        held: Held,
         connection_key: str,
         stream: str,
         is_full: bool,
@@ -157,7 +149,7 @@ class Reader:
             source = cast(Reads, self.connectors.get(connection_key=connection_key))
             with repeated_calls(is_repeat=is_repeat):
                 pages = source.pages(stream=stream, cursor=cursor, is_full=is_full)
-                for page in _gathered(self._kept(lease, pages)):
+                for page in _gathered(_while_held(held, pages)):
                     landed = self._land(
                         connection_key,
                         stream,
@@ -175,19 +167,6 @@ class Reader:
             self._note_problem(connection_key, stream, error)
             return replace(total, problem=str(error), is_refused=isinstance(error, AskPerson))
         return total
-
-    def _kept(self, lease: Lease, pages: Iterable[Page]) -> Iterator[Page]:
-        """Keep the lease for as long as pages come.
-
-        :raises TryAgain: it passed to another loader.
-        """
-        for page in pages:
-            if not lease.lasts(_LEASE_SECONDS // 2):
-                renewed = self.leases.renew(lease, ttl_seconds=_LEASE_SECONDS)
-                if renewed is None:
-                    raise TryAgain(f"the lease {lease.name} passed to another loader")
-                lease = renewed
-            yield page
 
     def _land(
         self,
@@ -278,6 +257,13 @@ def _dated(record: RawRecord, *, now: datetime) -> RawRecord:
     if record.source_at is None or record.source_at <= now + _AHEAD_MAX:
         return record
     return replace(record, source_at=now)
+
+
+def _while_held(held: Held, pages: Iterable[Page]) -> Iterator[Page]:
+    """Pass pages on, and give up where another loader may have the stream by now."""
+    for page in pages:
+        held.check()
+        yield page
 
 
 def _gathered(pages: Iterable[Page]) -> Iterator[Page]:

@@ -34,10 +34,6 @@ class Lease:
         """Tell whether there is surely time left to act."""
         return time.monotonic_ns() < self.deadline_nanoseconds
 
-    def lasts(self, seconds: int) -> bool:
-        """Tell whether it is surely held for so many seconds more."""
-        return time.monotonic_ns() + seconds * 1_000_000_000 < self.deadline_nanoseconds
-
     def check(self) -> None:
         """Give up when late.
 

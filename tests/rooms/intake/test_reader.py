@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from tests.rooms.casework.hand_made_firm import NOW
 from tests.support.target import FixedClock
 
-from tieline.intake import Reader, reader
+from tieline.intake import Reader
+from tieline.runtime import leases
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
 from tieline.sdk import Page, RawRecord, Translated, Untranslatable
@@ -124,10 +127,10 @@ class TestALoader:
     def test_that_lost_its_lease_reads_no_further(
         self, worker_database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # So short that it is renewed with every page.
-        monkeypatch.setattr(reader, "_LEASE_SECONDS", 2)
-
         def lose() -> None:
+            # As for a process that stood still for longer than its lease.
+            later = time.monotonic_ns() + 3600 * 10**9
+            monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic_ns=lambda: later))
             with worker_database.transaction() as connection:
                 connection.execute("UPDATE lease SET epoch = epoch + 1, holder = 'other'")
 
@@ -145,4 +148,4 @@ class TestALoader:
 
         assert (kept.rows, kept.problem) == (2, "")
         assert (lost.rows, lost.is_refused) == (1, False)
-        assert "intake:a:teams passed to another loader" in lost.problem
+        assert "the lease intake:a:teams ran out" in lost.problem
