@@ -238,8 +238,11 @@ class Reader:
     def _note_problem(self, connection_key: str, stream: str, error: TielineError) -> None:
         with self.database.transaction() as connection:
             connection.execute(
-                "UPDATE stream_cursor SET last_error = %s WHERE connection_key = %s AND stream = %s",
-                (f"{error.code}: {error}", connection_key, stream),
+                """
+                INSERT INTO stream_cursor (connection_key, stream, last_error) VALUES (%s, %s, %s)
+                ON CONFLICT (connection_key, stream) DO UPDATE SET last_error = excluded.last_error
+                """,
+                (connection_key, stream, f"{error.code}: {error}"),
             )
 
 

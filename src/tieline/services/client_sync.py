@@ -648,7 +648,7 @@ def _parties_were_read(connection: Connection[Row]) -> bool:
         """
         SELECT NOT EXISTS (
             SELECT FROM connection c WHERE c.kind = 'erp' AND NOT EXISTS (
-                SELECT FROM stream_cursor s WHERE s.connection_key = c.connection_key
+                SELECT FROM stream_cursor s WHERE s.connection_key = c.connection_key AND s.read_at IS NOT NULL
             ) AND NOT EXISTS (
                 SELECT FROM source_version v WHERE v.connection_key = c.connection_key AND v.noun = 'Client'
             )

@@ -14,10 +14,12 @@ from tests.rooms.casework.hand_made_firm import NOW
 from tests.support.target import FixedClock
 
 from tieline.intake import Reader
+from tieline.kernel.errors import TryAgain
 from tieline.runtime import leases
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Leases
 from tieline.sdk import Page, RawRecord, Translated, Untranslatable
+from tieline.services.overview import read_connections
 from tieline.services.reading import Reading
 
 _PATIENCE_SECONDS = 20
@@ -27,13 +29,16 @@ pytestmark = pytest.mark.sql
 
 @dataclass(kw_only=True)
 class _System:
-    """A source of two pages that may wait before the second, and keeps in mind what it was asked."""
+    """A source of two pages that may wait before the first or the second, and keeps in mind what it was asked."""
 
     asked: list[str] = field(default_factory=list)
+    before: Any = None
     between: Any = None
 
     def pages(self, *, stream: str, cursor: str | None, is_full: bool) -> Iterator[Page]:
         self.asked.append(stream)
+        if self.before is not None:
+            self.before()
         yield self._page(stream, "1")
         if self.between is not None:
             self.between()
@@ -95,6 +100,12 @@ def _landed(database: Database) -> list[tuple[str, str, int]]:
     return [(row["connection_key"], row["stream"], int(row["rows"])) for row in rows]
 
 
+def _told(database: Database) -> tuple[Any, Any]:
+    with database.transaction() as connection:
+        (told,) = read_connections(connection)
+    return told["read_at"], told["last_error"]
+
+
 class TestReadingBesideEachOther:
     def test_does_not_wait_for_a_system_that_is_slow_nor_ask_it_twice(
         self, worker_database: Database
@@ -149,3 +160,20 @@ class TestALoader:
         assert (kept.rows, kept.problem) == (2, "")
         assert (lost.rows, lost.is_refused) == (1, False)
         assert "the lease intake:a:teams ran out" in lost.problem
+
+    def test_says_what_keeps_it_from_what_was_never_read(self, worker_database: Database) -> None:
+        def refuse() -> None:
+            raise TryAgain("payroll answered 503")
+
+        town = _Town(systems={"a": _System(before=refuse)})
+        _connect(worker_database, "a")
+        reading = _reading(worker_database, town, holder="one")
+
+        reading.poll_due()
+        assert _told(worker_database) == (None, "call.try_again: payroll answered 503")
+        assert town.systems["a"].asked == ["people", "teams"]
+
+        town.systems["a"].before = None
+        reading.poll_due()
+        assert _told(worker_database) == (NOW, None)
+        assert _landed(worker_database) == [("a", "people", 2), ("a", "teams", 2)]
