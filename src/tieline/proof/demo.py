@@ -191,6 +191,7 @@ class Demo:
         def begin() -> None:
             opened.append(self.open_system(self.settings))
             self.workers.start()
+            self._found(opened[0])
 
         town = self._step(
             "systems",
@@ -230,7 +231,8 @@ class Demo:
 
     # -- the steps -------------------------------------------------------------------------------
 
-    def _install(self, town: Town, system: System, story: Story) -> None:
+    def _found(self, system: System) -> None:
+        """Enter the firm's legal entities, rules, people and rates."""
         now = system.clock.now()
         with system.database.transaction() as connection:
             for entity in _entities(self.firm):
@@ -243,10 +245,6 @@ class Demo:
                     opened_by="setup",
                     now=now,
                 )
-            for setup in _connections(
-                self.firm, town, story, full_read_seconds=_SELDOM_SECONDS, is_adopting=True
-            ):
-                connect(connection, key=system.master_key, setup=setup, now=now)
             release_id = draft_release(
                 connection,
                 title="The firm's first rules",
@@ -258,18 +256,35 @@ class Demo:
                 now=now,
             )
             approve_release(connection, release_id=release_id, approved_by="controller", now=now)
+        self._add_people(system)
+        load_rates(system, self.firm)
+
+    def _install(self, town: Town, system: System, story: Story) -> None:
+        """Connect the systems, and tell who may enter what."""
+        self._connect(town, system, story, full_read_seconds=_SELDOM_SECONDS, is_adopting=True)
         connect_mail(system, town=town)
         password = town.erp.template.admin_password
         self.logins.append(Login(login="admin", password=password, does="enters Tryton"))
-        self._add_people(system)
-        load_rates(system, self.firm)
+        self.on_people(self.logins)
         self._prepare_crm(system)
 
-    def _connect(self, town: Town, system: System, story: Story, *, full_read_seconds: int) -> None:
-        """Connect everything as it is read once what ran before is adopted."""
+    def _connect(
+        self,
+        town: Town,
+        system: System,
+        story: Story,
+        *,
+        full_read_seconds: int,
+        is_adopting: bool = False,
+    ) -> None:
+        """Connect everything as it is read while what ran before is adopted, or once it is."""
         with system.database.transaction() as connection:
             for setup in _connections(
-                self.firm, town, story, full_read_seconds=full_read_seconds, is_adopting=False
+                self.firm,
+                town,
+                story,
+                full_read_seconds=full_read_seconds,
+                is_adopting=is_adopting,
             ):
                 connect(connection, key=system.master_key, setup=setup, now=system.clock.now())
 
@@ -296,7 +311,6 @@ class Demo:
                     ends_at=system.clock.now() + _AUDIT if login == "auditor" else None,
                 )
                 self.logins.append(Login(login=login, password=password, does=does))
-        self.on_people(self.logins)
 
     def _tell(self, town: Town, system: System, story: Story) -> None:
         """Win a first deal at once, and tell of what runs already and who works on it."""
@@ -317,17 +331,18 @@ class Demo:
         self.progress(f"  {len(self.firm.running)} running contracts adopted with {links} links")
 
     def _work(self, system: System, story: Story) -> None:
-        """Win the other deals once the first is set up; who can book books at once."""
+        """Win the other deals once the first made money; who can book books at once."""
         deals = 0
 
         def is_through() -> bool:
             nonlocal deals
-            active = self._book_on_active(system, story)
+            self._book_on_active(system, story)
             planned = sum(watch.plan_states(system.database).values())
             # Thousands of hours at once would keep the deals waiting that are handed over beside them.
             running = story.running_codes() if planned >= deals > 0 else []
             self._book(system, story, running)
-            if active and not deals:
+            # What shows how soon money moves does not wait behind eleven other deals.
+            if self._first_money_seconds is not None and not deals:
                 deals = story.win_deals()
                 self.progress(f"  {deals} deals won in the CRM")
             return (
@@ -352,12 +367,10 @@ class Demo:
             f"  {self._entries} entries handed in: {watch.in_words(watch.place_counts(system.database))}"
         )
 
-    def _book_on_active(self, system: System, story: Story) -> list[str]:
-        """Let people book on every project that is set up by now; return which those are."""
-        active = _active_projects(system)
-        self._book(system, story, active)
+    def _book_on_active(self, system: System, story: Story) -> None:
+        """Let people book on every project that is set up by now."""
+        self._book(system, story, _active_projects(system))
         self._note_first_money(system)
-        return active
 
     def _book(self, system: System, story: Story, project_codes: Sequence[str]) -> None:
         self._entries += story.book_time(project_codes=project_codes, at=system.clock.now())

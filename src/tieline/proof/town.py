@@ -128,19 +128,20 @@ def build_town(
 ) -> Town:
     """Start every system of a fresh firm; what a killed demo left behind is cleared first.
 
-    ``on_database`` is called as soon as our database stands, while the ERP still comes up.
+    ``on_database`` is called as soon as our database stands, while the ERP still comes up: what needs
+    no system but ours is done there.
     """
     for name in processes.clear(settings.run_directory):
         progress(f"cleared {name}, left behind by an earlier run")
+    tokens = [secrets.token_urlsafe(18) for _ in range(4)]
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="town") as pool:
         erp_ready: Future[erp.RunningErp] = pool.submit(
             _erp, settings=settings, firm_seed=firm_seed, progress=progress
         )
+        vendors_ready = pool.submit(_crm_and_time_tool, settings=settings, tokens=tokens)
         cluster, dsns = fresh_database(settings=settings, progress=progress)
         on_database()
-        tokens = [secrets.token_urlsafe(18) for _ in range(5)]
-        hubspot = _hubspot(settings=settings, token=tokens[0], secret=tokens[1], control=tokens[2])
-        harvest = _harvest(settings=settings, token=tokens[3], control=tokens[2])
+        hubspot, harvest = vendors_ready.result()
         if not erp_ready.done():
             progress("waiting for the ERP")
         running = erp_ready.result()
@@ -264,6 +265,13 @@ def start_vendor(
         environment=secret_words,
     )
     return Vendor(name=name, url=running.url, control_token=secret_words[CONTROL])
+
+
+def _crm_and_time_tool(*, settings: Settings, tokens: Sequence[str]) -> tuple[Vendor, Vendor]:
+    return (
+        _hubspot(settings=settings, token=tokens[0], secret=tokens[1], control=tokens[2]),
+        _harvest(settings=settings, token=tokens[3], control=tokens[2]),
+    )
 
 
 def _fresh(directory: Path) -> Path:
