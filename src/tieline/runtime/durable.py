@@ -1,13 +1,14 @@
 """Run claimed work as DBOS workflows: one generic workflow, one table of handlers, no other engine.
 
 A workflow is a run, never the truth: handlers keep that in tables, so a lost run is cancelled and
-a fresh one reads the tables and goes on.
+a fresh one reads the tables and goes on. What keeps each of its steps itself runs beside the engine, in a thread.
 """
 
 from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -41,6 +42,7 @@ SYSTEM_POOL_MAX = 5
 ERRORS_MAX = 12
 _BACKOFF_FIRST_SECONDS = 1
 _BACKOFF_SECONDS_MAX = 120
+_LOOK_SECONDS = 0.1
 _log = structlog.get_logger("tieline.durable")
 _Result = TypeVar("_Result")
 OnFailed = Callable[[Connection[Row], WorkItem, str], None]
@@ -114,7 +116,14 @@ class DurableEngine:
 
     def close(self, *, wait_seconds: int) -> None:
         """Let running work end for so many seconds, then stop DBOS."""
-        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=wait_seconds)
+        ends = time.monotonic() + wait_seconds
+        while time.monotonic() < ends and any(
+            item.kind in self._keeps_steps for item in self.active_items()
+        ):
+            self.finished.wait(_LOOK_SECONDS)
+            self.finished.clear()
+        left = max(0, round(ends - time.monotonic()))
+        DBOS.destroy(destroy_registry=True, workflow_completion_timeout_sec=left)
 
     @property
     def kinds(self) -> Sequence[str]:
@@ -131,6 +140,12 @@ class DurableEngine:
         with self._lock:
             self._active[item.work_id] = item
         try:
+            if item.kind in self._keeps_steps:
+                # A thread that dies with its process leaves what any death leaves: a row that somebody takes up.
+                threading.Thread(
+                    target=self._run_beside, args=(item,), name=item.workflow_id, daemon=True
+                ).start()
+                return
             with SetWorkflowID(item.workflow_id):
                 DBOS.start_workflow(self._workflow, item.work_id)
         except Exception:
@@ -155,6 +170,13 @@ class DurableEngine:
             return self._run(item)
 
         return run_work
+
+    def _run_beside(self, item: WorkItem) -> None:
+        try:
+            self._run(item)
+        except Exception:  # noqa: BLE001 - one run that cannot be recorded must not end in silence
+            # Its end was not recorded: whoever looks for strays puts the item back.
+            _log.exception("work.end_not_recorded", kind=item.kind, subject=item.subject)
 
     def _run(self, item: WorkItem) -> str:
         try:

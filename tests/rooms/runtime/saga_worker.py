@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--hang-in-step", type=int)
     parser.add_argument("--hold-pool", action="store_true")
     parser.add_argument("--own-slots", type=int, default=0)
+    parser.add_argument("--keeps-steps", action="store_true")
     parser.add_argument("--lease-seconds", type=int, default=20)
     given = parser.parse_args()
     configure_logging(level="warning")
@@ -67,6 +68,7 @@ def main() -> int:
         },
         jobs=[],
         own_slots={"saga": given.own_slots} if given.own_slots else {},
+        keeps_steps={"saga"} if given.keeps_steps else (),
         clock=BusinessClock(),
         version=given.version,
         lease_seconds=given.lease_seconds,

@@ -150,8 +150,12 @@ class TestKilledWorker:
         assert [item["state"] for item in items] == ["done"]
         assert len(lost) == 2
 
-    def test_is_ended_when_it_only_slept(self, database: Dsns, saga_database: Database) -> None:
-        with worker(database, "--hang-in-step", "2", "--lease-seconds", "6") as first:
+    # What keeps its steps itself is no run of the engine, and is fenced off by its item alone.
+    @pytest.mark.parametrize("words", [(), ("--keeps-steps",)])
+    def test_is_ended_when_it_only_slept(
+        self, database: Dsns, saga_database: Database, words: tuple[str, ...]
+    ) -> None:
+        with worker(database, "--hang-in-step", "2", "--lease-seconds", "6", *words) as first:
             ask_for_saga(saga_database, "deal-2")
             wait_until_it_hangs(first)
             first.send_signal(signal.SIGSTOP)
@@ -160,6 +164,11 @@ class TestKilledWorker:
 
                 assert first.wait(5) == -signal.SIGKILL
                 assert pids_of_steps(saga_database, "deal-2")[2:] == [second.pid] * 2
+        with saga_database.transaction() as connection:
+            known = connection.execute(
+                "SELECT count(*) AS runs FROM dbos.workflow_status"
+            ).fetchone()
+        assert known == {"runs": 1 if words else 2}
 
 
 class TestBusyWorker:
