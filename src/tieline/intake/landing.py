@@ -223,6 +223,10 @@ def understand(
             _run(connection, _DECIDE_TIME, values)
         versions += _answer(connection, _STORE_TIME, values)
     if others:
+        # A record that a hint names and one that a poll finds may be the same, read beside each other.
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 7031))", (page.connection_key,)
+        )
         _stage_nouns(connection, others, raw_ids, material_key)
         versions += _answer(connection, _STORE_NOUN, values)
     _store_unclear(connection, unclear, raw_ids, page=page, now=now)
