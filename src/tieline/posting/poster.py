@@ -8,7 +8,6 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.types.json import Jsonb
 
 from tieline.canonical import Command
 from tieline.canonical.commands import content_hash
@@ -46,7 +45,7 @@ from tieline.posting.restoring import (
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, repeated_calls
 from tieline.runtime.database import Database
-from tieline.sdk import NounWrite, Stored, Strategy, Undo, UndoesByDocument, Writes
+from tieline.sdk import NounWrite, ReadsBack, Stored, Strategy, Undo, UndoesByDocument, Writes
 from tieline.sdk.directory import Connectors
 
 _RETRY_SECONDS = 2
@@ -175,9 +174,8 @@ class Poster:
         """Find or plan the effect, and reserve it in the same transaction where nothing has to be asked first."""
         request = wanted.request
         restoration = find_restoration(connection)
-        effect = states.find_newest(connection, request=request)
+        effect, effect_no = states.find_newest(connection, request=request)
         if effect is None:
-            effect_no = states.next_effect_no(connection, request=request)
             effect = states.plan_write(
                 connection, request=request, effect_no=effect_no, now=self.clock.now()
             )
@@ -241,7 +239,7 @@ class Poster:
                 "UPDATE effect SET payload_hash = %s, attempt = 1 WHERE business_key = %s",
                 (content_hash(command.content()), key),
             )
-            _keep_content(connection, command)
+            states.keep_content(connection, business_key=key, content=command.content())
             if states.get_effect(connection, business_key=key)["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
             states.move(connection, business_key=key, to=states.UNKNOWN, reason="posting.relinked")
@@ -308,7 +306,8 @@ class Poster:
             # It finds nothing again: its own word is all there will ever be.
             self._confirm(command, receipt.target_code, wanted)
             return Confirmed(business_key=key, target_code=receipt.target_code, is_new=True)
-        return self._read_back(writer, command, wanted)
+        made = receipt.target_code if attempt == 1 else None
+        return self._read_back(writer, command, wanted, made=made)
 
     def _is_askable(self, request: EffectRequest) -> bool:
         write = self._declared(request.target_connection, request.noun)
@@ -352,19 +351,24 @@ class Poster:
             value=str(content[shared_field]),
         ):
             return _later(command.business_key, _SHARED_SECONDS)
-        attempt = states.to_intent(
+        return states.to_intent(
             connection,
             business_key=command.business_key,
             payload_hash=content_hash(content),
+            content=content,
             was=was,
         )
-        _keep_content(connection, command)
-        return attempt
 
-    def _read_back(self, writer: Writes, command: Command, wanted: Wanted) -> PostResult:
+    def _read_back(
+        self, writer: Writes, command: Command, wanted: Wanted, *, made: str | None
+    ) -> PostResult:
+        """Ask for what was written: by its number where only one attempt can have made it, else by its key."""
         request = wanted.request
         try:
-            found = writer.probe(command=command)
+            if made is not None and hasattr(writer, "read_back"):
+                found = cast(ReadsBack, writer).read_back(command=command, target_code=made)
+            else:
+                found = writer.probe(command=command)
         except TryAgain:
             return self._unknown(command.business_key, request)
         if not found:
@@ -590,14 +594,6 @@ class Poster:
 
 def _keep_nothing(_connection: Connection[Row], _key: UUID, _target_code: str) -> None:
     """Leave it at the effect's own row."""
-
-
-def _keep_content(connection: Connection[Row], command: Command) -> None:
-    connection.execute(
-        "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
-        " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
-        (command.business_key, Jsonb(dict(command.content()))),
-    )
 
 
 def _key_of(request: EffectRequest, effect_no: int) -> UUID:

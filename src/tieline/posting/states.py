@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 from tieline.kernel.errors import LeaseLost
 from tieline.kernel.keys import SourceIdentity, business_key
@@ -43,34 +44,38 @@ def get_effect(connection: Connection[Row], *, business_key: UUID) -> Row:
     return row
 
 
-def find_newest(connection: Connection[Row], *, request: EffectRequest) -> Row | None:
-    """Return the write that stands or is under way for an event, None when it may be planned."""
-    return connection.execute(
-        """
-        SELECT e.* FROM effect e
-        WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref) = (%s, %s, %s, %s)
-          AND (e.target_connection, e.noun, e.part) = (%s, %s, %s)
-          AND e.kind = 'write' AND e.state <> 'WITHDRAWN'
-          AND NOT EXISTS (SELECT FROM effect v WHERE v.undoes_key = e.business_key
-                          AND v.kind = 'void' AND v.state = 'CONFIRMED')
-        ORDER BY e.effect_no DESC LIMIT 1
-        """,
-        (*_source_values(request), request.target_connection, request.noun, request.part),
-    ).fetchone()
-
-
-def next_effect_no(connection: Connection[Row], *, request: EffectRequest) -> int:
-    """Return the number the next effect of an event and part takes."""
+def find_newest(connection: Connection[Row], *, request: EffectRequest) -> tuple[Row | None, int]:
+    """Return the write that stands or is under way for an event, None when it may be planned, and the next number."""
     row = connection.execute(
         """
-        SELECT coalesce(max(effect_no), 0) + 1 AS effect_no FROM effect
-        WHERE (connection_key, source_epoch, object, source_ref) = (%s, %s, %s, %s)
-          AND (target_connection, noun, part) = (%s, %s, %s)
+        SELECT coalesce(n.last_no, 0) + 1 AS next_no, w.*
+        FROM (SELECT max(effect_no) AS last_no FROM effect
+              WHERE (connection_key, source_epoch, object, source_ref)
+                  = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)
+                AND (target_connection, noun, part) = (%(target)s, %(noun)s, %(part)s)) n
+        LEFT JOIN LATERAL (
+            SELECT e.* FROM effect e
+            WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
+                = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)
+              AND (e.target_connection, e.noun, e.part) = (%(target)s, %(noun)s, %(part)s)
+              AND e.kind = 'write' AND e.state <> 'WITHDRAWN'
+              AND NOT EXISTS (SELECT FROM effect v WHERE v.undoes_key = e.business_key
+                              AND v.kind = 'void' AND v.state = 'CONFIRMED')
+            ORDER BY e.effect_no DESC LIMIT 1) w ON n.last_no IS NOT NULL
         """,
-        (*_source_values(request), request.target_connection, request.noun, request.part),
+        {
+            "connection_key": request.source.connection_key,
+            "source_epoch": request.source.source_epoch,
+            "object": request.source.object,
+            "source_ref": request.source.source_ref,
+            "target": request.target_connection,
+            "noun": request.noun,
+            "part": request.part,
+        },
     ).fetchone()
     assert row is not None
-    return int(row["effect_no"])
+    next_no = int(row.pop("next_no"))
+    return (row if row["business_key"] is not None else None), next_no
 
 
 def plan_write(
@@ -177,14 +182,17 @@ SHUT_SECONDS = 15
 
 def acts(connection: Connection[Row], *, target_connection: str) -> bool:
     """Say whether a target may be written to; pausing it waits for this transaction."""
-    is_open = (
-        connection.execute(
-            "SELECT FROM connection WHERE connection_key = %s AND mode = 'act' AND NOT paused FOR SHARE",
-            (target_connection,),
-        ).fetchone()
-        is not None
-    )
-    return is_open and not is_shut(connection)
+    row = connection.execute(
+        """
+        WITH open AS MATERIALIZED (
+            SELECT FROM connection WHERE connection_key = %s AND mode = 'act' AND NOT paused FOR SHARE)
+        SELECT EXISTS (SELECT FROM open) AND NOT EXISTS (
+            SELECT FROM restoration WHERE phase IN ('reading', 'asking')) AS acts
+        """,
+        (target_connection,),
+    ).fetchone()
+    assert row is not None
+    return bool(row["acts"])
 
 
 def is_shut(connection: Connection[Row]) -> bool:
@@ -198,11 +206,16 @@ def is_shut(connection: Connection[Row]) -> bool:
 
 
 def to_intent(
-    connection: Connection[Row], *, business_key: UUID, payload_hash: str, was: str = REJECTED
+    connection: Connection[Row],
+    *,
+    business_key: UUID,
+    payload_hash: str,
+    content: Mapping[str, str] | None = None,
+    was: str = REJECTED,
 ) -> int:
     """Commit to send: from PLANNED, ABSENT or, as which it may be taken, a rejection that is tried again.
 
-    Returns the number of the attempt, the epoch under which its outcome is recorded.
+    Returns the number of the attempt, the epoch under which its outcome is recorded. ``content`` is kept with it.
     """
     if was == REJECTED:
         connection.execute(
@@ -211,15 +224,34 @@ def to_intent(
         )
     row = connection.execute(
         """
-        UPDATE effect SET state = 'INTENT', attempt = attempt + 1, payload_hash = %s,
+        WITH kept AS (
+            INSERT INTO effect_payload (business_key, content)
+            SELECT %(key)s, %(content)s::jsonb WHERE %(content)s::jsonb IS NOT NULL
+            ON CONFLICT (business_key) DO UPDATE SET content = excluded.content)
+        UPDATE effect SET state = 'INTENT', attempt = attempt + 1, payload_hash = %(hash)s,
             sent_at = clock_timestamp(), due_at = NULL, reason = NULL
-        WHERE business_key = %s RETURNING attempt
+        WHERE business_key = %(key)s RETURNING attempt
         """,
-        (payload_hash, business_key),
+        {
+            "key": business_key,
+            "hash": payload_hash,
+            "content": None if content is None else Jsonb(dict(content)),
+        },
     ).fetchone()
     if row is None:
         raise LookupError(f"no effect stands under {business_key}")
     return int(row["attempt"])
+
+
+def keep_content(
+    connection: Connection[Row], *, business_key: UUID, content: Mapping[str, str]
+) -> None:
+    """Keep what is sent, to be compared with what stands."""
+    connection.execute(
+        "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
+        " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
+        (business_key, Jsonb(dict(content))),
+    )
 
 
 def is_being_written(

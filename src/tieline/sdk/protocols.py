@@ -136,6 +136,17 @@ class ReadsOne(Protocol):
         ...
 
 
+class ReadsBack(Protocol):
+    """A system that tells what a write made by its own number; without it the write is looked for by its key."""
+
+    def read_back(self, *, command: Command, target_code: str) -> Sequence[Stored]:
+        """Return what stands under the number that the receipt named, where it carries the command's key.
+
+        It is asked after a first attempt alone: after any other, more than one may stand, and ``probe`` is asked.
+        """
+        ...
+
+
 class ReadsMany(Protocol):
     """A system that tells many records of one object in few calls; without it each is read alone."""
 

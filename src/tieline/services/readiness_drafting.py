@@ -797,10 +797,9 @@ def _find_or_plan(
         correlation_id=correlation_id,
         project_id=bill.project_id,
     )
-    standing = states.find_newest(connection, request=request)
+    standing, effect_no = states.find_newest(connection, request=request)
     if standing is not None:
         return standing
-    effect_no = states.next_effect_no(connection, request=request)
     return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
 
 

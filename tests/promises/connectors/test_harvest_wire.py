@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -188,6 +188,10 @@ class TestWrites:
             stored = connector.probe(command=command)
             assert [one.content for one in stored] == [command.content()]
             assert stored[0].target_code == made.codes[command.noun]
+            by_number = connector.read_back(command=command, target_code=stored[0].target_code)
+            assert by_number == stored
+        stranger = replace(made.client, business_key=uuid4())
+        assert connector.read_back(command=stranger, target_code=made.codes["client"]) == []
 
     def test_what_stands_is_told_and_not_changed(
         self, connector: harvest.HarvestConnector, vendor: Vendor
@@ -209,6 +213,7 @@ class TestWrites:
         assert hows == dict.fromkeys(("assignment", "task", "project", "client"), "deleted")
         assert self._undo(connector, made, "project") == "absent"
         assert connector.probe(command=made.client) == []
+        assert connector.read_back(command=made.client, target_code=made.codes["client"]) == []
         assert connector.write(command=made.client).target_code
 
     def test_a_project_with_hours_is_archived_and_keeps_them(

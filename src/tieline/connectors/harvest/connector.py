@@ -290,6 +290,17 @@ class HarvestConnector:
             case _:
                 raise MendTieline(f"Harvest does not write {command.noun}")
 
+    def read_back(self, *, command: Command, target_code: str) -> Sequence[Stored]:
+        """Return the record of a number, where it carries the command's key: an account may have thousands of clients."""
+        match command:
+            case ClientCommand():
+                record = self._read_record(f"clients/{target_code}")
+                if record is None or not words.has_key(record["address"], key=command.business_key):
+                    return []
+                return [Stored(target_code=target_code, content=words.client_content(record))]
+            case _:
+                return self.probe(command=command)
+
     def undo(self, *, noun: str, entity_code: str, target_code: str, business_key: UUID) -> str:
         """Delete what nothing hangs on, else archive it; absent is fine."""
         # Harvest's own number says enough: it has no companies and no keys.
