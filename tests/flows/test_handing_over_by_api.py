@@ -1,4 +1,4 @@
-"""What nobody should ask of a hand-over, asked over HTTP: each is a clear no, and nothing is half done."""
+"""What nobody should ask of a hand-over, asked over HTTP and by command: each is a clear no, and nothing half done."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
 from tests.rooms.api.conftest import ALL, PEPPER
 from tests.support.deal import CRM, ENDS_ON, NOW, STARTS_ON, land_deal
@@ -18,7 +19,10 @@ from tests.support.handover_desk import Desk
 from tests.support.target import FixedClock
 
 from tieline.api import create_api
+from tieline.cli.provisioning import provision
+from tieline.cli.tools import Tools
 from tieline.governance import issue_api_key
+from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.system import System
@@ -29,8 +33,8 @@ _BECAUSE = {"reason": "a test"}
 class Door:
     """The API before a firm that won two deals of one client."""
 
-    def __init__(self, world: World, client: TestClient) -> None:
-        self.world, self.client = world, client
+    def __init__(self, world: World, client: TestClient, system: System) -> None:
+        self.world, self.client, self.system = world, client, system
         self.first, self.second = f"{CRM}:{world.deal}", f"{CRM}:{world.second_deal}"
         with world.flow.database.transaction() as connection:
             self._keys = {
@@ -64,8 +68,27 @@ class Door:
         assert status == 409, answer
         return str(answer["detail"])
 
+    def command(self, deal: str, *words: str) -> tuple[int, str]:
+        """Return how ``tieline provision`` ends, and what it says."""
+        tools: Any = GivenTools(system=self.system)
+        ran = CliRunner().invoke(provision, [deal, *words], obj=tools, standalone_mode=False)
+        if isinstance(ran.exception, UserMistake):
+            return 2, str(ran.exception)
+        assert ran.exception is None, ran.exception
+        return int(ran.return_value), ran.output
+
     def begun(self) -> int:
         return len(self.world.rows("SELECT FROM project"))
+
+
+class GivenTools(Tools):
+    """The tools of a command, with a system that is open already."""
+
+    def __init__(self, *, system: System) -> None:
+        object.__setattr__(self, "open_system", lambda _settings: system)
+
+    def system(self) -> System:
+        return self.open_system(cast(Any, None))
 
 
 @pytest.fixture
@@ -78,7 +101,7 @@ def door(database: Dsns, tmp_path: Path) -> Iterator[Door]:
             master_key=SimpleNamespace(derive=lambda purpose: purpose.encode().ljust(32)),
         )  # fmt: skip
         with TestClient(create_api(cast(System, system)), raise_server_exceptions=False) as client:
-            yield Door(world, client)
+            yield Door(world, client, cast(System, system))
         web.close()
         judge.close()
 
@@ -89,12 +112,22 @@ class TestAHandOverByApi:
     ) -> None:
         shown, other = door.show(door.first), door.show(door.second)
         assert "no such plan" in door.refusal(door.first, other)
+        by_command = ("--apply", "--digest")
+        assert "no such plan" in door.command(door.first, *by_command, other["digest"])[1]
         door.world.change(2, lines=())
         assert "is stale" in door.refusal(door.first, shown)
+        assert "is stale" in door.command(door.first, *by_command, shown["digest"])[1]
         shown = door.show(door.first)
         assert door.refusal(door.first, shown).endswith("deal.lines_missing")
+        ended, told = door.command(door.first, "--plan", "--json")
+        assert (ended, "deal.lines_missing" in told) == (1, True)
+        assert door.command(door.first, "--apply")[1].endswith("deal.lines_missing")
+        assert door.command(door.first)[0] == 1
         door.world.change(3, starts_on=ENDS_ON, ends_on=STARTS_ON)
         assert "deal.ends_before_start" in door.refusal(door.first, door.show(door.first))
+        assert door.command(door.first, "--plan", "--client-from", "2026-11-01") == (
+            2, f"{door.first} is no running contract: it has no client to be changed"
+        )  # fmt: skip
         assert door.begun() == 0
 
         door.world.change(4)
@@ -115,6 +148,8 @@ class TestAHandOverByApi:
 
         assert "may not approve it" in door.post(approve, _BECAUSE, by="ann")[1]["detail"]
         assert "has proposed it already" in door.refusal(door.first, shown, by="bob")
+        ended, told = door.command(door.first, "--apply", "--digest", shown["digest"])
+        assert (ended, "say who you are with --by" in told) == (2, True)
         assert door.begun() == 0
         assert door.post(approve, _BECAUSE, by="bob")[0] == 200
         door.world.flow.run()
