@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg import Connection
 from tests.support.deal import (
     BOOKS,
     CLOCK,
@@ -24,9 +26,20 @@ from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
 from tieline.casework import fix_and_replay
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
+from tieline.services.client_sync import sync_clients
 from tieline.services.deals import ask_for_project, count_deal_plans
 from tieline.services.handover_forecast import forecast_handover, note_steps
-from tieline.services.project_provisioning import COMPENSATED, STUCK
+from tieline.services.project_provisioning import (
+    COMPENSATED,
+    STUCK,
+    begin_plan,
+    plan_deals,
+    plan_new_deals,
+    store_plan,
+)
+from tieline.services.provisioning_checks import Judged
+from tieline.services.provisioning_facts import load_deals
+from tieline.services.resource_assignment import sync_people
 
 
 @pytest.fixture
@@ -121,6 +134,54 @@ class TestWonDeal:
         assert (len(world.clock.journal()), len(world.crm.journal())) == before
         assert world.in_books() == IN_BOOKS
 
+    def test_is_planned_alone_as_with_everything_else(self, world: World) -> None:
+        world.win()
+        database, owner = world.flow.database, world.flow.owner
+        sync_clients(database, now=NOW, correlation_id="c")
+        sync_people(database, now=NOW)
+        # Another firm's deal and staffing are nothing to it.
+        land_deal(database, deal="4711", client_ref="c2", project_code="XX-1", minute=1)
+
+        alone = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
+        (planned,) = world.rows("SELECT plan_id, state, plan FROM provisioning_plan")
+        again = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
+        with owner.transaction() as connection:
+            connection.execute("DELETE FROM provisioning_plan")
+        plan_deals(database, now=NOW)
+        (with_all,) = world.rows(
+            f"SELECT state, plan FROM provisioning_plan WHERE deal_ref = '{world.deal}'"
+        )
+
+        assert alone is not None
+        assert list(alone) == [planned["plan_id"]]
+        assert again is None, "what was planned before is looked at with everything"
+        assert (planned["state"], planned["plan"]) == ("ready", with_all["plan"])
+        assert world.events().count("deal.won") == 2
+
+    def test_is_not_planned_alone_where_something_stands_in_its_way(self, world: World) -> None:
+        win_two_of_one_code(world)
+        database = world.flow.database
+        sync_clients(database, now=NOW, correlation_id="c")
+        sync_people(database, now=NOW)
+
+        alone = plan_new_deals(database, deals={(CRM, world.second_deal)}, now=NOW)
+
+        assert alone is None
+        assert world.rows("SELECT 1 AS one FROM provisioning_plan") == []
+
+    def test_that_runs_is_not_planned_over_by_who_began_earlier(self, world: World) -> None:
+        world.win()
+        world.flow.keep_register()
+        with world.flow.database.transaction() as connection:
+            (facts,) = load_deals(connection, now=NOW)
+            begin_plan(connection, plan_id=world.plan["plan_id"], now=NOW)
+            begun = world_plan(connection)
+            store_plan(
+                connection, facts, Judged(blockers=(), warnings=(), not_checked=()), None, now=NOW
+            )
+
+            assert world_plan(connection) == begun
+
     def test_accepts_no_time_before_every_system_has_it(self, world: World) -> None:
         world.win()
         world.refuse("time.assignment", keep="time.assignment")
@@ -133,6 +194,13 @@ class TestWonDeal:
         }
         assert seen == set()
         assert "project.active" not in world.events()
+
+
+def world_plan(connection: Connection[Any]) -> dict[str, Any]:
+    row = connection.execute("SELECT * FROM provisioning_plan").fetchone()
+    assert row is not None
+    assert row["state"] == "running"
+    return dict(row)
 
 
 class TestTwoDealsOfOneCode:
@@ -150,6 +218,21 @@ class TestTwoDealsOfOneCode:
         assert waiting == {world.deal: [], world.second_deal: ["deal.project_code_asked_twice"]}
         assert blocking(world) == {
             world.deal: [], world.second_deal: ["deal.project_code_taken"]
+        }  # fmt: skip
+
+    def test_leave_its_place_to_the_one_that_is_ready(self, world: World) -> None:
+        world.win()
+        world.flow.keep_register()
+        # It is read later, and says that it was won earlier.
+        land_deal(
+            world.flow.database, deal=world.second_deal, project_code="DP-1", minute=1,
+            closed_on=NOW.date() - timedelta(days=400),
+        )  # fmt: skip
+
+        world.flow.keep_register()
+
+        assert blocking(world) == {
+            world.deal: [], world.second_deal: ["deal.project_code_asked_twice"]
         }  # fmt: skip
 
     def test_hold_the_second_when_both_were_ready(self, world: World) -> None:

@@ -55,6 +55,7 @@ from tieline.register.crosswalk import (
     find_theirs,
     hand_on,
     link,
+    links_from,
     unlink,
 )
 from tieline.register.draft_nouns import DRAFT_NOUNS, DRAFTED_PERIOD
@@ -243,6 +244,7 @@ __all__ = [
     "hand_on",
     "find_version",
     "link",
+    "links_from",
     "load_roster",
     "matches",
     "name_key",

@@ -43,26 +43,24 @@ def link(
     """Link a record, unless it or ours is linked otherwise already."""
     standing = connection.execute(
         """
-        SELECT connection_key, noun, source_ref, our_id, scope FROM crosswalk
-        WHERE connection_key = %(connection_key)s AND noun = %(noun)s AND superseded_at IS NULL
-          AND (source_ref = %(source_ref)s OR (our_id = %(our_id)s AND scope = %(scope)s))
+        WITH standing AS MATERIALIZED (
+            SELECT connection_key, noun, source_ref, our_id, scope FROM crosswalk
+            WHERE connection_key = %(connection_key)s AND noun = %(noun)s AND superseded_at IS NULL
+              AND (source_ref = %(source_ref)s OR (our_id = %(our_id)s AND scope = %(scope)s))
+        ), made AS (
+            INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, recorded_at)
+            SELECT %(connection_key)s, %(noun)s, %(source_ref)s, %(our_id)s, %(scope)s, %(because)s, %(now)s
+            WHERE NOT EXISTS (SELECT FROM standing)
+        )
+        SELECT * FROM standing
         """,
-        _values(wanted),
+        {**_values(wanted), "because": because, "now": now},
     ).fetchall()
     for row in standing:
         found = Link(**row)
         if found != wanted:
             return LinkTaken(standing=found)
-    if standing:
-        return Linked(is_new=False)
-    connection.execute(
-        """
-        INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, scope, because, recorded_at)
-        VALUES (%(connection_key)s, %(noun)s, %(source_ref)s, %(our_id)s, %(scope)s, %(because)s, %(now)s)
-        """,
-        {**_values(wanted), "because": because, "now": now},
-    )
-    return Linked(is_new=True)
+    return Linked(is_new=not standing)
 
 
 def unlink(
@@ -152,14 +150,38 @@ def find_theirs(
     return None if row is None else row["source_ref"]
 
 
-def all_links(connection: Connection[Row], *, nouns: Iterable[str]) -> list[Link]:
-    """Return every link of some nouns that stands now."""
+def all_links(
+    connection: Connection[Row], *, nouns: Iterable[str], of: Iterable[UUID] | None = None
+) -> list[Link]:
+    """Return every link of some nouns that stands now, or those of some of ours alone."""
     rows = connection.execute(
         """
         SELECT connection_key, noun, source_ref, our_id, scope FROM crosswalk
-        WHERE noun = ANY (%s) AND superseded_at IS NULL
+        WHERE noun = ANY (%(nouns)s) AND superseded_at IS NULL
+          AND (%(ours)s::uuid[] IS NULL OR our_id = ANY (%(ours)s))
         """,
-        (list(nouns),),
+        {"nouns": list(nouns), "ours": None if of is None else list(of)},
+    ).fetchall()
+    return [Link(**row) for row in rows]
+
+
+def links_from(
+    connection: Connection[Row], *, noun: str, records: Iterable[tuple[str, str]]
+) -> list[Link]:
+    """Return the links of some records, each with the key of its connection, that stand now."""
+    asked = sorted(set(records))
+    rows = connection.execute(
+        """
+        SELECT x.connection_key, x.noun, x.source_ref, x.our_id, x.scope
+        FROM unnest(%(keys)s::text[], %(refs)s::text[]) AS a (connection_key, source_ref)
+        JOIN crosswalk x USING (connection_key, source_ref)
+        WHERE x.noun = %(noun)s AND x.superseded_at IS NULL
+        """,
+        {
+            "noun": noun,
+            "keys": [key for key, _ in asked],
+            "refs": [ref for _, ref in asked],
+        },
     ).fetchall()
     return [Link(**row) for row in rows]
 

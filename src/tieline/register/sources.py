@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -51,12 +51,38 @@ _OF_ONE = (
 )
 
 
-def newest(connection: Connection[Row], *, noun: type, kinds: tuple[str, ...]) -> list[Source]:
-    """Return the newest version of every record of a noun from some kinds of connection."""
+# What records are asked for by; each has an index.
+_ASKED_BY: Mapping[str, str] = {
+    "source_ref": "s.source_ref",
+    "project_code": "s.data ->> 'project_code'",
+    "client_ref": "s.data ->> 'client_ref'",
+    "person_email": "lower(btrim(s.data ->> 'person_email'))",
+}
+
+
+def newest(
+    connection: Connection[Row],
+    *,
+    noun: type,
+    kinds: tuple[str, ...],
+    asked: Mapping[str, Collection[str]] | None = None,
+) -> list[Source]:
+    """Return the newest version of every record of a noun from some kinds of connection.
+
+    ``asked`` leaves out those of which no field is among the words that are asked for.
+    """
+    any_of = ""
+    if asked is not None:
+        any_of = " OR ".join(f"{_ASKED_BY[name]} = ANY (%({name})s)" for name in asked)
+        any_of = f" AND ({any_of})"
     rows = connection.execute(
-        _NEWEST + " AND c.kind = ANY (%(kinds)s)"
+        f"{_NEWEST} AND c.kind = ANY (%(kinds)s){any_of}"
         " ORDER BY s.connection_key, s.object, length(s.source_ref), s.source_ref",
-        {"noun": noun.__name__, "kinds": list(kinds)},
+        {
+            "noun": noun.__name__,
+            "kinds": list(kinds),
+            **{name: list(words) for name, words in (asked or {}).items()},
+        },
     ).fetchall()
     return [_source(row) for row in rows]
 

@@ -8,7 +8,7 @@ a client is created in an ERP only when a deal needs it there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,7 @@ from tieline.register import (
     keep_pass,
     keep_scores,
     link,
+    links_from,
     name_key,
     newest,
     pairs_apart,
@@ -160,8 +161,16 @@ def sync_clients(database: Database, *, now: datetime, correlation_id: str) -> C
     )
 
 
-def find_unclear(connection: Connection[Row]) -> Unclear:
-    """Return what a deal must wait for, as the last pass over clients found it."""
+def find_unclear(
+    connection: Connection[Row], *, companies: Collection[SourceKey] | None = None
+) -> Unclear:
+    """Return what a deal must wait for, as the last pass over clients found it.
+
+    Of some ``companies`` alone it is found by them and those above them; whom their clients may be one with is asked
+    of the scores.
+    """
+    if companies is not None:
+        return _unclear_of(connection, companies)
     clients, _ = _only_clients(connection, newest(connection, noun=Client, kinds=(_CRM, _ERP)))
     links = {
         (each.connection_key, each.source_ref) for each in all_links(connection, nouns=("client",))
@@ -180,6 +189,48 @@ def find_unclear(connection: Connection[Row]) -> Unclear:
             reasons.setdefault(key, score.reason)
             client_ids.add(score.client_id)
     return Unclear(reasons=reasons, client_ids=frozenset(client_ids))
+
+
+def _unclear_of(connection: Connection[Row], companies: Collection[SourceKey]) -> Unclear:
+    known: dict[SourceKey, Source] = {}
+    asked: set[str] = set()
+    while wanted := {ref for _, ref in (companies if not asked else _above(known))} - asked:
+        found = newest(connection, noun=Client, kinds=(_CRM,), asked={"source_ref": wanted})
+        known |= {_key(source): source for source in found}
+        asked |= wanted
+    ours = links_from(connection, noun="client", records=known)
+    _, cycles = parents_first(known.values())
+    reasons: dict[SourceKey, str] = dict.fromkeys(cycles, HIERARCHY_CYCLE)
+    linked = {(each.connection_key, each.source_ref) for each in ours}
+    open_keys = {
+        subject_of_record(*key): key
+        for key, source in known.items()
+        if key not in linked and not source.is_deleted
+    }
+    rows = connection.execute(
+        """
+        SELECT s.subject, s.client_id, s.reason FROM client_score s
+        WHERE s.superseded_at IS NULL AND s.reason = ANY (%(reasons)s)
+          AND (s.client_id = ANY (%(clients)s) OR s.subject = ANY (%(subjects)s))
+          AND starts_with(s.subject, 'record:') AND NOT EXISTS (
+              SELECT FROM crosswalk x WHERE x.noun = 'client' AND x.superseded_at IS NULL
+                AND s.subject = 'record:' || x.connection_key || ':' || x.source_ref)
+        """,
+        {
+            "reasons": list(CLIENT_REASONS),
+            "clients": [each.our_id for each in ours],
+            "subjects": list(open_keys),
+        },
+    ).fetchall()
+    for row in rows:
+        if row["subject"] in open_keys:
+            reasons.setdefault(open_keys[row["subject"]], row["reason"])
+    return Unclear(reasons=reasons, client_ids=frozenset(row["client_id"] for row in rows))
+
+
+def _above(known: Mapping[SourceKey, Source]) -> set[SourceKey]:
+    parents = ((key, source.data.get("parent_ref")) for (key, _), source in known.items())
+    return {(key, parent) for key, parent in parents if parent is not None}
 
 
 def find_strangers(connection: Connection[Row]) -> frozenset[SourceKey]:

@@ -35,7 +35,7 @@ from tieline.posting import states
 from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
-from tieline.runtime.work import Again, Done, Outcome, Steps
+from tieline.runtime.work import PROVISIONING, Again, Done, Outcome, Steps, schedule
 from tieline.services.at_risk import (
     ASKED_WHEN_WON,
     TAKEN_BACK,
@@ -62,7 +62,7 @@ from tieline.services.handover_forecast import note_steps
 from tieline.services.handover_policy import read_handover_policy
 from tieline.services.novation import from_day, read_novation
 from tieline.services.provisioning_checks import CHECKS, Blocker, Judged, judge_deals
-from tieline.services.provisioning_facts import DealFacts, load_deals
+from tieline.services.provisioning_facts import DealFacts, Record, load_deals
 from tieline.services.provisioning_plan import (
     ACTIVATE,
     CRM_STATUS,
@@ -108,8 +108,21 @@ CHANGED = "deal.changed_after_provisioning"
 CODE_UNKNOWN = "deal.code_unknown"
 PLAN_REASONS = (*(check.code for check in CHECKS), STUCK, COMPENSATED, LOST, CHANGED, LINK_TAKEN)
 UNDER_WAY = ("running", "active", "compensating", "closing")
-_DEAL = "deals"
+DEAL_OBJECT = "deals"
 _RETRY_SECONDS = 2
+
+
+def schedule_plans(connection: Connection[Row], *, ready: Mapping[UUID, str]) -> None:
+    """Ask that plans be carried out, in the caller's transaction."""
+    # A deal keeps the id under which it was read, down to what it becomes in the ERP.
+    for plan_id, read_as in ready.items():
+        schedule(
+            connection,
+            kind=PROVISION,
+            subject=str(plan_id),
+            work_class=PROVISIONING,
+            correlation_id=read_as,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,17 +146,19 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         unclear: list[DealFacts] = []
         active: list[tuple[DealFacts, Row]] = []
         at_risk = plans_at_risk(connection)
+        papers: dict[UUID, Opportunity] = {}
         for facts in deals:
             row = standing.get(facts.key)
             if row is not None and row["state"] in UNDER_WAY:
                 is_at_risk = row["plan_id"] in at_risk
-                cases += _later_life(connection, facts, row, is_at_risk=is_at_risk, now=now)
+                cases += _later_life(facts, row, is_at_risk=is_at_risk, papers=papers)
                 if (facts.is_won or is_at_risk) and row["state"] == "active":
                     active.append((facts, row))
             elif facts.is_won or (row is not None and row["state"] == "ready"):
                 to_plan.append((facts, row))
             elif facts.unknown_stage is not None:
                 unclear.append(facts)
+        take_over_papers(connection, deals=papers, now=now)
         cases += _unclear_stages(unclear)
         held = restaff(
             connection,
@@ -181,6 +196,56 @@ def plan_deals(database: Database, *, now: datetime) -> PlansResult:
         blocked=sum(row["state"] == "blocked" for row in rows),
         cases=tuple(cases),
     )
+
+
+def plan_new_deals(
+    database: Database, *, deals: Collection[Record], now: datetime
+) -> Mapping[UUID, str] | None:
+    """Plan deals that were just read as the look at all of them would; return those that may run, with their ids.
+
+    What is read while many deals come need not wait for a look at everything that stands. None where one of them asks
+    for that look: it was planned before, or something stands in its way, which is a case.
+    """
+    with database.transaction() as connection:
+        found = load_deals(connection, now=now, only=deals)
+        own = [
+            facts
+            for facts in found
+            if (facts.source.connection_key, facts.source.source_ref) in deals
+        ]
+        won = [facts for facts in own if facts.is_won]
+        known = connection.execute(
+            "SELECT 1 AS one FROM provisioning_plan WHERE connection_key || ':' || deal_ref = ANY (%s) LIMIT 1",
+            ([facts.deal_key for facts in own],),
+        ).fetchone()
+        if known is not None or any(facts.unknown_stage is not None for facts in own):
+            return None
+        severities = read_severities(connection)
+        verdicts = judge_deals(
+            connection,
+            deals=won,
+            severities=[severities_of(severities, facts) for facts in won],
+            among=found,
+        )
+        judged = [
+            judge_later_life(connection, facts=facts, row=None, judged=verdict)
+            for facts, verdict in zip(won, verdicts, strict=True)
+        ]
+        if any(each.blockers for each in judged):
+            return None
+        for facts, verdict in zip(won, judged, strict=True):
+            store_plan(connection, facts, verdict, None, now=now)
+        rows = connection.execute(
+            "SELECT plan_id, state, entity_code, plan, correlation_id FROM provisioning_plan"
+            " WHERE deal_key = ANY (%s)",
+            ([facts.key for facts in won],),
+        ).fetchall()
+        waiting = _waiting_for_person(connection, rows)
+    return {
+        row["plan_id"]: row["correlation_id"]
+        for row in rows
+        if row["state"] == "ready" and row["plan_id"] not in waiting
+    }
 
 
 def _win_at_risk(
@@ -647,7 +712,7 @@ def _job(
     identity = SourceIdentity(
         connection_key=row["connection_key"],
         source_epoch=row["source_epoch"],
-        object=_DEAL,
+        object=DEAL_OBJECT,
         source_ref=row["deal_ref"],
     )
     # What is carried out is what was planned, also where the deal was changed meanwhile.
@@ -706,9 +771,9 @@ def severities_of(overrides: Sequence[Row], facts: DealFacts) -> dict[str, str]:
 
 
 def _later_life(
-    connection: Connection[Row], facts: DealFacts, row: Row, *, is_at_risk: bool, now: datetime
+    facts: DealFacts, row: Row, *, is_at_risk: bool, papers: dict[UUID, Opportunity]
 ) -> list[CaseRequest]:
-    """Take over what the CRM may still say of a provisioned deal; the rest is a change order."""
+    """Add to ``papers`` what the CRM may still say of a provisioned deal; the rest is a change order."""
     if not facts.is_won and (facts.source.is_deleted or not is_at_risk):
         return [
             _about(
@@ -720,7 +785,7 @@ def _later_life(
     changed = changed_terms(facts, row["plan"])
     # What another client ordered is not an order of the one that has the contract.
     if row["state"] == "active" and "client" not in changed:
-        take_over_papers(connection, contract_id=row["contract_id"], deal=facts.deal, now=now)
+        papers[row["contract_id"]] = facts.deal
     if not changed:
         return []
     return [
@@ -835,8 +900,11 @@ def store_plan(
         ON CONFLICT (connection_key, source_epoch, deal_ref, project_group) DO UPDATE
         SET state = excluded.state, entity_code = excluded.entity_code, plan = excluded.plan,
             blockers = excluded.blockers, planned_at = excluded.planned_at, known_at = excluded.known_at
+        -- Who planned it at the same moment may have begun it since.
+        WHERE NOT provisioning_plan.state = ANY (%(under_way)s)
         """,
         {
+            "under_way": list(UNDER_WAY),
             "connection_key": source.connection_key,
             "source_epoch": source.identity.source_epoch,
             "deal_ref": source.source_ref,

@@ -17,7 +17,7 @@ from stdnum.exceptions import ValidationError
 from stdnum.util import get_cc_module
 
 from tieline.canonical import OpportunityLine
-from tieline.register import all_links
+from tieline.register import all_links, links_from
 from tieline.runtime.database import Row
 from tieline.services.provisioning_facts import ACT, DealFacts, Staffed, ToldShare
 
@@ -60,6 +60,7 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
     # What a contract is billed by is told before it begins.
     schedules = _valid(connection, "billing_schedule", None)
     holds = _valid(connection, "client_hold", today)
+    holders, parents = _holders(connection, deals), _parents(connection)
     return Told(
         schedules=_by(schedules, "contract_code"),
         is_schedule_told=bool(schedules),
@@ -70,13 +71,13 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
             for row in _valid(connection, "tax_treatment", today)
         ),
         cards=frozenset(row["card_code"] for row in _valid(connection, "client_rate", today)),
-        parents=_parents(connection),
+        parents=parents,
         linked_clients=frozenset(
             (found.connection_key, found.our_id)
-            for found in all_links(connection, nouns=("client",))
+            for found in all_links(connection, nouns=("client",), of=_asked_clients(deals, parents))
         ),
-        holders=_holders(connection, deals),
-        own_records=_own_records(connection),
+        holders=holders,
+        own_records=_own_records(connection, holders),
         resting=frozenset(
             row["connection_key"]
             for row in connection.execute(
@@ -84,7 +85,7 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
             ).fetchall()
         ),
         twins=_twins(deals),
-        askers=_askers(deals),
+        askers=_askers(connection, deals),
         employments=_by(
             connection.execute(
                 "SELECT person_id, entity_code, starts_on, ends_on, cost_rate FROM employment"
@@ -103,7 +104,9 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
         projects={
             row["deal_key"]: row["project_id"]
             for row in connection.execute(
-                "SELECT deal_key, project_id FROM provisioning_plan WHERE project_id IS NOT NULL"
+                "SELECT deal_key, project_id FROM provisioning_plan"
+                " WHERE project_id IS NOT NULL AND deal_key = ANY (%s)",
+                ([facts.key for facts in deals],),
             ).fetchall()
         },
     )
@@ -464,31 +467,53 @@ def _holders(
     return found
 
 
-def _own_records(connection: Connection[Row]) -> frozenset[tuple[str, str]]:
-    """Return the projects that are linked to ours, and those that a plan left standing."""
+def _asked_clients(deals: Sequence[DealFacts], parents: Mapping[UUID, UUID]) -> set[UUID]:
+    """Return the clients of whom it is asked whether an ERP has them: those of deals, above them, and who pays."""
+    asked = {facts.client.client_id for facts in deals if facts.client is not None}
+    asked |= {share.client_id for facts in deals for share in facts.shares}
+    return asked | {parents[client_id] for client_id in asked & parents.keys()}
+
+
+def _own_records(
+    connection: Connection[Row], holders: Mapping[str, Sequence[tuple[str, str, bool]]]
+) -> frozenset[tuple[str, str]]:
+    """Return which of these projects are linked to ours, or were left standing by a plan."""
+    records = [(key, ref) for held in holders.values() for key, ref, _ in held]
+    if not records:
+        return frozenset()
     linked = {
         (found.connection_key, found.source_ref)
-        for found in all_links(connection, nouns=("project",))
+        for found in links_from(connection, noun="project", records=records)
     }
     written = {
         (row["target_connection"], row["target_code"])
         for row in connection.execute(
             "SELECT target_connection, target_code FROM effect"
-            " WHERE noun = 'project' AND kind = 'write' AND target_code IS NOT NULL"
+            " WHERE noun = 'project' AND kind = 'write' AND target_code = ANY (%s)",
+            ([ref for _, ref in records],),
         ).fetchall()
     }
     return frozenset(linked | written)
 
 
-def _askers(deals: Sequence[DealFacts]) -> dict[str, list[str]]:
-    """Return by code the won deals that ask for it, the one that was won first in front."""
-    asking: dict[str, list[tuple[date, str]]] = {}
+def _askers(connection: Connection[Row], deals: Sequence[DealFacts]) -> dict[str, list[str]]:
+    """Return by code the won deals that ask for it: the one that is ready in front, then the one that was won first."""
+    asking: dict[str, list[DealFacts]] = {}
     for facts in deals:
         if facts.is_won and facts.deal.project_code:
-            asked = (facts.deal.closed_on or date.max, facts.key)
-            asking.setdefault(facts.deal.project_code, []).append(asked)
+            asking.setdefault(facts.deal.project_code, []).append(facts)
+    several = {code: asked for code, asked in asking.items() if len(asked) > 1}
+    rows = connection.execute(
+        "SELECT deal_key FROM provisioning_plan WHERE state = 'ready' AND deal_key = ANY (%s)",
+        ([facts.key for asked in several.values() for facts in asked],),
+    ).fetchall()
+    ready = {row["deal_key"] for row in rows}
+
+    def place(facts: DealFacts) -> tuple[bool, date, str]:
+        return facts.key not in ready, facts.deal.closed_on or date.max, facts.key
+
     return {
-        code: [key for _, key in sorted(asked)] for code, asked in asking.items() if len(asked) > 1
+        code: [facts.key for facts in sorted(asked, key=place)] for code, asked in several.items()
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,12 +19,14 @@ from tieline.register import (
     PRACTICE,
     STAGE,
     Code,
+    Link,
     Source,
     all_links,
     as_opportunity,
     as_person,
     as_staffing_fact,
     email_key,
+    links_from,
     newest,
     their_codes,
 )
@@ -41,6 +43,8 @@ from tieline.services.project_template import (
 )
 
 ACT = "act"
+# A record of a system: the key of its connection, and what it is called there.
+Record = tuple[str, str]
 _FOREVER = date.max
 # What a staffing file may call the share of their time that somebody is planned for.
 _SHARE = "percent"
@@ -197,8 +201,8 @@ class DealFacts:
 class _Surroundings:
     """What all deals share."""
 
-    owners: Mapping[tuple[str, str], Person]
-    client_of: Mapping[tuple[str, str], UUID]
+    owners: Mapping[Record, Person]
+    client_of: Mapping[Record, UUID]
     clients: Mapping[UUID, ClientFacts]
     unclear: Unclear
     entities: Mapping[str, EntityFacts]
@@ -206,8 +210,7 @@ class _Surroundings:
     periods: Sequence[Row]
     codes: Mapping[str, UUID]
     contract_codes: Mapping[str, UUID]
-    plans: Mapping[tuple[str, str], Sequence[Row]]
-    grouped_by: Mapping[str, str]
+    plans: Mapping[Record, Sequence[Row]]
     templates: Templates
     shares: Mapping[str, tuple[ToldShare, ...]]
     staff: Mapping[str, Sequence[StaffingFact]]
@@ -219,19 +222,72 @@ class _Surroundings:
     is_approver_told: bool
 
 
-def load_deals(connection: Connection[Row], *, now: datetime) -> list[DealFacts]:
-    """Return the facts of every deal that any CRM told us of, each project of one apart."""
-    around = _load_surroundings(connection, now)
-    sources = newest(connection, noun=Opportunity, kinds=("crm",))
+def load_deals(
+    connection: Connection[Row], *, now: datetime, only: Collection[Record] | None = None
+) -> list[DealFacts]:
+    """Return the facts of every deal that any CRM told us of, each project of one apart.
+
+    ``only`` leaves out all but some deals and what is compared with them: those of the same code or client.
+    """
+    sources = (
+        newest(connection, noun=Opportunity, kinds=("crm",))
+        if only is None
+        else _with_their_like(connection, only)
+    )
     told = [(source.connection_key, as_opportunity(source)) for source in sources]
-    found = [
-        _facts(source, coded, group, around, now)
+    plans = _plans(connection, None if only is None else {each.source_ref for each in sources})
+    grouped_by = _grouped_by(connection)
+    parts = [
+        (source, coded, group)
         for source, coded in zip(
             sources, in_our_codes(connection, told=told, on=now.date()), strict=True
         )
-        for group in _groups(source, coded.deal, around)
+        for group in _groups(source, coded.deal, plans, grouped_by)
     ]
+    near = None if only is None else _near(parts)
+    around = _load_surroundings(connection, now, plans, near)
+    found = [_facts(source, coded, group, around, now) for source, coded, group in parts]
     return _as_erps_call_them(connection, found)
+
+
+def _with_their_like(connection: Connection[Row], only: Collection[Record]) -> list[Source]:
+    """Return these deals, and those of the same code or client."""
+    asked = {"source_ref": {ref for _, ref in only}}
+    own = [
+        source
+        for source in newest(connection, noun=Opportunity, kinds=("crm",), asked=asked)
+        if (source.connection_key, source.source_ref) in only
+    ]
+    companies = {(each.connection_key, each.data["client_ref"] or "") for each in own}
+    clients = {link.our_id for link in links_from(connection, noun="client", records=companies)}
+    refs = {ref for _, ref in companies}
+    refs |= {link.source_ref for link in all_links(connection, nouns=("client",), of=clients)}
+    codes = {each.data["project_code"] for each in own}
+    return newest(
+        connection,
+        noun=Opportunity,
+        kinds=("crm",),
+        asked={**asked, "client_ref": refs - {""}, "project_code": codes - {None}},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Near:
+    """What some deals are about, where not all are loaded: the codes of their projects, and their companies."""
+
+    codes: frozenset[str]
+    companies: frozenset[Record]
+
+
+def _near(parts: Iterable[tuple[Source, CodedDeal, Group]]) -> _Near:
+    told = [
+        (source.connection_key, part_of_deal(coded.deal, by=group.by, name=group.name))
+        for source, coded, group in parts
+    ]
+    return _Near(
+        codes=frozenset(deal.project_code for _, deal in told if deal.project_code),
+        companies=frozenset((key, deal.client_ref or "") for key, deal in told),
+    )
 
 
 def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
@@ -266,28 +322,31 @@ def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
     )
 
 
-def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundings:
-    links = all_links(connection, nouns=("client", "person", "employee"))
-    staff: dict[str, list[StaffingFact]] = {}
-    assignments: dict[str, list[StaffingFact]] = {}
-    for source in newest(connection, noun=StaffingFact, kinds=("hr",)):
-        fact = as_staffing_fact(source)
-        if fact.fact == "assignment" and fact.project_code and not source.is_deleted:
-            staff.setdefault(fact.project_code, []).append(fact)
-            assignments.setdefault(email_key(fact.person_email) or "", []).append(fact)
+def _load_surroundings(
+    connection: Connection[Row],
+    now: datetime,
+    plans: Mapping[Record, Sequence[Row]],
+    near: _Near | None,
+) -> _Surroundings:
+    codes = None if near is None else sorted(near.codes)
+    staff, assignments = _staffing(connection, near)
+    people = _people_by_email(connection, None if near is None else list(assignments))
+    shares = _shares(connection, codes)
+    links = _links(connection, near, people=people.values(), shares=shares)
+    client_of = {
+        (found.connection_key, found.source_ref): found.our_id
+        for found in links
+        if found.noun == "client"
+    }
     return _Surroundings(
         owners={
             (source.connection_key, source.source_ref): as_person(source)
             for source in newest(connection, noun=Person, kinds=("crm",))
             if not source.is_deleted
         },
-        client_of={
-            (found.connection_key, found.source_ref): found.our_id
-            for found in links
-            if found.noun == "client"
-        },
-        clients=_clients(connection),
-        unclear=find_unclear(connection),
+        client_of=client_of,
+        clients=_clients(connection, None if near is None else list(client_of.values())),
+        unclear=find_unclear(connection, companies=None if near is None else near.companies),
         entities=_entities(connection),
         time_connections=tuple(
             (row["connection_key"], row["mode"])
@@ -302,20 +361,25 @@ def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundi
         ).fetchall(),
         codes={
             row["project_code"]: row["project_id"]
-            for row in connection.execute("SELECT project_code, project_id FROM project").fetchall()
+            for row in connection.execute(
+                "SELECT project_code, project_id FROM project"
+                " WHERE %(codes)s::text[] IS NULL OR project_code = ANY (%(codes)s)",
+                {"codes": codes},
+            ).fetchall()
         },
         contract_codes={
             row["contract_code"]: row["contract_id"]
             for row in connection.execute(
                 "SELECT contract_code, contract_id FROM contract"
+                " WHERE %(codes)s::text[] IS NULL OR contract_code = ANY (%(codes)s)",
+                {"codes": codes},
             ).fetchall()
         },
-        plans=_plans(connection),
-        grouped_by=_grouped_by(connection),
+        plans=plans,
         templates=load_templates(connection, on=now.date()),
-        shares=_shares(connection),
+        shares=shares,
         staff=staff,
-        people=_people_by_email(connection),
+        people=people,
         homes=_homes(connection),
         links={
             (found.connection_key, found.noun, found.our_id, found.scope): found.source_ref
@@ -325,17 +389,80 @@ def _load_surroundings(connection: Connection[Row], now: datetime) -> _Surroundi
             "SELECT * FROM intercompany_agreement WHERE superseded_at IS NULL"
         ).fetchall(),
         assignments=assignments,
-        is_approver_told=any(fact.approver_email for facts in staff.values() for fact in facts),
+        is_approver_told=_is_approver_told(connection, staff, near),
     )
 
 
-def _shares(connection: Connection[Row]) -> dict[str, tuple[ToldShare, ...]]:
+def _staffing(
+    connection: Connection[Row], near: _Near | None
+) -> tuple[dict[str, list[StaffingFact]], dict[str, list[StaffingFact]]]:
+    """Return who is assigned, by project code and by person: on these projects, and elsewhere."""
+
+    def assigned(asked: Mapping[str, Collection[str]] | None) -> list[StaffingFact]:
+        told = newest(connection, noun=StaffingFact, kinds=("hr",), asked=asked)
+        facts = [as_staffing_fact(source) for source in told if not source.is_deleted]
+        return [each for each in facts if each.fact == "assignment" and each.project_code]
+
+    here = assigned(None if near is None else {"project_code": near.codes})
+    emails = {email_key(each.person_email) or "" for each in here}
+    anywhere = here if near is None else assigned({"person_email": emails})
+    staff: dict[str, list[StaffingFact]] = {}
+    assignments: dict[str, list[StaffingFact]] = {}
+    for fact in here:
+        staff.setdefault(fact.project_code or "", []).append(fact)
+    for fact in anywhere:
+        assignments.setdefault(email_key(fact.person_email) or "", []).append(fact)
+    return staff, assignments
+
+
+def _links(
+    connection: Connection[Row],
+    near: _Near | None,
+    *,
+    people: Iterable[UUID],
+    shares: Mapping[str, Sequence[ToldShare]],
+) -> list[Link]:
+    """Return the links of clients and people; where not all deals are loaded, of theirs."""
+    nouns = ("client", "person", "employee")
+    if near is None:
+        return all_links(connection, nouns=nouns)
+    clients = links_from(connection, noun="client", records=near.companies)
+    ours = {link.our_id for link in clients}.union(people)
+    ours |= {share.client_id for told in shares.values() for share in told}
+    return all_links(connection, nouns=nouns, of=ours)
+
+
+def _is_approver_told(
+    connection: Connection[Row], staff: Mapping[str, Sequence[StaffingFact]], near: _Near | None
+) -> bool:
+    """Say whether any staffing names who approves: where none does, nobody is missing there."""
+    if any(fact.approver_email for facts in staff.values() for fact in facts):
+        return True
+    return near is not None and (
+        connection.execute(
+            """
+            SELECT 1 FROM source_version s
+            JOIN connection c ON c.connection_key = s.connection_key AND c.source_epoch = s.source_epoch
+            WHERE s.noun = 'StaffingFact' AND s.is_newest AND NOT s.is_deleted AND c.kind = 'hr'
+              AND s.data ->> 'fact' = 'assignment' AND s.data ->> 'project_code' <> ''
+              AND s.data ->> 'approver_email' <> '' LIMIT 1
+            """
+        ).fetchone()
+        is not None
+    )
+
+
+def _shares(
+    connection: Connection[Row], codes: Sequence[str] | None
+) -> dict[str, tuple[ToldShare, ...]]:
     """Return what was told of the shares of contracts, each client under its present id."""
     found: dict[str, tuple[ToldShare, ...]] = {}
     for row in connection.execute(
         "SELECT b.contract_code, coalesce(c.redirect_to, c.client_id) AS client_id, b.percent,"
         " b.takes_rounding, b.starts_on, b.ends_on FROM billing_split b JOIN client c USING (client_id)"
-        " WHERE b.superseded_at IS NULL ORDER BY b.contract_code, b.starts_on, 2"
+        " WHERE b.superseded_at IS NULL AND (%(codes)s::text[] IS NULL OR b.contract_code = ANY (%(codes)s))"
+        " ORDER BY b.contract_code, b.starts_on, 2",
+        {"codes": codes},
     ).fetchall():
         code = row.pop("contract_code")
         found[code] = (*found.get(code, ()), ToldShare(**row))
@@ -411,13 +538,18 @@ def _erp_code(facts: DealFacts, line: PricedLine) -> Code | None:
     )
 
 
-def _groups(source: Source, deal: Opportunity, around: _Surroundings) -> tuple[Group, ...]:
+def _groups(
+    source: Source,
+    deal: Opportunity,
+    plans: Mapping[Record, Sequence[Row]],
+    grouped_by: Mapping[str, str],
+) -> tuple[Group, ...]:
     made = [
         (plan["project_group"], plan["grouping"])
-        for plan in around.plans.get((source.connection_key, source.source_ref), ())
+        for plan in plans.get((source.connection_key, source.source_ref), ())
         if plan["project_id"] is not None and plan["source_epoch"] == source.identity.source_epoch
     ]
-    by = around.grouped_by.get(deal.entity_code or "", around.grouped_by.get("", AS_ONE))
+    by = grouped_by.get(deal.entity_code or "", grouped_by.get("", AS_ONE))
     return groups_of(deal, by=by, made=made)
 
 
@@ -599,7 +731,9 @@ def _is_agreed(agreements: Sequence[Row], home: str | None, here: str, fact: Sta
     )
 
 
-def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
+def _clients(
+    connection: Connection[Row], client_ids: Collection[UUID] | None
+) -> dict[UUID, ClientFacts]:
     rows = connection.execute(
         """
         SELECT client_id, vat_number, street, postal_code, city, country_code, is_active,
@@ -607,8 +741,9 @@ def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
         FROM client_version
         LEFT JOIN (SELECT redirect_to AS client_id, array_agg(client_id::text) AS merged_ids
                    FROM client WHERE redirect_to IS NOT NULL GROUP BY redirect_to) m USING (client_id)
-        WHERE superseded_at IS NULL
-        """
+        WHERE superseded_at IS NULL AND (%(ids)s::uuid[] IS NULL OR client_id = ANY (%(ids)s))
+        """,
+        {"ids": None if client_ids is None else list(client_ids)},
     ).fetchall()
     return {
         row["client_id"]: ClientFacts(**{**row, "merged_ids": tuple(row["merged_ids"])})
@@ -616,16 +751,17 @@ def _clients(connection: Connection[Row]) -> dict[UUID, ClientFacts]:
     }
 
 
-def _plans(connection: Connection[Row]) -> dict[tuple[str, str], list[Row]]:
+def _plans(connection: Connection[Row], refs: Collection[str] | None) -> dict[Record, list[Row]]:
     rows = connection.execute(
         "SELECT connection_key, source_epoch, deal_ref, project_group, project_id, contract_id, state,"
         " plan -> 'grouping' AS grouping, plan -> 'template' AS template,"
         " plan -> 'novation' AS novation,"
         " ARRAY(SELECT unnest(ARRAY[n.project_id, j.contract_id]) FROM novation n"
         " JOIN project j USING (project_id) WHERE n.plan_id = p.plan_id) AS before_ids"
-        " FROM provisioning_plan p"
+        " FROM provisioning_plan p WHERE %(refs)s::text[] IS NULL OR deal_ref = ANY (%(refs)s)",
+        {"refs": None if refs is None else list(refs)},
     ).fetchall()
-    found: dict[tuple[str, str], list[Row]] = {}
+    found: dict[Record, list[Row]] = {}
     for row in rows:
         found.setdefault((row["connection_key"], row["deal_ref"]), []).append(row)
     return found
@@ -667,14 +803,18 @@ def _entity(row: Row) -> EntityFacts:
     )
 
 
-def _people_by_email(connection: Connection[Row]) -> dict[str, UUID]:
+def _people_by_email(
+    connection: Connection[Row], emails: Collection[str] | None
+) -> dict[str, UUID]:
     rows = connection.execute(
         """
         SELECT lower(s.email) AS email, min(p.person_id::text)::uuid AS person_id
         FROM subject s JOIN person p ON p.person_id = s.subject_id AND p.redirect_to IS NULL
         WHERE s.kind = 'person' AND s.email IS NOT NULL
+          AND (%(emails)s::text[] IS NULL OR lower(s.email) = ANY (%(emails)s))
         GROUP BY 1 HAVING count(*) = 1
-        """
+        """,
+        {"emails": None if emails is None else list(emails)},
     ).fetchall()
     return {row["email"]: row["person_id"] for row in rows}
 

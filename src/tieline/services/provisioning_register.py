@@ -83,11 +83,18 @@ def end_contract(connection: Connection[Row], *, contract_id: UUID, now: datetim
 
 
 def take_over_papers(
-    connection: Connection[Row], *, contract_id: UUID, deal: Opportunity, now: datetime
-) -> bool:
-    """Take over what the CRM owns and no price depends on; return whether it changed."""
-    key = {"contract_id": contract_id}
-    return upsert(connection, table=CONTRACT, key=key, values=_papers(deal), now=now)
+    connection: Connection[Row], *, deals: Mapping[UUID, Opportunity], now: datetime
+) -> None:
+    """Take over of each contract what the CRM owns and no price depends on."""
+    standing = connection.execute(
+        "SELECT * FROM contract_version WHERE contract_id = ANY (%s) AND superseded_at IS NULL",
+        (list(deals),),
+    ).fetchall()
+    for row in standing:
+        papers = _papers(deals[row["contract_id"]])
+        if any(row[name] != value for name, value in papers.items()):
+            key = {"contract_id": row["contract_id"]}
+            upsert(connection, table=CONTRACT, key=key, values=papers, now=now)
 
 
 def store_value(

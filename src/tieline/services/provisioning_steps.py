@@ -259,7 +259,7 @@ def _is_being_made(
         CROSS JOIN LATERAL (
             SELECT %(own)s AS step_id WHERE o.plan ->> 'client_id' = %(client_id)s
             UNION ALL SELECT %(payer)s WHERE o.plan -> 'steps' @> %(pays)s) s
-        WHERE o.plan_id <> %(plan_id)s
+        WHERE o.plan_id <> %(plan_id)s AND o.state IN ('running', 'compensating')
           AND ((o.state = 'compensating' AND jsonb_exists(o.plan -> 'done', s.step_id))
                OR (NOT %(is_linked)s AND o.state = 'running'
                    AND (o.planned_at, o.plan_id) < (%(planned_at)s, %(plan_id)s)))

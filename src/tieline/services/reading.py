@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import structlog
 from psycopg import Connection
@@ -24,12 +25,15 @@ from tieline.runtime.work import PROVISIONING, Again, Done, Outcome, Steps, sche
 from tieline.sdk import ReadsOne
 from tieline.sdk.directory import Connectors
 from tieline.services.conservation_checks import ConservationChecks
+from tieline.services.project_provisioning import DEAL_OBJECT, plan_new_deals, schedule_plans
 from tieline.services.restoring import stream_was_read
 from tieline.services.time_validation import TimeValidation
 
 _POLL_SECONDS = 60
 _FULL_READ_SECONDS = 3600
 _TIME_OBJECT = "time_entries"
+# More than these are looked at with everything else.
+_DEALS_ALONE_MAX = 100
 DISK_LOW = "intake.disk_low"
 READ_MARKED = "read_marked"
 KEEP_REGISTER = "keep_register"
@@ -122,7 +126,7 @@ class Reading:
         )
         self._note(connection_key, stream, result, is_full=is_full)
         if stream != _TIME_OBJECT:
-            self._follow(result, correlation_id)
+            self._follow(connection_key, result, correlation_id)
         if asked is not None and not result.problem:
             self.checks.source_was_read(
                 connection_key=connection_key,
@@ -142,17 +146,30 @@ class Reading:
         except (TryAgain, AskPerson) as error:
             _log.info("reading.hint_waits", connection_key=connection_key, why=str(error))
             return str(error)
-        self._follow(result, correlation_id)
+        self._follow(connection_key, result, correlation_id)
         return result.problem
 
-    def _follow(self, result: ReadResult, correlation_id: str) -> None:
+    def _follow(self, connection_key: str, result: ReadResult, correlation_id: str) -> None:
         """Let clients, people and plans follow at once what was new."""
-        if result.versions:
-            with self.database.transaction() as connection:
+        if not result.versions:
+            return
+        ready = self._plan_alone(connection_key, result)
+        with self.database.transaction() as connection:
+            if ready is None:
                 schedule(
                     connection, kind=KEEP_REGISTER, subject=EVERYTHING, work_class=PROVISIONING,
                     correlation_id=correlation_id,
                 )  # fmt: skip
+            else:
+                schedule_plans(connection, ready=ready)
+
+    def _plan_alone(self, connection_key: str, result: ReadResult) -> Mapping[UUID, str] | None:
+        """Plan a few deals that were read and nothing beside; None where a look at everything must follow."""
+        is_of_deals = all(name == DEAL_OBJECT for name, _ in result.seen)
+        if not is_of_deals or len(result.seen) > _DEALS_ALONE_MAX:
+            return None
+        deals = frozenset((connection_key, ref) for _, ref in result.seen)
+        return plan_new_deals(self.database, deals=deals, now=self.clock.now())
 
     def _find_deletes(self, connection_key: str) -> None:
         result = self._poll(connection_key, _TIME_OBJECT, is_full=True)

@@ -25,7 +25,6 @@ from tieline.runtime.work import (
     Handler,
     Outcome,
     Steps,
-    schedule,
 )
 from tieline.runtime.worker import Job
 from tieline.services.aligning import ALIGN, Aligning
@@ -47,6 +46,7 @@ from tieline.services.project_provisioning import (
     PROVISION,
     Provisioning,
     plan_deals,
+    schedule_plans,
 )
 from tieline.services.reading import KEEP_REGISTER, READ_MARKED, Reading
 from tieline.services.replaying import REPLAY, Replaying
@@ -158,6 +158,8 @@ class Workday:
                 name="register",
                 interval_seconds=_REGISTER_EVERY_SECONDS,
                 function=self.keep_register_alone,
+                # What is read is followed by itself; this finds what was decided, and what had to wait.
+                rest_times=_REST_TIMES,
             ),
             Job(
                 name="time",
@@ -295,18 +297,9 @@ class Workday:
                     correlation_id=correlation_id,
                 )
             under_way = _under_way(connection)
-            # A deal keeps the id under which it was read, down to what it becomes in the ERP.
-            for plan_id, read_as in plans.ready.items():
-                if str(plan_id) in under_way:
-                    # What is new meanwhile is open when this comes again.
-                    continue
-                schedule(
-                    connection,
-                    kind=PROVISION,
-                    subject=str(plan_id),
-                    work_class=PROVISIONING,
-                    correlation_id=read_as,
-                )
+            # What is new meanwhile is open when this comes again.
+            ready = {key: read for key, read in plans.ready.items() if str(key) not in under_way}
+            schedule_plans(connection, ready=ready)
 
     def keep_readiness(self) -> None:
         """Compute what stands between each contract and its invoice."""
