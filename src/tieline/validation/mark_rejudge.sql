@@ -15,6 +15,19 @@ WITH changed AS (
         AND daterange(x.starts_on, x.ends_on) @> c.work_date
     LEFT JOIN person p ON p.person_id = x.our_id
     WHERE c.work_date IS NOT NULL
+), placed AS (
+    -- Whose project is told twice belongs to no contract, and shares nothing with anybody.
+    SELECT c.work_date, k.contract_id, k.client_id, p.project_id, c.connection_key, c.person_ref
+    FROM changed c
+    CROSS JOIN LATERAL (
+        SELECT count(DISTINCT x.our_id) AS projects, (array_agg(x.our_id))[1] AS project_id FROM crosswalk x
+        WHERE x.connection_key = c.connection_key AND x.noun = 'project' AND x.source_ref = c.project_ref
+          AND x.superseded_at IS NULL
+          AND daterange(x.starts_on, x.ends_on) @> coalesce(c.work_date, (%(now)s::timestamptz AT TIME ZONE 'UTC')::date)
+    ) l
+    JOIN project p ON p.project_id = l.project_id
+    JOIN contract k ON k.contract_id = p.contract_id
+    WHERE l.projects = 1
 ), keys AS (
     SELECT 'entry:' || entry_id AS neighbor_key FROM changed WHERE verdict_id IS NOT NULL
     UNION
@@ -35,27 +48,17 @@ WITH changed AS (
     CROSS JOIN LATERAL unnest(v.neighbor_keys) k
     WHERE split_part(k, ':', 1) <> ALL (%(apart)s::text[])
     UNION
-    SELECT 'cap:' || p.contract_id FROM changed c
-    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
-        AND x.source_ref = c.project_ref AND x.superseded_at IS NULL
-    JOIN project p ON p.project_id = x.our_id
+    SELECT 'cap:' || p.contract_id FROM placed p
     JOIN contract_version k ON k.contract_id = p.contract_id AND k.superseded_at IS NULL
     WHERE k.cap_amount IS NOT NULL
        OR EXISTS (SELECT FROM spending_limit l WHERE l.contract_id = p.contract_id AND l.superseded_at IS NULL)
        OR EXISTS (SELECT FROM purchase_order o WHERE o.contract_id = p.contract_id AND o.superseded_at IS NULL)
     UNION
-    SELECT 'client-cap:' || coalesce(n.redirect_to, n.client_id) FROM changed c
-    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
-        AND x.source_ref = c.project_ref AND x.superseded_at IS NULL
-    JOIN project p ON p.project_id = x.our_id
-    JOIN contract k ON k.contract_id = p.contract_id
-    JOIN client n ON n.client_id = k.client_id
+    SELECT 'client-cap:' || coalesce(n.redirect_to, n.client_id) FROM placed p
+    JOIN client n ON n.client_id = p.client_id
     JOIN spending_limit l ON l.client_id = coalesce(n.redirect_to, n.client_id) AND l.superseded_at IS NULL
     UNION
-    SELECT 'matter-day:' || p.contract_id || ':' || c.work_date FROM changed c
-    JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'project'
-        AND x.source_ref = c.project_ref AND x.superseded_at IS NULL
-    JOIN project p ON p.project_id = x.our_id
+    SELECT 'matter-day:' || p.contract_id || ':' || p.work_date FROM placed p
     WHERE EXISTS (SELECT FROM client_guideline g WHERE g.people_day_max IS NOT NULL)
     UNION
     SELECT 'text:' || coalesce(coalesce(p.redirect_to, p.person_id)::text, c.connection_key || ':' || c.person_ref)
@@ -67,12 +70,10 @@ WITH changed AS (
     LEFT JOIN person p ON p.person_id = x.our_id
     WHERE EXISTS (SELECT FROM client_guideline g WHERE g.same_text_days_max IS NOT NULL)
     UNION
-    SELECT 'planned:' || coalesce(p.redirect_to, p.person_id) || ':' || j.our_id FROM changed c
+    SELECT 'planned:' || coalesce(p.redirect_to, p.person_id) || ':' || c.project_id FROM placed c
     JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
         AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
     JOIN person p ON p.person_id = x.our_id
-    JOIN crosswalk j ON j.connection_key = c.connection_key AND j.noun = 'project'
-        AND j.source_ref = c.project_ref AND j.superseded_at IS NULL
     WHERE EXISTS (SELECT FROM assignment a WHERE a.planned_seconds IS NOT NULL)
 )
 INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at, batch_id)

@@ -40,7 +40,7 @@ class TestNothingElse:
 
         for step in range(_CHANGES):
             at = NOW + timedelta(seconds=step + 1)
-            (changed,) = _change(maker, 1)
+            changed = _change(maker, 1)[0] if step else _told_twice(maker)
             keys, before = _keys(worker_database), verdicts(worker_database)
             outside = _outside(worker_database)
             batch_id = load_hours(owner_database, [changed], version=_next(owner_database, changed))
@@ -134,6 +134,17 @@ def _change(maker: Maker, count: int) -> list[dict[str, Any]]:
             case _:
                 row["is_deleted"] = not row["is_deleted"]
     return rows
+
+
+def _told_twice(maker: Maker) -> dict[str, Any]:
+    """Tell an hour of two projects: it belongs to neither, and takes nothing of what is scarce in one of them."""
+    row = next(
+        row
+        for row in maker.firm.hours.values()
+        if row["connection_key"] == "harvest" and row["approval"] == "approved" and row["work_date"]
+    )
+    row["project_ref"] = "both1"
+    return row
 
 
 def _same_day(maker: Maker) -> list[dict[str, Any]]:
