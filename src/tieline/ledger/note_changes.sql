@@ -4,8 +4,8 @@
 WITH changed AS MATERIALIZED (
     SELECT v.*
     FROM time_entry t
-    JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
-    WHERE v.outcome IN ('correct', 'held') AND {of_entries}
+    {verdicts}
+    WHERE v.version = t.newest_version AND v.outcome IN ('correct', 'held') AND {of_entries}
 ), told AS (
     SELECT c.entry_id, c.version, c.verdict_id, c.release_id, c.correlation_id, c.outcome, s.business_key AS standing_key,
            s.entity_code, s.period_id, s.project_id, sv.contract_id, s.all_seconds AS old_seconds, -- What nobody is billed for is worth nothing here; what has no price yet is not known.

@@ -3,8 +3,8 @@
 WITH corrected AS MATERIALIZED (
     SELECT t.entry_id, v.verdict_id, v.version, v.correlation_id, v.seconds, v.posting_hash
     FROM time_entry t
-    JOIN verdict v ON v.verdict_id = t.verdict_id AND v.version = t.newest_version
-    WHERE v.outcome = 'correct' AND {of_entries}
+    {verdicts}
+    WHERE v.version = t.newest_version AND v.outcome = 'correct' AND {of_entries}
 ), standing AS (
     SELECT e.*, c.verdict_id AS new_verdict_id, c.version AS new_version, c.correlation_id AS new_correlation_id
     FROM corrected c
@@ -21,10 +21,10 @@ WITH corrected AS MATERIALIZED (
     LEFT JOIN adjustment a ON a.entry_id = s.entry_id AND a.version = s.new_version AND a.superseded_at IS NULL
     LEFT JOIN fiscal_period n ON n.period_id = a.reversal_period_id
 ), numbered AS (
+    -- Looked up by the entry, whose identity it is: by the identity itself, every effect was read for each of them.
     SELECT s.*, 1 + (
-        SELECT max(e.effect_no) FROM effect e
-        WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref, e.target_connection, e.noun, e.part)
-            = (s.connection_key, s.source_epoch, s.object, s.source_ref, s.target_connection, s.noun, s.part)
+        SELECT max(e.effect_no) FROM (SELECT * FROM effect e WHERE e.entry_id = s.entry_id OFFSET 0) e
+        WHERE (e.target_connection, e.noun, e.part) = (s.target_connection, s.noun, s.part)
         ) AS next_no, tieline.cut_off_class(p, %(now)s) AS urgency, tieline.cut_off_deadline(p, %(now)s) AS due_by
     FROM placed s JOIN fiscal_period p ON p.period_id = s.into_period_id
 ), planned AS (

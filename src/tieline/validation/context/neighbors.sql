@@ -28,7 +28,7 @@ person_day AS (
     SELECT m.person_key, m.work_date, m.entry_id, m.connection_key, m.source_ref, m.seconds, m.started_at,
            m.ended_at, m.created_at, m.narrative_hash,
            coalesce(j.our_id::text, m.connection_key || ':' || m.project_key) AS project_word,
-           coalesce(t2.our_id::text, t1.our_id::text, m.connection_key || ':' || m.task_key) AS task_word,
+           coalesce(k.our_id::text, m.connection_key || ':' || m.task_key) AS task_word,
            s.stands IS NOT NULL AS is_standing
     FROM stored_member m
     -- Hour by hour: a planner that expects one neighbor made the whole list anew for each of five thousand.
@@ -38,12 +38,18 @@ person_day AS (
           AND NOT EXISTS (SELECT FROM effect u WHERE u.undoes_key = e.business_key AND u.kind = 'void'
                           AND {undone} OFFSET 0)
         LIMIT 1) s ON true
-    LEFT JOIN known_link j ON j.connection_key = m.connection_key AND j.noun = 'project'
-        AND j.source_ref = m.project_key AND j.valid @> m.work_date
-    LEFT JOIN known_link t1 ON t1.connection_key = m.connection_key AND t1.noun = 'task'
-        AND t1.source_ref = m.task_key AND t1.valid @> m.work_date
-    LEFT JOIN known_link t2 ON t2.connection_key = m.connection_key AND t2.noun = 'task'
-        AND t2.source_ref = m.project_key || '/' || m.task_key AND t2.valid @> m.work_date
+    -- By the one that its words mean, as where it is judged itself. Of links a planner expects few as well, and held
+    -- each neighbor against every link of its source.
+    LEFT JOIN LATERAL (
+        SELECT (array_agg(x.our_id))[1] AS our_id FROM known_link x
+        WHERE x.connection_key = m.connection_key AND x.noun = 'project' AND x.source_ref = m.project_key
+          AND x.valid @> m.work_date
+        HAVING count(DISTINCT x.our_id) = 1 OFFSET 0) j ON true
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN count(DISTINCT x.our_id) = 1 THEN (array_agg(x.our_id))[1] END AS our_id FROM known_link x
+        WHERE x.connection_key = m.connection_key AND x.noun = 'task'
+          AND x.source_ref IN (m.project_key || '/' || m.task_key, m.task_key) AND x.valid @> m.work_date
+        GROUP BY x.source_ref ORDER BY x.source_ref = m.task_key LIMIT 1) k ON true
     UNION ALL
     SELECT c.person_key, c.work_date, c.entry_id, c.connection_key, c.source_ref, c.seconds, c.started_at,
            c.ended_at, c.created_at, c.narrative_hash,
