@@ -288,6 +288,7 @@ def _follow_hours(flow: TimeValidation, worker: Database, owner: Database) -> No
         POST_LINES: flow.post_lines,
     }
     for _ in range(_ROUNDS_MAX):
+        flow.plan_left_out()
         flow.schedule_waiting()
         items = _rows(owner, "DELETE FROM work_item RETURNING kind, subject")
         if not items:

@@ -94,6 +94,7 @@ class World:
         self.clock.instant = instant
         with self.worker.transaction() as connection:
             connection.execute("DELETE FROM work_item")
+        self.flow.plan_left_out()
         self.flow.schedule_waiting()
         with self.worker.transaction() as connection:
             row = connection.execute(

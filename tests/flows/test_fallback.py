@@ -66,6 +66,7 @@ class Close:
     def plan(self) -> None:
         """Judge and plan, and send nothing."""
         for _ in range(3):
+            self.world.flow.plan_left_out()
             self.world.flow.schedule_waiting()
             self.world._judge_batches()
             self.world.flow.judge_waiting(_Steps(), "all")

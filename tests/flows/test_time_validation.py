@@ -144,6 +144,7 @@ class World:
     def post(self) -> None:
         """Judge what waits and post until nothing is left."""
         for _ in range(20):
+            self.flow.plan_left_out()
             self.flow.schedule_waiting()
             self._judge_batches()
             self.flow.judge_waiting(AtOnce(), "all")

@@ -100,7 +100,7 @@ class TimeValidation:
         return Again(due_in_seconds=0)
 
     def schedule_waiting(self) -> None:
-        """Start judging and posting for everything that waits, as a safety net under events."""
+        """Start judging and posting for what is known to wait, as a safety net under events."""
         self._take_up_batches()
         with self.database.transaction() as connection:
             _wake_parked(connection, now=self.clock.now())
@@ -113,11 +113,19 @@ class TimeValidation:
                     work_class=_BILLING,
                     correlation_id="rejudge",
                 )
-            _plan(connection, entry_ids=None, now=self.clock.now())
             _schedule_scopes(connection, weigh(connection, now=self.clock.now()))
         # Apart: finding cases takes its time, and the work items above are locked until the commit.
         with self.database.transaction() as connection:
             sync_time_cases(connection, now=self.clock.now(), correlation_id="cases")
+
+    def plan_left_out(self) -> None:
+        """Plan what any hour's verdict asks for: what is judged is planned with it, and this finds what never was.
+
+        It reads every hour there is, so it takes longer the more there are.
+        """
+        with self.database.transaction() as connection:
+            booked = _plan(connection, entry_ids=None, now=self.clock.now())
+            _schedule_scopes(connection, booked.scopes)
 
     def _take_up_batches(self) -> None:
         # A process may die between the commit of a batch and what follows it.

@@ -98,6 +98,8 @@ _EVENTS_SECONDS = 2
 _AUDIT_SECONDS = 2
 # What reads whole tables may take a fifth of its time.
 _REST_TIMES = 4
+# What reads all there ever was, and nobody waits for, may take a twentieth.
+_WHOLE_REST_TIMES = 20
 _RESTORING_SECONDS = 2
 _DISKS_SECONDS = 5
 _PREFLIGHT_SECONDS = 60
@@ -167,6 +169,12 @@ class Workday:
                 function=self.system.time_validation.schedule_waiting,
                 # The net under lost wake-ups: it must come again soon after a lock held it up.
                 rest_times=1,
+            ),
+            Job(
+                name="time-left-out",
+                interval_seconds=2,
+                function=self.system.time_validation.plan_left_out,
+                rest_times=_WHOLE_REST_TIMES,
             ),
             Job(
                 name="readiness",

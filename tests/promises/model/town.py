@@ -135,6 +135,7 @@ class Town:
         }
         with self.mortal():
             for _ in range(_ROUNDS_MAX):
+                self.flow.plan_left_out()
                 self.flow.schedule_waiting()
                 items = self._rows("DELETE FROM work_item RETURNING kind, subject")
                 if not items:
