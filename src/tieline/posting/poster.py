@@ -173,11 +173,12 @@ class Poster:
     ) -> _Begun:
         """Find or plan the effect, and reserve it in the same transaction where nothing has to be asked first."""
         request = wanted.request
-        restoration = find_restoration(connection)
-        effect, effect_no = states.find_newest(connection, request=request)
+        newest = states.find_newest(connection, request=request)
+        restoration = find_restoration(connection) if newest.is_restoring else None
+        effect = newest.effect
         if effect is None:
             effect = states.plan_write(
-                connection, request=request, effect_no=effect_no, now=self.clock.now()
+                connection, request=request, effect_no=newest.next_no, now=self.clock.now()
             )
         command = wanted.build(effect["business_key"])
         reserved = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -44,11 +45,24 @@ def get_effect(connection: Connection[Row], *, business_key: UUID) -> Row:
     return row
 
 
-def find_newest(connection: Connection[Row], *, request: EffectRequest) -> tuple[Row | None, int]:
-    """Return the write that stands or is under way for an event, None when it may be planned, and the next number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The write that stands or is under way for an event, None when it may be planned, under the next number.
+
+    ``is_restoring`` says that a restored backup is being followed up.
+    """
+
+    effect: Row | None
+    next_no: int
+    is_restoring: bool
+
+
+def find_newest(connection: Connection[Row], *, request: EffectRequest) -> Newest:
+    """Return how the write of an event stands."""
     row = connection.execute(
         """
-        SELECT coalesce(n.last_no, 0) + 1 AS next_no, w.*
+        SELECT coalesce(n.last_no, 0) + 1 AS next_no,
+               EXISTS (SELECT FROM restoration WHERE phase <> 'over') AS is_restoring, w.*
         FROM (SELECT max(effect_no) AS last_no FROM effect
               WHERE (connection_key, source_epoch, object, source_ref)
                   = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)
@@ -74,8 +88,9 @@ def find_newest(connection: Connection[Row], *, request: EffectRequest) -> tuple
         },
     ).fetchone()
     assert row is not None
-    next_no = int(row.pop("next_no"))
-    return (row if row["business_key"] is not None else None), next_no
+    next_no, is_restoring = int(row.pop("next_no")), bool(row.pop("is_restoring"))
+    effect = row if row["business_key"] is not None else None
+    return Newest(effect=effect, next_no=next_no, is_restoring=is_restoring)
 
 
 def plan_write(

@@ -797,10 +797,10 @@ def _find_or_plan(
         correlation_id=correlation_id,
         project_id=bill.project_id,
     )
-    standing, effect_no = states.find_newest(connection, request=request)
-    if standing is not None:
-        return standing
-    return states.plan_write(connection, request=request, effect_no=effect_no, now=now)
+    newest = states.find_newest(connection, request=request)
+    if newest.effect is not None:
+        return newest.effect
+    return states.plan_write(connection, request=request, effect_no=newest.next_no, now=now)
 
 
 def _asked_items(connection: Connection[Row], *, key: UUID) -> tuple[InvoiceItem, ...]:
