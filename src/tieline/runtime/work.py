@@ -139,6 +139,25 @@ def schedule(
     )
 
 
+def due_kinds(
+    connection: Connection[Row], *, kinds: Sequence[str], at: datetime | None = None
+) -> frozenset[str]:
+    """Return of which kinds some work is due: who has nothing to do asks this, and not in which order it would go."""
+    rows = connection.execute(
+        """
+        SELECT k.kind FROM string_to_table(%(kinds)s, ' ') AS k (kind)
+        WHERE EXISTS (
+            SELECT FROM generate_series(0, 3) AS c (work_class) CROSS JOIN LATERAL (
+                SELECT FROM work_item w
+                WHERE w.state = 'waiting' AND w.kind = k.kind AND w.work_class = c.work_class
+                  AND w.due_at <= coalesce(%(at)s::timestamptz, clock_timestamp())
+                LIMIT 1) w)
+        """,
+        {"kinds": " ".join(kinds), "at": at},
+    ).fetchall()
+    return frozenset(row["kind"] for row in rows)
+
+
 def claim(
     connection: Connection[Row],
     *,

@@ -24,7 +24,7 @@ from tieline.runtime.leases import Fence, Lease, Leases
 from tieline.runtime.outcomes import count_outcome
 from tieline.runtime.telemetry import correlated, new_correlation_id
 from tieline.runtime.watchdog import Watchdog
-from tieline.runtime.work import Handler, Turns, claim, put_back
+from tieline.runtime.work import Handler, Turns, claim, due_kinds, put_back
 
 EXIT_LOST = 75
 _SLOTS_MAX = 6
@@ -179,17 +179,23 @@ class Worker:
         self._engine.finished.clear()
 
     def _dispatch(self) -> None:
+        with self._database.statement() as connection:
+            due = due_kinds(connection, kinds=self._engine.kinds)
+        if not due:
+            return
         active = self._engine.active_items()
         shared = [item for item in active if item.kind not in self._own_slots]
         low_active = sum(item.work_class >= 2 for item in shared)
         self._start(
             "",
-            kinds=[kind for kind in self._engine.kinds if kind not in self._own_slots],
+            kinds=sorted(due - self._own_slots.keys()),
             free=self._slots_max - len(shared),
             low_slots=max(1, self._slots_max - _RESERVED_SLOTS) - low_active,
             kind_slots=max(1, self._slots_max // 2),
         )
         for kind, slots in self._own_slots.items():
+            if kind not in due:
+                continue
             free = slots - sum(item.kind == kind for item in active)
             self._start(kind, kinds=[kind], free=free, low_slots=free, kind_slots=slots)
 
@@ -198,7 +204,7 @@ class Worker:
     ) -> None:
         if free <= 0 or not kinds:
             return
-        with self._database.transaction() as connection:
+        with self._database.statement() as connection:
             items = claim(
                 connection,
                 executor_id=self.executor_id,

@@ -21,6 +21,7 @@ from tieline.runtime.work import (
     Turns,
     WorkItem,
     claim,
+    due_kinds,
     finish,
     put_back,
     schedule,
@@ -222,6 +223,16 @@ class TestClaim:
         ask(worker_database, due=5)
 
         assert take(worker_database) == []
+
+    def test_is_asked_for_where_something_is_due_alone(self, worker_database: Database) -> None:
+        ask(worker_database, kind="k", due=600)
+        ask(worker_database, kind="other", work_class=REFERENCE)
+        ask(worker_database, kind="another's")
+
+        with worker_database.transaction() as connection:
+            due = due_kinds(connection, kinds=["k", "other"])
+
+        assert due == {"other"}
 
 
 class TestFinish:
