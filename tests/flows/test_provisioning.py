@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -145,6 +146,14 @@ class TestWonDeal:
         alone = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
         (planned,) = world.rows("SELECT plan_id, state, plan FROM provisioning_plan")
         again = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
+        land_deal(database, deal=world.deal, purchase_order="PO-2", minute=2)
+        otherwise = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
+        with owner.transaction() as connection:
+            connection.execute("UPDATE provisioning_plan SET state = 'active'")
+        told = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
+        land_deal(database, deal=world.deal, amount=Decimal(1), minute=3)
+        changed = plan_new_deals(database, deals={(CRM, world.deal)}, now=NOW)
+        land_deal(database, deal=world.deal, minute=4)
         with owner.transaction() as connection:
             connection.execute("DELETE FROM provisioning_plan")
         plan_deals(database, now=NOW)
@@ -154,8 +163,12 @@ class TestWonDeal:
 
         assert alone is not None
         assert list(alone) == [planned["plan_id"]]
-        assert again is None, "what was planned before is looked at with everything"
-        assert (planned["state"], planned["plan"]) == ("ready", with_all["plan"])
+        assert again == {}
+        assert otherwise is None, "what was planned otherwise is looked at with everything"
+        assert told == {}, "what stands as it says is left alone"
+        assert changed is None
+        assert planned["state"] == "ready"
+        assert _unread(planned["plan"]) == _unread(with_all["plan"])
         assert world.events().count("deal.won") == 2
 
     def test_is_not_planned_alone_where_something_stands_in_its_way(self, world: World) -> None:
@@ -194,6 +207,10 @@ class TestWonDeal:
         }
         assert seen == set()
         assert "project.active" not in world.events()
+
+
+def _unread(plan: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plan.items() if name not in ("version", "inputs")}
 
 
 def world_plan(connection: Connection[Any]) -> dict[str, Any]:

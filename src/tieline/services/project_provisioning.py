@@ -203,8 +203,9 @@ def plan_new_deals(
 ) -> Mapping[UUID, str] | None:
     """Plan deals that were just read as the look at all of them would; return those that may run, with their ids.
 
-    What is read while many deals come need not wait for a look at everything that stands. None where one of them asks
-    for that look: it was planned before, or something stands in its way, which is a case.
+    What is read while many deals come need not wait for a look at everything that stands. A deal whose project stands
+    as it says is read whenever its CRM was told of the project. None where a deal asks for that look: it was planned
+    otherwise before, or something stands in its way, which is a case.
     """
     with database.transaction() as connection:
         found = load_deals(connection, now=now, only=deals)
@@ -213,13 +214,16 @@ def plan_new_deals(
             for facts in found
             if (facts.source.connection_key, facts.source.source_ref) in deals
         ]
-        won = [facts for facts in own if facts.is_won]
-        known = connection.execute(
-            "SELECT 1 AS one FROM provisioning_plan WHERE connection_key || ':' || deal_ref = ANY (%s) LIMIT 1",
-            ([facts.deal_key for facts in own],),
-        ).fetchone()
-        if known is not None or any(facts.unknown_stage is not None for facts in own):
+        standing = _standing(connection, deal_refs=[ref for _, ref in deals])
+        at_risk = plans_at_risk(connection)
+        fresh = [
+            facts
+            for facts in own
+            if not _stands_as_told(facts, standing.get(facts.key), at_risk=at_risk)
+        ]
+        if any(facts.key in standing or facts.unknown_stage is not None for facts in fresh):
             return None
+        won = [facts for facts in fresh if facts.is_won]
         severities = read_severities(connection)
         verdicts = judge_deals(
             connection,
@@ -246,6 +250,15 @@ def plan_new_deals(
         for row in rows
         if row["state"] == "ready" and row["plan_id"] not in waiting
     }
+
+
+def _stands_as_told(facts: DealFacts, row: Row | None, *, at_risk: Collection[UUID]) -> bool:
+    """Say whether a project is made, on its way or about to be, by what its deal says."""
+    if row is None or row["plan_id"] in at_risk or not facts.is_won:
+        return False
+    if row["state"] == "ready":
+        return bool(row["plan"].get("version") == facts.source.version)
+    return row["state"] in UNDER_WAY and not changed_terms(facts, row["plan"])
 
 
 def _win_at_risk(
@@ -857,8 +870,13 @@ def _about(
     )
 
 
-def _standing(connection: Connection[Row]) -> dict[str, Row]:
-    rows = connection.execute("SELECT * FROM provisioning_plan").fetchall()
+def _standing(
+    connection: Connection[Row], *, deal_refs: Collection[str] | None = None
+) -> dict[str, Row]:
+    rows = connection.execute(
+        "SELECT * FROM provisioning_plan WHERE %(refs)s::text[] IS NULL OR deal_ref = ANY (%(refs)s)",
+        {"refs": None if deal_refs is None else list(deal_refs)},
+    ).fetchall()
     return {row["deal_key"]: row for row in rows}
 
 

@@ -217,7 +217,7 @@ class _Surroundings:
     people: Mapping[str, UUID]
     homes: Mapping[UUID, tuple[str, str]]
     links: Mapping[tuple[str, str, UUID, str], str]
-    agreements: Sequence[Row]
+    agreements: Mapping[tuple[str, str], Sequence[Row]]
     assignments: Mapping[str, Sequence[StaffingFact]]
     is_approver_told: bool
 
@@ -385,9 +385,7 @@ def _load_surroundings(
             (found.connection_key, found.noun, found.our_id, found.scope): found.source_ref
             for found in links
         },
-        agreements=connection.execute(
-            "SELECT * FROM intercompany_agreement WHERE superseded_at IS NULL"
-        ).fetchall(),
+        agreements=_agreements(connection),
         assignments=assignments,
         is_approver_told=_is_approver_told(connection, staff, near),
     )
@@ -720,15 +718,29 @@ def _has(
     )
 
 
-def _is_agreed(agreements: Sequence[Row], home: str | None, here: str, fact: StaffingFact) -> bool:
+def _is_agreed(
+    agreements: Mapping[tuple[str, str], Sequence[Row]],
+    home: str | None,
+    here: str,
+    fact: StaffingFact,
+) -> bool:
     return any(
-        row["home_entity_code"] == home
-        and row["project_entity_code"] == here
-        and fact.starts_on is not None
+        fact.starts_on is not None
         and row["starts_on"] <= fact.starts_on
         and (fact.ends_on or _FOREVER) <= (row["ends_on"] or _FOREVER)
-        for row in agreements
+        for row in agreements.get((home or "", here), ())
     )
+
+
+def _agreements(connection: Connection[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Return what one legal entity agreed to lend another, by both."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in connection.execute(
+        "SELECT home_entity_code, project_entity_code, starts_on, ends_on"
+        " FROM intercompany_agreement WHERE superseded_at IS NULL"
+    ).fetchall():
+        found.setdefault((row["home_entity_code"], row["project_entity_code"]), []).append(row)
+    return found
 
 
 def _clients(

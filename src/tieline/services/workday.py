@@ -84,7 +84,7 @@ CLASSES: Mapping[str, int] = {
 OWN_SLOTS: Mapping[str, int] = {PROVISION: RUNS_AT_ONCE}
 
 # Each step of these is kept in tables of theirs, in the transaction that ends it.
-KEEPS_STEPS = frozenset({PROVISION})
+KEEPS_STEPS = frozenset({PROVISION, READ_MARKED, KEEP_REGISTER})
 
 # So many connections are read beside each other, by all workers together.
 _READERS = 4
@@ -93,6 +93,7 @@ _HOUSEKEEPING_SECONDS = 600
 # How soon somebody else keeps the register where whoever does so stands still; it is renewed meanwhile.
 _REGISTER, _REGISTER_SECONDS = "register", 120
 _REGISTER_EVERY_SECONDS = 2
+_REGISTER_REST_TIMES = 2
 _EVENTS_SECONDS = 2
 # How long a row of the audit may stand unlinked.
 _AUDIT_SECONDS = 2
@@ -161,7 +162,7 @@ class Workday:
                 interval_seconds=_REGISTER_EVERY_SECONDS,
                 function=self.keep_register_alone,
                 # What is read is followed by itself; this finds what was decided, and what had to wait.
-                rest_times=_REST_TIMES,
+                rest_times=_REGISTER_REST_TIMES,
             ),
             Job(
                 name="time",
