@@ -13,21 +13,34 @@ import psycopg
 from plane_firm import Firm, as_record
 from plane_master import make_master_data
 
+from tieline.sandbox.erp import ensure_environment
+from tieline.settings import read_settings
+
 _SECONDS_MAX = 3600
-_ABSENT = (
-    "skipped: this Python has no dlt; make an environment of requirements/dlt.txt and name its"
-    " Python with --dlt-python"
-)
+_LOCK = Path(__file__).parents[1] / "requirements" / "dlt.txt"
+
+
+def find_dlt() -> Path | str:
+    """Return a Python that has what requirements/dlt.txt locks, or why there is none."""
+    try:
+        environment = ensure_environment(
+            cache=read_settings().cache,
+            lock=_LOCK,
+            title="dlt",
+            progress=lambda line: print(line, file=sys.stderr),
+        )
+    except RuntimeError as error:
+        return f"skipped: dlt could not be installed ({error})"
+    return environment / "bin" / "python"
 
 
 def measure_dlt(
-    dsn: str, *, firm: Firm, folder: Path, python: str, page_rows: int
+    dsn: str, *, firm: Firm, folder: Path, python: Path | str, page_rows: int
 ) -> dict[str, Any]:
-    """Run the load and its SQL in a database of their own; figures, or a sentence why there are none."""
-    given = subprocess.run([python, "-c", "import dlt, psycopg2"], capture_output=True, check=False)
-    if given.returncode != 0:
-        print(_ABSENT, file=sys.stderr)
-        return {"skipped": _ABSENT}
+    """Run the load and its SQL in a database of their own; figures, or the sentence why there are none."""
+    if isinstance(python, str):
+        print(python, file=sys.stderr)
+        return {"skipped": python}
     folder.mkdir()
     for number, page in enumerate(firm.pages(rows=page_rows)):
         body = b"\n".join(as_record(hour).body for hour in page)

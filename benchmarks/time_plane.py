@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from plane_dlt import measure_dlt
+from plane_dlt import find_dlt, measure_dlt
 from plane_firm import Firm
 from plane_limit import measure_limit
 from plane_product import InProcessTarget, Plane, opened_worker, outcome_of, settle_firm
@@ -56,7 +56,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             _database(cluster, "plane_dlt"),
             firm=firm,
             folder=folder / "dlt",
-            python=arguments.dlt_python,
+            python="skipped: as asked" if arguments.without_dlt else find_dlt(),
             page_rows=page_rows,
         )
     with _cluster() as (_, _, dsns):
@@ -236,9 +236,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--page-rows", type=int, default=5_000)
     parser.add_argument("--batch-lines-max", type=int, default=5_000)
-    parser.add_argument(
-        "--dlt-python", default=sys.executable, help="a Python that has requirements/dlt.txt"
-    )
+    parser.add_argument("--without-dlt", action="store_true", help="leave the second peer out")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     figures = measure(arguments)

@@ -26,6 +26,7 @@ def figures(home: Path) -> dict[str, Any]:
         "400",
         "--batch-lines-max",
         "200",
+        "--without-dlt",
         "--json",
     ]
     result = subprocess.run(

@@ -46,7 +46,7 @@ def bring_up(
 
     A database that is there is kept with whatever firm it was made for, unless ``is_fresh``.
     """
-    environment = ensure_environment(cache=cache, lock=lock, progress=progress)
+    environment = ensure_environment(cache=cache, lock=lock, title="Tryton 8.0", progress=progress)
     standing = None if is_fresh else find_restored(cluster=cluster, database=database)
     server = None if standing is None else find_server(run_file=run_file)
     template = standing or ensure_template(

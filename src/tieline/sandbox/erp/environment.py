@@ -1,4 +1,4 @@
-"""Tryton's virtual environment: its own lock, its own folder, never mixed with Tieline's."""
+"""Virtual environments beside Tieline's: each its own lock and folder, never mixed with ours."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def lock_hash(lock: Path) -> str:
     return hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
 
 
-def ensure_environment(*, cache: Path, lock: Path, progress: Progress) -> Path:
-    """Return the environment made from exactly this lock; make it when it is not there yet."""
-    target = cache / f"tryton-venv-{lock_hash(lock)}"
+def ensure_environment(*, cache: Path, lock: Path, title: str, progress: Progress) -> Path:
+    """Return the environment made from exactly this lock; make it when it is not there yet.
+
+    :raises RuntimeError: what is locked could not be installed.
+    """
+    target = cache / f"{lock.stem}-venv-{lock_hash(lock)}"
     with held(cache / f"{target.name}.lock"):
         if (target / _COMPLETE).exists():
             return target
         shutil.rmtree(target, ignore_errors=True)
-        progress("installing Tryton 8.0 in an environment of its own")
+        progress(f"installing {title} in an environment of its own")
         _call([sys.executable, "-m", "venv", str(target)])
         _call(
             [
