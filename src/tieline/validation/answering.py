@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import LiteralString
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, LiteralString
 
 import psycopg
 import structlog
@@ -16,7 +18,14 @@ from tieline.policy import Rule
 from tieline.runtime.database import Row
 from tieline.runtime.sql import hashed
 from tieline.validation.context import untold
-from tieline.validation.statement import NEWEST_SUBJECT, check_of, is_own, judging_statement
+from tieline.validation.statement import (
+    NAMED_SUBJECT,
+    NEWEST_SUBJECT,
+    STORED_SUBJECT,
+    check_of,
+    is_own,
+    judging_statement,
+)
 
 RULE_FAILED = "time.rule_failed"
 _PROBES_MAX = 200
@@ -36,6 +45,8 @@ _CREATE = "CREATE TEMP TABLE judged ON COMMIT DROP AS {}"
 # Stored hours and effects are looked up by key, whatever the planner expects. All else of many hours is hashed: a
 # page took two minutes that was not.
 HASHED_MIN = 200
+# What the statement is given, in this order, where its plan is kept.
+_GIVEN = {"known_at": "timestamptz", "release_id": "integer", "entry_ids": "uuid[]"}
 _HOLD = f"""
     UPDATE judged SET violations = array_append(violations, '{RULE_FAILED}')
     WHERE subject_no >= %(first)s AND subject_no < %(beyond)s AND is_counted AND NOT is_posted_unchanged
@@ -48,11 +59,10 @@ def make_judged(
     connection: Connection[Row],
     cursor: ClientCursor[Row],
     *,
-    subject: str,
     rules: Sequence[Rule],
     values: Row,
 ) -> tuple[str, ...]:
-    """Make the table ``judged``; return the firm's rules that could not be answered for every hour.
+    """Make the table ``judged`` of the hours of ``judge_subject``; return the firm's rules that could not be answered for every hour.
 
     An hour for which a rule of the firm fails is held with ``time.rule_failed``; every other hour and every
     other rule is answered as if that one were not there.
@@ -63,14 +73,7 @@ def make_judged(
     if own:
         try:
             with connection.transaction():
-                _create(
-                    cursor,
-                    subject=subject,
-                    rules=rules,
-                    empty=empty,
-                    columns=STORED_COLUMNS,
-                    values=values,
-                )
+                _create(cursor, rules=rules, empty=empty, columns=STORED_COLUMNS, values=values)
         except _CANNOT_BE_ANSWERED:
             pass
         else:
@@ -78,7 +81,7 @@ def make_judged(
     shipped = [rule for rule in rules if not is_own(rule)]
     # A rule that failed is asked of the table, and may read any column.
     columns = () if own else STORED_COLUMNS
-    _create(cursor, subject=subject, rules=shipped, empty=empty, columns=columns, values=values)
+    _create(cursor, rules=shipped, empty=empty, columns=columns, values=values)
     failed = tuple(rule.code for rule in own if not _ask(connection, cursor, rule))
     for code in failed:
         _log.error("judge.rule_failed", rule=code, release_id=values.get("release_id"))
@@ -128,14 +131,57 @@ def _failing(rule: Rule) -> Rule:
 def _create(
     cursor: ClientCursor[Row],
     *,
-    subject: str,
     rules: Sequence[Rule],
     empty: frozenset[str],
     columns: Sequence[str],
     values: Row,
 ) -> None:
-    statement = judging_statement(subject=subject, rules=rules, empty=empty, columns=columns)
-    ask_hashed(cursor, sql.SQL(_CREATE).format(statement), values)
+    few = cursor.execute(
+        "SELECT entry_id FROM judge_subject LIMIT %(many)s", {"many": HASHED_MIN}
+    ).fetchall()
+    if len(few) >= HASHED_MIN:
+        statement = judging_statement(
+            subject=STORED_SUBJECT, rules=rules, empty=empty, columns=columns
+        )
+        with hashed(cursor.connection, is_so=True):
+            cursor.execute(sql.SQL(_CREATE).format(statement), values)
+        return
+    statement = judging_statement(subject=NAMED_SUBJECT, rules=rules, empty=empty, columns=columns)
+    _create_by_kept_plan(
+        cursor, statement, values | {"entry_ids": [row["entry_id"] for row in few]}
+    )
+
+
+def _create_by_kept_plan(cursor: ClientCursor[Row], statement: sql.SQL, values: Row) -> None:
+    """Make the table by a plan that the session keeps: making one costs some times as much as to judge a few hours."""
+    text = _numbered(statement.as_string(None))
+    name = f"judged_{sha256(text.encode()).hexdigest()[:32]}"
+    cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    # It is made for any number of hours: what it joins, it hashes.
+    with hashed(cursor.connection, is_so=True):
+        # The driver lets go of all plans of a session now and then.
+        if not _is_kept(cursor, name):
+            types = sql.SQL(", ".join(_GIVEN.values()))
+            cursor.execute(
+                sql.SQL("PREPARE {} ({}) AS {}").format(sql.Identifier(name), types, sql.SQL(text))
+            )
+        given = sql.SQL(", ").join(sql.Literal(values[each]) for each in _GIVEN)
+        made = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), given)
+        cursor.execute(sql.SQL(_CREATE).format(made))
+    cursor.execute("SET LOCAL plan_cache_mode = auto")
+
+
+def _is_kept(cursor: ClientCursor[Row], name: str) -> bool:
+    asked = cursor.execute("SELECT FROM pg_prepared_statements WHERE name = %s", (name,))
+    return asked.fetchone() is not None
+
+
+@lru_cache(maxsize=32)
+def _numbered(text: str) -> Any:
+    """Return a statement with numbers for what it is given."""
+    for number, name in enumerate(_GIVEN, start=1):
+        text = text.replace(f"%({name})s", f"${number}")
+    return text.replace("%%", "%")
 
 
 def ask_hashed(cursor: ClientCursor[Row], statement: sql.Composed, values: Row) -> None:

@@ -19,7 +19,7 @@ from tieline.runtime.sql import hashed, load
 from tieline.validation.answering import HASHED_MIN, STORED_COLUMNS
 from tieline.validation.context import untold
 from tieline.validation.statement import (
-    STORED_SUBJECT,
+    NAMED_SUBJECT,
     is_own,
     judging_statement,
     load_rules,
@@ -33,7 +33,6 @@ _DAYS = load("tieline.validation", "days")
 _COMPARE = load("tieline.validation", "compare")
 _SUBJECTS = load("tieline.validation", "compare_subjects")
 # By a list that is written out: how many there are is what the plan of the whole statement hangs on.
-_SUBJECT = STORED_SUBJECT.replace("judge_subject s", "unnest(%(entry_ids)s::uuid[]) s (entry_id)")
 _COLUMNS = (*STORED_COLUMNS, "period_state", "is_standing_invoiced")
 
 
@@ -147,7 +146,7 @@ def _chunks(
 def _asked(rules: Sequence[Rule], side: Side, empty: frozenset[str]) -> sql.Composed:
     try:
         judged = judging_statement(
-            subject=_SUBJECT,
+            subject=NAMED_SUBJECT,
             rules=rules,
             is_history=True,
             is_drafted=side.is_drafted,

@@ -15,7 +15,7 @@ from tieline.policy import current_release
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
 from tieline.validation.answering import make_judged
-from tieline.validation.statement import STORED_SUBJECT, load_rules
+from tieline.validation.statement import load_rules
 from tieline.validation.weighing import DECIDE, WEIGHED
 
 # A power of two: the bucket of a key is the last bits of its hash.
@@ -71,6 +71,7 @@ def judge(
         "correlation_id": correlation_id,
     }
     with ClientCursor(connection, row_factory=dict_row) as cursor:
+        _forget(cursor)
         _lock(cursor, values)
         # Only now: what others made known until here is committed, and is looked at.
         now = clock.now()
@@ -79,12 +80,10 @@ def judge(
         cursor.execute(_SERVED, values)
         if cursor.execute("SELECT 1 FROM judge_subject LIMIT 1").fetchone() is None:
             return Judged(entry_ids=(), by_outcome={}, failed_rules=())
-        cursor.execute("DROP TABLE IF EXISTS judged")
         cursor.execute(_MEMORY)
         failed = make_judged(
             connection,
             cursor,
-            subject=STORED_SUBJECT,
             rules=load_rules(connection, release_id=release.release_id),
             values=values,
         )
@@ -92,6 +91,13 @@ def judge(
         _run(cursor, WEIGHED, values)
         _run(cursor, _STORE, values)
     return _result(connection, failed)
+
+
+def _forget(cursor: ClientCursor[Row]) -> None:
+    """Drop what was judged before in this transaction; the driver lets go of all kept plans where anything is dropped."""
+    found = cursor.execute("SELECT to_regclass('pg_temp.judged') AS judged").fetchone()
+    if found is not None and found["judged"] is not None:
+        cursor.execute("DROP TABLE IF EXISTS judged, weighed, new_verdict")
 
 
 def _check_role(connection: Connection[Row]) -> None:

@@ -57,6 +57,10 @@ STORED_SUBJECT = f"""
     CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = s.entry_id OFFSET 0) t
     CROSS JOIN LATERAL (SELECT * FROM time_entry_version w WHERE w.entry_id = s.entry_id AND w.is_newest OFFSET 0) w
 """
+# The same for hours that whoever asks names: there is no table of them.
+NAMED_SUBJECT = STORED_SUBJECT.replace(
+    "judge_subject s", "unnest(%(entry_ids)s::uuid[]) s (entry_id)"
+)
 OLD_SUBJECT = f"""
     SELECT 1::bigint AS subject_no, {VERSION_COLUMNS}, true AS is_subject
     FROM time_entry t

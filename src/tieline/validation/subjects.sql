@@ -1,7 +1,7 @@
 -- Who is judged: what the batch brought, what a key names, and the unposted neighbors of both.
-DROP TABLE IF EXISTS judge_subject, judged, weighed, new_verdict
+CREATE TEMP TABLE IF NOT EXISTS judge_subject (entry_id uuid PRIMARY KEY) ON COMMIT DROP
 -- then
-CREATE TEMP TABLE judge_subject (entry_id uuid PRIMARY KEY) ON COMMIT DROP
+DELETE FROM judge_subject
 -- then
 -- Each look-up by a key would read what is not yet sorted in, and each question of a cap what is not yet put together.
 SELECT settle_neighbor_keys(), fold_standing_sums()
