@@ -48,6 +48,9 @@ _entities_option = click.option(
 _all_entities_option = click.option(
     "--all-entities", is_flag=True, help="Every legal entity there is now."
 )
+_until_option = click.option(
+    "--until", type=_DAY, help="The first day, in UTC, on which they may no longer log in."
+)
 _ask_password_option = click.option(
     "--ask-password", is_flag=True, help="Ask for the password; else it is made up."
 )
@@ -64,9 +67,7 @@ def people() -> None:
 @_roles_option
 @_entities_option
 @_all_entities_option
-@click.option(
-    "--until", type=_DAY, help="The first day, in UTC, on which they may no longer log in."
-)
+@_until_option
 @_ask_password_option
 @json_option
 @pass_tools
@@ -140,6 +141,7 @@ def people_list(tools: Tools, as_json: bool) -> int:
 @_roles_option
 @_entities_option
 @_all_entities_option
+@_until_option
 @reason_option
 @by_option
 @json_option
@@ -150,22 +152,28 @@ def people_change(
     roles: Sequence[str],
     entities: Sequence[str],
     all_entities: bool,
+    until: datetime | None,
     reason: str,
     login: str,
     as_json: bool,
 ) -> int:
-    """Give LOGIN these roles and legal entities instead of those they have; it holds at once."""
-    from tieline.governance import change_person
+    """Give LOGIN these roles and legal entities instead of those they have; it holds at once.
+
+    Without --until their login ends when it ended before, if it does.
+    """
+    from tieline.governance import change_person, list_people
 
     system = tools.system()
     by = decider(signed(system, login), role=ADMIN)
     seen = _entities(system, entities, all_entities=all_entities)
     with system.database.transaction() as connection:
+        before = {each.login: each.ends_at for each in list_people(connection)}
         person = change_person(
             connection,
             login=who,
             roles=roles,
             entities=seen,
+            ends_at=until.replace(tzinfo=UTC) if until else before.get(who.lower()),
             by=by.login,
             reason=reason,
             now=system.clock.now(),

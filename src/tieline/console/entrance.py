@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from tieline.console.fields import FormPassword, FormWord, QueryWord
 from tieline.console.rendering import Renderer
 from tieline.console.sessions import (
+    BROWSER_COOKIE,
     FORM_COOKIE,
     SESSION_COOKIE,
     THEME_COOKIE,
@@ -18,9 +19,17 @@ from tieline.console.sessions import (
     Visitor,
     new_form_key,
     safe_address,
+    set_browser_cookie,
     set_cookie,
 )
-from tieline.governance import Person, authenticate, end_session, open_session
+from tieline.governance import (
+    Person,
+    authenticate,
+    browser_hash,
+    end_session,
+    open_session,
+    remember_browser,
+)
 from tieline.services.sign_in import SignIn
 from tieline.services.system import System
 
@@ -56,15 +65,19 @@ class Entrance:
         return response
 
     def let_in(self, request: Request, response: Response, person: Person) -> Response:
-        """Give the browser a session of the person."""
+        """Give the browser a session of the person, and know it when they come again."""
+        now, pepper = self.system.clock.now(), self.system.pepper
         with self.system.web_database.transaction() as connection:
-            opened = open_session(
+            opened = open_session(connection, person=person, pepper=pepper, now=now)
+            word = remember_browser(
                 connection,
-                person=person,
-                pepper=self.system.pepper,
-                now=self.system.clock.now(),
+                login=person.login,
+                token=_browser_word(request),
+                pepper=pepper,
+                now=now,
             )
         set_cookie(response, request, name=SESSION_COOKIE, value=opened.token)
+        set_browser_cookie(response, request, value=word)
         return response
 
 
@@ -82,7 +95,11 @@ def add_routes(pages: FastAPI, *, entrance: Entrance) -> None:
     ) -> Response:
         with system.web_database.transaction() as connection:
             person = authenticate(
-                connection, login=login, password=password, now=system.clock.now()
+                connection,
+                login=login,
+                password=password,
+                now=system.clock.now(),
+                browser=browser_hash(_browser_word(request), pepper=system.pepper),
             )
         if person is None:
             return entrance.show(request, back=back, login=login, wrong=_WRONG, status=401)
@@ -114,3 +131,8 @@ def add_routes(pages: FastAPI, *, entrance: Entrance) -> None:
         if theme in THEMES:
             set_cookie(response, request, name=THEME_COOKIE, value=theme)
         return response
+
+
+def _browser_word(request: Request) -> str:
+    """Return what the browser says it is known by."""
+    return request.cookies.get(BROWSER_COOKIE, "")

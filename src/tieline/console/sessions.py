@@ -22,9 +22,11 @@ from tieline.services.what_if_runs import sees_all
 SESSION_COOKIE = "tieline_session"
 FORM_COOKIE = "tieline_form"
 SIGN_IN_COOKIE = "tieline_sign_in"
+BROWSER_COOKIE = "tieline_browser"
 THEME_COOKIE = "tieline_theme"
 THEMES = ("light", "dark")
 _TOKEN_MAX = 200
+_BROWSER_DAYS = 400
 
 # What each role may do beyond looking; an administrator may do everything.
 ROLES_THAT_APPROVE = ("controller", "finance")
@@ -152,6 +154,19 @@ def set_sign_in_cookie(response: Response, request: Request, *, value: str) -> N
         max_age=MINUTES_MAX * 60,
         httponly=True,
         samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+
+
+def set_browser_cookie(response: Response, request: Request, *, value: str) -> None:
+    """Give the browser what it is known by when somebody comes in again; it opens nothing by itself."""
+    response.set_cookie(
+        BROWSER_COOKIE,
+        value,
+        path="/",
+        max_age=_BROWSER_DAYS * 24 * 3600,
+        httponly=True,
+        samesite="strict",
         secure=request.url.scheme == "https",
     )
 

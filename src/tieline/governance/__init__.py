@@ -11,6 +11,7 @@ from tieline.governance.anchors import (
     set_anchor_aside,
 )
 from tieline.governance.audit import AuditRow, list_audit, record_audit
+from tieline.governance.browsers import browser_hash, remember_browser
 from tieline.governance.chain import (
     BEGINNING,
     SEALED_AT_ONCE_MAX,
@@ -93,6 +94,7 @@ __all__ = [
     "add_person",
     "approve",
     "authenticate",
+    "browser_hash",
     "bind_identity",
     "change_person",
     "close_person",
@@ -117,6 +119,7 @@ __all__ = [
     "propose",
     "record_audit",
     "reject",
+    "remember_browser",
     "revoke_api_key",
     "seal_audit",
     "set_anchor_aside",

@@ -13,6 +13,12 @@ from argon2.exceptions import VerifyMismatchError
 from psycopg import Connection
 
 from tieline.governance.audit import record_audit
+from tieline.governance.browsers import (
+    count_guess,
+    forget_browsers,
+    forgive_guesses,
+    is_known,
+)
 from tieline.governance.tokens import new_token, token_hash
 from tieline.kernel.errors import UserMistake
 
@@ -128,16 +134,20 @@ def change_person(
     by: str,
     reason: str,
     now: datetime,
+    ends_at: datetime | None,
     display_name: str | None = None,
 ) -> Person:
-    """Give a person other roles and legal entities, and a name where one is given; open sessions have them at once.
+    """Give a person other roles and legal entities until an instant, and a name where one is given.
+
+    Open sessions have them at once; ``ends_at`` is None for whose login does not end.
 
     :raises UserMistake: nobody has this login, or nobody would be administrator any more.
     """
     row = connection.execute(
-        "UPDATE person_login SET roles = %s, entities = %s, display_name = coalesce(%s, display_name)"
+        "UPDATE person_login SET roles = %s, entities = %s, ends_at = %s,"
+        " display_name = coalesce(%s, display_name)"
         " WHERE login = %s AND is_active RETURNING login, display_name, roles, entities, ends_at",
-        (sorted(roles), sorted(entities), display_name, login.lower()),
+        (sorted(roles), sorted(entities), ends_at, display_name, login.lower()),
     ).fetchone()
     if row is None:
         raise UserMistake(f"nobody has the login {login}")
@@ -222,14 +232,23 @@ def set_password(
 
 
 def authenticate(
-    connection: Connection[Row], *, login: str, password: str, now: datetime
+    connection: Connection[Row],
+    *,
+    login: str,
+    password: str,
+    now: datetime,
+    browser: bytes | None = None,
 ) -> Person | None:
-    """Return who this is, or None; ten wrong passwords lock the login for a while."""
+    """Return who this is, or None; ten wrong passwords lock the login for a while.
+
+    The lock does not hold for a browser in which this person came in before, which has guesses of its own: who
+    guesses from elsewhere keeps nobody from their work.
+    """
     row = connection.execute(
         """
         SELECT login, display_name, password_hash, roles, entities, ends_at,
-               is_active AND (locked_until IS NULL OR locked_until <= %(now)s)
-               AND (ends_at IS NULL OR ends_at > %(now)s) AS is_open
+               is_active AND (ends_at IS NULL OR ends_at > %(now)s) AS is_open,
+               locked_until IS NOT NULL AND locked_until > %(now)s AS is_locked
         FROM person_login WHERE login = %(login)s FOR UPDATE
         """,
         {"now": now, "login": login.lower()},
@@ -239,23 +258,32 @@ def authenticate(
     matches = _matches(row["password_hash"] if row else of_nobody, password)
     if row is None or not row["is_open"]:
         return None
-    if not matches:
-        _note_failure(connection, login=row["login"], now=now)
+    # Asked once the login is ours alone, so that guesses are counted one after the other.
+    comes_again = browser is not None and is_known(connection, login=row["login"], browser=browser)
+    if row["is_locked"] and not comes_again:
         return None
-    connection.execute(
-        "UPDATE person_login SET failed_attempts = 0, locked_until = NULL"
-        " WHERE login = %s AND failed_attempts > 0",
-        (row["login"],),
-    )
-    return _person(row)
+    if browser is not None and comes_again:
+        settle = forgive_guesses if matches else count_guess
+        settle(connection, browser=browser)
+    elif matches:
+        connection.execute(
+            "UPDATE person_login SET failed_attempts = 0, locked_until = NULL"
+            " WHERE login = %s AND failed_attempts > 0",
+            (row["login"],),
+        )
+    else:
+        _note_failure(connection, login=row["login"], now=now)
+    return _person(row) if matches else None
 
 
 def find_open_person(connection: Connection[Row], *, login: str, now: datetime) -> Person | None:
-    """Return a person who may come in now: their login is neither closed nor ended nor locked."""
+    """Return a person who may come in now: their login is neither closed nor ended.
+
+    A lock is of passwords alone: who gives wrong ones keeps nobody out who comes another way.
+    """
     row = connection.execute(
         "SELECT login, display_name, roles, entities, ends_at FROM person_login"
-        " WHERE login = %(login)s AND is_active AND (locked_until IS NULL OR locked_until <= %(now)s)"
-        " AND (ends_at IS NULL OR ends_at > %(now)s)",
+        " WHERE login = %(login)s AND is_active AND (ends_at IS NULL OR ends_at > %(now)s)",
         {"now": now, "login": login.lower()},
     ).fetchone()
     return _person(row) if row else None
@@ -308,6 +336,7 @@ def end_session(connection: Connection[Row], *, token: str, pepper: bytes, now: 
 
 
 def _end_sessions(connection: Connection[Row], *, login: str, now: datetime) -> int:
+    forget_browsers(connection, login=login)
     return connection.execute(
         "UPDATE session SET ended_at = %s WHERE login = %s AND ended_at IS NULL",
         (now, login.lower()),
@@ -368,13 +397,22 @@ def _matches(password_hash: str, password: str) -> bool:
 
 
 def _note_failure(connection: Connection[Row], *, login: str, now: datetime) -> None:
+    # Whose lock is over begins anew: one more mistake is no ten.
     connection.execute(
         """
-        UPDATE person_login SET failed_attempts = failed_attempts + 1,
-            locked_until = CASE WHEN failed_attempts + 1 >= %s THEN %s::timestamptz END
-        WHERE login = %s
+        WITH counted AS (
+            SELECT login, 1 + CASE WHEN locked_until IS NULL THEN failed_attempts ELSE 0 END AS attempts
+            FROM person_login WHERE login = %(login)s
+        )
+        UPDATE person_login p SET failed_attempts = c.attempts,
+            locked_until = CASE WHEN c.attempts >= %(attempts_max)s THEN %(until)s::timestamptz END
+        FROM counted c WHERE p.login = c.login
         """,
-        (FAILED_ATTEMPTS_MAX, now + timedelta(minutes=LOCK_MINUTES), login),
+        {
+            "login": login,
+            "attempts_max": FAILED_ATTEMPTS_MAX,
+            "until": now + timedelta(minutes=LOCK_MINUTES),
+        },
     )
 
 

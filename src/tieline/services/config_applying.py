@@ -125,6 +125,7 @@ class _Applying:
                 display_name=told.name,
                 roles=told.roles,
                 entities=told.entities,
+                ends_at=told.ends_at,
                 by=self.by,
                 reason=self.reason,
                 now=self.now,
@@ -140,6 +141,7 @@ class _Applying:
             entities=told.entities,
             by=self.by,
             now=self.now,
+            ends_at=told.ends_at,
         )
 
     def reach(self, change: Difference) -> None:

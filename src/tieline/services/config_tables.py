@@ -1,4 +1,4 @@
-"""What a firm says of other systems' codes, of who owns a field and of accounts, in its configuration.
+"""What a firm says of other systems' codes, of who owns a field, of accounts and templates, in its configuration.
 
 Pattern: with the plan of a configuration, in its transaction. Vendor calls: none. A table that a file names is
 the whole of it, as in a file of its own; what moves money is proposed, and a second person agrees to it.
@@ -27,6 +27,8 @@ CONFIGURED: Mapping[str, Noun] = {
         "field-owners",
         "tax-treatments",
         "revenue-accounts",
+        "project-templates",
+        "template-choices",
     )
 }
 ROWS_MAX = 5_000

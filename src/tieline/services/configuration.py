@@ -15,7 +15,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from psycopg import Connection
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from tieline.governance import (
     ROLES,
@@ -87,11 +87,12 @@ class FileConnection(_Strict):
 
 
 class FilePerson(_Strict):
-    """Somebody who may log in; no password stands here."""
+    """Somebody who may log in, until an instant where one is given; no password stands here."""
 
     name: str = Field(max_length=300)
     roles: list[str] = Field(max_length=50)
     entities: list[str] = Field(max_length=500)
+    ends_at: AwareDatetime | None = None
 
 
 class FileKey(_Strict):
@@ -191,7 +192,10 @@ def export_config(connection: Connection[Row], *, environment: str, now: datetim
         policy=_policy(connection),
         people={
             each.login: FilePerson(
-                name=each.display_name, roles=sorted(each.roles), entities=sorted(each.entities)
+                name=each.display_name,
+                roles=sorted(each.roles),
+                entities=sorted(each.entities),
+                ends_at=each.ends_at,
             )
             for each in people
         },

@@ -51,9 +51,12 @@ def test_a_configuration_goes_from_one_installation_to_another(
             if name not in ("connection_key", "mode", "go_live")
         },
     }
-    exported["people"]["gil"] = {"name": "Gil", "roles": ["controller"], "entities": ["HR-UK"]}
+    exported["people"]["gil"] = {
+        "name": "Gil", "roles": ["auditor"], "entities": ["HR-UK"], "ends_at": "2027-03-01T00:00:00Z",
+    }  # fmt: skip
     was = exported["people"]["finance"]["name"]
-    exported["people"]["finance"] |= {"entities": ["HR-DE"], "name": "Fay"}
+    ends_at = "2027-01-01T00:00:00Z"
+    exported["people"]["finance"] |= {"entities": ["HR-DE"], "name": "Fay", "ends_at": ends_at}
     exported["stand_ins"]["person:gil 2026-11-02"] = {
         "login": "controller",
         "ends_on": "2026-11-09",
@@ -70,6 +73,8 @@ def test_a_configuration_goes_from_one_installation_to_another(
     exported["identities"]["gil https://login.example"] = {"subject": "s-1"}
     owned = {"noun": "client", "field": "city", "owner_kind": "erp", "starts_on": "2026-01-01"}
     exported["tables"]["field-owners"].append(owned)
+    phase = {"template": "Build", "phase": "Start", "task": "Kick-off", "starts_on": "2026-01-01"}
+    exported["tables"]["project-templates"].append(phase)
     file = _write(tmp_path / "new.json", exported)
 
     plan = run("config", "plan", str(file), "--to", "trial", "--json")
@@ -83,12 +88,14 @@ def test_a_configuration_goes_from_one_installation_to_another(
         ("people", "gil"): "added",
         ("identities", "gil https://login.example"): "added",
         ("tables", "field-owners"): "added",
+        ("tables", "project-templates"): "added",
         ("stand_ins", "person:gil 2026-11-02"): "added",
         ("policy", "release"): "changed",
     }
     assert found["people", "finance"]["fields"] == {
         "entities": [["HR-DE", "HR-PL", "HR-UK", "HR-US"], ["HR-DE"]],
         "name": [was, "Fay"],
+        "ends_at": [None, ends_at],
     }
     assert found["tables", "field-owners"]["fields"] == {"client city 2026-01-01": [None, owned]}
     assert "second controller" in plan.json["approvals"][0]
@@ -100,6 +107,7 @@ def test_a_configuration_goes_from_one_installation_to_another(
     assert applied.code == 0, applied.err
     assert set(applied.json["passwords"]) == {"gil"}
     assert any("staffing is new and observes" in each for each in applied.json["waits"])
+    assert any(each.startswith("project-templates waits") for each in applied.json["waits"])
     assert "stale" in run(*words, plan.json["plan_id"], *_BY).err
 
     (waits,) = (each for each in applied.json["waits"] if each.startswith("field-owners"))
@@ -123,6 +131,7 @@ def test_a_configuration_goes_from_one_installation_to_another(
     people = run("config", "export", "--json").json["people"]
     assert people["finance"]["entities"] == ["HR-DE", "HR-PL", "HR-UK", "HR-US"]
     assert people["finance"]["name"] == was
+    assert people["finance"]["ends_at"] is None
 
 
 def test_what_is_not_there_or_not_a_files_to_change_is_named(

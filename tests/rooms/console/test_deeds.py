@@ -136,6 +136,20 @@ class TestLoggingIn:
         assert browser.log_in("nobody", PASSWORD).status_code == 401
         assert browser.get("/").status_code == 303
 
+    def test_is_kept_from_nobody_where_they_came_in_before(self, house: House) -> None:
+        own, elsewhere, stranger = house.browser("ann"), house.browser(), house.browser()
+        own.send("/logout")
+
+        guesses = {stranger.log_in("ann", "wrong").status_code for _ in range(10)}
+
+        assert guesses == {401}
+        assert elsewhere.log_in("ann").status_code == 401
+        assert own.log_in("ann").status_code == 303
+        # Guessing is no better there: ten, and the browser is one like any other.
+        assert {own.log_in("ann", "wrong").status_code for _ in range(10)} == {401}
+        assert own.log_in("ann").status_code == 401
+        assert own.log_in("bob").status_code == 303
+
     def test_is_refused_from_a_foreign_form(self, house: House) -> None:
         answer = house.browser().client.post(
             "/login", data={"login": "ann", "password": PASSWORD, "csrf": "x"}

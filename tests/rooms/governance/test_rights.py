@@ -86,6 +86,8 @@ class TestLogin:
 
         locked = authenticate(worker_connection, login="ada", password=PASSWORD, now=NOW)
         later = NOW + timedelta(minutes=16)
+        # One more mistake is no ten: the lock was for a while.
+        authenticate(worker_connection, login="ada", password="wrong", now=later)
         opened = authenticate(worker_connection, login="ada", password=PASSWORD, now=later)
 
         assert locked is None
@@ -260,6 +262,7 @@ class TestLeaving:
             login="ada",
             roles=["auditor"],
             entities=["UK"],
+            ends_at=None,
             by="boss",
             reason="another task",
             now=NOW,
