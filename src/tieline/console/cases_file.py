@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tieline.casework import CaseSummary, Member
+from tieline.console.names import Thing
 from tieline.console.words import QUEUES, THINGS, spoken
 from tieline.console.words import reason as reason_words
 from tieline.console.workbook import Column, Kind, Sheet
 
 
-def case_sheet(cases: Sequence[CaseSummary]) -> Sheet:
+def case_sheet(cases: Sequence[CaseSummary], *, names: Mapping[Thing, str]) -> Sheet:
     """Return a row per exception and currency."""
     return Sheet(
         name="Exceptions",
@@ -18,6 +19,7 @@ def case_sheet(cases: Sequence[CaseSummary]) -> Sheet:
             Column(title="What", width=40),
             Column(title="Reason", width=28),
             Column(title="Thing to fix", width=18),
+            Column(title="Called", width=36),
             Column(title="Which", width=28),
             Column(title="Legal entity"),
             Column(title="Worth", kind=Kind.AMOUNT),
@@ -35,6 +37,7 @@ def case_sheet(cases: Sequence[CaseSummary]) -> Sheet:
                 reason_words(each.reason, each.details),
                 each.reason,
                 spoken(each.thing_kind, THINGS),
+                names.get((each.thing_kind, each.thing_key)),
                 each.thing_key,
                 each.entity_code,
                 worth.amount if worth else None,

@@ -100,7 +100,14 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             approver=approver,
             manager=manager,
         )
-        filters = {"entity": entity, "project": project, "state": state}
+        filters = {
+            "entity": entity,
+            "project": project,
+            "person": person,
+            "approver": approver,
+            "manager": manager,
+            "state": state,
+        }
         return renderer.file(
             visitor,
             name="early-look",

@@ -1,6 +1,6 @@
 """What needs a person, and what is it worth? Cases by money x deadline, and what one does with them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
@@ -13,6 +13,7 @@ from psycopg import Connection
 from tieline.casework import (
     CASES_PAGE_MAX,
     CaseDetail,
+    CaseSummary,
     Cause,
     count_open,
     get_case,
@@ -22,6 +23,7 @@ from tieline.casework import (
 )
 from tieline.console.cases_file import case_sheet, member_sheet
 from tieline.console.fields import FormDigest, FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.names import HOUR, Thing, read_names
 from tieline.console.problems import not_found
 from tieline.console.rendering import (
     ROWS_PER_PAGE,
@@ -70,6 +72,7 @@ from tieline.services.system import System
 from tieline.services.unconfirmed import list_unconfirmed
 
 _CAUSES_SHOWN_MAX = 8
+_MEMBERS_SHOWN_MAX = 100
 _AUDIT_SHOWN_MAX = 20
 _NOBODY = "-"
 # Which exceptions are meant: those that were picked on the page, or all that its filters leave.
@@ -134,6 +137,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 ),
                 "entities": read_entities(connection),
                 "owners": _owners(connection, visitor),
+                "names": _names(connection, cases),
             }
         return renderer.page(
             request,
@@ -168,6 +172,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 ),
                 size=CASES_PAGE_MAX,
             )
+            names = _names(connection, cases)
             amounts, _ = value_at_risk(connection)
             together = tell_together(
                 connection, amounts, currency=system.settings.reporting_currency, now=renderer.now
@@ -182,7 +187,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 NEVER_ADDED,
             ),
             sheets=(
-                case_sheet(cases),
+                case_sheet(cases, names=names),
                 *totals_sheets({"At risk in all exceptions, an hour counted once": together}),
             ),
         )
@@ -202,6 +207,16 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
                 "audit": list_audit(connection, object=f"case:{case_id}", limit=_AUDIT_SHOWN_MAX),
                 "link": _link_of(detail, read_links(connection, systems=system.systems)),
                 "question": _question_of(connection, detail),
+                "names": _names(connection, (detail.case,)),
+                "hours": read_names(
+                    connection,
+                    things=(
+                        (HOUR, str(each.entry_id))
+                        for each in detail.members[:_MEMBERS_SHOWN_MAX]
+                        if each.entry_id
+                    ),
+                ),
+                "members_shown_max": _MEMBERS_SHOWN_MAX,
             }
         return renderer.page(
             request,
@@ -405,6 +420,10 @@ def _wanted(*, entity: str, reason: str, queue: str, owner: str) -> _Wanted:
         "owner_queue": queue or None,
         "assigned_to": "" if owner == _NOBODY else owner or None,
     }
+
+
+def _names(connection: Connection[Row], cases: Iterable[CaseSummary]) -> Mapping[Thing, str]:
+    return read_names(connection, things=((each.thing_kind, each.thing_key) for each in cases))
 
 
 def _client_id(text: str) -> UUID | None:

@@ -1,6 +1,6 @@
 """Which won deals cannot be booked on yet, and why? And one deal's plan, field by field, to be applied."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 from psycopg import Connection
 
 from tieline.console.fields import FormDigest, FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.names import DEAL, Thing, read_names
 from tieline.console.problems import not_found
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
@@ -36,6 +37,7 @@ class WaitingDeal:
     """A deal on its way, what it is worth, and for how long nobody can book on it."""
 
     deal: str
+    name: str | None
     project_code: str | None
     amount: Decimal | None
     currency: str | None
@@ -64,6 +66,7 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             found = list_deal_plans(
                 connection, states=_NOT_YET, limit=ROWS_PER_PAGE, offset=(page - 1) * ROWS_PER_PAGE
             )
+            names = _names(connection, found)
         with system.database.transaction() as connection:
             risks = [
                 each for each in list_risks(connection) if each.entity_code in visitor.entities
@@ -77,7 +80,7 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             active=counts.get("active", 0),
             risks=risks,
             forecast=forecast,
-            waiting=[_waiting(each, now=renderer.now) for each in found],
+            waiting=[_waiting(each, names=names, now=renderer.now) for each in found],
             paging=Paging(page=page, total=total, path="/handover", filters={}),
         )
 
@@ -90,18 +93,24 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
                 ),
                 size=PLANS_PAGE_MAX,
             )
+            names = _names(connection, found)
         return renderer.file(
             visitor,
             name="hand-over",
             title="Which won deals cannot be booked on yet, and why",
             filters={},
-            sheets=(_sheet([_waiting(each, now=renderer.now) for each in found]),),
+            sheets=(_sheet([_waiting(each, names=names, now=renderer.now) for each in found]),),
         )
 
 
-def _waiting(plan: DealPlan, *, now: datetime) -> WaitingDeal:
+def _names(connection: Connection[Row], plans: Sequence[DealPlan]) -> Mapping[Thing, str]:
+    return read_names(connection, things=((DEAL, each.deal_key) for each in plans))
+
+
+def _waiting(plan: DealPlan, *, names: Mapping[Thing, str], now: datetime) -> WaitingDeal:
     return WaitingDeal(
         deal=plan.deal_key,
+        name=names.get((DEAL, plan.deal_key)),
         project_code=plan.project_code,
         # What nobody gave a currency is no amount of money.
         amount=plan.amount if plan.currency else None,
@@ -121,6 +130,7 @@ def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:
         name="On their way",
         columns=(
             Column(title="Deal", width=28),
+            Column(title="Called", width=36),
             Column(title="Project"),
             Column(title="Legal entity"),
             Column(title="Worth", kind=Kind.AMOUNT),
@@ -133,6 +143,7 @@ def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:
         rows=[
             (
                 each.deal,
+                each.name,
                 each.project_code,
                 each.entity_code,
                 each.amount,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, FastAPI
 from fastapi.requests import Request
@@ -28,10 +29,12 @@ from tieline.posting import list_stops
 from tieline.reconciliation import NOT_CHECKED, RED, CheckResult, list_results
 from tieline.services.forecast import Forecast, Outlook, read_outlook
 from tieline.services.invoice_readiness import ReadinessSum, sum_readiness
+from tieline.services.period_close import Period, list_periods
 from tieline.services.reporting_currency import add_together, read_reporting_rates
 from tieline.services.system import System
 
 _PACE_MINUTES = 60
+_A_DAY = timedelta(days=1)
 # How finely the pace is drawn: while everything is young, by ten seconds; else by the minute.
 _FINE_SECONDS, _FINE_BARS = 10, 60
 _COARSE_SECONDS, _COARSE_BARS = 60, 60
@@ -43,11 +46,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutOff:
-    """One legal entity before its next cut-off: what is done, and whether the rest will be."""
+    """One legal entity before a cut-off, or after one that it did not keep: what is done, and what is not."""
 
     entity: Entity
+    period_id: UUID
     period_code: str
     at: datetime
+    is_over: bool
     contracts: Mapping[str, int]
     waiting_seconds: int
     held_seconds: int
@@ -105,18 +110,22 @@ def add_routes(pages: FastAPI, *, system: System, door: Door, renderer: Renderer
             amounts, unpriced_seconds = value_at_risk(connection)
             pace = _read_pace(connection, now=now)
             in_erp = _read_in_erp(connection)
+            cut_offs = _cut_offs(
+                entities,
+                list_periods(connection, begun_by=now.date() + _A_DAY),
+                lines,
+                sum_readiness(connection),
+                pace=pace,
+                outlook=read_outlook(connection, systems=system.systems),
+                now=now,
+            )
             rates = read_reporting_rates(
                 connection, currency=system.settings.reporting_currency, now=now
             )
             return {
-                "cut_offs": _cut_offs(
-                    entities,
-                    lines,
-                    sum_readiness(connection),
-                    pace=pace,
-                    outlook=read_outlook(connection, systems=system.systems),
-                    now=now,
-                ),
+                "cut_offs": cut_offs,
+                "contracts": _count_contracts(connection, cut_offs),
+                "entities": entities,
                 "stops": list_stops(connection),
                 "checks": _count_checks(list_results(connection)),
                 "cases": count_open(connection),
@@ -209,6 +218,7 @@ def _count_checks(results: Sequence[CheckResult]) -> dict[str, int]:
 
 def _cut_offs(
     entities: Mapping[str, Entity],
+    periods: Sequence[Period],
     lines: Sequence[TieOut],
     sums: Sequence[ReadinessSum],
     *,
@@ -216,66 +226,110 @@ def _cut_offs(
     outlook: Outlook,
     now: datetime,
 ) -> list[CutOff]:
-    found = []
-    for entity in entities.values():
-        line = next(
-            (
-                each
-                for each in sorted(
-                    lines, key=lambda each: (each.cut_off_at is None, each.cut_off_at)
-                )
-                if each.entity_code == entity.entity_code
-                and each.cut_off_at is not None
-                and each.cut_off_at > now
-            ),
-            None,
+    """Return of each legal entity the last one that is over with its period open, and the next one."""
+    line_of = {line.period_id: line for line in lines}
+    busy = {line.period_id for line in lines if line.entries} | {
+        each.period_id for each in sums if each.state in _DUE_STATES
+    }
+    chosen = []
+    for code in entities:
+        own = sorted(
+            (each for each in periods if each.entity_code == code),
+            key=lambda each: each.cut_off_at,
         )
-        if line is not None and line.cut_off_at is not None:
-            found.append(
-                _cut_off(entity, line, line.cut_off_at, sums, pace=pace, outlook=outlook, now=now)
-            )
-    return sorted(found, key=lambda each: each.at)
+        over = [each for each in own if each.cut_off_at <= now and each.state == "open"]
+        chosen += [each for each in over if each.period_id in busy][-1:]
+        chosen += [each for each in own if each.cut_off_at > now][:1]
+    found = [
+        _cut_off(
+            entities[each.entity_code],
+            each,
+            line_of.get(each.period_id),
+            sums,
+            moved=sum(row["seconds"] for row in pace if row["entity_code"] == each.entity_code),
+            outlook=outlook,
+            now=now,
+        )
+        for each in chosen
+        if each.entity_code in entities
+    ]
+    return sorted(found, key=lambda each: (not each.is_over, each.at))
 
 
 def _cut_off(
     entity: Entity,
-    line: TieOut,
-    at: datetime,
+    period: Period,
+    line: TieOut | None,
     sums: Sequence[ReadinessSum],
     *,
-    pace: Sequence[Row],
+    moved: int,
     outlook: Outlook,
     now: datetime,
 ) -> CutOff:
     contracts: dict[str, int] = {}
     for each in sums:
-        if each.period_id == line.period_id:
+        if each.period_id == period.period_id:
             contracts[each.state] = contracts.get(each.state, 0) + each.contracts
-    moved = sum(row["seconds"] for row in pace if row["entity_code"] == entity.entity_code)
-    forecast, is_late = _forecast(
-        line,
-        outlook.of_entity(entity.entity_code, until=at, now=now),
-        blocked=contracts.get("blocked", 0),
-        moved=moved,
-        at=at,
-        now=now,
-    )
+    waiting = 0 if line is None else line.pending_seconds
+    is_over = period.cut_off_at <= now
+    if is_over:
+        forecast, is_late = "it is over, and the period is open", True
+    elif line is None and not any(each in contracts for each in _DUE_STATES):
+        forecast, is_late = "nothing is due in it yet", False
+    else:
+        forecast, is_late = _forecast(
+            waiting,
+            outlook.of_entity(entity.entity_code, until=period.cut_off_at, now=now),
+            blocked=contracts.get("blocked", 0),
+            moved=moved,
+            at=period.cut_off_at,
+            now=now,
+        )
     return CutOff(
         entity=entity,
-        period_code=line.period_code or "",
-        at=at,
+        period_id=period.period_id,
+        period_code=period.period_code,
+        at=period.cut_off_at,
+        is_over=is_over,
         contracts=contracts,
-        waiting_seconds=line.pending_seconds,
-        held_seconds=line.held_seconds,
+        waiting_seconds=waiting,
+        held_seconds=0 if line is None else line.held_seconds,
         forecast=forecast,
         is_late=is_late,
     )
 
 
+def _count_contracts(
+    connection: Connection[Row], cut_offs: Sequence[CutOff]
+) -> list[tuple[str, dict[str, int]]]:
+    """Count the contracts before a next cut-off: those that ran before, and those that deals became."""
+    rows = connection.execute(
+        """
+        SELECT EXISTS (SELECT FROM provisioning_plan p WHERE p.contract_id = r.contract_id) AS is_of_a_deal,
+               r.state, count(*)::int AS contracts
+        FROM readiness r WHERE r.period_id = ANY (%s) AND r.state = ANY (%s) GROUP BY 1, 2
+        """,
+        ([each.period_id for each in cut_offs if not each.is_over], list(_DUE_STATES)),
+    ).fetchall()
+    counted = [
+        (
+            name,
+            {
+                state: row["contracts"]
+                for state in reversed(_DUE_STATES)
+                for row in rows
+                if (row["is_of_a_deal"], row["state"]) == (is_of_a_deal, state)
+            },
+        )
+        for name, is_of_a_deal in (("running", False), ("from deals", True))
+    ]
+    return [(name, states) for name, states in counted if states]
+
+
 def _forecast(
-    line: TieOut, found: Forecast | None, *, blocked: int, moved: int, at: datetime, now: datetime
+    waiting: int, found: Forecast | None, *, blocked: int, moved: int, at: datetime, now: datetime
 ) -> tuple[str, bool]:
-    if line.pending_seconds == 0:
+    if waiting == 0:
         if blocked:
             return "hours are through; blocked contracts need a person", True
         return "through", False
