@@ -57,14 +57,17 @@ def load_rates(system: System, firm: Firm) -> None:
 def close_past_periods(system: System, story: Story) -> int:
     """Close every period that was over before the story's month, by two people; return how many.
 
-    Munich closes its own in the ERP, too.
+    A company that bills nobody but the others has closed the month as well, once its cut-off has passed. Munich
+    closes its own in the ERP, too.
     """
     now = system.clock.now()
-    closed = 0
+    closed, billing = 0, set(story.firm.entity_of_project.values())
     with system.database.transaction() as connection:
         for entity_code in entity_codes(connection):
             for period in list_periods(connection, entity_code=entity_code):
-                if period.ends_on > story.firm.month or period.state != "open":
+                is_done = entity_code not in billing and period.cut_off_at <= now
+                is_over = period.ends_on <= story.firm.month or is_done
+                if not is_over or period.state != "open":
                     continue
                 proposal = propose_close(
                     connection, period_id=period.period_id, reason=_OVER, by="controller", now=now

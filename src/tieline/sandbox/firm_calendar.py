@@ -15,6 +15,7 @@ WEEKS = "4-4-5"
 """What a fiscal year of whole weeks begins with, in place of a day."""
 
 _SATURDAY = 5
+_WEEKDAYS_OF_FIVE_WEEKS = 25
 _NOW = time(14, 56)
 _MUNICH = ZoneInfo("Europe/Berlin")
 _DAY = timedelta(days=1)
@@ -64,9 +65,23 @@ def months_after(month: date, count: int) -> date:
 
 def working_days(month: date, *, country_code: str) -> tuple[date, ...]:
     """Return the days of the month that are neither weekends nor public holidays at the office."""
-    free = _holidays(country_code, month.year)
     days = (month + timedelta(days=n) for n in range((next_month(month) - month).days))
-    return tuple(day for day in days if day.weekday() < _SATURDAY and day not in free)
+    return tuple(day for day in days if _is_worked(day, country_code))
+
+
+def working_days_of_five_weeks(month: date, *, country_code: str) -> tuple[date, ...]:
+    """Return the same of the five weeks that end before the story's present: the month, and a bit on both sides."""
+    days: list[date] = []
+    day = close_day(month)
+    while len(days) < _WEEKDAYS_OF_FIVE_WEEKS:
+        day -= _DAY
+        if day.weekday() < _SATURDAY:
+            days.append(day)
+    return tuple(day for day in reversed(days) if _is_worked(day, country_code))
+
+
+def _is_worked(day: date, country_code: str) -> bool:
+    return day.weekday() < _SATURDAY and day not in _holidays(country_code, day.year)
 
 
 def next_workday(day: date, *, after: int = 1) -> date:

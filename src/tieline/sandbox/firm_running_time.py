@@ -1,4 +1,4 @@
-"""The month's time of the teams: right, except on the contracts that are at risk or blocked."""
+"""Five weeks of the teams' time: right, except on the contracts that are at risk or blocked in the month."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
-from tieline.sandbox.firm_calendar import working_days
+from tieline.kernel.periods import next_month
+from tieline.sandbox.firm_calendar import working_days_of_five_weeks
 from tieline.sandbox.firm_model import Mistake, Person
 from tieline.sandbox.firm_running import AT_RISK, BLOCKED, CREW, STATES
 from tieline.sandbox.firm_sheets import UNKNOWN_LOCK, Options, Sheets, Slot
@@ -32,21 +33,27 @@ def fill_teams(*, seed: int, month: date, people: Sequence[Person], options: Opt
         if person.key not in CREW:
             continue
         is_part_time = person.weekly_hours <= _PART_TIME_HOURS_MAX
-        for day in working_days(month, country_code=person.country_code):
+        for day in working_days_of_five_weeks(month, country_code=person.country_code):
             sheets.fill((person.key, day), _PARTS_OF_PART_TIME if is_part_time else _PARTS)
-    worked = _by_contract(sheets)
+    worked = _by_contract(sheets, month)
     blocked = [code for code, state in STATES.items() if state == BLOCKED]
     for number, code in enumerate(blocked):
         _hold_one(sheets, worked[code], is_unknown_lock=number % 2 == 1)
     for code in (code for code, state in STATES.items() if state == AT_RISK):
         _leave_open(sheets, worked[code])
+    # Of the month that has begun nobody has approved anything yet.
+    for slot in sheets.slots:
+        if slot[1] >= next_month(month):
+            sheets.slots[slot] = [replace(each, locked_reason=None) for each in sheets.slots[slot]]
     return sheets
 
 
-def _by_contract(sheets: Sheets) -> dict[str, list[tuple[Slot, int]]]:
-    """Return where time stands, by the code of its contract and in the order of days."""
+def _by_contract(sheets: Sheets, month: date) -> dict[str, list[tuple[Slot, int]]]:
+    """Return where time of the month stands, by the code of its contract and in the order of days."""
     found: dict[str, list[tuple[Slot, int]]] = {}
     for slot in sorted(sheets.slots, key=lambda slot: slot[::-1]):
+        if not month <= slot[1] < next_month(month):
+            continue
         for index, draft in enumerate(sheets.slots[slot]):
             found.setdefault(draft.project_code, []).append((slot, index))
     return found

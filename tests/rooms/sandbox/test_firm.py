@@ -23,7 +23,7 @@ from tieline.sandbox.firm import STAFFING_COLUMNS, STAFFING_KEY, Firm
 from tieline.sandbox.firm_calendar import anchor_month, business_now, month_before, working_days
 from tieline.sandbox.firm_incidents import INCIDENTS
 from tieline.sandbox.firm_model import Entry
-from tieline.sandbox.firm_running import AT_RISK, BLOCKED, READY, STATES
+from tieline.sandbox.firm_running import AT_RISK, BLOCKED, CREW, READY, STATES
 from tieline.sandbox.truth import final_truth
 
 _TWO_YEARS = [TODAY + timedelta(days=number) for number in range(731)]
@@ -189,12 +189,21 @@ class TestFirm:
         assert {c.entry_key for c in firm.later_changes if c.kind == "healed"} == healed
         assert {c.entry_key for c in firm.later_changes if c.kind != "healed"} <= right
 
+    def test_has_five_weeks_of_the_teams_up_to_the_day_before(self, firm: Firm) -> None:
+        days = {entry.work_date for entry in firm.entries if entry.person_key in CREW}
+        begun = [entry for entry in firm.entries if entry.work_date == date(2026, 11, 2)]
+
+        assert (min(days), max(days)) == (date(2026, 9, 29), date(2026, 11, 2))
+        assert len({day for day in days if day.weekday() < 5}) == len(days) == 25
+        assert not any(entry.is_locked for entry in begun)
+
     def test_leaves_some_contracts_without_any_trouble(self, firm: Firm) -> None:
         wrong = {mistake.ref for mistake in firm.mistakes}
         troubled = {
             entry.project_code
             for entry in firm.entries
-            if entry.key in wrong or not entry.is_locked
+            if entry.work_date < next_month(firm.month)
+            and (entry.key in wrong or not entry.is_locked)
         }
 
         assert troubled == {
@@ -414,7 +423,8 @@ def _assert_nothing_else_is_wrong(firm: Firm) -> None:
         assert (entry.project_code, entry.task, assigned[0].labor_category) in lines, entry
         assert person.employed_from <= entry.work_date, entry
         assert person.employed_to is None or entry.work_date < person.employed_to, entry
-        first = month_before(firm.month) if entry.key == firm.edited else firm.month
+        is_before = entry.key == firm.edited or entry.person_key in CREW
+        first = month_before(firm.month) if is_before else firm.month
         assert first <= entry.work_date < next_month(firm.month), entry
         assert entry.hours > 0, entry
         assert entry.hours % Decimal("0.25") == 0, entry
