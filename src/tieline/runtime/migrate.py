@@ -79,11 +79,15 @@ def prepare_database(
 
 
 def migrate(*, owner_dsn: str) -> None:
-    """Run every migration that is not yet applied, ours and DBOS's, as the owner."""
+    """Run every migration that is not yet applied, ours and DBOS's, as the owner.
+
+    :raises UserMistake: a newer version of Tieline has been here.
+    """
     engine = f"DBOS {version('dbos')}"
     with psycopg.connect(owner_dsn) as connection:
         if _is_up_to_date(connection, engine):
             return
+        _refuse_newer(connection)
     _apply(owner_dsn)
     with psycopg.connect(owner_dsn) as connection:
         connection.execute("GRANT USAGE ON SCHEMA dbos TO tieline_judge")
@@ -99,6 +103,18 @@ def _is_up_to_date(connection: Connection[Any], engine: str) -> bool:
         return False
     stands = connection.execute("SELECT version_num FROM tieline.schema_version").fetchone()
     return stands == (newest_migration(),)
+
+
+def _refuse_newer(connection: Connection[Any]) -> None:
+    told = connection.execute("SELECT to_regclass('tieline.schema_version')").fetchone()
+    if told == (None,):
+        return
+    stands = connection.execute("SELECT version_num FROM tieline.schema_version").fetchone()
+    if stands and not (_MIGRATIONS / "versions" / f"{stands[0]}.py").exists():
+        raise UserMistake(
+            f"the database stands at {stands[0]}, which this version of Tieline does not know:"
+            " install the newer version again, or restore a backup from before it"
+        )
 
 
 def newest_migration() -> str:

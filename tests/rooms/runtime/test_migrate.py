@@ -47,7 +47,7 @@ class TestPreparedDatabase:
         "change",
         [
             "COMMENT ON SCHEMA dbos IS 'DBOS 0.1'",
-            "UPDATE tieline.schema_version SET version_num = '0001_start'",
+            "UPDATE tieline.schema_version SET version_num = '0001_runtime'",
         ],
         ids=["another engine", "an older schema"],
     )
@@ -62,6 +62,13 @@ class TestPreparedDatabase:
         migrate(owner_dsn=database.owner)
 
         assert applied == [database.owner]
+
+    def test_is_left_to_the_newer_version_that_was_here(self, database: Dsns) -> None:
+        with psycopg.connect(database.owner) as connection:
+            connection.execute("UPDATE tieline.schema_version SET version_num = '9999_later'")
+
+        with pytest.raises(UserMistake, match="9999_later, which this version"):
+            migrate(owner_dsn=database.owner)
 
     def test_lets_no_role_past_row_security(self, database: Dsns) -> None:
         with psycopg.connect(database.owner) as connection:
