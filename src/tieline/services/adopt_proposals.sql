@@ -92,17 +92,24 @@ WITH newest AS (
            CASE WHEN count(contract_line_id) > 0 THEN 'same name and rate in the same project' END AS why, 1 AS rank,
            count(contract_line_id) AS fits, min(ours) AS ours, min(task_name) AS our_name
     FROM erp_task GROUP BY 1, 3, 4, 5, 6
+), person_fit AS (
+    -- One join after the other: asked for either at once, everybody there would meet everybody here.
+    SELECT n.connection_key, n.source_ref, s.subject_id, s.email, s.name, 1 AS rank
+    FROM newest n JOIN subject s ON s.kind = 'person' AND lower(s.email) = n.email
+    WHERE n.noun = 'Person'
+    UNION ALL
+    SELECT n.connection_key, n.source_ref, s.subject_id, s.email, s.name, 3
+    FROM newest n JOIN subject s ON s.kind = 'person' AND lower(s.name) = lower(n.name)
+    WHERE n.noun = 'Person'
+), person_best AS (
+    SELECT *, min(rank) OVER (PARTITION BY connection_key, source_ref) AS best FROM person_fit
 ), person_row AS (
     SELECT n.connection_key, 'person' AS noun, n.source_ref, n.name, n.email AS code, '' AS parent,
            min(p.person_id::text)::uuid AS our_id,
            CASE min(f.rank) WHEN 1 THEN 'same e-mail' WHEN 3 THEN 'same name only' END AS why, min(f.rank) AS rank,
            count(DISTINCT p.person_id) AS fits, min(f.email) AS ours, min(f.name) AS our_name
     FROM newest n
-    LEFT JOIN LATERAL (
-        SELECT s.subject_id, s.email, s.name, CASE WHEN lower(s.email) = n.email THEN 1 ELSE 3 END AS rank
-        FROM subject s WHERE s.kind = 'person' AND (lower(s.email) = n.email OR lower(s.name) = lower(n.name))
-        ORDER BY 4 FETCH FIRST 1 ROWS WITH TIES
-    ) f ON true
+    LEFT JOIN person_best f ON f.connection_key = n.connection_key AND f.source_ref = n.source_ref AND f.rank = f.best
     LEFT JOIN person p ON p.person_id = f.subject_id AND p.redirect_to IS NULL
     WHERE n.noun = 'Person' AND n.system_kind <> 'erp'
       AND NOT EXISTS (SELECT FROM standing s WHERE s.connection_key = n.connection_key AND s.noun = 'person'
