@@ -71,8 +71,9 @@ def why_no_call(environment: Environment, config: Mapping[str, Any]) -> str | No
 
 def _has_default_password(dsn: str) -> bool:
     try:
-        password = conninfo_to_dict(dsn).get("password")
+        told = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         # What is no connection string at all is refused where it is used.
         return False
-    return str(password or "").lower() in _DEFAULT_PASSWORDS
+    password = str(told.get("password") or "").lower()
+    return bool(password) and password in {*_DEFAULT_PASSWORDS, str(told.get("user")).lower()}

@@ -84,6 +84,7 @@ class TestProduction:
         [
             ({}, "embedded"),
             ({"TIELINE_DSN": "postgresql://t:postgres@db/tieline"}, "default"),
+            ({"TIELINE_DSN": "postgresql://setup_9:setup_9@db/tieline"}, "default"),
             ({"TIELINE_LOG_LEVEL": "debug"}, "debug"),
             ({"TIELINE_BUSINESS_NOW": "2026-11-03T09:00:00Z"}, "real time"),
             ({"TIELINE_WEB_URL": "http://tieline.example.com"}, "https"),
