@@ -83,7 +83,7 @@ class TestHarvest:
 
     def test_shows_approval_only_as_a_lock(self, with_time: Vendor, firm: Firm) -> None:
         ids = with_time.ids().entry_ids
-        entry = next(entry for entry in firm.entries if not entry.is_locked)
+        entry = next(each for each in firm.entries if not each.is_locked and each.key in ids)
         with_time.do("approve", {"ids": [ids[entry.key]], "at": firm.now.isoformat()})
 
         shown = with_time.api.get(f"/time_entries/{ids[entry.key]}").json()
