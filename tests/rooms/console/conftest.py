@@ -21,13 +21,13 @@ from tests.support.target import FixedClock
 
 from tieline.app import InstalledSystems
 from tieline.casework import sync_time_cases
-from tieline.console.application import create_web
+from tieline.console.application import FrontDoor, create_web
 from tieline.console.assets import Assets
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.message_text import Speech
 from tieline.services.system import System
-from tieline.settings import read_settings
+from tieline.settings import Settings, read_settings
 
 PEPPER = b"p" * 32
 PASSWORD = "a long enough password"
@@ -103,28 +103,54 @@ def token_of(page: httpx.Response) -> str:
     return found.group(1)
 
 
-@pytest.fixture
-def house(database: Dsns, worker_database: Database) -> Iterator[House]:
-    opened = [Database(dsn, pool_max=4).open() for dsn in (database.web, database.judge)]
+@dataclass(slots=True)
+class _Behind:
+    """Stand for the database of the test at hand, where the application keeps the one it was made with."""
+
+    database: Database | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.database, name)
+
+
+@pytest.fixture(scope="session")
+def web() -> tuple[FrontDoor, SimpleNamespace]:
+    """Give the application, made once: a test puts its own database behind it."""
     system = SimpleNamespace(
-        settings=read_settings(environment={"TIELINE_ENVIRONMENT": "test"}),
-        database=worker_database,
-        web_database=opened[0],
-        judge_database=opened[1],
+        settings=_settings(),
+        database=_Behind(),
+        web_database=None,
         pepper=PEPPER,
         clock=FixedClock(NOW),
-        connectors=None,
         systems=InstalledSystems(),
         speech=Speech(say_reason=str, say_system=str, web_url=""),  # type: ignore[arg-type]
         master_key=SimpleNamespace(derive=lambda purpose: purpose.encode().ljust(32)),
     )
     assets = Assets(folder=None, digest="none", notice="The console uses its plain style sheet.")
-    web = create_web(cast(System, system), assets=assets)
-    house = House(web=web, worker=worker_database, system=system)
+    return create_web(cast(System, system), assets=assets), system
+
+
+@pytest.fixture
+def house(
+    web: tuple[FrontDoor, SimpleNamespace], database: Dsns, worker_database: Database
+) -> Iterator[House]:
+    opened = [Database(dsn, pool_max=4).open() for dsn in (database.web, database.judge)]
+    front_door, system = web
+    # Tests change these.
+    front_door.is_under_tls = False
+    system.clock.instant = NOW
+    system.settings, system.connectors = _settings(), None
+    system.database.database = worker_database
+    system.web_database, system.judge_database = opened
+    house = House(web=front_door, worker=worker_database, system=system)
     add_people(worker_database)
     yield house
     for each in opened:
         each.close()
+
+
+def _settings() -> Settings:
+    return read_settings(environment={"TIELINE_ENVIRONMENT": "test"})
 
 
 @pytest.fixture
