@@ -30,6 +30,13 @@ SENDABLE = (PLANNED, ABSENT, REJECTED)
 
 Row = dict[str, Any]
 SETTLE_SECONDS_DEFAULT = 120
+# A row while nothing may be planned or sent: a backup was restored, and not every target was asked.
+_SHUT = "SELECT FROM restoration WHERE phase IN ('reading', 'asking')"
+_KEEP_CONTENT = """
+    INSERT INTO effect_payload (business_key, content)
+    SELECT %(key)s, %(content)s::jsonb WHERE %(content)s::jsonb IS NOT NULL
+    ON CONFLICT (business_key) DO UPDATE SET content = excluded.content
+"""
 
 
 def get_effect(connection: Connection[Row], *, business_key: UUID) -> Row:
@@ -198,11 +205,10 @@ SHUT_SECONDS = 15
 def acts(connection: Connection[Row], *, target_connection: str) -> bool:
     """Say whether a target may be written to; pausing it waits for this transaction."""
     row = connection.execute(
-        """
+        f"""
         WITH open AS MATERIALIZED (
             SELECT FROM connection WHERE connection_key = %s AND mode = 'act' AND NOT paused FOR SHARE)
-        SELECT EXISTS (SELECT FROM open) AND NOT EXISTS (
-            SELECT FROM restoration WHERE phase IN ('reading', 'asking')) AS acts
+        SELECT EXISTS (SELECT FROM open) AND NOT EXISTS ({_SHUT}) AS acts
         """,
         (target_connection,),
     ).fetchone()
@@ -212,12 +218,7 @@ def acts(connection: Connection[Row], *, target_connection: str) -> bool:
 
 def is_shut(connection: Connection[Row]) -> bool:
     """Say whether nothing may be planned or sent: a backup was restored, and not every target was asked."""
-    return (
-        connection.execute(
-            "SELECT FROM restoration WHERE phase IN ('reading', 'asking')"
-        ).fetchone()
-        is not None
-    )
+    return connection.execute(_SHUT).fetchone() is not None
 
 
 def to_intent(
@@ -238,11 +239,8 @@ def to_intent(
             (business_key,),
         )
     row = connection.execute(
-        """
-        WITH kept AS (
-            INSERT INTO effect_payload (business_key, content)
-            SELECT %(key)s, %(content)s::jsonb WHERE %(content)s::jsonb IS NOT NULL
-            ON CONFLICT (business_key) DO UPDATE SET content = excluded.content)
+        f"""
+        WITH kept AS ({_KEEP_CONTENT})
         UPDATE effect SET state = 'INTENT', attempt = attempt + 1, payload_hash = %(hash)s,
             sent_at = clock_timestamp(), due_at = NULL, reason = NULL
         WHERE business_key = %(key)s RETURNING attempt
@@ -262,11 +260,7 @@ def keep_content(
     connection: Connection[Row], *, business_key: UUID, content: Mapping[str, str]
 ) -> None:
     """Keep what is sent, to be compared with what stands."""
-    connection.execute(
-        "INSERT INTO effect_payload (business_key, content) VALUES (%s, %s)"
-        " ON CONFLICT (business_key) DO UPDATE SET content = excluded.content",
-        (business_key, Jsonb(dict(content))),
-    )
+    connection.execute(_KEEP_CONTENT, {"key": business_key, "content": Jsonb(dict(content))})
 
 
 def is_being_written(
