@@ -202,6 +202,9 @@ def test_a_change_is_felt_by_the_whole_week_of_the_person_and_by_the_next_day_s_
     assert "rest_too_short" not in _reasons(world, "early")
     world.book("late", 4 * _H, **late)
     assert "rest_too_short" in _reasons(world, "early")
+    world.book("more", 1 * _H, work_date=wednesday)
+    without = _reasons(world, "we") | _reasons(world, "more")
+    assert "rest_too_short" not in without, "what has no clock is not judged again with the eve"
     world.book("late", 2 * _H, work_date=DAY + timedelta(days=1))
     assert "rest_too_short" not in _reasons(world, "early"), "a clock that is gone counts no more"
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
-from hashlib import sha256
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
 import structlog
 from psycopg import ClientCursor, Connection, sql
+from psycopg.rows import dict_row
 
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
 from tieline.runtime.sql import hashed
 from tieline.validation.context import untold
+from tieline.validation.kept import PLANNED_AS_BEFORE, Kept, ask_kept, keep
 from tieline.validation.statement import (
     NAMED_SUBJECT,
     NEWEST_SUBJECT,
@@ -97,22 +97,67 @@ def answer_rows(
     is_then: bool = False,
     around: LiteralString = "{}",
     columns: Sequence[str] = (),
+    absent: frozenset[str] = frozenset(),
 ) -> list[Row]:
     """Return the rows of the statement without a table; where a firm's rule fails, all of them are held.
 
-    ``around`` is a statement that goes on with what was judged, of which it reads these ``columns``.
+    ``around`` is a statement that goes on with what was judged, of which it reads these ``columns``. What no hour has is
+    ``absent``, and is not looked for.
     """
-    empty = untold(connection)
+    empty = untold(connection) | absent
 
     def ask(asked: Sequence[Rule]) -> list[Row]:
         statement = judging_statement(
             subject=subject, rules=asked, is_then=is_then, empty=empty, columns=columns
         )
-        # Planning takes longer than answering for one hour: a connection that asks again keeps its plan.
-        return connection.execute(
-            sql.SQL(around).format(statement), values, prepare=True
-        ).fetchall()
+        return connection.execute(sql.SQL(around).format(statement), values).fetchall()
 
+    return _whatever_fails(connection, rules, ask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KeptQuestion:
+    """What is asked of a few hours again and again: put together once, and planned once by each session.
+
+    ``given`` are the names and types of what it is asked with; the rest is as ``answer_rows`` has it.
+    """
+
+    subject: str
+    rules: Sequence[Rule]
+    around: LiteralString
+    columns: Sequence[str]
+    given: Mapping[str, str]
+    _kept: dict[tuple[frozenset[str], bool], Kept] = field(default_factory=dict)
+
+    def answer(
+        self, connection: Connection[Row], *, values: Row, absent: frozenset[str]
+    ) -> list[Row]:
+        """Return the rows; where a firm's rule fails, all of them are held."""
+        empty = untold(connection) | absent
+
+        def ask(asked: Sequence[Rule]) -> list[Row]:
+            key = (empty, asked is self.rules)
+            kept = self._kept.get(key) or self._kept.setdefault(key, self._written(asked, empty))
+            with ClientCursor(connection, row_factory=dict_row) as cursor:
+                ask_kept(cursor, kept, values)
+                rows = cursor.fetchall()
+                cursor.execute(PLANNED_AS_BEFORE)
+            return rows
+
+        return _whatever_fails(connection, self.rules, ask)
+
+    def _written(self, rules: Sequence[Rule], empty: frozenset[str]) -> Kept:
+        statement = judging_statement(
+            subject=self.subject, rules=rules, empty=empty, columns=self.columns
+        )
+        return keep(sql.SQL(self.around).format(statement).as_string(None), given=self.given)
+
+
+def _whatever_fails(
+    connection: Connection[Row],
+    rules: Sequence[Rule],
+    ask: Callable[[Sequence[Rule]], list[Row]],
+) -> list[Row]:
     if not any(is_own(rule) for rule in rules):
         return ask(rules)
     try:
@@ -154,34 +199,11 @@ def _create(
 
 def _create_by_kept_plan(cursor: ClientCursor[Row], statement: sql.SQL, values: Row) -> None:
     """Make the table by a plan that the session keeps: making one costs some times as much as to judge a few hours."""
-    text = _numbered(statement.as_string(None))
-    name = f"judged_{sha256(text.encode()).hexdigest()[:32]}"
-    cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    kept = keep(statement.as_string(None), given=_GIVEN)
     # It is made for any number of hours: what it joins, it hashes.
     with hashed(cursor.connection, is_so=True):
-        # The driver lets go of all plans of a session now and then.
-        if not _is_kept(cursor, name):
-            types = sql.SQL(", ".join(_GIVEN.values()))
-            cursor.execute(
-                sql.SQL("PREPARE {} ({}) AS {}").format(sql.Identifier(name), types, sql.SQL(text))
-            )
-        given = sql.SQL(", ").join(sql.Literal(values[each]) for each in _GIVEN)
-        made = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), given)
-        cursor.execute(sql.SQL(_CREATE).format(made))
-    cursor.execute("SET LOCAL plan_cache_mode = auto")
-
-
-def _is_kept(cursor: ClientCursor[Row], name: str) -> bool:
-    asked = cursor.execute("SELECT FROM pg_prepared_statements WHERE name = %s", (name,))
-    return asked.fetchone() is not None
-
-
-@lru_cache(maxsize=32)
-def _numbered(text: str) -> Any:
-    """Return a statement with numbers for what it is given."""
-    for number, name in enumerate(_GIVEN, start=1):
-        text = text.replace(f"%({name})s", f"${number}")
-    return text.replace("%%", "%")
+        ask_kept(cursor, kept, values, around=_CREATE)
+    cursor.execute(PLANNED_AS_BEFORE)
 
 
 def ask_hashed(cursor: ClientCursor[Row], statement: sql.Composed, values: Row) -> None:

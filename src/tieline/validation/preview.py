@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from tieline.policy import Rule, current_release
 from tieline.runtime.database import Row
-from tieline.validation.answering import STORED_COLUMNS, answer_rows
+from tieline.validation.answering import KeptQuestion, answer_rows
 from tieline.validation.statement import (
     CANDIDATE_SUBJECT,
     load_rules,
@@ -23,6 +24,35 @@ from tieline.validation.weighing import DECIDED
 
 # Planning the statement takes some times as long as answering it for a few hours, whatever these are.
 _PLANNED_ONCE_MAX = 20
+_GIVEN = {
+    "known_at": "timestamptz",
+    "release_id": "integer",
+    "candidates": "jsonb[]",
+    "now": "timestamptz",
+}
+_STORED = """
+    SELECT EXISTS (
+        SELECT FROM unnest(%(connections)s::text[], %(refs)s::text[]) AS told (connection_key, source_ref)
+        CROSS JOIN LATERAL (
+            SELECT FROM connection k
+            JOIN time_entry h ON h.connection_key = k.connection_key AND h.source_epoch = k.source_epoch
+                AND h.object = 'time_entries' AND h.source_ref = told.source_ref
+            WHERE k.connection_key = told.connection_key OFFSET 0) h
+    ) AS is_stored
+"""
+# What a verdict shows, and what is weighed and decided to come to it.
+_SHOWN = (
+    "subject_no", "source_ref", "entity_code", "labor_category", "billed_seconds", "rate_amount", "amount", "currency",
+)  # fmt: skip
+_COLUMNS = (
+    *_SHOWN, "entry_id", "recorded_at", "project_recorded_at", "policy_park_seconds", "at_risk_until", "client_id",
+    "contract_id", "work_date", "today_on", "is_deleted", "approval", "is_excluded", "is_counted", "is_leaving",
+    "is_posted_unchanged", "standing_count",
+)  # fmt: skip
+_ASKED = DECIDED + " SELECT " + ", ".join(_SHOWN) + ", outcome, reasons FROM decided"
+_QUESTIONS: WeakKeyDictionary[Connection[Row], tuple[int, KeptQuestion, Mapping[str, Rule]]] = (
+    WeakKeyDictionary()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +113,66 @@ def preview(
     connection: Connection[Row], *, entries: Sequence[Candidate], now: datetime
 ) -> list[PreviewVerdict]:
     """Judge candidates without storing anything; in the order they were given."""
-    release = current_release(connection)
-    rules = load_rules(connection, release_id=release.release_id)
-    values: Row = {"known_at": now, "now": now, "release_id": release.release_id}
+    release_id, question, by_code = _question(connection)
+    values: Row = {"known_at": now, "now": now, "release_id": release_id}
     values["candidates"] = [
         Jsonb(_as_json(_as_row(number, entry, now))) for number, entry in enumerate(entries)
     ]
+    absent = _absent(connection, entries)
     if len(entries) <= _PLANNED_ONCE_MAX:
-        connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-    found = answer_rows(
-        connection,
-        subject=CANDIDATE_SUBJECT,
-        rules=rules,
-        values=values,
-        around=DECIDED + " SELECT * FROM decided",
-        columns=("source_ref", *STORED_COLUMNS),
-    )
-    connection.execute("SET LOCAL plan_cache_mode = auto")
-    by_code = {rule.code: rule for rule in rules}
+        found = question.answer(connection, values=values, absent=absent)
+    else:
+        found = answer_rows(
+            connection,
+            subject=question.subject,
+            rules=question.rules,
+            values=values,
+            around=question.around,
+            columns=question.columns,
+            absent=absent,
+        )
     return [_verdict(row, by_code) for row in sorted(found, key=lambda row: int(row["subject_no"]))]
+
+
+def _question(connection: Connection[Row]) -> tuple[int, KeptQuestion, Mapping[str, Rule]]:
+    """Return how the current release is asked; a release never changes, so a session reads each once."""
+    release_id = current_release(connection).release_id
+    kept = _QUESTIONS.get(connection)
+    if kept is None or kept[0] != release_id:
+        rules = load_rules(connection, release_id=release_id)
+        question = KeptQuestion(
+            subject=CANDIDATE_SUBJECT, rules=rules, around=_ASKED, columns=_COLUMNS, given=_GIVEN
+        )
+        kept = release_id, question, {rule.code: rule for rule in rules}
+        _QUESTIONS[connection] = kept
+    return kept
+
+
+def _absent(connection: Connection[Row], entries: Sequence[Candidate]) -> frozenset[str]:
+    """Return what none of the hours has: what is only asked of hours that have it is not looked up."""
+    has = {
+        "timed_hour": any(entry.started_at is not None for entry in entries),
+        "zone_of_hour": any(entry.zone is not None for entry in entries),
+        "category_of_hour": any(entry.labor_category is not None for entry in entries),
+        "negative_hour": any(entry.seconds < 0 for entry in entries),
+        "stored_hour": _is_any_stored(connection, entries),
+        # What is asked is the first that anybody says of the hour.
+        "earlier_version": False,
+    }
+    return frozenset(name for name, is_so in has.items() if not is_so)
+
+
+def _is_any_stored(connection: Connection[Row], entries: Sequence[Candidate]) -> bool:
+    row = connection.execute(
+        _STORED,
+        {
+            "connections": [entry.connection_key for entry in entries],
+            "refs": [entry.source_ref for entry in entries],
+        },
+        prepare=True,
+    ).fetchone()
+    assert row is not None
+    return bool(row["is_stored"])
 
 
 def _verdict(row: Row, by_code: Mapping[str, Rule]) -> PreviewVerdict:

@@ -530,7 +530,8 @@ class Hour:
         """How much is not billed: all but the whole steps for which there is room under the cap."""
         if self.cap_amount is None or self.capped_line is None or not self.amount:
             return None
-        if self.billed_seconds != self.seconds or not self.counts:
+        # What takes back lowers what is used of a cap: there is nothing to split.
+        if self.amount < 0 or self.billed_seconds != self.seconds or not self.counts:
             return None
         room = self.cap_amount - self.cap_used
         if room >= self.amount:

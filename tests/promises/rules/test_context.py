@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from tests.promises.rules.comparing import (
     judge_batch,
     load_firm,
     load_hours,
+    make_small_firm,
     reference_values,
     verdicts,
 )
@@ -19,7 +21,7 @@ from tests.promises.rules.firm import NOW, Maker, Row, make_firm, make_hours
 from tests.promises.rules.hour import Books
 from tests.promises.rules.reference import RULES
 from tieline.runtime.database import Database
-from tieline.validation import Candidate, preview
+from tieline.validation import Candidate, PreviewVerdict, preview
 
 # What a source need not tell of an hour.
 OPTIONAL = (
@@ -152,6 +154,35 @@ class TestTheSynchronousDoor:
             answer = {f"{each.code}={each.severity}" for each in verdict.reasons}
             assert {r for r in answer if _is_asked(r)} == expected, row
 
+    def test_tells_the_same_whether_or_not_others_have_what_an_hour_has_not(
+        self, owner_database: Database, worker_database: Database
+    ) -> None:
+        make_small_firm(owner=owner_database, worker=worker_database, hours=60)
+        with owner_database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT * FROM time_entry JOIN time_entry_version USING (entry_id)"
+                " WHERE is_newest AND NOT is_deleted AND seconds > 0 AND right(source_ref, 1) = '7'"
+            ).fetchall()
+        plain = [_candidate({**row, "narrative": "x" * row["narrative_length"]}) for row in rows]
+        # Each as it is stored, as a new one of the same words, and as one that takes it back.
+        new = [replace(each, source_ref=f"{each.source_ref}-new") for each in plain]
+        back = [replace(each, source_ref="back", seconds=-each.seconds) for each in plain[:2]]
+        full = replace(
+            plain[0], source_ref="full", person_ref="nobody", seconds=-60, labor_category="Other",
+            zone="Europe/Berlin", started_at=NOW, ended_at=NOW + timedelta(hours=1), approver_ref="boss",
+        )  # fmt: skip
+        lot = [replace(full, source_ref=f"full {n}", work_date=None) for n in range(20)]
+
+        with worker_database.transaction() as connection:
+            for each in [*plain, *new, *back]:
+                alone = preview(connection, entries=[each], now=NOW)[0]
+                beside = preview(connection, entries=[each, full], now=NOW)[0]
+                assert _told(alone) == _told(beside), each
+            among = preview(connection, entries=[back[-1], *lot], now=NOW)[0]
+
+        assert len(plain) > 3
+        assert _told(alone) == _told(among)
+
 
 def _approved_and_alone(maker: Maker) -> list[Row]:
     """Return hours that count and are their person's only ones of the day."""
@@ -170,6 +201,13 @@ def _is_asked(reason: str) -> bool:
     # What was parked too long is an error: how long is no question to a candidate.
     code = reason.partition("=")[0]
     return code in RULES and code not in NOT_ASKED_OF_CANDIDATES
+
+
+def _told(verdict: PreviewVerdict) -> tuple[object, ...]:
+    # What is left of a cap is less for whoever is asked together with others.
+    reasons = {each.code for each in verdict.reasons if "cap" not in each.code}
+    priced = (verdict.labor_category, verdict.billed_seconds, verdict.rate_amount)
+    return verdict.source_ref, verdict.entity_code, *priced, verdict.currency, reasons
 
 
 def _candidate(row: Row) -> Candidate:

@@ -132,7 +132,7 @@ context AS (
     LEFT JOIN week_expected wx ON wx.person_key = c.person_key AND wx.week_on = c.week_on
     LEFT JOIN week_fact wk ON wk.person_key = c.person_key AND wk.week_on = c.week_on
     LEFT JOIN permission_fact pm ON pm.person_key = c.person_key AND pm.on_date = c.work_date
-    LEFT JOIN rest_fact rs ON rs.person_key = c.person_key AND rs.work_date = c.work_date
+    LEFT JOIN rest_fact rs ON rs.person_key = c.person_key AND rs.work_date = c.work_date AND c.started_at IS NOT NULL
     LEFT JOIN interval_fact iv ON iv.entry_id = c.entry_id
     LEFT JOIN period_fact pd ON pd.period_id = c.period_id
     LEFT JOIN day_billed db ON db.entry_id = c.entry_id

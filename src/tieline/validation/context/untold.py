@@ -23,6 +23,17 @@ _ASKED = {
     "marked_up_line": "SELECT FROM contract_line WHERE markup_percent IS NOT NULL",
     "planned_assignment": "SELECT FROM assignment WHERE planned_seconds IS NOT NULL",
 }
+# What hours have, or have not: whoever asks of hours that are not stored can tell; what is stored may have any of it.
+OF_HOURS = frozenset(
+    {
+        "timed_hour",
+        "zone_of_hour",
+        "category_of_hour",
+        "negative_hour",
+        "stored_hour",
+        "earlier_version",
+    }
+)
 _STEP = re.compile(r"(\w+) AS ((?:NOT )?(?:MATERIALIZED )?)\(")
 _SKIPPED = re.compile(r"--[^\n]*|'(?:[^']|'')*'")
 _CLAUSE_ENDS = re.compile(
@@ -150,7 +161,8 @@ def _table(name: str) -> dict[str, Any]:
 
 def asked_tables() -> Sequence[str]:
     """Return the tables and facts that are asked whether they have anything in them."""
-    return sorted({name for lists in needs().values() for need in lists for name in need})
+    named = {name for lists in needs().values() for need in lists for name in need}
+    return sorted(named - OF_HOURS)
 
 
 def named_steps(steps: str) -> frozenset[str]:
