@@ -51,10 +51,11 @@ def firm(worker_database: Database) -> Firm:
 def _file(database: Database, *rows: str) -> bytes:
     with database.transaction() as connection:
         found = connection.execute(
-            "SELECT client_id, entity_code FROM contract ORDER BY contract_code LIMIT 1"
+            "SELECT entity_code FROM contract ORDER BY contract_code LIMIT 1"
         ).fetchone()
     assert found is not None
-    same = _SAME.format(client=found["client_id"], entity=found["entity_code"])
+    # A tax number is typed in many ways, also without its country.
+    same = _SAME.format(client="136-695.976", entity=found["entity_code"])
     return "\n".join([_HEADER, *(f"NW-7,{same},{row}" for row in rows)]).encode()
 
 

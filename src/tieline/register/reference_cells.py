@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from tieline.kernel.errors import UserMistake
 from tieline.kernel.money import seconds_from_hours
-from tieline.register.names import email_key, name_key
+from tieline.register.names import email_key, name_key, vat_key
 from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 from tieline.runtime.database import Row
 
@@ -49,9 +49,11 @@ _KNOWN: Mapping[Kind, str] = {
     Kind.CLIENT: """
         SELECT v.name_key AS word, coalesce(c.redirect_to, c.client_id) AS id
         FROM client c JOIN client_version v USING (client_id) WHERE v.superseded_at IS NULL
-        UNION SELECT v.vat_number, coalesce(c.redirect_to, c.client_id)
+        UNION SELECT unnest(ARRAY[n.compact, regexp_replace(n.compact, '^' || coalesce(v.country_code, ''), '')]),
+               coalesce(c.redirect_to, c.client_id)
         FROM client c JOIN client_version v USING (client_id)
-        WHERE v.superseded_at IS NULL AND v.vat_number IS NOT NULL
+        CROSS JOIN LATERAL (SELECT regexp_replace(upper(v.vat_number), '[^0-9A-Z]', '', 'g') AS compact) n
+        WHERE v.superseded_at IS NULL AND n.compact <> ''
         UNION SELECT client_id::text, coalesce(redirect_to, client_id) FROM client""",
     Kind.TASK: """
         SELECT p.project_code || '/' || t.task_name AS word, t.task_id AS id
@@ -298,7 +300,8 @@ def _yes_or_no(cell: str) -> bool:
 def _thing(kind: Kind, cell: str, known: Mapping[str, frozenset[Any]]) -> Any:
     words = {cell, cell.lower()}
     if kind is Kind.CLIENT:
-        words |= {name_key(cell), cell.replace(" ", "").upper()}
+        # A tax number is the same however it is typed, and with or without its country.
+        words |= {name_key(cell), vat_key(cell, country_code=None) or ""}
     if kind is Kind.PERSON:
         words |= {email_key(cell) or ""}
     found = frozenset[Any]().union(*(known.get(word, frozenset()) for word in words))
