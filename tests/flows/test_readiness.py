@@ -202,9 +202,17 @@ class TestStates:
 
         found = scene.compute()
 
-        undecided = {check.code for check in CHECKS if not check.is_decidable}
+        undecided = {
+            check.code
+            for check in CHECKS
+            if not check.is_decidable and check.applies_when.lower() == "true"
+        }
         assert {"readiness.expenses", "readiness.client_sign_off"} <= undecided
         assert undecided <= {each["code"] for each in found.not_checked}
+        # Each thing that nobody tells of is named once, and what the contract is not about is not named.
+        assert found.lacking.count("expenses") == 1
+        assert {"supplier bills", "client sign-off", "funding", "guidelines"} <= set(found.lacking)
+        assert not {"disputes", "forecast", "bookings between companies"} & set(found.lacking)
         assert all(each["message"] for each in found.not_checked)
         assert found.checks_passed + len(found.blockers) + len(found.not_checked) == len(CHECKS)
 
@@ -332,6 +340,22 @@ class TestChecks:
 
         assert found.state == "ready"
         assert "readiness.purchase_order_missing" in scene.codes(found)
+
+    def test_the_firm_may_leave_out_what_nobody_tells_it(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.hour("e1", project=firm.last)
+            firm.connection.execute(
+                "INSERT INTO policy_value (release_id, name, value, reason)"
+                " VALUES (%s, 'weight:readiness.retention', 'ignore', 'no client keeps a part back')",
+                (firm.release_id,),
+            )
+
+        scene.arrange(build)
+
+        found = scene.compute()
+
+        assert "retention" not in found.lacking
+        assert "supplier bills" in found.lacking
 
     def test_a_narrower_severity_beats_a_wider_one(self, scene: Scene) -> None:
         def build(firm: Firm) -> None:

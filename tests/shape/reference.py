@@ -181,7 +181,7 @@ def _book_rule(rule: BookRule, more: Sequence[str], *, unknown: str) -> Iterator
     yield rule.fix_hint
     yield ""
     if not rule.is_decidable:
-        yield f"- {unknown}"
+        yield f"- {unknown}" + _unless_always(rule.applies_when)
         return
     if rule.known_when.lower() != "true":
         yield f"- Known where `{rule.known_when}`"

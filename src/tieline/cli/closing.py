@@ -446,9 +446,9 @@ def _show_contracts(contracts: Sequence[Readiness]) -> None:
                 for each, share in shares
             ],
         )
-    not_checked = sorted({str(each["code"]) for one in contracts for each in one.not_checked})
-    if not_checked:
-        tell(f"not checked for want of data: {', '.join(not_checked)}")
+    lacking = sorted({each for one in contracts for each in one.lacking})
+    if lacking:
+        tell(f"not checked, for nobody tells of it: {', '.join(lacking)}")
 
 
 def _find(connection: Connection[Row], contract: str, period: str) -> tuple[UUID, UUID]:

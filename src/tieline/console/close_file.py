@@ -92,7 +92,7 @@ def _contracts(contracts: Sequence[Readiness]) -> Sheet:
             Column(title="Amount that waits", kind=Kind.AMOUNT),
             Column(title="Amount carried", kind=Kind.AMOUNT),
             Column(title="Checks that say yes", kind=Kind.COUNT),
-            Column(title="Not checked", kind=Kind.COUNT),
+            Column(title="Not checked", width=44),
             Column(title="Deadline (UTC)", kind=Kind.INSTANT),
         ),
         rows=[
@@ -109,7 +109,7 @@ def _contracts(contracts: Sequence[Readiness]) -> Sheet:
                 each.waiting_amount,
                 each.carried_amount,
                 each.checks_passed,
-                len(each.not_checked),
+                ", ".join(each.lacking),
                 each.deadline_at,
             )
             for each in contracts

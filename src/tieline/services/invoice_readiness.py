@@ -132,6 +132,11 @@ class Readiness:
     deadline_at: datetime
     computed_at: datetime
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Return what would have to be told for everything to be checked, each once."""
+        return tuple(dict.fromkeys(each["lacks"] for each in self.not_checked))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
@@ -288,8 +293,13 @@ def list_readiness(
                     for blocker in row["blockers"]
                 ),
                 "not_checked": tuple(
-                    {"message": WHY_UNKNOWN.get(each["code"], ""), **each}
+                    {
+                        **dict(zip(("message", "lacks"), WHY_UNKNOWN[each["code"]], strict=True)),
+                        **each,
+                    }
                     for each in row["not_checked"]
+                    # A rule of an older book may have left since this was computed.
+                    if each["code"] in WHY_UNKNOWN
                 ),
                 "shares": tuple(row["shares"]),
             }

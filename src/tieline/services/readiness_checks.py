@@ -22,7 +22,7 @@ BLOCK, RISK, WARN, IGNORE = "block", "risk", "warn", "ignore"
 """Needs a person; heals by itself or by time; is only told; is not even told."""
 
 CHECKS: tuple[InvoiceRule, ...] = invoice_rules()
-WHY_UNKNOWN = {rule.code: rule.unknown for rule in CHECKS}
+WHY_UNKNOWN = {rule.code: (rule.unknown, rule.lacks) for rule in CHECKS}
 _RULES = {rule.code: rule for rule in CHECKS}
 CARRIABLE = frozenset(rule.code for rule in CHECKS if rule.may_be_carried)
 _CENT = Decimal("0.01")
@@ -124,11 +124,13 @@ def _checked(answers: Mapping[str, Answer], facts: Facts, weights: Weights) -> C
     # In the order of the book: that is how they were asked.
     for code, answer in answers.items():
         rule = _RULES[code]
+        weight = weights.of(rule, facts)
+        # What the firm leaves out is not missed by anybody.
+        if weight == IGNORE:
+            continue
         if answer.is_unknown:
             not_checked.append(rule)
-            continue
-        weight = weights.of(rule, facts)
-        if weight != IGNORE:
+        else:
             blockers.append(_blocker(rule, facts, weight=weight))
     return Checked(
         blockers=tuple(blockers),

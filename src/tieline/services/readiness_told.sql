@@ -41,6 +41,13 @@ WITH terms AS (
     JOIN spending_limit s ON s.contract_id = t.contract_id AND s.superseded_at IS NULL AND s.kind = 'funding'
          AND s.task_name = '' AND s.currency = t.currency AND daterange(s.starts_on, s.ends_on) @> t.today
     GROUP BY t.contract_id
+), limits AS (
+    -- However they hold: what is told of other days, a task or a currency of its own says that something is.
+    SELECT s.contract_id, coalesce(o.redirect_to, o.client_id) AS client_id, count(*) AS limits
+    FROM spending_limit s LEFT JOIN client o ON o.client_id = s.client_id
+    WHERE s.superseded_at IS NULL AND s.kind = 'funding' GROUP BY 1, 2
+), told_orders AS (
+    SELECT contract_id, count(*) AS told FROM purchase_order WHERE superseded_at IS NULL GROUP BY 1
 ), orders AS (
     -- What is left of the client's only order. Of several each takes its own days and tasks, as the draft splits them:
     -- no sum of theirs says whether an invoice is covered. Unknown, too, where it names no amount.
@@ -125,6 +132,10 @@ SELECT t.contract_id, coalesce(e.parts, 0) AS schedule_count, coalesce(e.other_c
            AS has_fx_rate,
        (SELECT p.state FROM fiscal_period p WHERE p.entity_code = t.entity_code AND p.starts_on <= t.today
         AND p.ends_on > t.today) AS invoice_period_state,
+       EXISTS (SELECT FROM spending_limit s WHERE s.kind = 'funding' AND s.superseded_at IS NULL) AS is_funding_told,
+       coalesce(m.limits, 0) + coalesce(k.limits, 0) AS funding_count,
+       EXISTS (SELECT FROM client_guideline y WHERE y.superseded_at IS NULL) AS is_guideline_told,
+       coalesce(q.told, 0) AS orders_told,
        f.amount AS funding_amount, coalesce(o.orders, 0) AS orders_count, o.left_amount AS order_left_amount,
        g.bill_days_max, g.bill_days_after_end_max, t.today - w.oldest_on AS oldest_days,
        CASE WHEN t.ends_on <= t.today THEN t.today - t.ends_on END AS days_after_end,
@@ -139,6 +150,7 @@ FROM terms t
 LEFT JOIN schedule e USING (contract_id)
 LEFT JOIN beside i USING (contract_id)
 LEFT JOIN funding f USING (contract_id)
+LEFT JOIN told_orders q USING (contract_id)
 LEFT JOIN orders o USING (contract_id)
 LEFT JOIN worked w USING (contract_id)
 LEFT JOIN linted n USING (contract_id)
@@ -146,6 +158,8 @@ LEFT JOIN legs x USING (contract_id)
 LEFT JOIN credits c USING (contract_id)
 LEFT JOIN changes h USING (contract_id)
 LEFT JOIN stops z USING (contract_id)
+LEFT JOIN limits m ON m.contract_id = t.contract_id
+LEFT JOIN limits k ON k.client_id = t.client_id
 LEFT JOIN LATERAL (
     SELECT min(g.bill_days_max) AS bill_days_max, min(g.bill_days_after_end_max) AS bill_days_after_end_max
     FROM guideline g WHERE g.client_id = t.client_id AND g.valid @> t.today

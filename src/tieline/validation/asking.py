@@ -179,12 +179,14 @@ def _statement(columns: Mapping[str, tuple[str, str]], rules: Sequence[BookRule]
 
 
 def _check(rule: BookRule) -> sql.Composed:
-    # A code alone: nobody can tell. With a blank, and what is at fault: it is violated.
+    # A code alone: nobody can tell. With a blank, and what is at fault: it is violated. Of whom a rule does not
+    # speak at all, nothing needs to be known.
     known, applies, predicate = (
         text.replace("%", "%%") for text in (rule.known_when, rule.applies_when, rule.predicate)
     )
     thing = f"coalesce({rule.thing}, '')" if rule.thing else "called"
     return sql.SQL(
-        f"CASE WHEN ({known}) IS NOT TRUE THEN {{}}"
+        f"CASE WHEN ({applies}) IS FALSE THEN NULL"
+        f" WHEN ({known}) IS NOT TRUE THEN {{}}"
         f" WHEN ({applies}) AND ({predicate}) IS NOT TRUE THEN {{}} || {thing} END"
     ).format(sql.Literal(rule.code), sql.Literal(f"{rule.code} "))

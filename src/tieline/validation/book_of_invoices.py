@@ -36,11 +36,12 @@ class InvoiceRule(BookRule):
     """A rule about a contract's period; its severity says what becomes of the invoice.
 
     ``amount`` and ``seconds`` are the columns with what it holds up; '' for nothing. ``unknown`` is what is told
-    where nobody knows. ``may_be_carried``: what it found is merely not on this invoice, and a person may say
+    where nobody knows, and ``lacks`` names in a word or two what would have to be told. ``may_be_carried``: what it found is merely not on this invoice, and a person may say
     that it comes with the next one. What would make the invoice itself wrong is mended first.
     """
 
     unknown: str
+    lacks: str
     amount: str
     seconds: str
     may_be_carried: bool
@@ -88,10 +89,11 @@ def _rule(table: Mapping[str, Any]) -> InvoiceRule:
     rule = InvoiceRule(
         **read_rule(table, book=BOOK, scope=SCOPE),
         unknown=table.get("unknown", ""),
+        lacks=table.get("lacks", ""),
         amount=table.get("amount", ""),
         seconds=table.get("seconds", ""),
         may_be_carried=table.get("may_be_carried", False),
     )
-    if (rule.known_when != "true") != bool(rule.unknown):
+    if {rule.known_when != "true"} != {bool(rule.unknown), bool(rule.lacks)}:
         raise MendTieline(f"{rule.code}: what may be unknown says so, and nothing else does")
     return rule

@@ -9,8 +9,13 @@ from tieline.validation import (
     invoice_columns,
     invoice_rules,
 )
+from tieline.validation.predicates import read_columns
 
-UNDECIDED = {rule.code for rule in invoice_rules() if not rule.is_decidable}
+UNDECIDED = {
+    rule.code
+    for rule in invoice_rules()
+    if not rule.is_decidable and rule.applies_when.lower() == "true"
+}
 
 
 class TestTheRulesAboutInvoices:
@@ -38,17 +43,47 @@ class TestTheRulesAboutInvoices:
 
     def test_tell_what_nobody_knows_from_what_is_wrong(self, worker_database: Database) -> None:
         rules = [rule for rule in invoice_rules() if rule.is_decidable and rule.unknown]
-        nothing = {name: None for rule in rules for name in rule.fail_example()}
+        nothing = [
+            {**(rule.fails or {}), **dict.fromkeys(read_columns(rule.known_when))} for rule in rules
+        ]
 
         with worker_database.transaction() as connection:
             answers = ask_about_invoices(
                 connection,
-                facts=[common_invoice_row(nothing), common_invoice_row({"is_active": None})],
+                facts=[*map(common_invoice_row, nothing), common_invoice_row({"is_active": None})],
             )
 
-        assert all(answers[0][rule.code].is_unknown for rule in rules)
+        for number, rule in enumerate(rules):
+            assert answers[number][rule.code].is_unknown, rule.code
         # Nothing says that it may be unknown: then it is no yes.
-        assert not answers[1]["readiness.contract_inactive"].is_unknown
+        assert not answers[len(rules)]["readiness.contract_inactive"].is_unknown
+
+    def test_leave_alone_what_they_do_not_speak_of(self, worker_database: Database) -> None:
+        nothing_to_know = {
+            "purchase_order": None,
+            "is_purchase_order_required": False,
+            "orders_told": 0,
+            "orders_count": 0,
+            "waiting_seconds": 0,
+            "is_in_time": None,
+            "legs_count": 0,
+            "are_legs_told": False,
+        }
+
+        with worker_database.transaction() as connection:
+            answers = ask_about_invoices(
+                connection,
+                facts=[
+                    common_invoice_row(nothing_to_know),
+                    common_invoice_row({"funding_count": 1, "funding_amount": None}),
+                    common_invoice_row({"funding_count": 0, "funding_amount": None}),
+                ],
+            )
+
+        assert set(answers[0]) == UNDECIDED
+        # A limit of another task or currency says that there is one.
+        assert set(answers[1]) == UNDECIDED | {"readiness.funding_spent"}
+        assert set(answers[2]) == UNDECIDED
 
     def test_hold_up_what_a_documented_column_says(self) -> None:
         columns = invoice_columns()
