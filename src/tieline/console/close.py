@@ -1,5 +1,6 @@
 """What stands between me and the invoices? The line that adds up, then contract by contract."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -105,6 +106,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             unconfirmed=unconfirmed,
             stops=[each for each in stops if entity in ("", each.entity_code or "")],
             contracts=contracts,
+            lacking=_lacking_everywhere(contracts),
             counts=_counts(shown),
             amounts=amounts,
             together=together,
@@ -288,6 +290,7 @@ def _find(
         ),
         "reopened": {each.period_id: each for each in list_reopened(connection)},
         "sums": [each for each in all_sums if _fits(each, entity, chosen)],
+        "due_elsewhere": _due_elsewhere(all_sums, entity, chosen),
         "periods": sorted(
             {each.period_code for each in all_sums} | _periods_of(all_lines), reverse=True
         ),
@@ -327,11 +330,29 @@ def _line_fits(line: TieOut, entity: str, period: str) -> bool:
     )
 
 
+def _due_elsewhere(
+    sums: Sequence[ReadinessSum], entity: str, period: str
+) -> list[tuple[str, str, int]]:
+    """Return what is due in other periods than the one that is shown: of whom, in which, how many contracts."""
+    found: Counter[tuple[str, str]] = Counter()
+    for each in sums:
+        is_elsewhere = period not in ("", each.period_code) and _fits(each, entity, "")
+        if is_elsewhere and each.state in _RELEASABLE:
+            found[each.entity_code, each.period_code] += each.contracts
+    return [(*key, contracts) for key, contracts in sorted(found.items())]
+
+
 def _counts(sums: Sequence[ReadinessSum]) -> dict[str, int]:
     counts = dict.fromkeys(READINESS, 0)
     for each in sums:
         counts[each.state] += each.contracts
     return counts
+
+
+def _lacking_everywhere(contracts: Sequence[Readiness]) -> tuple[str, ...]:
+    """Return what is not checked of any of them: it is said once."""
+    first, *others = [each.lacking for each in contracts] or [()]
+    return tuple(each for each in first if all(each in other for other in others))
 
 
 def _amounts(sums: Sequence[ReadinessSum]) -> list[Money]:

@@ -302,14 +302,20 @@ def _cut_off(
 def _count_contracts(
     connection: Connection[Row], cut_offs: Sequence[CutOff]
 ) -> list[tuple[str, dict[str, int]]]:
-    """Count the contracts before a next cut-off: those that ran before, and those that deals became."""
+    """Count the contracts of these periods: those that ran before, and those that deals became.
+
+    A contract that is due in two of them counts once, as it stands in the one that is cut off first.
+    """
     rows = connection.execute(
         """
         SELECT EXISTS (SELECT FROM provisioning_plan p WHERE p.contract_id = r.contract_id) AS is_of_a_deal,
                r.state, count(*)::int AS contracts
-        FROM readiness r WHERE r.period_id = ANY (%s) AND r.state = ANY (%s) GROUP BY 1, 2
+        FROM (
+            SELECT DISTINCT ON (contract_id) contract_id, state FROM readiness
+            WHERE period_id = ANY (%s) AND state = ANY (%s) ORDER BY contract_id, deadline_at
+        ) r GROUP BY 1, 2
         """,
-        ([each.period_id for each in cut_offs if not each.is_over], list(_DUE_STATES)),
+        ([each.period_id for each in cut_offs], list(_DUE_STATES)),
     ).fetchall()
     counted = [
         (

@@ -36,10 +36,11 @@ from tieline.proof.incidents import (
 )
 from tieline.proof.mailing import connect_mail
 from tieline.proof.pressing import (
+    RATES,
     REPORTING_CURRENCY,
     close_past_periods,
     link_agency,
-    load_rates,
+    load_terms,
 )
 from tieline.proof.running import (
     Standing,
@@ -55,6 +56,7 @@ from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_calendar import months_before
 from tieline.sandbox.firm_model import LABOR_CATEGORIES
 from tieline.sandbox.firm_running import LOAD_PROJECT, STATES
+from tieline.sandbox.firm_terms import terms_of_companies, terms_of_contracts
 from tieline.services.installation import (
     MONTHS,
     WEEKS,
@@ -82,12 +84,19 @@ _ADOPTED_FROM_ERP = ("projects",)
 _PERIODS_BEFORE = 2
 _PERIODS_AFTER = 3
 
-# Approvers are never quite done; what they have not seen yet may still be approved before the cut-off.
-_UNAPPROVED_IS_A_RISK = PolicyValue(
-    name="weight:readiness.hours_not_approved",
-    entity_code="",
-    value="risk",
-    reason="approvers have until the cut-off",
+# Approvers are never quite done; what they have not seen yet may still be approved before the cut-off. And what the
+# firm has no use for is not missed.
+_WEIGHTS = tuple(
+    PolicyValue(name=f"weight:readiness.{check}", entity_code="", value=weight, reason=reason)
+    for check, weight, reason in (
+        ("hours_not_approved", "risk", "approvers have until the cut-off"),
+        ("wip_account", "ignore", "work in progress stands on one account"),
+        ("e_invoice_channel", "ignore", "every client takes invoices by mail"),
+        ("payment_terms", "ignore", "the ERP gives every client 30 days"),
+        ("invoice_language", "ignore", "the ERP writes as its client is set up"),
+        ("write_downs", "ignore", "discounts are agreed on the deal"),
+        ("retention", "ignore", "no client keeps a part back"),
+    )
 )
 # Whoever looks at the pages, one for each thing that people do there, and what they do.
 _PEOPLE = (
@@ -249,7 +258,7 @@ class Demo:
                 connection,
                 title="The firm's first rules",
                 rules=builtin_rules(),
-                values=(*builtin_values(), _UNAPPROVED_IS_A_RISK),
+                values=(*builtin_values(), *_WEIGHTS),
                 overrides=(),
                 proposed_by="integration",
                 reason="rules that ship with Tieline",
@@ -257,7 +266,13 @@ class Demo:
             )
             approve_release(connection, release_id=release_id, approved_by="controller", now=now)
         self._add_people(system)
-        load_rates(system, self.firm)
+        told = terms_of_companies(
+            month=self.firm.month,
+            entities=self.firm.entities,
+            rates=RATES,
+            currency=REPORTING_CURRENCY,
+        )
+        load_terms(system, self.firm, files=told)
 
     def _install(self, town: Town, system: System, story: Story) -> None:
         """Connect the systems, and tell who may enter what."""
@@ -318,6 +333,10 @@ class Demo:
         story.win_first_deal()
         body = self.firm.contracts_csv().encode()
         tell_contracts(system, body=body, progress=self.progress)
+        told = terms_of_contracts(
+            month=self.firm.month, running=self.firm.running, clients=self.firm.clients
+        )
+        load_terms(system, self.firm, files=told)
         story.drop_teams()
         links = link_contracts(
             system,
@@ -411,7 +430,7 @@ class Demo:
         )
 
     def _see_standing(self, system: System) -> Standing:
-        standing = see_standing(system, period_code=f"{self.firm.month:%Y-%m}", expected=STATES)
+        standing = see_standing(system, expected=STATES)
         self.progress(f"  running contracts at the cut-off: {watch.in_words(standing.counts)}")
         for misjudged in standing.misjudged:
             self.progress(f"  {misjudged}")

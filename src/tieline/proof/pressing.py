@@ -2,72 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from tieline.governance import open_web_transaction
 from tieline.kernel.errors import MendTieline
 from tieline.proof.incidents import AGENCY
+from tieline.proof.running import periods_over
 from tieline.proof.story import Story
 from tieline.register import Link, LinkTaken, link
 from tieline.sandbox.firm import Firm
 from tieline.sandbox.firm_agency import PROJECT, TASK
+from tieline.sandbox.firm_terms import TermsFile
 from tieline.services.deciding import Decider, approve_and_carry_out
-from tieline.services.installation import entity_codes
-from tieline.services.period_close import list_periods, propose_close
+from tieline.services.period_close import propose_close
 from tieline.services.reference_files import load_file, read_file
 from tieline.services.system import System
 
 _BECAUSE = "the agency's own words, as its contract says them"
 _OVER = "the month is over and reported"
 REPORTING_CURRENCY = "EUR"
-_TREASURY = "Halden Roe treasury"
-_RATES = {"CHF": "1.05", "GBP": "1.15", "PLN": "0.235", "USD": "0.92"}
-_RATES_OF_THE_MONTH = "the month's rates"
+RATES = {"CHF": "1.05", "GBP": "1.15", "PLN": "0.235", "USD": "0.92"}
+"""What another currency is worth in the one that the firm reports in."""
 
 
-def load_rates(system: System, firm: Firm) -> None:
-    """Load what other currencies are worth in the one that the firm reports in, by two people."""
+def load_terms(system: System, firm: Firm, *, files: Sequence[TermsFile]) -> None:
+    """Load what no system tells, each file by two people."""
     now = system.clock.now()
-    lines = [
-        f"{currency},{REPORTING_CURRENCY},{factor},{_TREASURY},{firm.month}"
-        for currency, factor in _RATES.items()
-    ]
-    body = "\n".join(("from_currency,to_currency,factor,source,starts_on", *lines)).encode()
-    # Rates hold for the whole firm: whoever agrees to them sees all of it.
+    # Some of it holds for the whole firm: whoever agrees to that sees all of it.
     seen = [entity.code for entity in firm.entities]
     with open_web_transaction(system.database, entities=seen) as connection:
-        loaded = load_file(
-            connection,
-            file=read_file(noun="fx-rates", name="rates.csv", body=body, is_whole=True),
-            by="controller",
-            reason=_RATES_OF_THE_MONTH,
-            now=now,
-        )
-        assert loaded.proposal_id is not None
-        approve_and_carry_out(
-            connection,
-            proposal_id=loaded.proposal_id,
-            reason=_RATES_OF_THE_MONTH,
-            by=Decider(login="finance"),
-            connectors=system.connectors,
-            now=now,
-        )
+        for file in files:
+            loaded = load_file(
+                connection,
+                file=read_file(
+                    noun=file.noun, name=f"{file.noun}.csv", body=file.body.encode(), is_whole=True
+                ),
+                by="controller",
+                reason=file.because,
+                now=now,
+            )
+            assert loaded.proposal_id is not None
+            approve_and_carry_out(
+                connection,
+                proposal_id=loaded.proposal_id,
+                reason=file.because,
+                by=Decider(login="finance"),
+                connectors=system.connectors,
+                now=now,
+            )
 
 
 def close_past_periods(system: System, story: Story) -> int:
-    """Close every period that was over before the story's month, by two people; return how many.
+    """Close every period that is over, by two people, but the newest of a company that bills; return how many.
 
-    A company that bills nobody but the others has closed the month as well, once its cut-off has passed. Munich
-    closes its own in the ERP, too.
+    A company that bills nobody but the others has closed that as well, once its cut-off has passed. Munich closes
+    the month before in the ERP, too.
     """
     now = system.clock.now()
     closed, billing = 0, set(story.firm.entity_of_project.values())
     with system.database.transaction() as connection:
-        for entity_code in entity_codes(connection):
-            for period in list_periods(connection, entity_code=entity_code):
+        for entity_code, over in periods_over(connection, now=now).items():
+            for period in over:
+                is_newest = period is over[-1]
                 is_done = entity_code not in billing and period.cut_off_at <= now
-                is_over = period.ends_on <= story.firm.month or is_done
-                if not is_over or period.state != "open":
+                if (is_newest and not is_done) or period.state != "open":
                     continue
                 proposal = propose_close(
                     connection, period_id=period.period_id, reason=_OVER, by="controller", now=now

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
 
 from tieline.kernel.errors import MendTieline
 from tieline.proof import watch
+from tieline.runtime.database import Row
 from tieline.sandbox.firm_model import Deal
 from tieline.services.adopting import adopt, decide_sure, plan_adoption
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.forecast import read_outlook
+from tieline.services.installation import entity_codes
 from tieline.services.invoice_readiness import compute_readiness, list_readiness
+from tieline.services.period_close import Period, list_periods
 from tieline.services.running_contracts import preview_contracts, propose_contracts
 from tieline.services.system import System
 
@@ -116,22 +122,37 @@ def link_contracts(
     return done.linked
 
 
+def periods_over(connection: Connection[Row], *, now: datetime) -> dict[str, list[Period]]:
+    """Return the periods of each legal entity that are over, the newest last."""
+    return {
+        code: sorted(
+            (
+                each
+                for each in list_periods(connection, entity_code=code)
+                if each.ends_on <= now.date()
+            ),
+            key=lambda each: each.starts_on,
+        )
+        for code in entity_codes(connection)
+    }
+
+
 def count_adopted(system: System, *, running: Sequence[Deal]) -> int:
     """Count the contracts whose project is known in the ERP and in the time tool."""
     return watch.count(system.database, _ADOPTED, [contract.project_code for contract in running])
 
 
-def see_standing(system: System, *, period_code: str, expected: Mapping[str, str]) -> Standing:
-    """Compare how each running contract stands with how it should, by its code."""
+def see_standing(system: System, *, expected: Mapping[str, str]) -> Standing:
+    """Compare how each running contract stands with how it should, in its company's newest period that is over."""
+    now = system.clock.now()
     with system.database.transaction() as connection:
         outlook = read_outlook(connection, systems=system.systems)
-        compute_readiness(
-            connection, connectors=system.connectors, outlook=outlook, now=system.clock.now()
-        )
+        compute_readiness(connection, connectors=system.connectors, outlook=outlook, now=now)
+        newest = {periods[-1].period_id for periods in periods_over(connection, now=now).values()}
         found = {
             row.contract_code: row.state
-            for row in list_readiness(connection, period_code=period_code)
-            if row.contract_code in expected
+            for row in list_readiness(connection)
+            if row.contract_code in expected and row.period_id in newest
         }
     return Standing(
         counts=Counter(found.values()),

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-from tieline.kernel.periods import next_month
+from tieline.kernel.periods import next_month, weeks_of_year
 
 WEEKS = "4-4-5"
 """What a fiscal year of whole weeks begins with, in place of a day."""
@@ -78,6 +78,23 @@ def working_days_of_five_weeks(month: date, *, country_code: str) -> tuple[date,
         if day.weekday() < _SATURDAY:
             days.append(day)
     return tuple(day for day in reversed(days) if _is_worked(day, country_code))
+
+
+def weeks_before(month: date) -> tuple[date, date]:
+    """Return the newest period of whole weeks, half-open, that is over at the story's present."""
+    today = close_day(month)
+    return next(
+        (starts_on, ends_on)
+        for year in (today.year, today.year - 1)
+        for starts_on, ends_on in reversed(weeks_of_year(year))
+        if ends_on <= today
+    )
+
+
+def working_days_since(starts_on: date, *, month: date, country_code: str) -> tuple[date, ...]:
+    """Return the working days from a day on, up to the story's present."""
+    days = (starts_on + timedelta(days=n) for n in range((close_day(month) - starts_on).days))
+    return tuple(day for day in days if _is_worked(day, country_code))
 
 
 def _is_worked(day: date, country_code: str) -> bool:

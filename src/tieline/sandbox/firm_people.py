@@ -40,6 +40,7 @@ from tieline.sandbox.firm_model import (
 )
 from tieline.sandbox.firm_running import (
     BEGUN_PROJECT,
+    BOSTON,
     KRAKOW,
     LOAD_PROJECT,
     LONDON,
@@ -98,7 +99,7 @@ _TEAMS = (
     *(("de-load", CONSULTANT, hours) for hours in ("40", "40", "40", "40", "40", "25", "32.5")),
 )
 # What an hour of a team's people costs, in the money of their company; and of those it lends, in the borrower's.
-_TEAM_COSTS = {MUNICH: 61, LONDON: 55, KRAKOW: 130}
+_TEAM_COSTS = {MUNICH: 61, LONDON: 55, BOSTON: 74, KRAKOW: 130}
 _LENT_COST = 26
 _MORE_PLACES = (
     *(

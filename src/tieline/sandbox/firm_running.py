@@ -22,7 +22,7 @@ from tieline.sandbox.firm_model import (
     DealLine,
 )
 
-MUNICH, LONDON, KRAKOW = "HR-DE", "HR-UK", "HR-PL"
+MUNICH, LONDON, BOSTON, KRAKOW = "HR-DE", "HR-UK", "HR-US", "HR-PL"
 READY, AT_RISK, BLOCKED = "ready", "at_risk", "blocked"
 _FULL, _FULL_IN_LONDON = "40", "37.5"
 _CENT = Decimal("0.01")
@@ -92,7 +92,6 @@ _IN_MUNICH = (
     *_terms(
         "hafenwind",
         ("HAW-YIELD", "yield forecast", _PLANNING, READY),
-        ("HAW-CREW", "crew planning", _ROUTES, READY),
         ("HAW-SPARE", "spare parts", _PLANNING, AT_RISK),
     ),
     *_terms(
@@ -104,13 +103,11 @@ _IN_MUNICH = (
     *_terms(
         "saalebau",
         ("SAA-SITE", "site logistics", _ROUTES, READY),
-        ("SAA-COST", "cost tracking", _STRATEGY, READY),
     ),
     *_terms(
         "spreequell",
         ("SPR-LEAK", "leak detection", _STRATEGY, READY),
         ("SPR-METER", "meter data", _STRATEGY, AT_RISK),
-        ("SPR-SHIFT", "shift planning", _PLANNING, READY),
     ),
     *_terms(
         "weserstahl",
@@ -172,7 +169,6 @@ _IN_LONDON = (
     *_terms(
         "kestrel-media",
         ("KTL-REACH", "reach model", _PRICING, READY),
-        ("KTL-ADS", "advert prices", _PRICING, READY),
     ),
     *_terms(
         "harrow-foods",
@@ -196,23 +192,36 @@ _IN_LONDON = (
         ("COT-BEDS", "bed forecast", _STOCK, READY),
     ),
 )
-STATES: Mapping[str, str] = {terms.code: terms.state for terms in (*_IN_MUNICH, *_IN_LONDON)}
+_IN_BOSTON = (
+    *_terms(
+        "berkshire-tools",
+        ("BER-BIN", "bin stock", _STOCK, READY),
+        ("BER-QUOTE", "quotes", _PRICING, READY),
+    ),
+    *_terms("cape-ferry", ("CAP-SAIL", "sailing plan", _STOCK, READY)),
+    *_terms("merrimack-paper", ("MER-ROLL", "roll yield", _STOCK, READY)),
+)
+_ALL = ((MUNICH, _IN_MUNICH), (LONDON, _IN_LONDON), (BOSTON, _IN_BOSTON))
+STATES: Mapping[str, str] = {terms.code: terms.state for _, several in _ALL for terms in several}
 """How each running contract stands at the cut-off, by its code."""
 
 _MUNICH_TEAMS, _LONDON_TEAMS = 8, 4
 _MUNICH_ROLES = (SENIOR_CONSULTANT, CONSULTANT, CONSULTANT, DATA_ENGINEER)
 _LONDON_ROLES = (SENIOR_CONSULTANT, CONSULTANT, CONSULTANT, CONSULTANT, DATA_ENGINEER)
+_BOSTON_ROLES = (SENIOR_CONSULTANT, CONSULTANT, DATA_ENGINEER)
 _KRAKOW_ROLES = (ANALYST, DATA_ENGINEER, DATA_ENGINEER)
 # So many of the teams, the first ones, have one more of these.
-_MORE_IN_MUNICH, _MORE_IN_LONDON, _MORE_IN_KRAKOW = 6, 2, 1
+_MORE_IN_MUNICH, _MORE_IN_LONDON, _MORE_IN_KRAKOW = 3, 2, 1
 # The third of a team works part of the week, except in one.
 _PART_TIME_PLACE = 2
 _PART_TIME = ("20", "25", "30")
-# Euros or pounds an hour, and hours sold; the first task of a contract is of the first two.
+# Euros, pounds or dollars an hour, and hours sold; the first task of a contract is of the first two.
 _RATES: Mapping[str, Mapping[str, int]] = {
     MUNICH: {SENIOR_CONSULTANT: 170, CONSULTANT: 130, DATA_ENGINEER: 140},
     LONDON: {SENIOR_CONSULTANT: 145, CONSULTANT: 108, DATA_ENGINEER: 115, ANALYST: 82},
+    BOSTON: {SENIOR_CONSULTANT: 195, CONSULTANT: 150, DATA_ENGINEER: 165},
 }
+_CURRENCIES = {MUNICH: "EUR", LONDON: "GBP", BOSTON: "USD"}
 _SOLD = {SENIOR_CONSULTANT: 900, CONSULTANT: 2400, DATA_ENGINEER: 1200, ANALYST: 700}
 _ON_FIRST_TASK = (SENIOR_CONSULTANT, CONSULTANT)
 # What the story says of a contract to the euro.
@@ -270,6 +279,11 @@ def _shared(
 TEAMS: tuple[Team, ...] = (
     *_shared(MUNICH, _IN_MUNICH, [_team_of_munich(number) for number in range(_MUNICH_TEAMS)]),
     *_shared(LONDON, _IN_LONDON, [_team_of_london(number) for number in range(_LONDON_TEAMS)]),
+    *_shared(
+        BOSTON,
+        _IN_BOSTON,
+        [_members("us-team-1", BOSTON, _BOSTON_ROLES, hours=_FULL, part_time=None)],
+    ),
 )
 MEMBERS: tuple[Member, ...] = tuple(member for team in TEAMS for member in team.members)
 CREW: frozenset[str] = frozenset(member.key for member in MEMBERS)
@@ -279,7 +293,7 @@ def make_running(*, month: date, client_names: Mapping[str, str]) -> tuple[Deal,
     """Return the contracts that run, as the deals that somebody won long ago."""
     return tuple(
         _running(terms, entity_code, month=month, number=number, client_names=client_names)
-        for entity_code, several in ((MUNICH, _IN_MUNICH), (LONDON, _IN_LONDON))
+        for entity_code, several in _ALL
         for number, terms in enumerate(several)
     )
 
@@ -295,7 +309,7 @@ def _running(
         name=f"{client_names[terms.client_key]}, {terms.subject}",
         client_key=terms.client_key,
         entity_code=entity_code,
-        currency="EUR" if entity_code == MUNICH else "GBP",
+        currency=_CURRENCIES[entity_code],
         practice=("Data & AI", "Operations")[number % 2],
         billing_method=CAPPED if is_capped else TIME_AND_MATERIALS,
         purchase_order=f"PO-{starts_on:%y%m}-{number:02d}" if number % 3 == 0 else None,

@@ -8,9 +8,13 @@ from dataclasses import replace
 from datetime import date
 
 from tieline.kernel.periods import next_month
-from tieline.sandbox.firm_calendar import working_days_of_five_weeks
+from tieline.sandbox.firm_calendar import (
+    weeks_before,
+    working_days_of_five_weeks,
+    working_days_since,
+)
 from tieline.sandbox.firm_model import Mistake, Person
-from tieline.sandbox.firm_running import AT_RISK, BLOCKED, CREW, STATES
+from tieline.sandbox.firm_running import AT_RISK, BLOCKED, BOSTON, CREW, STATES
 from tieline.sandbox.firm_sheets import UNKNOWN_LOCK, Options, Sheets, Slot
 
 _PARTS, _PARTS_OF_PART_TIME = 3, 2
@@ -33,7 +37,7 @@ def fill_teams(*, seed: int, month: date, people: Sequence[Person], options: Opt
         if person.key not in CREW:
             continue
         is_part_time = person.weekly_hours <= _PART_TIME_HOURS_MAX
-        for day in working_days_of_five_weeks(month, country_code=person.country_code):
+        for day in _days_of(person, month):
             sheets.fill((person.key, day), _PARTS_OF_PART_TIME if is_part_time else _PARTS)
     worked = _by_contract(sheets, month)
     blocked = [code for code, state in STATES.items() if state == BLOCKED]
@@ -41,11 +45,21 @@ def fill_teams(*, seed: int, month: date, people: Sequence[Person], options: Opt
         _hold_one(sheets, worked[code], is_unknown_lock=number % 2 == 1)
     for code in (code for code, state in STATES.items() if state == AT_RISK):
         _leave_open(sheets, worked[code])
-    # Of the month that has begun nobody has approved anything yet.
+    # Of the month that has begun nobody has approved anything yet, unless Boston's period was longer.
     for slot in sheets.slots:
-        if slot[1] >= next_month(month):
+        of_boston = sheets.people[slot[0]].entity_code == BOSTON
+        begun_on = max(next_month(month), weeks_before(month)[1] if of_boston else month)
+        if slot[1] >= begun_on:
             sheets.slots[slot] = [replace(each, locked_reason=None) for each in sheets.slots[slot]]
     return sheets
+
+
+def _days_of(person: Person, month: date) -> tuple[date, ...]:
+    """Return the days that somebody works: five weeks, and in Boston all of its period that is over."""
+    if person.entity_code != BOSTON:
+        return working_days_of_five_weeks(month, country_code=person.country_code)
+    starts_on, _ = weeks_before(month)
+    return working_days_since(starts_on, month=month, country_code=person.country_code)
 
 
 def _by_contract(sheets: Sheets, month: date) -> dict[str, list[tuple[Slot, int]]]:

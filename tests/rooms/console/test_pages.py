@@ -222,9 +222,14 @@ class TestClose:
         browser = firm.browser("dan")
 
         ready = browser.get("/close", state="ready").text
+        later = browser.get("/close", period="2026-12").text
 
         assert "Contract P-UK" in ready
         assert "C-P-DE" not in ready
+        assert "Not checked of any of them, for nobody tells of it: expenses." in ready
+        # What is due in a period that is not shown is told of whom and in which.
+        assert "1 due in 2026-10 of Firm UK" in later
+        assert "due in 2026-10 of" not in ready
 
 
 class TestUnaccountedHours:

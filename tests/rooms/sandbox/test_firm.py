@@ -20,10 +20,16 @@ from tests.rooms.sandbox.conftest import TODAY, Vendor, story_projects
 
 from tieline.kernel.periods import next_month
 from tieline.sandbox.firm import STAFFING_COLUMNS, STAFFING_KEY, Firm
-from tieline.sandbox.firm_calendar import anchor_month, business_now, month_before, working_days
+from tieline.sandbox.firm_calendar import (
+    anchor_month,
+    business_now,
+    month_before,
+    weeks_before,
+    working_days,
+)
 from tieline.sandbox.firm_incidents import INCIDENTS
 from tieline.sandbox.firm_model import Entry
-from tieline.sandbox.firm_running import AT_RISK, BLOCKED, CREW, READY, STATES
+from tieline.sandbox.firm_running import AT_RISK, BLOCKED, BOSTON, CREW, READY, STATES
 from tieline.sandbox.truth import final_truth
 
 _TWO_YEARS = [TODAY + timedelta(days=number) for number in range(731)]
@@ -86,6 +92,7 @@ class TestFirm:
 
             assert 4500 <= len(firm.entries) <= 6600
             assert len(_right(firm)) >= 4400
+            _assert_boston_has_something_to_bill(firm)
             _assert_nothing_else_is_wrong(firm)
             _assert_planted(firm)
 
@@ -190,12 +197,23 @@ class TestFirm:
         assert {c.entry_key for c in firm.later_changes if c.kind != "healed"} <= right
 
     def test_has_five_weeks_of_the_teams_up_to_the_day_before(self, firm: Firm) -> None:
-        days = {entry.work_date for entry in firm.entries if entry.person_key in CREW}
+        of_boston = {person.key for person in firm.people if person.entity_code == BOSTON}
+        days = {e.work_date for e in firm.entries if e.person_key in CREW - of_boston}
         begun = [entry for entry in firm.entries if entry.work_date == date(2026, 11, 2)]
 
         assert (min(days), max(days)) == (date(2026, 9, 29), date(2026, 11, 2))
         assert len({day for day in days if day.weekday() < 5}) == len(days) == 25
         assert not any(entry.is_locked for entry in begun)
+
+    def test_has_all_of_bostons_period_that_is_over_and_what_came_after(self, firm: Firm) -> None:
+        running = {each.project_code for each in firm.running if each.entity_code == BOSTON}
+        booked = [entry for entry in firm.entries if entry.project_code in running]
+        starts_on, ends_on = weeks_before(firm.month)
+
+        assert (starts_on, ends_on) == (date(2026, 9, 28), date(2026, 10, 26))
+        assert {e.project_code for e in booked if starts_on <= e.work_date < ends_on} == running
+        assert max(entry.work_date for entry in booked) == date(2026, 11, 2)
+        assert all(entry.is_locked for entry in booked if entry.work_date < ends_on)
 
     def test_leaves_some_contracts_without_any_trouble(self, firm: Firm) -> None:
         wrong = {mistake.ref for mistake in firm.mistakes}
@@ -395,6 +413,17 @@ def _missing(firm: Firm) -> tuple[int, int, Decimal]:
     return len(missing), len(led & set(missing)), sum(missing.values(), Decimal(0))
 
 
+def _assert_boston_has_something_to_bill(firm: Firm) -> None:
+    """Hold that each contract of Boston has hours in its period that is over, and all of them are approved."""
+    starts_on, ends_on = weeks_before(firm.month)
+    over = [e for e in firm.entries if starts_on <= e.work_date < ends_on]
+    for contract in firm.running:
+        if contract.entity_code == BOSTON:
+            booked = [entry for entry in over if entry.project_code == contract.project_code]
+            assert booked, contract.project_code
+            assert all(entry.is_locked for entry in booked), contract.project_code
+
+
 def _assert_nothing_else_is_wrong(firm: Firm) -> None:
     """Judge every right entry again, by the firm's own contracts and staffing."""
     people = {person.key: person for person in firm.people}
@@ -425,7 +454,9 @@ def _assert_nothing_else_is_wrong(firm: Firm) -> None:
         assert person.employed_to is None or entry.work_date < person.employed_to, entry
         is_before = entry.key == firm.edited or entry.person_key in CREW
         first = month_before(firm.month) if is_before else firm.month
-        assert first <= entry.work_date < next_month(firm.month), entry
+        of_boston = person.key in CREW and person.entity_code == BOSTON
+        after = max(next_month(firm.month), weeks_before(firm.month)[1] if of_boston else first)
+        assert first <= entry.work_date < after, entry
         assert entry.hours > 0, entry
         assert entry.hours % Decimal("0.25") == 0, entry
         assert entry.narrative, entry
