@@ -287,11 +287,9 @@ class TestAnotherEntity:
         wrong, told = [], set()
 
         for path in _pages(firm):
-            for each in words:
-                if each in _told(stranger.get(path), ())[2]:
-                    wrong.append((path, each))
-                if each in _told(owner.get(path), ())[2]:
-                    told.add(each)
+            shown, known = (_told(who.get(path), ())[2] for who in (stranger, owner))
+            wrong += [(path, each) for each in words if each in shown]
+            told |= {each for each in words if each in known}
 
         assert wrong == []
         assert len(told) > len(words) / 2, told
