@@ -17,6 +17,7 @@ import json
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import signal
 import stat
@@ -263,7 +264,7 @@ class EmbeddedCluster:
             *("-D", str(data)),
             *("-w", "-t", str(_START_SECONDS_MAX), "-s"),
             *("-l", str(self._log_file)),
-            *("-o", f"-k {self.socket_directory}"),
+            *("-o", f"-k {shlex.quote(str(self.socket_directory))}"),
             "start",
         )
 
@@ -304,8 +305,10 @@ class EmbeddedCluster:
     def _server_pid(self) -> int | None:
         """Return the server's process id, checked by its working folder and start time."""
         data = self.data_directory
+        pid_file = data / "postmaster.pid"
         try:
-            lines = (data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+            # It holds the name of the folder, in whatever encoding somebody chose for that.
+            lines = pid_file.read_text(encoding="utf-8", errors="replace").splitlines()
             pid, started_at = int(lines[0]), int(lines[2])
             if Path(f"/proc/{pid}/cwd").readlink() != data.resolve():
                 return None

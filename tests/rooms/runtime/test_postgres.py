@@ -21,7 +21,8 @@ from tieline.runtime.postgres import SOCKET_PATH_BYTES_MAX, EmbeddedCluster
 
 @pytest.fixture
 def cluster() -> Iterator[EmbeddedCluster]:
-    home = Path(tempfile.mkdtemp(prefix="tieline-test-", dir=memory_folder()))
+    # The server writes the name of its folder into what it is found by.
+    home = Path(tempfile.mkdtemp(prefix="tieline-test- Büro Łódź ", dir=memory_folder()))
     home.chmod(0o755)
     made = EmbeddedCluster(home / "pg")
     yield made
