@@ -146,6 +146,17 @@ class TestMatching:
 
         assert not _pairs(found) & {(0, 1), (0, 2), (1, 2)}
 
+    def test_of_names_that_say_a_word_twice_is_of_the_others(self) -> None:
+        subjects = ("Law", "Physics", "Music", "Botany", "History", "Geology")
+        rows = [
+            {"name": f"Chair of {subject} of the Faculty of Arts of Siena"} for subject in subjects
+        ]
+        again = [{"name": f"Siena Faculty of Arts, Chair of {each} of {each}"} for each in subjects]
+
+        found = match(gather([*rows, *again]), say=lambda _: None)
+
+        assert _pairs(found) <= {(place, place + 6) for place in range(6)}
+
     def test_says_the_same_whatever_order_the_records_come_in(self) -> None:
         draw = random.Random(13)
         firms = made_firms(80, seed=5)

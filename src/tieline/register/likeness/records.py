@@ -72,10 +72,15 @@ class Words:
     def weigh(self) -> None:
         """Say how much each word tells: the fewer records have it the more, in natural logarithms."""
         counts = [0] * len(self.vocabulary.texts)
-        for number in self.flat:
-            counts[number] += 1
-        self.has_digit = bytearray(_counts(text) for text in self.vocabulary.texts)
+        last = [-1] * len(counts)
         records = len(self.starts) - 1
+        for record in range(records):
+            for number in self.of(record):
+                # A word that a record has twice is one that it has.
+                if last[number] != record:
+                    last[number] = record
+                    counts[number] += 1
+        self.has_digit = bytearray(_counts(text) for text in self.vocabulary.texts)
         self.bits = array("d", [math.log((records + 1) / (count + 0.5)) + 0.1 for count in counts])
 
 
