@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import Connection
-from tests.support.deal import BOOKS, CLOCK, CRM, NOW
+from tests.support.deal import BOOKS, CLOCK, CRM, NOW, line
 from tests.support.deal_world import World, opened_world
 
 from tieline.console.workbook import About, Column, Sheet, make_workbook
@@ -289,6 +289,73 @@ class TestACostCenter:
             BOOKS: "PR-DATA",
             CLOCK: None,
         }
+
+
+class TestWhatASaleIsCalled:
+    def test_goes_out_as_the_erp_calls_it_and_holds_the_deal_where_it_has_no_code(
+        self, codes: Codes
+    ) -> None:
+        world = codes.world
+        world.win()
+        codes.release(
+            "outbound-codes",
+            f"{BOOKS},currency,,EUR,E2,2026-01-01,",
+            f"{BOOKS},tax_treatment,,exempt,X0,2026-01-01,",
+            f"{BOOKS},unit,,hour,HUR,2026-01-01,",
+            f"{BOOKS},billing_code,,ADVICE,4711,2026-01-01,",
+        )
+        world.flow.run()
+        assert codes.blockers() == [("deal.code_unnamed", ["tax_treatment standard"])]
+        assert world.reasons() == {"deal.code_unnamed"}
+        assert world.in_books() == []
+
+        row = f"{BOOKS},tax_treatment,HR-DE,standard,V19,2026-01-01,"
+        with world.flow.database.transaction() as connection:
+            found = deals_of_file(connection, file=code_file("outbound-codes", row), now=NOW)
+        codes.release("outbound-codes", row)
+        drawn = codes.drawn()
+        world.flow.run()
+
+        (deal,) = found.deals
+        assert [(each.name, each.before, each.after) for each in deal.readings] == [
+            ("tax in the ERP", "", "V19"),
+            ("without a code", "standard", ""),
+        ]
+        (sale,) = [each for each in drawn.writes if each.step == "erp.contract"]
+        told = {each.name: each.value for each in sale.fields}
+        assert (told["currency"], told["tax_code"], told["unit_code"]) == ("E2", "V19", "HUR")
+        assert told["lines.1.product_code"] is None
+        assert world.plan["state"] == "active"
+        (content,) = _told_of_contracts(world)
+        assert (content["currency"], content["tax_code"], content["unit_code"]) == (
+            "E2", "V19", "HUR",
+        )  # fmt: skip
+
+    def test_is_what_is_billed_where_a_line_says_so(self, codes: Codes) -> None:
+        world = codes.world
+        codes.release("inbound-codes", f"{CRM},billing_code,,adv,ADVICE,2026-01-01,")
+        codes.release("outbound-codes", f"{BOOKS},billing_code,,ADVICE,4711,2026-01-01,")
+        world.win(lines=(line("Build", extras={"product": "adv"}),))
+        world.flow.run()
+
+        assert world.plan["state"] == "active"
+        (content,) = _told_of_contracts(world)
+        assert content["products"] == "4711"
+        tasks = world.rows(
+            "SELECT target_connection, content ->> 'product_code' AS product FROM effect"
+            " JOIN effect_payload USING (business_key) WHERE noun = 'task'"
+        )
+        assert {row["target_connection"]: row["product"] for row in tasks} == {
+            BOOKS: "4711",
+            CLOCK: None,
+        }
+
+
+def _told_of_contracts(world: World) -> list[dict[str, str]]:
+    rows = world.rows(
+        "SELECT content FROM effect JOIN effect_payload USING (business_key) WHERE noun = 'contract'"
+    )
+    return [row["content"] for row in rows]
 
 
 def _take_cost_centers(world: World) -> None:

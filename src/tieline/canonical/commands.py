@@ -80,17 +80,24 @@ class ClientCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractLine:
-    """One priced line of a contract; ``hours`` sold at ``rate_amount``."""
+    """One priced line of a contract; ``hours`` sold at ``rate_amount``.
+
+    ``product_code`` is as what the target sells it, where it is not by its labor category or billing method.
+    """
 
     task_name: str
     labor_category: str
     hours: Decimal
     rate_amount: Decimal
+    product_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractCommand:
-    """Create the contract document of a won opportunity."""
+    """Create the contract document of a won opportunity.
+
+    ``tax_code`` and ``unit_code`` are the target's own of all lines; None leaves it to its products.
+    """
 
     noun: ClassVar[str] = "contract"
     business_key: UUID
@@ -102,14 +109,20 @@ class ContractCommand:
     signed_on: date
     purchase_order: str | None
     lines: tuple[ContractLine, ...]
+    tax_code: str | None = None
+    unit_code: str | None = None
 
     def content(self) -> Content:
         total = sum((line.hours * line.rate_amount for line in self.lines), Decimal(0))
+        products = sorted(line.product_code for line in self.lines if line.product_code)
         return {
             "client_code": self.client_code,
             "currency": self.currency,
             "lines": str(len(self.lines)),
             "total": _plain(total.quantize(Decimal("0.01"))),
+            **({"products": ", ".join(products)} if products else {}),
+            **({} if self.tax_code is None else {"tax_code": self.tax_code}),
+            **({} if self.unit_code is None else {"unit_code": self.unit_code}),
         }
 
 
@@ -149,7 +162,8 @@ class ProjectCommand:
 class TaskCommand:
     """Create one bookable task; in an ERP one per labor category and rate version.
 
-    ``budget_hours`` is how many hours it may take, where somebody decided that.
+    ``budget_hours`` is how many hours it may take, where somebody decided that. ``product_code`` is as what the
+    target sells it, where it is not by its labor category.
     """
 
     noun: ClassVar[str] = "task"
@@ -164,6 +178,7 @@ class TaskCommand:
     starts_on: date | None
     ends_on: date | None
     budget_hours: Decimal | None
+    product_code: str | None = None
 
     def content(self) -> Content:
         return {
@@ -173,6 +188,7 @@ class TaskCommand:
             "starts_on": _day(self.starts_on),
             "ends_on": _day(self.ends_on),
             **({} if self.budget_hours is None else {"budget_hours": _plain(self.budget_hours)}),
+            **({} if self.product_code is None else {"product_code": self.product_code}),
         }
 
 

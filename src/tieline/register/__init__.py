@@ -36,13 +36,19 @@ from tieline.register.client_scores import (
     undo_decision,
 )
 from tieline.register.code_nouns import (
+    BILLING_CODE,
     CODE_NOUNS,
     COST_CENTER,
+    CURRENCY,
+    HOUR,
     INBOUND_CODES,
     INBOUND_KINDS,
+    ITEM,
     LABOR_CATEGORY,
     PRACTICE,
     STAGE,
+    TAX_TREATMENT,
+    UNIT,
     WON,
 )
 from tieline.register.codes import Code, our_codes, their_codes
@@ -132,7 +138,13 @@ from tieline.register.versions import (
 )
 
 __all__ = [
+    "BILLING_CODE",
     "COST_CENTER",
+    "CURRENCY",
+    "HOUR",
+    "ITEM",
+    "TAX_TREATMENT",
+    "UNIT",
     "ExchangeRate",
     "list_exchange_rates",
     "CODE_NOUNS",

@@ -1,7 +1,8 @@
 """What other systems call our codes, as it may be loaded from a file.
 
-A kind of code that a connection has no rows of is told and sent as it stands. Once it has any, every code of
-that kind needs one: a code without a row is unknown, and is never passed on.
+A kind of code that a connection has no rows of is told and sent as it stands, or, where an ERP has a word of its
+own for it, left to the ERP. Once it has any, every code of that kind needs one: a code without a row is unknown,
+and is never passed on.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from tieline.register.reference_nouns import Empty, FileColumn, Kind, Noun
 
 STAGE, PRACTICE, BILLING_METHOD = "stage", "practice", "billing_method"
 TAX_TREATMENT, CURRENCY, LABOR_CATEGORY = "tax_treatment", "currency", "labor_category"
-COST_CENTER = "cost_center"
+COST_CENTER, BILLING_CODE, UNIT = "cost_center", "billing_code", "unit"
 INBOUND_KINDS = (
-    STAGE, PRACTICE, BILLING_METHOD, TAX_TREATMENT, CURRENCY, LABOR_CATEGORY, COST_CENTER,
+    STAGE, PRACTICE, BILLING_METHOD, TAX_TREATMENT, CURRENCY, LABOR_CATEGORY, COST_CENTER, BILLING_CODE,
 )  # fmt: skip
-OUTBOUND_KINDS = (LABOR_CATEGORY, COST_CENTER, PRACTICE)
+OUTBOUND_KINDS = (
+    LABOR_CATEGORY, COST_CENTER, PRACTICE, BILLING_CODE, CURRENCY, TAX_TREATMENT, UNIT,
+)  # fmt: skip
 OPEN, WON, LOST = "open", "won", "lost"
+# What a line of a contract counts: hours, or the piece that is billed by a schedule.
+HOUR, ITEM = "hour", "item"
 _OURS = {
     STAGE: (OPEN, WON, LOST),
     BILLING_METHOD: (
@@ -25,6 +30,7 @@ _OURS = {
         "subscription", "cost_plus", "prepaid",
     ),
     TAX_TREATMENT: ("standard", "reverse_charge", "exempt", "zero_rated", "outside_scope"),
+    UNIT: (HOUR, ITEM),
 }  # fmt: skip
 
 _ENTITY = FileColumn(
@@ -36,7 +42,9 @@ _ENTITY = FileColumn(
 )
 _THEIRS = FileColumn(name="their_code", kind=Kind.TEXT, says="As the other system calls it.")
 _OURS_COLUMN = FileColumn(
-    name="our_code", kind=Kind.TEXT, says="As we call it; a stage is open, won or lost."
+    name="our_code",
+    kind=Kind.TEXT,
+    says="As we call it; a stage is open, won or lost, a unit hour or item.",
 )
 
 INBOUND_CODES = Noun(
@@ -77,5 +85,6 @@ OUTBOUND_CODES = Noun(
         _THEIRS,
     ),
     moves_money=True,
+    words_by=("kind", "our_code", _OURS),
 )
 CODE_NOUNS: Sequence[Noun] = (INBOUND_CODES, OUTBOUND_CODES)

@@ -31,10 +31,11 @@ from tieline.register import (
 )
 from tieline.runtime.database import Row
 from tieline.services.novation import Novation, from_day, read_novation, role_of
-from tieline.services.provisioning_facts import DealFacts, priced_lines
+from tieline.services.provisioning_facts import DealFacts, PricedLine, priced_lines
 from tieline.services.provisioning_plan import (
     OF_CLIENT,
     Plan,
+    erp_of,
     kind_of,
     steps_of,
     template_of,
@@ -102,18 +103,25 @@ def facts_from(facts: DealFacts, novation: Novation) -> DealFacts:
     """Return what of a deal's project is the next client's."""
     deal = from_day(facts.told, novation)
     lines = priced_lines(deal)
-    called = {part.rpartition("|")[0]: name for part, name in facts.erp_categories.items()}
+    names = facts.names
     return replace(
         facts,
         deal=deal,
         lines=lines,
         novation=novation,
-        erp_categories={
-            line.part: called[role_of(line.task_name, line.labor_category)]
-            for line in lines
-            if role_of(line.task_name, line.labor_category) in called
-        },
+        names=replace(
+            names,
+            categories=_by_new_parts(names.categories, lines),
+            products=_by_new_parts(names.products, lines),
+        ),
     )
+
+
+def _by_new_parts(named: Mapping[str, str], lines: Sequence[PricedLine]) -> dict[str, str]:
+    """Return what is called so by the part of a line, by the part that the line has from a later day on."""
+    called = {part.rpartition("|")[0]: name for part, name in named.items()}
+    roles = {line.part: role_of(line.task_name, line.labor_category) for line in lines}
+    return {part: called[role] for part, role in roles.items() if role in called}
 
 
 def plan_from(row: Row, after: DealFacts) -> Plan:
@@ -125,7 +133,7 @@ def plan_from(row: Row, after: DealFacts) -> Plan:
         **plan,
         **terms_of(after),
         **template_of(after),
-        "erp_categories": dict(after.erp_categories),
+        **erp_of(after.names),
         "client_id": str(after.client.client_id),
         "client_ref": after.deal.client_ref,
         "version": after.source.version,

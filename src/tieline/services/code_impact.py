@@ -13,12 +13,21 @@ from decimal import Decimal
 
 from psycopg import Connection
 
+from tieline.register import COST_CENTER, CURRENCY, PRACTICE, TAX_TREATMENT, UNIT
 from tieline.runtime.database import Row
 from tieline.services.provisioning_facts import DealFacts, load_deals
 
 OPEN_DEAL, WON_DEAL, PROJECT = "open deal", "won deal", "project"
 DEALS_SHOWN_MAX = 200
 _WON, _UNKNOWN = "won", "without a code"
+# How a reading is called of what an ERP calls the whole of a deal.
+_IN_THE_ERP = {
+    COST_CENTER: "cost center in the ERP",
+    PRACTICE: "practice in the ERP",
+    CURRENCY: "currency in the ERP",
+    TAX_TREATMENT: "tax in the ERP",
+    UNIT: "unit in the ERP",
+}
 _TERMS = ("practice", "cost_center", "billing_method", "tax_treatment", "currency")
 
 
@@ -131,28 +140,26 @@ def _names() -> tuple[str, ...]:
         *_TERMS,
         "labor categories",
         "categories in the ERP",
-        "cost center in the ERP",
-        "practice in the ERP",
+        "products in the ERP",
+        *_IN_THE_ERP.values(),
         _UNKNOWN,
     )
 
 
 def _values(facts: DealFacts) -> tuple[str, ...]:
     """Return what a deal says, in the order of the names."""
-    deal = facts.deal
+    deal, names = facts.deal, facts.names
     return (
         "yes" if facts.is_won else "no",
         *(getattr(deal, name) or "" for name in _TERMS),
         _listed(line.labor_category or "" for line in deal.lines),
-        _listed(facts.erp_categories.values()),
-        facts.erp_cost_center or "",
-        facts.erp_practice or "",
-        _listed((*facts.unknown_codes, *facts.unnamed_categories, *_unnamed_of_project(facts))),
+        _listed(names.categories.values()),
+        _listed(names.products.values()),
+        *(names.codes.get(kind, "") for kind in _IN_THE_ERP),
+        _listed(
+            (*facts.unknown_codes, *(code for each in names.unnamed.values() for code in each))
+        ),
     )
-
-
-def _unnamed_of_project(facts: DealFacts) -> tuple[str, ...]:
-    return tuple(name for name in (facts.unnamed_cost_center, facts.unnamed_practice) if name)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Read a deal in our codes, and name its labor categories as its ERP does.
+"""Read a deal in our codes, and name what goes out with it as its ERP does.
 
 What a connection has no code for is *unknown*: it stays as it was told, and holds the deal.
 """
@@ -6,19 +6,34 @@ What a connection has no code for is *unknown*: it stays as it was told, and hol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from psycopg import Connection
 
 from tieline.canonical import Opportunity, OpportunityLine
-from tieline.register import INBOUND_KINDS, LABOR_CATEGORY, PRACTICE, STAGE, WON, Code, our_codes
+from tieline.register import (
+    BILLING_CODE,
+    COST_CENTER,
+    INBOUND_KINDS,
+    LABOR_CATEGORY,
+    PRACTICE,
+    STAGE,
+    WON,
+    Code,
+    our_codes,
+    their_codes,
+)
 from tieline.runtime.database import Row
-from tieline.services.deal_groups import LINE_PRACTICE
+from tieline.services.deal_groups import LINE_PRACTICE, LINE_PRODUCT
 
 # A kind is called as the deal's own field of it.
-_OF_DEAL = tuple(kind for kind in INBOUND_KINDS if kind != LABOR_CATEGORY)
+_OF_DEAL = tuple(kind for kind in INBOUND_KINDS if kind not in (LABOR_CATEGORY, BILLING_CODE))
+_OF_LINE = {PRACTICE: LINE_PRACTICE, BILLING_CODE: LINE_PRODUCT}
+# What an ERP is told as it stands where nobody said what it is called; of the rest it has words of its own.
+_AS_IT_STANDS = (COST_CENTER, PRACTICE)
+_OF_PART = (LABOR_CATEGORY, BILLING_CODE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +42,31 @@ class CodedDeal:
 
     deal: Opportunity
     unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """What goes out with a deal: our codes, each with the part of a line it is of, '' for the whole.
+
+    ``otherwise`` is what the ERP's connection says of labor categories where it has no rows of them.
+    """
+
+    codes: Sequence[tuple[str, Code]]
+    otherwise: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErpNames:
+    """What the ERP of a deal calls what goes out with it.
+
+    ``categories`` and ``products`` are by the part of a line, ``codes`` of the whole by their kind; ``unnamed`` are
+    our codes that the ERP has none for, by their kind.
+    """
+
+    categories: Mapping[str, str] = field(default_factory=dict)
+    products: Mapping[str, str] = field(default_factory=dict)
+    codes: Mapping[str, str] = field(default_factory=dict)
+    unnamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def in_our_codes(
@@ -44,7 +84,9 @@ def in_our_codes(
 def _codes(key: str, deal: Opportunity, on: date) -> Iterator[Code]:
     told = [(name, getattr(deal, name)) for name in _OF_DEAL]
     told += [(LABOR_CATEGORY, line.labor_category) for line in deal.lines]
-    told += [(PRACTICE, line.extras.get(LINE_PRACTICE)) for line in deal.lines]
+    told += [
+        (kind, line.extras.get(name)) for line in deal.lines for kind, name in _OF_LINE.items()
+    ]
     for kind, code in told:
         if code:
             yield Code(
@@ -76,5 +118,45 @@ def _coded(deal: Opportunity, found: dict[Code, str | None]) -> CodedDeal:
 
 
 def _coded_extras(line: OpportunityLine, ours: Mapping[tuple[str, str], str]) -> Mapping[str, str]:
-    practice = ours.get((PRACTICE, line.extras.get(LINE_PRACTICE, "")))
-    return {**line.extras, LINE_PRACTICE: practice} if practice else line.extras
+    coded = {
+        name: ours[kind, line.extras[name]]
+        for kind, name in _OF_LINE.items()
+        if (kind, line.extras.get(name, "")) in ours
+    }
+    return {**line.extras, **coded} if coded else line.extras
+
+
+def erp_names(connection: Connection[Row], *, asked: Sequence[Outgoing]) -> list[ErpNames]:
+    """Return what ERPs call what goes out with each deal."""
+    theirs = their_codes(connection, asked=(code for deal in asked for _, code in deal.codes))
+    return [_names(deal, theirs) for deal in asked]
+
+
+def _names(deal: Outgoing, theirs: Mapping[Code, str | None]) -> ErpNames:
+    found: dict[tuple[str, str], str] = {}
+    unnamed: dict[str, set[str]] = {}
+    for part, code in deal.codes:
+        name = theirs[code] if code in theirs else _as_it_stands(code, deal.otherwise)
+        if code in theirs and name is None:
+            unnamed.setdefault(code.kind, set()).add(code.code)
+        if name is None and code.kind == LABOR_CATEGORY:
+            # A plan that waits for the code shows its lines all the same.
+            name = code.code
+        if name is not None:
+            found[code.kind, part] = name
+    categories, products = (
+        {part: name for (kind, part), name in found.items() if kind == wanted}
+        for wanted in _OF_PART
+    )
+    return ErpNames(
+        categories=categories,
+        products=products,
+        codes={kind: name for (kind, _), name in found.items() if kind not in _OF_PART},
+        unnamed={kind: tuple(sorted(each)) for kind, each in unnamed.items()},
+    )
+
+
+def _as_it_stands(code: Code, otherwise: Mapping[str, str]) -> str | None:
+    if code.kind == LABOR_CATEGORY:
+        return otherwise.get(code.code, code.code)
+    return code.code if code.kind in _AS_IT_STANDS else None

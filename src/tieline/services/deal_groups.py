@@ -19,7 +19,8 @@ GROUPED_BY = "handover_projects_by"
 GROUPINGS = (AS_ONE, BY_PRACTICE, BY_ENTITY, BY_PRODUCT)
 WHOLE, OTHER = "", "OTHER"
 # What a connection may map as extras of a line.
-LINE_PRACTICE, _ENTITY, _PRODUCT, _CAP = "practice", "entity_code", "product", "cap_amount"
+LINE_PRACTICE, LINE_PRODUCT = "practice", "product"
+_ENTITY, _CAP = "entity_code", "cap_amount"
 _EXPONENT_MAX = 12
 _NOT_IN_A_CODE = re.compile(r"[^A-Z0-9]+")
 
@@ -136,7 +137,7 @@ def _value(deal: Opportunity, line: OpportunityLine, by: str) -> str | None:
         case "entity":
             return line.extras.get(_ENTITY) or deal.entity_code
         case "product":
-            return line.extras.get(_PRODUCT)
+            return line.extras.get(LINE_PRODUCT)
         case _:
             return None
 

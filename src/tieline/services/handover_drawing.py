@@ -78,6 +78,7 @@ _CHECKS_OF_A_CHANGE = frozenset(
         "deal.lines_missing",
         "deal.code_unknown",
         "deal.category_unnamed",
+        "deal.code_unnamed",
         "deal.ends_before_start",
         "deal.schedule_outside_contract",
         "deal.amount_differs_from_lines",
@@ -93,7 +94,10 @@ _CHECKS_OF_A_CHANGE = frozenset(
 # What is asked of the client that takes a contract over.
 _ABOUT_CLIENT = ("client_", "vat_", "tax_", "purchase_order_")
 _CHECKS_OF_A_CLIENT = frozenset(
-    rule.code for rule in CHECKS if rule.code.partition(".")[2].startswith(_ABOUT_CLIENT)
+    {
+        *(r.code for r in CHECKS if r.code.partition(".")[2].startswith(_ABOUT_CLIENT)),
+        "deal.code_unnamed",
+    }
 )
 
 

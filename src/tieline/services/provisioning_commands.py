@@ -27,8 +27,6 @@ from tieline.kernel.money import SECONDS_PER_HOUR
 from tieline.runtime.database import Row
 from tieline.services.project_template import budget_of, unsold_tasks
 
-Names = Mapping[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreed:
@@ -92,28 +90,32 @@ def client_command(
 
 
 def contract_command(
-    *, key: UUID, agreed: Agreed, client_code: str, lines: Sequence[Row], categories: Names
+    *, key: UUID, agreed: Agreed, client_code: str, lines: Sequence[Row], plan: Mapping[str, Any]
 ) -> ContractCommand:
-    """Ask for the contract document with everything that was sold."""
+    """Ask for the contract document with everything that was sold, as its ERP calls it."""
+    products = plan.get("erp_products", {})
     return ContractCommand(
         business_key=key,
         entity_code=agreed.entity_code,
         client_code=client_code,
         name=agreed.name,
-        currency=agreed.currency,
+        currency=plan.get("erp_currency") or agreed.currency,
         billing_method=agreed.billing_method,
         signed_on=agreed.signed_on,
         purchase_order=agreed.purchase_order,
         lines=tuple(
             ContractLine(
                 task_name=row["task_name"],
-                labor_category=_as_called(row, categories),
+                labor_category=_as_called(row, plan),
                 hours=Decimal(row["sold_seconds"] or 0) / SECONDS_PER_HOUR,
                 rate_amount=row["rate_amount"],
+                product_code=products.get(part_of_line(row)),
             )
             for row in lines
             if is_sold(row)
         ),
+        tax_code=plan.get("erp_tax_treatment"),
+        unit_code=plan.get("erp_unit"),
     )
 
 
@@ -155,8 +157,8 @@ def erp_task_command(
     agreed: Agreed,
     project_code: str,
     line: Row,
-    categories: Names,
-    budget_hours: Decimal | None,
+    lines: Sequence[Row],
+    plan: Mapping[str, Any],
 ) -> TaskCommand:
     """Ask an ERP for one task per labor category and rate, and for one that nobody pays for."""
     return TaskCommand(
@@ -164,13 +166,14 @@ def erp_task_command(
         entity_code=agreed.entity_code,
         project_code=project_code,
         name=line["task_name"],
-        labor_category=_as_called(line, categories) if is_sold(line) else None,
+        labor_category=_as_called(line, plan) if is_sold(line) else None,
         rate_amount=line["rate_amount"],
-        currency=agreed.currency,
+        currency=plan.get("erp_currency") or agreed.currency,
         is_billable=is_sold(line),
         starts_on=line["starts_on"],
         ends_on=line["ends_on"],
-        budget_hours=budget_hours,
+        budget_hours=budget_of_line(plan, line=line, lines=lines),
+        product_code=plan.get("erp_products", {}).get(part_of_line(line)),
     )
 
 
@@ -244,8 +247,9 @@ def part_of_line(line: Row) -> str:
     return f"{line['task_name']}|{line['labor_category']}|{line['starts_on'].isoformat()}"
 
 
-def _as_called(line: Row, categories: Names) -> str:
-    return categories[part_of_line(line)]
+def _as_called(line: Row, plan: Mapping[str, Any]) -> str:
+    name: str = plan["erp_categories"][part_of_line(line)]
+    return name
 
 
 def is_sold(line: Row) -> bool:

@@ -17,7 +17,7 @@ from stdnum.exceptions import ValidationError
 from stdnum.util import get_cc_module
 
 from tieline.canonical import OpportunityLine
-from tieline.register import all_links, links_from
+from tieline.register import COST_CENTER, LABOR_CATEGORY, PRACTICE, all_links, links_from
 from tieline.runtime.database import Row
 from tieline.services.provisioning_facts import ACT, DealFacts, Staffed, ToldShare
 
@@ -25,6 +25,8 @@ PROJECT_CODE_FORMAT = re.compile(r"[A-Z0-9][A-Z0-9._/-]{1,24}")
 # What a connection may map as extras of a deal.
 _SIGNED, _KIND = "contract_signed", "deal_kind"
 _ADDRESS = ("street", "city", "postal_code", "country_code")
+# Codes with a check of their own where the ERP has none for them.
+_NAMED_APART = (LABOR_CATEGORY, COST_CENTER, PRACTICE)
 _CENT = Decimal("0.01")
 _WHOLE = Decimal(100)
 Rows = dict[str, list[dict[str, Any]]]
@@ -153,15 +155,21 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "is_owner_active": facts.owner is not None and facts.owner.is_active,
         "twins": ", ".join(told.twins.get(facts.key, ())),
         "codes_unknown": ", ".join(facts.unknown_codes),
-        "categories_unnamed": ", ".join(facts.unnamed_categories),
+        "categories_unnamed": _unnamed(facts, LABOR_CATEGORY),
         "entity_currency": None if facts.entity is None else facts.entity.currency,
         "is_entity_known": facts.entity is not None,
         "is_erp_connected": bool(facts.entity and facts.entity.erp_connection_key),
         "practice": deal.practice,
         "cost_center": deal.cost_center,
-        "takes_cost_center": facts.entity is not None and facts.entity.takes_cost_center,
-        "cost_center_unnamed": facts.unnamed_cost_center,
-        "practice_unnamed": facts.unnamed_practice,
+        "takes_cost_center": facts.entity is not None and facts.entity.takes_code(COST_CENTER),
+        "cost_center_unnamed": _unnamed(facts, COST_CENTER),
+        "practice_unnamed": _unnamed(facts, PRACTICE),
+        "codes_unnamed": ", ".join(
+            f"{kind} {code}"
+            for kind, codes in sorted(facts.names.unnamed.items())
+            for code in codes
+            if kind not in _NAMED_APART
+        ),
         "billing_method": deal.billing_method,
         "currency": deal.currency,
         "cap_amount": deal.cap_amount,
@@ -186,6 +194,10 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         **_targets(facts, told),
         **_billing(facts, told),
     }
+
+
+def _unnamed(facts: DealFacts, kind: str) -> str:
+    return ", ".join(facts.names.unnamed.get(kind, ()))
 
 
 def _client(facts: DealFacts, told: Told) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,12 +12,18 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from tieline.canonical import COST_PLUS, Opportunity, Person, StaffingFact
+from tieline.canonical import BILLED_BY_SCHEDULE, COST_PLUS, Opportunity, Person, StaffingFact
 from tieline.register import (
+    BILLING_CODE,
     COST_CENTER,
+    CURRENCY,
+    HOUR,
+    ITEM,
     LABOR_CATEGORY,
     PRACTICE,
     STAGE,
+    TAX_TREATMENT,
+    UNIT,
     Code,
     Link,
     Source,
@@ -28,12 +34,18 @@ from tieline.register import (
     email_key,
     links_from,
     newest,
-    their_codes,
 )
 from tieline.runtime.database import Row
 from tieline.services.client_sync import Unclear, find_unclear
-from tieline.services.deal_codes import CodedDeal, in_our_codes
-from tieline.services.deal_groups import AS_ONE, GROUPED_BY, Group, groups_of, part_of_deal
+from tieline.services.deal_codes import CodedDeal, ErpNames, Outgoing, erp_names, in_our_codes
+from tieline.services.deal_groups import (
+    AS_ONE,
+    GROUPED_BY,
+    LINE_PRODUCT,
+    Group,
+    groups_of,
+    part_of_deal,
+)
 from tieline.services.novation import Novation, from_day, read_novation
 from tieline.services.project_template import (
     Template,
@@ -46,6 +58,8 @@ ACT = "act"
 # A record of a system: the key of its connection, and what it is called there.
 Record = tuple[str, str]
 _FOREVER = date.max
+# What an ERP is told in a field that its connection names.
+_IN_A_FIELD = (COST_CENTER, PRACTICE)
 # What a staffing file may call the share of their time that somebody is planned for.
 _SHARE = "percent"
 
@@ -59,8 +73,11 @@ class EntityFacts:
     erp_connection_key: str | None
     erp_mode: str | None
     labor_categories: Mapping[str, str]
-    takes_cost_center: bool
-    takes_practice: bool
+    takes: frozenset[str]
+
+    def takes_code(self, kind: str) -> bool:
+        """Say whether its ERP's connection names a field for a kind of code."""
+        return kind in self.takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +144,7 @@ class PricedLine:
     line_ref: str
     task_name: str
     labor_category: str
+    product: str | None
     hours: Decimal
     rate_amount: Decimal
     markup_percent: Decimal | None
@@ -143,9 +161,7 @@ class DealFacts:
     """One project of a deal in our codes and everything around it, as known at one instant.
 
     ``told`` is all of it, ``deal`` what its present client has of it: they differ after a novation.
-    ``unknown_codes`` are its CRM's without a meaning, ``unnamed_categories`` ours that its ERP has no
-    code for; ``erp_categories`` is what the ERP calls the category of each priced line, by the line's part.
-    ``erp_cost_center`` and ``erp_practice`` are what it calls them, None where it takes none or nobody said.
+    ``unknown_codes`` are its CRM's without a meaning, ``names`` what its ERP calls what goes out.
     """
 
     source: Source
@@ -153,12 +169,7 @@ class DealFacts:
     told: Opportunity
     deal: Opportunity
     unknown_codes: tuple[str, ...]
-    unnamed_categories: tuple[str, ...]
-    erp_categories: Mapping[str, str]
-    unnamed_cost_center: str
-    erp_cost_center: str | None
-    unnamed_practice: str
-    erp_practice: str | None
+    names: ErpNames
     today: date
     owner: Person | None
     client: ClientFacts | None
@@ -310,6 +321,7 @@ def priced_lines(deal: Opportunity) -> tuple[PricedLine, ...]:
                 line_ref=line.line_ref,
                 task_name=task,
                 labor_category=category,
+                product=line.extras.get(LINE_PRODUCT) or None,
                 hours=line.hours or Decimal(0),
                 rate_amount=line.rate_amount or Decimal(0),
                 markup_percent=line.markup_percent if deal.billing_method == COST_PLUS else None,
@@ -468,72 +480,46 @@ def _shares(
 
 
 def _as_erps_call_them(connection: Connection[Row], deals: Sequence[DealFacts]) -> list[DealFacts]:
-    """Return deals with what the ERP of each calls its labor categories, from the day on which a rate begins."""
-    codes = [
-        {line.part: code for line in facts.lines if (code := _erp_code(facts, line)) is not None}
+    """Return deals with what the ERP of each calls what goes out with them."""
+    asked = [
+        Outgoing(
+            codes=tuple(_outgoing(facts)),
+            otherwise=facts.entity.labor_categories if facts.entity else {},
+        )
         for facts in deals
     ]
-    centers = [_erp_cost_center(facts) for facts in deals]
-    practices = [_erp_practice(facts) for facts in deals]
-    asked = [code for parts in codes for code in parts.values()]
-    asked += [code for code in (*centers, *practices) if code]
-    theirs = their_codes(connection, asked=asked)
-    return [
-        replace(
-            facts,
-            erp_categories={
-                part: theirs.get(code)
-                or (facts.entity.labor_categories if facts.entity else {}).get(code.code, code.code)
-                for part, code in parts.items()
-            },
-            unnamed_categories=tuple(
-                sorted({c.code for c in parts.values() if c in theirs and theirs[c] is None})
-            ),
-            erp_cost_center=theirs.get(center, center.code) if center else None,
-            unnamed_cost_center=center.code if center and theirs.get(center, "") is None else "",
-            erp_practice=theirs.get(practice, practice.code) if practice else None,
-            unnamed_practice=practice.code if practice and theirs.get(practice, "") is None else "",
-        )
-        for facts, parts, center, practice in zip(deals, codes, centers, practices, strict=True)
-    ]
+    names = erp_names(connection, asked=asked)
+    return [replace(facts, names=found) for facts, found in zip(deals, names, strict=True)]
 
 
-def _erp_cost_center(facts: DealFacts) -> Code | None:
-    """Return the cost center that the ERP of a deal is told, where its connection says of a field for it."""
-    is_taken = facts.entity is not None and facts.entity.takes_cost_center
-    return _of_project(facts, COST_CENTER, facts.deal.cost_center) if is_taken else None
-
-
-def _erp_practice(facts: DealFacts) -> Code | None:
-    """Return the practice that the ERP of a deal is told, where its connection says of a field for it."""
-    is_taken = facts.entity is not None and facts.entity.takes_practice
-    return _of_project(facts, PRACTICE, facts.deal.practice) if is_taken else None
-
-
-def _of_project(facts: DealFacts, kind: str, code: str | None) -> Code | None:
+def _outgoing(facts: DealFacts) -> Iterator[tuple[str, Code]]:
+    """Yield the codes of ours that the ERP of a deal is told, from the day on which each begins to hold."""
     entity, deal = facts.entity, facts.deal
-    if entity is None or entity.erp_connection_key is None or not code or deal.starts_on is None:
-        return None
-    return Code(
-        connection_key=entity.erp_connection_key,
-        kind=kind,
-        entity_code=entity.entity_code,
-        code=code,
-        on=deal.starts_on,
-    )
-
-
-def _erp_code(facts: DealFacts, line: PricedLine) -> Code | None:
-    entity = facts.entity
     if entity is None or entity.erp_connection_key is None:
-        return None
-    return Code(
-        connection_key=entity.erp_connection_key,
-        kind=LABOR_CATEGORY,
-        entity_code=entity.entity_code,
-        code=line.labor_category,
-        on=line.starts_on,
-    )
+        return
+    of_whole = {
+        **{kind: getattr(deal, kind) for kind in _IN_A_FIELD if entity.takes_code(kind)},
+        CURRENCY: deal.currency,
+        TAX_TREATMENT: deal.tax_treatment,
+        UNIT: ITEM if deal.billing_method in BILLED_BY_SCHEDULE else HOUR,
+    }
+    told = [("", kind, code, deal.starts_on) for kind, code in of_whole.items()]
+    told += [
+        (line.part, LABOR_CATEGORY, line.labor_category, line.starts_on) for line in facts.lines
+    ]
+    told += [(line.part, BILLING_CODE, line.product, line.starts_on) for line in facts.lines]
+    for part, kind, code, on in told:
+        if code and on is not None:
+            yield (
+                part,
+                Code(
+                    connection_key=entity.erp_connection_key,
+                    kind=kind,
+                    entity_code=entity.entity_code,
+                    code=code,
+                    on=on,
+                ),
+            )
 
 
 def _groups(
@@ -572,12 +558,7 @@ def _facts(
         told=told,
         deal=deal,
         unknown_codes=(*coded.unknown, *unnamed),
-        unnamed_categories=(),
-        erp_categories={},
-        unnamed_cost_center="",
-        erp_cost_center=None,
-        unnamed_practice="",
-        erp_practice=None,
+        names=ErpNames(),
         today=now.date(),
         owner=around.owners.get((source.connection_key, deal.owner_ref or "")),
         client=None if client_id is None else around.clients.get(client_id),
@@ -810,8 +791,7 @@ def _entity(row: Row) -> EntityFacts:
         erp_connection_key=row["erp_connection_key"] if row["mode"] else None,
         erp_mode=row["mode"],
         labor_categories=config.get("labor_categories") or {},
-        takes_cost_center=bool(config.get("cost_center_field")),
-        takes_practice=bool(config.get("practice_field")),
+        takes=frozenset(kind for kind in _IN_A_FIELD if config.get(f"{kind}_field")),
     )
 
 

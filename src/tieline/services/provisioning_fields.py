@@ -38,7 +38,7 @@ _COMES_FROM: Mapping[tuple[str, str], str] = {
 _CODES = frozenset(
     {"client_code", "parent_code", "contract_code", "project_code", "person_code", "party_code"}
 )
-_TASK_OF_LINE = frozenset({"name", "labor_category", "rate_amount"})
+_TASK_OF_LINE = frozenset({"name", "labor_category", "rate_amount", "product_code"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +216,6 @@ class _Shown:
 
     def _command(self, step: Step) -> Command:
         agreed, lines = self.agreed, self.lines
-        categories = self.plan["erp_categories"]
         match kind_of(step):
             case "erp.client" | "time.client":
                 client = self._client(step.get("client_id") or self.plan["client_id"])
@@ -228,7 +227,7 @@ class _Shown:
             case "erp.contract":
                 return commands.contract_command(
                     key=_NO_KEY, agreed=agreed, client_code=self._code(step, "client"),
-                    lines=lines, categories=categories,
+                    lines=lines, plan=self.plan,
                 )  # fmt: skip
             case "erp.project" | "time.project":
                 is_erp = step["system"] == "erp"
@@ -241,8 +240,7 @@ class _Shown:
                 line = next(each for each in lines if commands.part_of_line(each) == step["part"])
                 return commands.erp_task_command(
                     key=_NO_KEY, agreed=agreed, project_code=self._code(step, "project"),
-                    line=line, categories=categories,
-                    budget_hours=commands.budget_of_line(self.plan, line=line, lines=lines),
+                    line=line, lines=lines, plan=self.plan,
                 )  # fmt: skip
             case "time.task":
                 return commands.time_task_command(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from tieline.services.deal_codes import ErpNames
 from tieline.services.provisioning_checks import Blocker, Judged
 from tieline.services.provisioning_commands import part_of_line, rows_of_template
 from tieline.services.provisioning_facts import DealFacts, Payer, PricedLine, Staffed
@@ -37,9 +38,7 @@ def build_plan(facts: DealFacts, judged: Judged) -> Plan:
         **template_of(facts),
         **shares_of(facts),
         **({"novation": facts.novation.told} if facts.novation else {}),
-        "erp_categories": dict(facts.erp_categories),
-        **({"erp_cost_center": facts.erp_cost_center} if facts.erp_cost_center else {}),
-        **({"erp_practice": facts.erp_practice} if facts.erp_practice else {}),
+        **erp_of(facts.names),
         "version": facts.source.version,
         "steps": steps_of(facts),
         "warnings": [as_row(found) for found in judged.warnings],
@@ -99,19 +98,30 @@ def shares_of(facts: DealFacts) -> Plan:
     }
 
 
+def erp_of(names: ErpNames) -> Plan:
+    """Return what a plan keeps of what its ERP calls things."""
+    return {
+        "erp_categories": dict(names.categories),
+        **({"erp_products": dict(names.products)} if names.products else {}),
+        **{f"erp_{kind}": code for kind, code in names.codes.items()},
+    }
+
+
 def wanted_of(facts: DealFacts) -> Plan:
     """Return what a contract's lines come of: what was agreed, and what its template adds."""
     return {**terms_of(facts), **template_of(facts)}
 
 
 def with_terms(plan: Plan, facts: DealFacts, names: Collection[str]) -> Plan:
-    """Return a plan that follows its deal in these terms, with what the ERP calls its categories."""
+    """Return a plan that follows its deal in these terms, with what the ERP calls its lines."""
     terms = {name: value for name, value in terms_of(facts).items() if name in names}
+    products = {**plan.get("erp_products", {}), **facts.names.products}
     return {
         **plan,
         **terms,
         **template_of(facts),
-        "erp_categories": {**plan["erp_categories"], **facts.erp_categories},
+        "erp_categories": {**plan["erp_categories"], **facts.names.categories},
+        **({"erp_products": products} if products else {}),
     }
 
 

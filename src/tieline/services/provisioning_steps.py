@@ -281,12 +281,11 @@ def _is_being_made(
 def _contract(connection: Connection[Row], job: Job, step: Step) -> _Ready | _Stands:
     contract_id: UUID = job.row["contract_id"]
     client_code = _needed(connection, step, "client", job.client_id)
-    categories = job.plan["erp_categories"]
     lines = lines_of(connection, contract_id=contract_id)
 
     def build(key: UUID) -> Command:
         return commands.contract_command(
-            key=key, agreed=job.agreed, client_code=client_code, lines=lines, categories=categories
+            key=key, agreed=job.agreed, client_code=client_code, lines=lines, plan=job.plan
         )
 
     return _Ready(build=build, noun="contract", our_id=contract_id)
@@ -331,8 +330,6 @@ def _erp_task(connection: Connection[Row], job: Job, step: Step) -> _Ready:
     project_code = _needed(connection, step, "project", job.row["project_id"])
     line = find_line(connection, contract_id=job.row["contract_id"], part=step["part"])
     lines = lines_of(connection, contract_id=job.row["contract_id"])
-    categories = job.plan["erp_categories"]
-    budget_hours = commands.budget_of_line(job.plan, line=line, lines=lines)
 
     def build(key: UUID) -> Command:
         return commands.erp_task_command(
@@ -340,8 +337,8 @@ def _erp_task(connection: Connection[Row], job: Job, step: Step) -> _Ready:
             agreed=job.agreed,
             project_code=project_code,
             line=line,
-            categories=categories,
-            budget_hours=budget_hours,
+            lines=lines,
+            plan=job.plan,
         )
 
     return _Ready(build=build, noun="erp_task", our_id=line["contract_line_id"])

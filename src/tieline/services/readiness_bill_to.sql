@@ -8,7 +8,8 @@ WITH cut AS (
 SELECT c.contract_id, c.contract_code, k.period_id, p.period_code, c.entity_code, v.billing_method,
        l.currency, s.up_to_on, s.is_cut, p.cut_off_at AS deadline_at, l.erp_connection_key AS target, j.project_id,
        j.project_code, coalesce(xp.source_ref, '') AS erp_project_code,
-       coalesce(xc.source_ref, '') AS erp_contract_code, v.value_amount, v.ends_on AS contract_ends_on,
+       coalesce(xc.source_ref, '') AS erp_contract_code, v.value_amount,
+       v.starts_on AS contract_starts_on, v.ends_on AS contract_ends_on,
        EXISTS (SELECT FROM billing_split b WHERE b.contract_code = c.contract_code AND b.superseded_at IS NULL)
            OR EXISTS (SELECT FROM invoice_share i WHERE i.contract_id = c.contract_id) AS was_split,
        (SELECT count(*) FROM billing_schedule b WHERE b.contract_code = c.contract_code AND b.superseded_at IS NULL)

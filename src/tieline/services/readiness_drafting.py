@@ -32,6 +32,7 @@ from tieline.kernel.errors import (
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import EffectRequest, find_stop_in_the_way, states
+from tieline.register import CURRENCY, Code, their_codes
 from tieline.runtime.database import Database
 from tieline.runtime.leases import Lease, Leases
 from tieline.runtime.outbox import publish
@@ -118,6 +119,7 @@ class _Bill:
     entity_code: str
     billing_method: str
     currency: str
+    erp_currency: str
     up_to_on: date
     is_cut: bool
     deadline_at: datetime
@@ -242,7 +244,7 @@ class _Drafting:
                 contract_code=bill.erp_contract_code,
                 client_code=bill.drawn.client_code if bill.drawn else None,
                 items=items,
-                currency=bill.currency,
+                currency=bill.erp_currency,
                 hours=hours,
             )
         return invoices.draft_invoice(
@@ -619,6 +621,13 @@ class _Drafting:
         return tuple(part.as_item() for part in parts if part.is_due)
 
     def _read(self, invoices: Invoices, bill: _Bill, key: UUID) -> list[InvoiceDraft]:
+        """Return the invoices that the ERP has, in our word for the currency."""
+        return [
+            replace(found, currency=bill.currency) if found.currency == bill.erp_currency else found
+            for found in self._read_theirs(invoices, bill, key)
+        ]
+
+    def _read_theirs(self, invoices: Invoices, bill: _Bill, key: UUID) -> list[InvoiceDraft]:
         if bill.is_from_ledger:
             return cast(BillsItems, invoices).read_items(
                 business_key=key, entity_code=bill.entity_code
@@ -744,10 +753,24 @@ def _bills(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -
             "whole": sorted(BILLED_BY_SCHEDULE),
         },
     ).fetchall()
-    bills = tuple(_Bill(**row) for row in rows)
+    bills = tuple(_bill(connection, row) for row in rows)
     if bills and bills[0].is_whole:
         return bills[:1]
     return bills
+
+
+def _bill(connection: Connection[Row], row: Row) -> _Bill:
+    """Return what is asked for, in the ERP's word for the currency: the one that the contract went out with."""
+    starts_on = row.pop("contract_starts_on")
+    code = Code(
+        connection_key=row["target"],
+        kind=CURRENCY,
+        entity_code=row["entity_code"],
+        code=row["currency"],
+        on=starts_on,
+    )
+    erp_currency = their_codes(connection, asked=(code,)).get(code) or code.code
+    return _Bill(**row, erp_currency=erp_currency)
 
 
 def _already_drafted(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -> Drafted:

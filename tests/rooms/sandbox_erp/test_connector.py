@@ -17,7 +17,7 @@ from tests.flows.readiness_erp import OneErp
 from tests.flows.test_readiness import Scene
 from tests.flows.test_split_billing import know_client, make_client, split_contract
 from tests.rooms.casework.hand_made_firm import Firm
-from tests.rooms.sandbox_erp.conftest import Erp, connection_to, new_key
+from tests.rooms.sandbox_erp.conftest import DATABASE, Erp, connection_to, new_key
 from tests.support.target import FixedClock
 
 from tieline.canonical import (
@@ -44,6 +44,7 @@ from tieline.kernel.errors import (
 )
 from tieline.runtime.database import Database
 from tieline.sandbox.erp import RunningErp
+from tieline.sandbox.erp.rpc import RpcSession
 from tieline.sdk import HoursBilled, HourSum, InvoiceDraft, InvoiceItem, Translated
 from tieline.services.invoice_readiness import Drafted, NotDrafted
 
@@ -241,6 +242,44 @@ class TestWrite:
 
         assert (found.target_code, found.content) == (code, command.content())
         assert found.content[word] == "K41"
+
+    def test_sells_as_the_codes_say_and_shows_what_stands(self, job: Job) -> None:
+        sold = [replace(line, product_code="LABOR") for line in job.contract.lines]
+        told = replace(
+            job.contract,
+            business_key=new_key(),
+            lines=tuple(sold),
+            tax_code="VAT 19 %",
+            unit_code="h",
+        )
+        task = replace(job.old_rate, business_key=new_key(), product_code="LABOR")
+        for command in (told, task):
+            code = job.erp.connector.write(command=command).target_code
+            (found,) = job.erp.connector.probe(command=command)
+
+            assert (found.target_code, found.content) == (code, command.content())
+        # What stands under its key is another product and another unit than was told since.
+        other = replace(told, lines=job.contract.lines[:1], unit_code="HUR")
+        (found,) = job.erp.connector.probe(command=other)
+        assert found.content["unit_code"] == "h"
+        assert found.content["lines"] == "2"
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            ({"tax_code": "VAT 7 %"}, "no tax called VAT 7 %"),
+            ({"unit_code": "HUR"}, "no unit with the symbol HUR"),
+            ({"unit_code": "d"}, "unit d is not as large"),
+        ],
+    )
+    def test_refuses_a_code_that_tryton_has_not(
+        self, job: Job, words: dict[str, Any], says: str
+    ) -> None:
+        wrong = replace(job.contract, business_key=new_key(), **words)
+
+        with pytest.raises(Refused, match=says):
+            job.erp.connector.write(command=wrong)
+        assert job.erp.connector.probe(command=wrong) == []
 
     def test_is_found_again_under_its_key_with_equal_content(self, job: Job) -> None:
         for command, code in (
@@ -604,6 +643,27 @@ class TestInvoices:
             Decimal("1360.35"),
             Decimal("1618.82"),
         )
+
+    def test_of_agreed_amounts_are_taxed_as_the_contract_was_told(self, job: Job) -> None:
+        name = _untaxed(job.erp)
+        contract = _contract(job.client_code, billing_method="milestone")
+        code = job.erp.connector.write(command=replace(contract, tax_code=name)).target_code
+
+        made = job.erp.connector.draft_items(
+            business_key=new_key(),
+            entity_code=ENTITY,
+            contract_code=code,
+            client_code=None,
+            items=[
+                InvoiceItem(
+                    item_code="a", item="a", description="a", amount=Decimal(1200), task_codes=()
+                )
+            ],
+            currency="EUR",
+            hours=None,
+        )
+
+        assert (made.untaxed_amount, made.total_amount) == (Decimal(1200), Decimal(1200))
 
     def test_of_agreed_amounts_are_those_of_the_last_attempt(self, job: Job) -> None:
         contract = _contract(job.client_code, billing_method="milestone")
@@ -1044,6 +1104,37 @@ def _draft(job: Job, *, up_to: date):  # type: ignore[no-untyped-def]
         up_to=up_to,
         billing_method="time_and_materials",
     )
+
+
+def _untaxed(erp: Erp) -> str:
+    """Let the German company know a tax of nothing; return its name."""
+    running, name = erp.running, f"Reverse charge {next(_numbers)}"
+    assert running.template.firm is not None
+    session = RpcSession(
+        url=running.server.url,
+        database=DATABASE,
+        login="admin",
+        password=running.template.admin_password,
+    )
+    company = running.template.firm.companies[ENTITY]
+    (standing,) = session.find(
+        "account.tax",
+        [["company", "=", company]],
+        ["invoice_account", "credit_note_account"],
+        company=company,
+    )
+    values = {
+        "name": name,
+        "description": name,
+        "company": company,
+        "type": "percentage",
+        "rate": Decimal(0),
+        "invoice_account": standing["invoice_account"],
+        "credit_note_account": standing["credit_note_account"],
+    }
+    session.create("account.tax", [values], company=company)
+    session.close()
+    return name
 
 
 def _party(job: Job, invoice: InvoiceDraft) -> str | None:

@@ -268,7 +268,7 @@ class TrytonConnector:
                 )
                 return self._create(session, "project.work", values, context)
             case TaskCommand():
-                code = known.labor_category or translate.GENERAL_LABOR_PRODUCT
+                code = translate.task_product_code(known)
                 with before_the_write():
                     products = self._products(session, [code], company)
                 values = translate.task_values(
@@ -341,6 +341,8 @@ class TrytonConnector:
         with before_the_write():
             codes = translate.product_codes(command)
             products = self._products(session, sorted(set(codes)), company)
+            tax_ids = _find_taxes(session, command.tax_code, company)
+            unit_id = _find_unit(session, command.unit_code, list(products.values()))
             currency = _one(
                 session, "currency.currency", [["code", "=", command.currency]], command.currency
             )
@@ -356,6 +358,8 @@ class TrytonConnector:
             currency_id=currency,
             address_id=address,
             products=[products[code] for code in codes],
+            tax_ids=tax_ids,
+            unit_id=unit_id,
         )
         context = {"company": company}
         return self._create(session, "sale.sale", values, context)
@@ -415,17 +419,17 @@ class TrytonConnector:
         rows = session.search(
             "sale.sale",
             [["reference", "=", key_as_base32(command.business_key)]],
-            ["party", "currency.code", "lines.quantity", "lines.unit_price"],
+            [
+                "party",
+                "currency.code",
+                "lines.quantity",
+                "lines.unit_price",
+                "lines.product.code",
+                "lines.taxes.name",
+                "lines.unit.symbol",
+            ],
         )
-        return [
-            _stored(
-                row,
-                translate.contract_content(
-                    row=row, currency=row["currency."]["code"], lines=row["lines."]
-                ),
-            )
-            for row in rows
-        ]
+        return [_stored(row, translate.contract_content(command=command, row=row)) for row in rows]
 
     def _place_of(self, session: Session, command: FieldCommand) -> tuple[str, int]:
         """Return the model and id that hold a party's field: its name is its own, the rest its address's."""
@@ -457,6 +461,7 @@ class TrytonConnector:
                 "timesheet_start_date",
                 "timesheet_end_date",
                 "effort_duration",
+                "product.code",
             ],
         )
         return [_stored(row, translate.task_content(command=command, row=row)) for row in rows]
@@ -716,8 +721,10 @@ class TrytonConnector:
                 agreed = invoicing.read_sale(
                     session=session, sale_id=int(contract_code), currency=currency
                 )
+                tax_ids = invoicing.taxes_of(agreed)
                 if client_code is not None:
                     agreed |= invoicing.read_party(session=session, party_id=int(client_code))
+                    tax_ids = None
         if sale_id is None:
             values = translate.items_values(
                 agreed=agreed,
@@ -725,6 +732,7 @@ class TrytonConnector:
                 reference=reference,
                 items=items,
                 product=product[translate.FIXED_FEE_PRODUCT],
+                tax_ids=tax_ids,
             )
             sale_id = session.write(
                 "model.sale.sale.create", [values], context={"company": company}
@@ -776,13 +784,19 @@ class TrytonConnector:
         rows = session.search(
             "product.product",
             [["code", "in", codes]],
-            ["code", "default_uom", "account_category.customer_taxes.company"],
+            [
+                "code",
+                "default_uom.category",
+                "default_uom.factor",
+                "account_category.customer_taxes.company",
+            ],
             context={"company": company},
         )
         found = {
             row["code"]: Product(
                 id=row["id"],
-                unit_id=row["default_uom"],
+                unit_id=row["default_uom."]["id"],
+                unit_size=_unit_size(row["default_uom."]),
                 tax_ids=_taxes_of(row["account_category."], company),
             )
             for row in rows
@@ -801,6 +815,51 @@ def _one(session: Session, model: str, domain: list[Any], wanted: str) -> int:
     if not rows:
         raise AskPerson(f"Tryton's user {session.login} finds no {wanted}")
     return int(rows[0]["id"])
+
+
+def _find_taxes(session: Session, name: str | None, company: int) -> tuple[int, ...] | None:
+    """Return the tax of a company that is called so, None where none was told.
+
+    :raises Refused: it has none, or several, of that name.
+    """
+    if name is None:
+        return None
+    rows = session.search(
+        "account.tax",
+        [["company", "=", company], ["name", "=", name], ["parent", "=", None]],
+        ["id"],
+    )
+    if len(rows) != 1:
+        raise Refused(
+            f"Tryton has {len(rows) or 'no'} tax{'es' if rows else ''} called {name}",
+            reason="target.reference_unknown",
+        )
+    return (int(rows[0]["id"]),)
+
+
+def _find_unit(session: Session, symbol: str | None, products: Sequence[Product]) -> int | None:
+    """Return the unit of a symbol, None where none was told.
+
+    :raises Refused: it has none, or several, or one by which the products' quantities would be others.
+    """
+    if symbol is None:
+        return None
+    rows = session.search("product.uom", [["symbol", "=", symbol]], ["category", "factor"])
+    if len(rows) != 1:
+        raise Refused(
+            f"Tryton has {len(rows) or 'no'} unit{'s' if rows else ''} with the symbol {symbol}",
+            reason="target.reference_unknown",
+        )
+    if any(_unit_size(rows[0]) != product.unit_size for product in products):
+        raise Refused(
+            f"Tryton's unit {symbol} is not as large as that of what is sold",
+            reason="target.value_not_valid",
+        )
+    return int(rows[0]["id"])
+
+
+def _unit_size(unit: dict[str, Any]) -> tuple[int, float]:
+    return unit["category"], unit["factor"]
 
 
 def _taxes_of(category: dict[str, Any] | None, company: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -121,13 +121,19 @@ def read_sale(*, session: Session, sale_id: int, currency: str) -> dict[str, Any
     found = session.search(
         "sale.sale",
         [["id", "=", sale_id]],
-        [*SALE_FIELDS, "currency.code"],
+        [*SALE_FIELDS, "currency.code", "lines.taxes"],
     )
     if not found:
         raise Refused(f"Tryton has no sale {sale_id}", reason="target.reference_unknown")
     if found[0]["currency."]["code"] != currency:
         raise Refused(f"sale {sale_id} is not in {currency}", reason="target.currency_differs")
     return found[0]
+
+
+def taxes_of(sale: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return how all lines of a sale are taxed; None where it has no lines, or they differ."""
+    told = {tuple(sorted(line["taxes"])) for line in sale["lines."]}
+    return told.pop() if len(told) == 1 else None
 
 
 def read_party(*, session: Session, party_id: int) -> dict[str, Any]:

@@ -42,8 +42,8 @@ REHEARSAL = Rehearsal(
         (
             b"product.product.search_read",
             (
-                b'{"id": 1, "result": [{"id": 5, "code": "CON", "default_uom": 9,'
-                b' "account_category.": null}]}'
+                b'{"id": 1, "result": [{"id": 5, "code": "CON", "default_uom.": {"id": 9,'
+                b' "category": 2, "factor": 3600.0}, "account_category.": null}]}'
             ),
         ),
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -65,10 +65,11 @@ _NAME_CHARACTERS_MAX = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """What a line needs to know of a product: its unit, and the taxes of the company."""
+    """What a line needs to know of a product: its unit, how large and of what kind that is, and the taxes of the company."""
 
     id: int
     unit_id: int
+    unit_size: tuple[int, float]
     tax_ids: tuple[int, ...]
 
 
@@ -126,9 +127,17 @@ def employee_values(*, command: EmployeeCommand, company_id: int) -> Values:
 
 def product_codes(command: ContractCommand) -> list[str]:
     """Return, per contract line, the code of the product that Tryton sells."""
-    if command.billing_method in BILLED_BY_SCHEDULE:
-        return [FIXED_FEE_PRODUCT for _ in command.lines]
-    return [line.labor_category or GENERAL_LABOR_PRODUCT for line in command.lines]
+    is_fixed = command.billing_method in BILLED_BY_SCHEDULE
+    return [
+        line.product_code
+        or (FIXED_FEE_PRODUCT if is_fixed else line.labor_category or GENERAL_LABOR_PRODUCT)
+        for line in command.lines
+    ]
+
+
+def task_product_code(command: TaskCommand) -> str:
+    """Return the code of the product that a task's hours are sold as."""
+    return command.product_code or command.labor_category or GENERAL_LABOR_PRODUCT
 
 
 def sale_values(
@@ -138,8 +147,10 @@ def sale_values(
     currency_id: int,
     address_id: int,
     products: Sequence[Product],
+    tax_ids: Sequence[int] | None,
+    unit_id: int | None,
 ) -> Values:
-    """Return a sale; ``products`` has one entry per line.
+    """Return a sale; ``products`` has one entry per line, each with its own taxes and unit where none are told.
 
     A fixed fee is invoiced from the sale; everything else from hours, so that sale invoices
     nothing by itself.
@@ -149,8 +160,8 @@ def sale_values(
         {
             "type": "line",
             "product": product.id,
-            "unit": product.unit_id,
-            "taxes": [["add", list(product.tax_ids)]],
+            "unit": product.unit_id if unit_id is None else unit_id,
+            "taxes": [["add", list(product.tax_ids if tax_ids is None else tax_ids)]],
             "quantity": Decimal(1) if is_fixed else line.hours,
             "unit_price": line.hours * line.rate_amount if is_fixed else line.rate_amount,
             "description": one_line(line.task_name),
@@ -182,14 +193,18 @@ def items_values(
     reference: str,
     items: Sequence[InvoiceItem],
     product: Product,
+    tax_ids: Sequence[int] | None,
 ) -> Values:
-    """Return a sale of agreed amounts, for whom and on what terms the contract's own sale is."""
+    """Return a sale of agreed amounts, for whom and on what terms the contract's own sale is.
+
+    ``tax_ids`` are those of the contract's sale; None leaves it to the product.
+    """
     lines = [
         {
             "type": "line",
             "product": product.id,
             "unit": product.unit_id,
-            "taxes": [["add", list(product.tax_ids)]],
+            "taxes": [["add", list(product.tax_ids if tax_ids is None else tax_ids)]],
             "quantity": Decimal(1),
             "unit_price": item.amount,
             "description": one_line(item.description),
@@ -197,7 +212,11 @@ def items_values(
         for item in items
     ]
     return {
-        **{name: value for name, value in agreed.items() if name not in ("id", "currency.")},
+        **{
+            name: value
+            for name, value in agreed.items()
+            if name not in ("id", "currency.", "lines.")
+        },
         "company": company_id,
         "reference": reference,
         "invoice_method": "order",
@@ -354,18 +373,38 @@ def _compact_vat(number: str) -> str:
     return re.sub(r"^[A-Z]{2}(?=[0-9])", "", compact)
 
 
-def contract_content(*, row: Row, currency: str, lines: Sequence[Row]) -> Content:
-    """Return what a sale holds."""
+def contract_content(*, command: ContractCommand, row: Row) -> Content:
+    """Return what a sale holds; as what, how taxed and in which unit only where that was told."""
+    lines = row["lines."]
     total = sum(
         (Decimal(str(line["quantity"])) * line["unit_price"] for line in lines),
         Decimal(0),
     )
     return {
         "client_code": str(row["party"]),
-        "currency": currency,
+        "currency": row["currency."]["code"],
         "lines": str(len(lines)),
         "total": format(total.quantize(Decimal("0.01")).normalize(), "f"),
+        **_sold_as(command, lines),
     }
+
+
+def _sold_as(command: ContractCommand, lines: Sequence[Row]) -> dict[str, str]:
+    wanted = command.content()
+    held = {}
+    if "products" in wanted:
+        sold = sorted((line["product."] or {}).get("code") or "" for line in lines)
+        is_same = sold == sorted(product_codes(command))
+        held["products"] = wanted["products"] if is_same else ", ".join(sold)
+    if command.tax_code is not None:
+        held["tax_code"] = _words(", ".join(t["name"] for t in line["taxes."]) for line in lines)
+    if command.unit_code is not None:
+        held["unit_code"] = _words((line["unit."] or {}).get("symbol") or "" for line in lines)
+    return held
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(sorted(set(words)))
 
 
 def project_content(*, command: ProjectCommand, row: Row, places: Mapping[str, str]) -> Content:
@@ -392,7 +431,14 @@ def task_content(*, command: TaskCommand, row: Row) -> Content:
         "starts_on": _iso(row["timesheet_start_date"]),
         "ends_on": _iso(first_day_after(row["timesheet_end_date"])),
         **_budget_held(command, row),
+        **_product_held(command, row),
     }
+
+
+def _product_held(command: TaskCommand, row: Row) -> dict[str, str]:
+    if command.product_code is None:
+        return {}
+    return {"product_code": (row["product."] or {}).get("code") or ""}
 
 
 def _budget_held(command: TaskCommand, row: Row) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""Let units, tax treatments, currencies and billing codes go out by codes."""
+
+from __future__ import annotations
+
+from tieline.runtime.migrations.statements import run_statements
+
+revision = "0091_codes_out"
+down_revision = "0090_said_as_people_say_it"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run before the code that uses it; forward only."""
+    run_statements(__file__)
+
+
+def downgrade() -> None:
+    """Refuse: migrations only go forward.
+
+    :raises NotImplementedError: always.
+    """
+    raise NotImplementedError("migrations only go forward")
