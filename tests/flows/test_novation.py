@@ -36,11 +36,12 @@ from tieline.runtime.migrate import Dsns
 from tieline.services.at_risk import Wish
 from tieline.services.handing_over import show_handover
 from tieline.services.handover_drawing import Handover, draw_handover
-from tieline.services.novation import Novation, from_day
+from tieline.services.novation import Novation, from_day, read_novation
 from tieline.services.register_lists import list_assignments
 from tieline.validation import judge
 
 DAY = date(2026, 10, 20)
+CAPPED = {"billing_method": "capped_time_and_materials", "cap_amount": Decimal(12000)}
 NEXT = replace(COMPANY, name="Suedwind SE", vat_number="DE129273398", domain="suedwind.example")
 
 
@@ -72,6 +73,10 @@ class TestWhatIsLeftOfADeal:
         assert rest.amount == sum(each.amount or 0 for each in rest.lines)
         assert rest.starts_on == DAY
         assert from_day(deal, None) == deal
+        capped = replace(deal, cap_amount=Decimal(50000))
+        used = replace(novation, cap_used=Decimal("1649.50"))
+        assert from_day(capped, used).cap_amount == Decimal("48350.50")
+        assert read_novation(used.told) == used
 
 
 class ClientDesk(Desk):
@@ -164,7 +169,7 @@ def desk(database: Dsns, tmp_path: Path) -> Iterator[ClientDesk]:
 class TestAnotherClient:
     def test_has_the_contract_from_the_day_on_and_the_hours_since(self, desk: ClientDesk) -> None:
         world = desk.world
-        world.win()
+        world.win(**CAPPED)
         world.flow.run()
         # Who is on it is known once the project is.
         world.flow.keep_register()
@@ -174,7 +179,7 @@ class TestAnotherClient:
         assert {found[:2] for found in before.values()} == {("Nordwind AG", "DP-1")}
         desk.post_all()
         land_as_read(world.flow.database, CRM, "companies", {"c2": NEXT})
-        world.change(1, client_ref="c2", purchase_order="PO-2")
+        world.change(1, client_ref="c2", purchase_order="PO-2", **CAPPED)
         world.flow.run()
         assert world.reasons() >= {"deal.changed_after_provisioning"}
         _, digest = desk.show(world.deal)
@@ -185,6 +190,13 @@ class TestAnotherClient:
         applied = desk.apply(world.deal)
         with pytest.raises(UserMistake, match="ann proposed it and may not approve it"):
             desk.approve(applied, "ann")
+        dearer = "UPDATE verdict SET amount = amount * %s WHERE contract_id IS NOT NULL"
+        with world.flow.owner.transaction() as connection:
+            connection.execute(dearer, (80,))
+        with pytest.raises(UserMistake, match="take all of the cap"):
+            desk.approve(applied, "bob")
+        with world.flow.owner.transaction() as connection:
+            connection.execute(dearer, (Decimal(1) / 80,))
         desk.approve(applied, "bob")
         world.flow.run()
 
@@ -193,7 +205,7 @@ class TestAnotherClient:
         assert told[CLOCK, "project"] == "by_hand"
         assert world.plan["state"] == "active"
         held = world.rows(
-            "SELECT k.contract_code, c.name, v.purchase_order, v.value_amount, v.starts_on, v.ends_on,"
+            "SELECT k.contract_code, c.name, v.purchase_order, v.value_amount, v.cap_amount, v.starts_on, v.ends_on,"
             " l.starts_on AS since, l.sold_seconds / 3600 AS hours"
             " FROM contract k JOIN contract_version v USING (contract_id)"
             " JOIN client_version c USING (client_id) JOIN contract_line l USING (contract_id)"
@@ -201,8 +213,8 @@ class TestAnotherClient:
             " ORDER BY 1"
         )
         assert [tuple(row.values()) for row in held] == [
-            ("DP-1", "Nordwind AG", "PO-1", 150, STARTS_ON, DAY, STARTS_ON, 1),
-            ("DP-1/2", "Suedwind SE", "PO-2", 14850, DAY, ENDS_ON, DAY, 99),
+            ("DP-1", "Nordwind AG", "PO-1", 150, 150, STARTS_ON, DAY, STARTS_ON, 1),
+            ("DP-1/2", "Suedwind SE", "PO-2", 14850, 11850, DAY, ENDS_ON, DAY, 99),
         ]
         for noun in ("client", "contract", "project", "task"):
             assert world.in_books().count(noun) == 2, noun
@@ -242,7 +254,8 @@ class TestAnotherClient:
 
         # A change order afterwards is of the present client's contract.
         more = (line("Build"), line("Run"))
-        world.change(2, client_ref="c2", purchase_order="PO-2", lines=more, amount=Decimal(30000))
+        terms: dict[str, Any] = {**CAPPED, "lines": more, "amount": Decimal(30000)}
+        world.change(2, client_ref="c2", purchase_order="PO-2", **terms)
         drawn, _ = desk.show(world.deal)
         assert (drawn.kind, drawn.changes) == ("change", ("amount", "lines"))
         desk.approve(desk.apply(world.deal), "bob")
@@ -260,25 +273,21 @@ class TestAnotherClient:
         # A third client has what is left of the second one's.
         third = replace(NEXT, name="Ostwind KG", vat_number="DE811115368", domain="ostwind.example")
         land_as_read(world.flow.database, CRM, "companies", {"c3": third})
-        terms: dict[str, Any] = {
-            "client_ref": "c3",
-            "purchase_order": "PO-3",
-            "lines": more,
-            "amount": Decimal(30000),
-        }
+        terms |= {"client_ref": "c3", "purchase_order": "PO-3"}
         world.change(3, **terms)
         world.flow.keep_register()
         desk.show_from(DAY + timedelta(days=7))
         desk.approve(desk.apply(world.deal), "bob")
         world.flow.run()
         values = world.rows(
-            "SELECT k.contract_code, v.value_amount, v.ends_on FROM contract k JOIN contract_version v"
+            "SELECT k.contract_code, v.value_amount, v.cap_amount, v.ends_on FROM contract k JOIN contract_version v"
             " USING (contract_id) WHERE v.superseded_at IS NULL ORDER BY 1"
         )
         assert [tuple(row.values()) for row in values] == [
-            ("DP-1", 150, DAY),
-            ("DP-1/2", 0, DAY + timedelta(days=7)),
-            ("DP-1/3", 29850, ENDS_ON),
+            ("DP-1", 150, 150, DAY),
+            # An hour is cleared on it that the books do not hold yet.
+            ("DP-1/2", 0, 150, DAY + timedelta(days=7)),
+            ("DP-1/3", 29850, 11700, ENDS_ON),
         ]
         assert desk.judge_all()[DAY][:2] == ("Suedwind SE", "DP-1/2")
         assert world.in_clock().count("projects") == 1

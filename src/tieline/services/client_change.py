@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +50,7 @@ from tieline.services.provisioning_register import (
 )
 from tieline.validation import mark_reference_change
 
+_NOTHING = Decimal(0)
 _OF_TIME = ("time.project", "time.task")
 _ASSIGNED_AS = ("labor_category", "approver_id", "deputy_id", "planned_seconds")
 
@@ -79,9 +81,9 @@ def refuse_wrong_day(
         raise UserMistake(
             f"{on.isoformat()} has not come: what is booked until then is not known, ask on that day"
         )
-    if facts.deal.billing_method in BILLED_BY_SCHEDULE or facts.deal.cap_amount is not None:
+    if facts.deal.billing_method in BILLED_BY_SCHEDULE:
         raise UserMistake(
-            f"{facts.key} is billed by its parts or up to a cap, and nobody can tell whose the rest is:"
+            f"{facts.key} is billed by its parts, and nobody can tell whose the rest is:"
             " close it, and hand over another deal"
         )
     if facts.shares:
@@ -91,12 +93,20 @@ def refuse_wrong_day(
         )
 
 
-def novation_of(row: Row, *, on: date, seconds: Mapping[str, int]) -> Novation:
-    """Return the next novation of a plan, after what was booked before the day."""
+def novation_of(
+    row: Row, *, on: date, seconds: Mapping[str, int], cap_used: Decimal = _NOTHING
+) -> Novation:
+    """Return the next novation of a plan, after what was booked, and taken of a cap, before the day."""
     plan: Plan = row["plan"]
     last = read_novation(plan.get("novation"))
     number = last.number + 1 if last else 2
-    return Novation(on=on, number=number, code=f"{plan['project_code']}/{number}", seconds=seconds)
+    return Novation(
+        on=on,
+        number=number,
+        code=f"{plan['project_code']}/{number}",
+        seconds=seconds,
+        cap_used=cap_used + (last.cap_used if last else _NOTHING),
+    )
 
 
 def facts_from(facts: DealFacts, novation: Novation) -> DealFacts:
@@ -162,11 +172,20 @@ def hand_to_client(
 ) -> None:
     """Cut the contract on the day, and let the next client's part of it be provisioned.
 
-    :raises UserMistake: a contract of another deal has the code already.
+    :raises UserMistake: a contract of another deal has the code already, or nothing is left of the cap.
     """
     booked = _booked_before(connection, contract_id=row["contract_id"], on=on)
     seconds = _by_role(connection, row, booked, on)
-    after = facts_from(facts, novation_of(row, on=on, seconds=seconds))
+    cap_used = _NOTHING
+    if facts.deal.cap_amount is not None:
+        cap_used = _cleared_before(connection, contract_id=row["contract_id"], on=on)
+        if cap_used >= facts.deal.cap_amount:
+            raise UserMistake(
+                f"hours before {on.isoformat()} take all of the cap of {facts.key}:"
+                " agree a higher one as a change order first"
+            )
+    novation = novation_of(row, on=on, seconds=seconds, cap_used=cap_used)
+    after = facts_from(facts, novation)
     plan = plan_from(row, after)
     _refuse_taken(connection, code=plan["novation"]["code"])
     _end_first(connection, facts=facts, after=after, row=row, on=on, booked=booked, now=now)
@@ -232,6 +251,18 @@ def _booked_before(connection: Connection[Row], *, contract_id: UUID, on: date) 
     return {row["contract_line_id"]: row["seconds"] for row in rows}
 
 
+def _cleared_before(connection: Connection[Row], *, contract_id: UUID, on: date) -> Decimal:
+    """Return what the hours of a contract before a day are worth that nothing holds, posted or not."""
+    row = connection.execute(
+        """
+        SELECT coalesce(sum(v.amount), 0) AS amount FROM verdict v JOIN time_entry t USING (verdict_id)
+        WHERE v.contract_id = %s AND v.work_date < %s AND v.is_billable AND v.outcome IN ('cleared', 'correct')
+        """,
+        (contract_id, on),
+    ).fetchone()
+    return _NOTHING if row is None else Decimal(row["amount"])
+
+
 def _by_role(
     connection: Connection[Row], row: Row, booked: Mapping[UUID, int], on: date
 ) -> dict[str, int]:
@@ -269,11 +300,15 @@ def _end_first(
 ) -> None:
     """Let the first client's contract end on the day, worth what was booked on it."""
     worth, rest = facts.deal.amount, after.deal.amount
+    cap, cap_left = facts.deal.cap_amount, after.deal.cap_amount
+    values = {
+        "ends_on": on,
+        "value_amount": worth - rest if worth and rest is not None else worth,
+        "cap_amount": None if cap is None or cap_left is None else cap - cap_left,
+    }
     upsert(
-        connection, table=CONTRACT, key={"contract_id": row["contract_id"]},
-        values={"ends_on": on, "value_amount": worth - rest if worth and rest is not None else worth},
-        now=now,
-    )  # fmt: skip
+        connection, table=CONTRACT, key={"contract_id": row["contract_id"]}, values=values, now=now
+    )
     upsert(
         connection, table=PROJECT, key={"project_id": row["project_id"]}, values={"ends_on": on},
         now=now,

@@ -72,6 +72,8 @@ PROVISIONED, CHANGE, CLOSE, STANDS = "provision", "change", "close", "stands"
 NOVATION = "novation"
 _KEPT = "what is booked on it until then"
 _REST = "what is left of amount and hours"
+_CAP_KEPT = {"cap_amount": "what hours before that day take of it, as far as nothing holds them"}
+_CAP_LEFT = {"cap_amount": "what is left of it"}
 _CHECKS_OF_A_CHANGE = frozenset(
     {
         *(rule.code for rule in CHECKS if rule.scope == "line"),
@@ -376,6 +378,7 @@ def _draw_novation(
     )
     novation = novation_of(row, on=on, seconds={})
     after = facts_from(facts, novation)
+    is_capped = facts.deal.cap_amount is not None
     return Handover(
         kind=NOVATION,
         changes=("client",),
@@ -384,10 +387,14 @@ def _draw_novation(
         plan=row["plan"],
         judged=judged,
         writes=(
-            _said("contract until", None, CHANGE, {"ends_on": on.isoformat(), "keeps": _KEPT}),
+            _said(
+                "contract until", None, CHANGE,
+                {"ends_on": on.isoformat(), "keeps": _KEPT, **(_CAP_KEPT if is_capped else {})},
+            ),
             _said(
                 "contract from", None, CHANGE,
-                {"contract_code": novation.code, "starts_on": on.isoformat(), "gets": _REST},
+                {"contract_code": novation.code, "starts_on": on.isoformat(), "gets": _REST,
+                 **(_CAP_LEFT if is_capped else {})},
             ),
             *writes_of_novation(connection, facts=after, row=row),
         ),

@@ -21,13 +21,15 @@ _SOLD = Decimal("0.000001")
 class Novation:
     """From when a deal's contract is another client's; ``seconds`` were booked before, by task and category.
 
-    ``code`` is what contract and project are called since, ``number`` how many clients there were by then.
+    ``code`` is what contract and project are called since, ``number`` how many clients there were by then, and
+    ``cap_used`` what hours before took of the deal's cap, where it has one.
     """
 
     on: date
     number: int
     code: str
     seconds: Mapping[str, int]
+    cap_used: Decimal = Decimal(0)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -37,6 +39,7 @@ class Novation:
             "number": self.number,
             "code": self.code,
             "seconds": dict(self.seconds),
+            **({"cap_used": format(self.cap_used, "f")} if self.cap_used else {}),
         }
 
 
@@ -49,6 +52,7 @@ def read_novation(told: Mapping[str, Any] | None) -> Novation | None:
         number=told["number"],
         code=told["code"],
         seconds=told["seconds"],
+        cap_used=Decimal(told.get("cap_used", 0)),
     )
 
 
@@ -70,6 +74,7 @@ def from_day(deal: Opportunity, novation: Novation | None) -> Opportunity:
         deal,
         starts_on=novation.on,
         amount=None if deal.amount is None else deal.amount - gone,
+        cap_amount=None if deal.cap_amount is None else deal.cap_amount - novation.cap_used,
         lines=lines,
     )
 
