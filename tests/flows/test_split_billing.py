@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -106,6 +107,31 @@ def _hours(firm: Firm) -> None:
     _three(firm)
     firm.hour("e1", project=firm.last, seconds=3600)
     firm.hour("e2", project=firm.last, seconds=1200, work_date=date(2026, 10, 8))
+
+
+def _second_project(firm: Firm) -> dict[str, Any]:
+    """Give the contract another project."""
+    project = {**firm.last, "project_id": uuid4(), "task_id": uuid4()}
+    for statement in (
+        (
+            "INSERT INTO project (project_id, contract_id, entity_code, project_code, recorded_at)"
+            " VALUES (%(project_id)s, %(contract_id)s, %(entity_code)s, 'P1b', %(now)s)"
+        ),
+        (
+            "INSERT INTO project_version (project_id, name, status, accepts_time, starts_on, recorded_at)"
+            " VALUES (%(project_id)s, 'Project P1b', 'active', true, '2026-01-01', %(now)s)"
+        ),
+        (
+            "INSERT INTO task (task_id, project_id, task_name, is_billable, starts_on, recorded_at)"
+            " VALUES (%(task_id)s, %(project_id)s, 'Build', true, '2026-01-01', %(now)s)"
+        ),
+        (
+            "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+            " VALUES ('books', 'project', 'work-P1b', %(project_id)s, 'test', %(now)s)"
+        ),
+    ):
+        firm.connection.execute(statement, {**project, "now": NOW})
+    return project
 
 
 def _amounts(scene: Scene) -> dict[str | None, Decimal]:
@@ -234,6 +260,52 @@ class TestHours:
         assert (
             scene.one("SELECT count(*) FROM case_file WHERE reason = 'invoice.total_differs'") == 0
         )
+
+    def test_of_two_projects_are_billed_by_an_invoice_each(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            _hours(firm)
+            firm.hour("e3", project=_second_project(firm), seconds=2400)
+
+        scene.arrange(build)
+        before = scene.compute()
+        scene.release()
+        drafted = scene.draft()
+
+        assert isinstance(drafted, Drafted)
+        assert before.expected_amount == drafted.untaxed_amount == Decimal("300.00")
+        assert sorted(
+            (str(scene.erp.clients[each.target_code]), each.untaxed_amount)
+            for each in scene.erp.invoices
+        ) == [
+            ("11", Decimal("33.34")),
+            ("11", Decimal("66.68")),
+            ("12", Decimal("33.33")),
+            ("12", Decimal("66.66")),
+            ("13", Decimal("33.33")),
+            ("13", Decimal("66.66")),
+        ]
+        assert scene.erp.cost_only == {"work-P1", "work-P1b"}
+        assert scene.one("SELECT count(*) FROM invoice_ledger_line") == 3
+        assert scene.draft() == replace(drafted, is_new=False)
+        assert len(scene.erp.invoices) == 6
+
+    def test_of_costs_are_billed_project_by_project_too(self, scene: Scene) -> None:
+        def build(firm: Firm) -> None:
+            firm.connection.execute("UPDATE contract_version SET billing_method = 'cost_plus'")
+            firm.hour("e1", project=firm.last, seconds=3600)
+            firm.hour("e2", project=_second_project(firm), seconds=2400)
+
+        scene.arrange(build)
+        scene.compute()
+        scene.release()
+        drafted = scene.draft()
+
+        assert isinstance(drafted, Drafted)
+        assert sorted(each.untaxed_amount for each in scene.erp.invoices) == [
+            Decimal("100.00"),
+            Decimal("150.00"),
+        ]
+        assert scene.erp.cost_only == {"work-P1", "work-P1b"}
 
     @pytest.mark.parametrize("fault", ["answer_lost", "killed", "refused", "busy"])
     def test_are_billed_once_when_something_happens_between_two_drafts(
