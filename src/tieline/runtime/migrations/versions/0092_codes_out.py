@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0091_codes_out"
-down_revision = "0090_said_as_people_say_it"
+revision = "0092_codes_out"
+down_revision = "0091_days_by_person"
 branch_labels = None
 depends_on = None
 
