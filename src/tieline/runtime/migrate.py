@@ -129,7 +129,8 @@ def _apply(owner_dsn: str) -> None:
     from dbos import DBOS
 
     configuration = Config()
-    configuration.set_main_option("script_location", str(_MIGRATIONS))
+    # Alembic's configuration takes a percent sign for the begin of a name.
+    configuration.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     configuration.attributes["dsn"] = owner_dsn
     configuration.attributes["lock_timeout_seconds"] = _LOCK_TIMEOUT_SECONDS
     command.upgrade(configuration, "head")
