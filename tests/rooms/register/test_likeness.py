@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from itertools import product
 
 import pytest
 
@@ -120,6 +121,31 @@ class TestMatching:
         }
         assert {(place, 400 + place) for place in range(3)} <= _pairs(found) - linked
         assert len(linked & {(place, 400 + place) for place in range(3, 300)}) >= 280
+
+    def test_leaves_the_units_of_an_institution_apart(self) -> None:
+        draw = random.Random(3)
+        units = ("Department of Physics", "Department of Law", "Library", "School of Medicine")
+        towns = (*_TOWNS, "Siena", "Durham", "Ghent", "Lund", "Ulm")
+        rows, unit_of = [], []
+        for place, (town, unit) in enumerate(product(towns, units)):
+            names = [f"{town} College of Art, {unit}", f"{unit}, {town} Art College"]
+            for name in names[: 1 + place % 2]:
+                told = {
+                    "postal_code": str(1000 + 7 * towns.index(town)),
+                    "phone": f"+353 21 {4270000 + 37 * place}",
+                    "email": f"{unit.lower()[-3:]}@{town.lower()}.ac.example",
+                }
+                kept = {field: told[field] for field in told if draw.random() > 0.4}
+                rows.append({"name": name, "address": "5 College Road", "city": town, **kept})
+                unit_of.append(place)
+
+        found = match(gather(rows), say=lambda _: None)
+
+        linked = [
+            pair for pair, may in zip(_pairs_in_order(found), found.may_link, strict=True) if may
+        ]
+        assert len(linked) >= 25
+        assert [pair for pair in linked if unit_of[pair[0]] != unit_of[pair[1]]] == []
 
     def test_links_one_payer_by_whatever_name(self) -> None:
         firms = made_firms(150, seed=6)

@@ -68,7 +68,8 @@ SIMPLE = (
 RANK = Measure(name="rank", cuts=(), same=(0.1, 0.25, 0.65), different=(0.6, 0.34, 0.06))
 # A series of funds or branches is a crowd of its own; what is known of numbers is not unlearned.
 _PINNED = ("name_numbers",)
-_SITE = ("address_numbers", "city", "postal", "country")
+# A house, its town and its domain are one thing that agrees: the units of one institution share all of them.
+_SITE = ("address_numbers", "city", "postal", "country", "domain")
 _SITE_MAX = 0.9
 
 
