@@ -27,6 +27,7 @@ from tieline.services.adopting import (
     plan_adoption,
     propose_again,
     read_decisions,
+    read_ours,
     read_stages,
 )
 from tieline.services.xlsx_reading import read_sheet
@@ -100,7 +101,7 @@ def _apply(database: Database, content: bytes) -> Adopted:
     with database.transaction() as connection:
         return adopt(
             connection,
-            decisions=read_decisions(connection, rows=read_sheet(content, name=SHEET)),
+            decisions=read_decisions(read_ours(connection), rows=read_sheet(content, name=SHEET)),
             by="ada",
             reason="go-live",
             now=NOW,
@@ -246,4 +247,4 @@ class TestASheetThatIsNone:
             worker_database.transaction() as connection,
             pytest.raises(UserMistake, match="header"),
         ):
-            read_decisions(connection, rows=[["System"]])
+            read_decisions(read_ours(connection), rows=[["System"]])

@@ -21,6 +21,7 @@ from tieline.services.adopting import (
     as_cells,
     plan_adoption,
     read_decisions,
+    read_ours,
 )
 from tieline.services.running_contracts import (
     carry_out_contracts,
@@ -141,7 +142,7 @@ def _adopt(database: Database, cells: dict[str, list[str]]) -> Adopted:
     with database.transaction() as connection:
         return adopt(
             connection,
-            decisions=read_decisions(connection, rows=[HEADER, *cells.values()]),
+            decisions=read_decisions(read_ours(connection), rows=[HEADER, *cells.values()]),
             by="ada",
             reason="go-live",
             now=NOW,

@@ -37,6 +37,9 @@ _STEWARD = "data_steward"
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the proposals as a sheet to correct; nothing is linked.",
 )
+@click.option("--system", "connection_key", default="", metavar="NAME", help="Of one connection only, with --plan and --xlsx.")  # fmt: skip
+@click.option("--what", "noun", default="", help="Of client, person, project, task or erp_task only, with --plan and --xlsx.")  # fmt: skip
+@click.option("--state", default="", help="Only what stands so, such as strong, weak, several or left, with --plan and --xlsx.")  # fmt: skip
 @click.option(
     "--apply",
     "corrected",
@@ -56,6 +59,9 @@ def adopt(
     tools: Tools,
     is_plan: bool,
     xlsx: Path | None,
+    connection_key: str,
+    noun: str,
+    state: str,
     corrected: Path | None,
     contracts: Path | None,
     login: str | None,
@@ -78,6 +84,8 @@ def adopt(
             raise UserMistake("--apply takes --by and --reason, and nothing else")
         return _apply(system, corrected, signed(system, login), reason, as_json=as_json)
     plan = _plan(system)
+    if connection_key or noun or state:
+        plan = plan.of(connection_key=connection_key, noun=noun, state=state)
     if xlsx is not None:
         _write(system, plan, xlsx)
     _show(plan, as_json=as_json)
@@ -119,7 +127,7 @@ def _tell_contracts(
 
 
 def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: bool) -> int:
-    from tieline.services.adopting import SHEET, read_decisions
+    from tieline.services.adopting import SHEET, read_decisions, read_ours
     from tieline.services.adopting import adopt as link_all
     from tieline.services.xlsx_reading import read_sheet
 
@@ -127,9 +135,12 @@ def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: 
     by = decider(person, role=role)
     rows = read_sheet(read_bytes(path), name=SHEET)
     with system.database.transaction() as connection:
+        ours = read_ours(connection)
+    decisions = read_decisions(ours, rows=rows)
+    with system.database.transaction() as connection:
         done = link_all(
             connection,
-            decisions=read_decisions(connection, rows=rows),
+            decisions=decisions,
             by=by.login,
             reason=reason,
             now=system.clock.now(),

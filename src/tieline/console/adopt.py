@@ -35,6 +35,7 @@ from tieline.services.adopting import (
     plan_adoption,
     propose_again,
     read_decisions,
+    read_ours,
     read_stages,
 )
 from tieline.services.system import System
@@ -59,15 +60,15 @@ class _Desk(WholeFirm):
         self,
         visitor: Visitor,
         *,
-        what: Callable[[Connection[Row], AdoptPlan], Decisions],
+        what: Callable[[Connection[Row]], Decisions],
         reason: str,
     ) -> Adopted:
-        """Carry out what somebody decided from the plan that stands now."""
+        """Carry out what somebody decided, of the plan that stands now where they were shown one."""
         visitor.must(ROLES_THAT_ADOPT, _WHAT)
         with self.open(visitor) as connection:
             return adopt(
                 connection,
-                decisions=what(connection, plan_adoption(connection)),
+                decisions=what(connection),
                 by=visitor.login,
                 reason=reason,
                 now=self.renderer.now,
@@ -140,7 +141,9 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         if len(links) < len(picked):
             raise UserMistake("nothing of ours is proposed for some of them: name it in the sheet")
         done = desk.do(
-            visitor, what=lambda _, plan: decide(plan, links=links, left=()), reason=reason
+            visitor,
+            what=lambda connection: decide(plan_adoption(connection), links=links, left=()),
+            reason=reason,
         )
         return back_to("/adopt", done="linked" if done.linked else "linked_before")
 
@@ -152,7 +155,11 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
     ) -> Response:
         visitor.must(ROLES_THAT_ADOPT, _WHAT)
         left = [record for record, _ in _picked(pick)]
-        desk.do(visitor, what=lambda _, plan: decide(plan, links=(), left=left), reason=reason)
+        desk.do(
+            visitor,
+            what=lambda connection: decide(plan_adoption(connection), links=(), left=left),
+            reason=reason,
+        )
         return back_to("/adopt", done="left")
 
     @pages.post("/adopt/again")
@@ -184,7 +191,9 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         filters = {"system": system, "what": what, "sure": "", "words": words}
         done = desk.do(
             visitor,
-            what=lambda _, plan: decide_sure(_of(plan, filters), digest=digest),
+            what=lambda connection: decide_sure(
+                _of(plan_adoption(connection), filters), digest=digest
+            ),
             reason=reason,
         )
         return back_to("/adopt", done="linked" if done.linked else "linked_before")
@@ -203,19 +212,14 @@ def _add_sheet(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         if sheet is None:
             raise UserMistake("choose the spreadsheet that you corrected")
         rows = read_sheet(sheet.file.read(), name=SHEET)
-        told: dict[str, Any] = {}
-        if deed == _CHECK:
-            with desk.open(visitor) as connection:
-                found = read_decisions(connection, rows=rows)
-            told = {"checked": found}
-        else:
-            told = {
-                "adopted": desk.do(
-                    visitor,
-                    what=lambda connection, _: read_decisions(connection, rows=rows),
-                    reason=reason,
-                )
-            }
+        with desk.open(visitor) as connection:
+            ours = read_ours(connection)
+        found = read_decisions(ours, rows=rows)
+        told: dict[str, Any] = (
+            {"checked": found}
+            if deed == _CHECK
+            else {"adopted": desk.do(visitor, what=lambda _: found, reason=reason)}
+        )
         return _page(request, visitor, desk=desk, filters=_NO_FILTERS, page=1, **told)
 
 

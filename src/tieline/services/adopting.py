@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
-from tieline.runtime.sql import load
+from tieline.runtime.sql import hashed, load
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.services.client_sync import find_strangers
 from tieline.validation import mark_reference_change
@@ -60,8 +60,22 @@ _LINKED_OTHERWISE = """
     GROUP BY 1, 2, 3, 4
 """
 
+_OURS = """
+    SELECT 'project' AS noun, project_code AS word, project_id AS our_id FROM project
+    UNION ALL
+    SELECT 'task', p.project_code || ' / ' || t.task_name, t.task_id FROM task t JOIN project p USING (project_id)
+    WHERE t.superseded_at IS NULL
+    UNION ALL
+    SELECT 'person', s.email, p.person_id FROM subject s JOIN person p ON p.person_id = s.subject_id
+    WHERE s.kind = 'person' AND s.email IS NOT NULL AND p.redirect_to IS NULL
+    UNION ALL
+    SELECT 'erp_task', p.project_code || ' / ' || l.task_name || ' / ' || l.labor_category, l.contract_line_id
+    FROM contract_line l JOIN project p USING (contract_id) WHERE l.superseded_at IS NULL
+"""
+
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
+Ours = Mapping[tuple[str, str], frozenset[UUID]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,16 +218,19 @@ class GoLive:
 
 def plan_adoption(connection: Connection[Row]) -> AdoptPlan:
     """Propose a link for every record that has none."""
-    rows = connection.execute(_PROPOSALS).fetchall()
     strangers = find_strangers(connection)
-    return AdoptPlan(
-        proposals=tuple(
+    # What was just read is in no statistics yet; and of hundreds of thousands some are taken at a time, for who
+    # says nothing while it makes all of them at once is taken to be asleep.
+    with hashed(connection, is_so=True), connection.cursor(name="adoptable") as cursor:
+        cursor.itersize = _AT_ONCE
+        cursor.execute(_PROPOSALS)
+        proposals = tuple(
             Adoptable(**row)
-            for row in rows
+            for row in cursor
             if row["noun"] != "client"
             or (row["connection_key"], row["source_ref"]) not in strangers
         )
-    )
+    return AdoptPlan(proposals=proposals)
 
 
 def as_cells(plan: AdoptPlan) -> list[tuple[str, ...]]:
@@ -237,15 +254,16 @@ def as_cells(plan: AdoptPlan) -> list[tuple[str, ...]]:
     ]
 
 
-def read_decisions(connection: Connection[Row], *, rows: Sequence[Sequence[str]]) -> Decisions:
+def read_decisions(ours: Ours, *, rows: Sequence[Sequence[str]]) -> Decisions:
     """Understand a corrected sheet; `Ours` may name another project, task or e-mail than was proposed.
+
+    No transaction is held meanwhile: a sheet of hundreds of thousands of rows takes its time.
 
     :raises UserMistake: the header is not ours, a row names what there is not, or two rows confirm the same; the
         sentence says which.
     """
     if not rows or tuple(rows[0][: len(HEADER)]) != HEADER:
         raise UserMistake(f"the first row of the sheet {SHEET} is not the header that was written")
-    ours = _ours(connection)
     links: list[Confirmed] = []
     left: list[Record] = []
     row_of: dict[tuple[object, ...], int] = {}
@@ -319,7 +337,8 @@ def adopt(
     values = {"by": by, "reason": reason, "now": now}
     connection.execute(_AGAIN, values | _columns(confirmed))
     left = connection.execute(_LEAVE_ALONE, values | _columns(decisions.left)).rowcount
-    keys = [row["neighbor_key"] for row in connection.execute(_MARKS).fetchall()]
+    with hashed(connection, is_so=len(confirmed) > _AT_ONCE):
+        keys = [row["neighbor_key"] for row in connection.execute(_MARKS).fetchall()]
     mark_reference_change(
         connection,
         keys=keys,
@@ -400,37 +419,26 @@ def read_stages(connection: Connection[Row], *, plan: AdoptPlan) -> tuple[Stage,
 
 
 def list_go_lives(connection: Connection[Row]) -> tuple[GoLive, ...]:
-    """List since when hours count, per connection and legal entity in sight."""
-    rows = connection.execute("SELECT * FROM page_go_lives()").fetchall()
+    """List since when hours count, per connection that brings hours and legal entity in sight."""
+    rows = connection.execute(
+        "SELECT g.* FROM page_go_lives() g JOIN connection c USING (connection_key)"
+        " WHERE c.kind = 'time' ORDER BY connection_key, entity_code"
+    ).fetchall()
     return tuple(GoLive(**row) for row in rows)
 
 
-def _ours(connection: Connection[Row]) -> Mapping[tuple[str, str], frozenset[UUID]]:
+def read_ours(connection: Connection[Row]) -> Ours:
     """Return ours by what a person writes in the sheet: several where they are written alike."""
-    rows = connection.execute(
-        """
-        SELECT 'project' AS noun, project_code AS word, project_id AS our_id FROM project
-        UNION ALL
-        SELECT 'task', p.project_code || ' / ' || t.task_name, t.task_id FROM task t JOIN project p USING (project_id)
-        WHERE t.superseded_at IS NULL
-        UNION ALL
-        SELECT 'person', s.email, p.person_id FROM subject s JOIN person p ON p.person_id = s.subject_id
-        WHERE s.kind = 'person' AND s.email IS NOT NULL AND p.redirect_to IS NULL
-        UNION ALL
-        SELECT 'erp_task', p.project_code || ' / ' || l.task_name || ' / ' || l.labor_category, l.contract_line_id
-        FROM contract_line l JOIN project p USING (contract_id) WHERE l.superseded_at IS NULL
-        """
-    ).fetchall()
     found: dict[tuple[str, str], frozenset[UUID]] = {}
-    for row in rows:
-        key = (row["noun"], row["word"].lower())
-        found[key] = found.get(key, frozenset()) | {row["our_id"]}
+    with connection.cursor(name="ours") as cursor:
+        cursor.itersize = _AT_ONCE
+        for row in cursor.execute(_OURS):
+            key = (row["noun"], row["word"].lower())
+            found[key] = found.get(key, frozenset()) | {row["our_id"]}
     return found
 
 
-def _confirmed(
-    cells: Mapping[str, str], ours: Mapping[tuple[str, str], frozenset[UUID]], number: int
-) -> Confirmed:
+def _confirmed(cells: Mapping[str, str], ours: Ours, number: int) -> Confirmed:
     noun, word = cells["What"], cells["Ours"].strip()
     told, named = _id(cells["Our id"]), ours.get((noun, word.lower()), frozenset())
     # A name is no answer: who has no e-mail is confirmed by the id that was proposed, and so is one of several

@@ -589,6 +589,26 @@ class TestProvisioning:
 
         assert (received["system"], received["facts"]["stage"]) == ("sales", "closedwon")
 
+    def test_what_systems_hold_is_proposed_in_parts(
+        self, run: Run, deal: str, worker_database: Database, tmp_path: Path
+    ) -> None:
+        person = {"name": "Anna Berg", "email": "anna@f.example"}
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO source_version (connection_key, source_epoch, object, source_ref,"
+                " version, is_newest, noun, data, is_deleted, material_hash, material_version,"
+                " recorded_at, raw_id, correlation_id) VALUES ('sales', 0, 'owners', '22', 1, true,"
+                " 'Person', %s, false, 'h', 1, %s, 1, 'c')",
+                (Jsonb(person), NOW),
+            )
+
+        people = run("adopt", "--what", "person", "--json")
+        others = run("adopt", "--system", "clock", "--xlsx", str(tmp_path / "a.xlsx"), "--json")
+
+        assert (people.code, people.json["counts"]) == (1, {"person": {"nothing": 1}})
+        assert (others.code, others.json["counts"]) == (0, {})
+        assert f"0 rows are in {tmp_path / 'a.xlsx'}" in others.err
+
     def test_a_ready_plan_is_started(self, run: Run, worker_database: Database) -> None:
         plan_id = uuid.uuid4()
         with worker_database.transaction() as connection:
