@@ -250,7 +250,7 @@ class TestPreflight:
         world.hours_before(20)
 
         assert world.cases() == [
-            "DE:2026-10: The certificate of 127.0.0.1 cannot be verified (ConnectionRefusedError)."
+            "DE:2026-10: The certificate of 127.0.0.1 cannot be verified: ConnectionRefusedError."
         ]
 
     def test_finds_what_would_fail_at_the_cut_off(

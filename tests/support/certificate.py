@@ -14,11 +14,13 @@ from cryptography.x509.oid import NameOID
 ENDS_AT = datetime(2030, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
-def write_certificate(folder: Path) -> Path:
-    """Write ``server.pem``, which certifies itself until ``ENDS_AT``."""
+def write_certificate(
+    folder: Path, *, host: str = "localhost", ends_at: datetime = ENDS_AT
+) -> Path:
+    """Write ``server.pem``, which certifies itself for a host and this machine's address."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    names = [x509.DNSName(host), x509.IPAddress(ip_address("127.0.0.1"))]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -26,7 +28,7 @@ def write_certificate(folder: Path) -> Path:
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(ENDS_AT)
+        .not_valid_after(ends_at)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )

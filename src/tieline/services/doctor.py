@@ -31,6 +31,7 @@ from tieline.services.preflight import (
     certificate_place,
     read_certificate_end,
     seconds_apart,
+    why_untrusted,
 )
 from tieline.services.sign_in import sign_in_of
 from tieline.services.system import System
@@ -39,6 +40,12 @@ from tieline.settings import Settings
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _CERTIFICATE_DAYS_MIN = 21
 _CLIENTS_PERCENT_MAX = 80
+# By what OpenSSL calls it: the end has passed, or another name stands in it.
+_CERTIFICATE_DEEDS = {
+    10: "Have it renewed.",
+    62: "Call the host by a name that its certificate is for, or have one issued for this name.",
+}
+_REACH_IT = "See that the host is reached and its authority is one that this machine trusts."
 
 Row = dict[str, Any]
 
@@ -102,7 +109,7 @@ class Doctor:
             unguarded = look_at_guards(connection)
         yield from _server(server)
         yield _roles(unguarded)
-        yield _clock(server.at)
+        yield examine_clock(server.at)
         yield _migrations(server.migration)
 
     def _disk(self) -> Finding:
@@ -258,7 +265,7 @@ class Doctor:
                 yield Finding(name=f"check of {key}", state=state, means=item.name, do=item.fix)
         place = certificate_place(str(row["config"].get("base_url", "")))
         if place is not None:
-            yield _certificate(*place)
+            yield examine_certificate(*place)
 
 
 def _server(server: ServerState) -> Iterator[Finding]:
@@ -307,7 +314,8 @@ def _roles(unguarded: Sequence[str]) -> Finding:
     )
 
 
-def _clock(database_at: datetime) -> Finding:
+def examine_clock(database_at: datetime) -> Finding:
+    """Say whether the database's clock is this machine's."""
     apart = seconds_apart(database_at)
     is_good = apart <= CLOCK_SECONDS_MAX
     return Finding(
@@ -331,7 +339,8 @@ def _migrations(standing: str) -> Finding:
     )
 
 
-def _certificate(host: str, port: int) -> Finding:
+def examine_certificate(host: str, port: int) -> Finding:
+    """Say whether a server's certificate is trusted, and for how long yet."""
     name = f"certificate of {host}"
     try:
         ends_at = read_certificate_end(host, port, context=trusted_authorities())
@@ -339,8 +348,8 @@ def _certificate(host: str, port: int) -> Finding:
         return Finding(
             name=name,
             state=RED,
-            means=f"it cannot be verified ({type(error).__name__})",
-            do="See that the host is reached and its authority is one that this machine trusts.",
+            means=f"it cannot be verified: {why_untrusted(error)}",
+            do=_CERTIFICATE_DEEDS.get(getattr(error, "verify_code", None), _REACH_IT),
         )
     # A certificate ends in real time, whatever business time a rehearsal has.
     left = ends_at - datetime.fromtimestamp(int(time.time()), tz=UTC)

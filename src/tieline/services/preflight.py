@@ -292,7 +292,7 @@ def _certificate(key: str, place: tuple[str, int], *, until: datetime) -> Tried:
     try:
         ends_at = read_certificate_end(host, port, context=trusted_authorities())
     except (OSError, ValueError) as error:
-        fix = f"The certificate of {host} cannot be verified ({type(error).__name__})."
+        fix = f"The certificate of {host} cannot be verified: {why_untrusted(error)}."
         return Tried(connection_key=key, name="certificate", is_good=False, fix=fix)
     is_good = ends_at > until
     fix = (
@@ -314,6 +314,13 @@ def read_certificate_end(host: str, port: int, *, context: ssl.SSLContext) -> da
     if certificate is None:
         raise OSError("no certificate was shown")
     return x509.load_der_x509_certificate(certificate).not_valid_after_utc
+
+
+def why_untrusted(error: Exception) -> str:
+    """Say why a certificate is not trusted, such as that it has expired; or what kept us from seeing it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message.rstrip(".")
+    return type(error).__name__
 
 
 def seconds_apart(database_at: datetime) -> int:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from tests.support.certificate import write_certificate
 
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.migrate import Dsns
+from tieline.services import doctor
 from tieline.services.fitness import refuse_unfit, unfit_for_production
 from tieline.settings import Environment, read_settings
 
@@ -76,6 +85,78 @@ def test_a_database_that_cannot_be_opened_is_a_finding(
     code, states = _states(run)
 
     assert (code, states) == (1, {"environment": "green", "database": "red"})
+
+
+class TestACertificate:
+    @pytest.mark.parametrize(
+        ("host", "ends_at", "is_trusted", "state", "means", "do"),
+        [
+            ("localhost", datetime(2099, 1, 1, tzinfo=UTC), True, "green", "ends 2099", ""),
+            ("localhost", datetime(2021, 1, 1, tzinfo=UTC), True, "red", "has expired", "renewed"),
+            ("elsewhere", datetime(2099, 1, 1, tzinfo=UTC), True, "red", "mismatch", "by a name"),
+            ("localhost", datetime(2099, 1, 1, tzinfo=UTC), False, "red", "self-signed", "authority"),
+        ],
+    )  # fmt: skip
+    def test_is_said_to_be_what_it_is(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        host: str,
+        ends_at: datetime,
+        is_trusted: bool,
+        state: str,
+        means: str,
+        do: str,
+    ) -> None:
+        pem = write_certificate(tmp_path, host=host, ends_at=ends_at)
+        trusting = ssl.create_default_context(cafile=str(pem) if is_trusted else None)
+        monkeypatch.setattr(doctor, "trusted_authorities", lambda: trusting)
+
+        with served(pem) as port:
+            found = doctor.examine_certificate("localhost", port)
+
+        assert found.state == state
+        assert means in found.means
+        assert do in found.do
+
+    def test_that_ends_soon_is_told_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        soon = datetime.fromtimestamp(int(time.time()), tz=UTC) + timedelta(days=20)
+        pem = write_certificate(tmp_path, ends_at=soon)
+        trusting = ssl.create_default_context(cafile=str(pem))
+        monkeypatch.setattr(doctor, "trusted_authorities", lambda: trusting)
+
+        with served(pem) as port:
+            found = doctor.examine_certificate("localhost", port)
+
+        assert (found.state, found.do) == ("yellow", "Have it renewed.")
+
+
+@contextmanager
+def served(pem: Path) -> Iterator[int]:
+    """Greet one caller with a certificate."""
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(pem)
+    with socket.create_server(("localhost", 0)) as listener:
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            # Who does not trust us says so and goes.
+            with suppress(OSError), serving.wrap_socket(peer, server_side=True) as secured:
+                secured.recv(1)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(timeout=5)
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0, "green"), (60, "red"), (-60, "red")])
+def test_clocks_that_are_apart_turn_red(seconds: int, state: str) -> None:
+    database_at = datetime.fromtimestamp(int(time.time()) + seconds, tz=UTC)
+
+    assert doctor.examine_clock(database_at).state == state
 
 
 class TestProduction:
