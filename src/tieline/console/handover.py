@@ -22,13 +22,20 @@ from tieline.console.workbook import Column, Kind, Sheet, all_pages
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Row
 from tieline.services.at_risk import NO_WISH, Risk, Wish, list_risks
-from tieline.services.deals import PLANS_PAGE_MAX, DealPlan, count_deal_plans, list_deal_plans
+from tieline.services.deals import (
+    PLANS_PAGE_MAX,
+    DealPlan,
+    count_deal_plans,
+    list_deal_plans,
+    list_set_up,
+)
 from tieline.services.handing_over import apply_handover, get_in_sight, show_handover
 from tieline.services.handover_drawing import Handover, SeveralProjects, by_system
 from tieline.services.handover_forecast import forecast_handover
 from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
+_SET_UP_SHOWN_MAX = 10
 _NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck", "closing")
 
 
@@ -66,7 +73,8 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             found = list_deal_plans(
                 connection, states=_NOT_YET, limit=ROWS_PER_PAGE, offset=(page - 1) * ROWS_PER_PAGE
             )
-            names = _names(connection, found)
+            set_up = list_set_up(connection, limit=_SET_UP_SHOWN_MAX)
+            names = _names(connection, (*found, *set_up))
         with system.database.transaction() as connection:
             risks = [
                 each for each in list_risks(connection) if each.entity_code in visitor.entities
@@ -81,6 +89,10 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             risks=risks,
             forecast=forecast,
             waiting=[_waiting(each, names=names, now=renderer.now) for each in found],
+            set_up=[
+                (each, names.get((DEAL, each.deal_key)), _seconds_to_active(each))
+                for each in set_up
+            ],
             paging=Paging(page=page, total=total, path="/handover", filters={}),
         )
 
@@ -123,6 +135,12 @@ def _waiting(plan: DealPlan, *, names: Mapping[Thing, str], now: datetime) -> Wa
         else max(0, int((now - plan.won_at).total_seconds())),
         blockers=tuple(str(found["code"]) for found in plan.blockers),
     )
+
+
+def _seconds_to_active(plan: DealPlan) -> int | None:
+    if plan.won_at is None or plan.active_at is None:
+        return None
+    return max(0, int((plan.active_at - plan.won_at).total_seconds()))
 
 
 def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:

@@ -95,6 +95,16 @@ def list_deal_plans(
     return tuple(DealPlan(**{**row, "blockers": tuple(row["blockers"])}) for row in rows)
 
 
+def list_set_up(connection: Connection[Row], *, limit: int) -> tuple[DealPlan, ...]:
+    """List the deals in sight that became projects last."""
+    rows = connection.execute(
+        "SELECT " + _COLUMNS + " FROM provisioning_plan WHERE state = 'active'"
+        " ORDER BY active_at DESC, plan_id LIMIT %s",
+        (min(limit, PLANS_PAGE_MAX),),
+    ).fetchall()
+    return tuple(DealPlan(**{**row, "blockers": tuple(row["blockers"])}) for row in rows)
+
+
 def count_deal_plans(connection: Connection[Row]) -> dict[str, int]:
     """Return how many plans in sight are in each state."""
     rows = connection.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -192,6 +193,23 @@ class TestClose:
 
         assert line.unaccounted_seconds == 1800
         assert unaccounted([line, line]) == 3600
+
+    def test_shows_what_was_set_up_last_and_how_long_it_took(self, firm: House) -> None:
+        with firm.worker.transaction() as connection:
+            connection.execute(
+                "INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state, entity_code,"
+                " plan, won_at, planned_at, active_at, known_at, correlation_id)"
+                " VALUES ('sales', 0, '9', 'active', 'DE', '{}', %s, %s, %s, %s, 'c')",
+                (NOW - timedelta(seconds=75), NOW, NOW, NOW),
+            )
+
+        mine = firm.browser("ann").get("/handover").text
+        others = firm.browser("cyd").get("/handover").text
+
+        assert "Set up last" in mine
+        assert "/trace?kind=deal&amp;ref=sales%3A9" in mine
+        assert ">1 min</td>" in mine
+        assert "sales:9" not in others
 
     def test_says_before_the_cut_off_what_does_not_work(self, firm: House) -> None:
         with firm.worker.transaction() as connection:
