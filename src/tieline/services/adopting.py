@@ -328,16 +328,18 @@ def adopt(
     confirmed = decisions.links
     _stage(connection, confirmed)
     linked: set[tuple[str, str, str]] = set()
+    is_much = len(confirmed) > _AT_ONCE
     for after in range(0, len(confirmed), _AT_ONCE):
-        rows = connection.execute(
-            _STORE, {"after": after, "until": after + _AT_ONCE, "now": now}
-        ).fetchall()
+        values = {"after": after, "until": after + _AT_ONCE, "now": now}
+        # What was linked a moment ago is in no statistics: of the next, each would be held against all of it.
+        with hashed(connection, is_so=is_much):
+            rows = connection.execute(_STORE, values).fetchall()
         linked |= {_key_of_row(row) for row in rows}
         progress(min(after + _AT_ONCE, len(confirmed)), len(confirmed))
-    values = {"by": by, "reason": reason, "now": now}
-    connection.execute(_AGAIN, values | _columns(confirmed))
-    left = connection.execute(_LEAVE_ALONE, values | _columns(decisions.left)).rowcount
-    with hashed(connection, is_so=len(confirmed) > _AT_ONCE):
+    said = {"by": by, "reason": reason, "now": now}
+    with hashed(connection, is_so=is_much):
+        connection.execute(_AGAIN, said | _columns(confirmed))
+        left = connection.execute(_LEAVE_ALONE, said | _columns(decisions.left)).rowcount
         keys = [row["neighbor_key"] for row in connection.execute(_MARKS).fetchall()]
     mark_reference_change(
         connection,
@@ -366,10 +368,9 @@ def adopt(
 
 def _refused(connection: Connection[Row], confirmed: Sequence[Confirmed]) -> tuple[str, ...]:
     """Say of each what it, or ours, is linked to in place of what was confirmed."""
-    rows = connection.execute(
-        _LINKED_OTHERWISE,
-        _columns(confirmed) | {"our_ids": [each.our_id for each in confirmed]},
-    ).fetchall()
+    asked = _columns(confirmed) | {"our_ids": [each.our_id for each in confirmed]}
+    with hashed(connection, is_so=len(confirmed) > _AT_ONCE):
+        rows = connection.execute(_LINKED_OTHERWISE, asked).fetchall()
     others = {(*_key_of_row(row), row["our_id"]): row["taken_by"] for row in rows}
     return tuple(
         f"{_words(each)}: ours is {other} there already"

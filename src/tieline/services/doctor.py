@@ -349,7 +349,7 @@ def examine_certificate(host: str, port: int) -> Finding:
             name=name,
             state=RED,
             means=f"it cannot be verified: {why_untrusted(error)}",
-            do=_CERTIFICATE_DEEDS.get(getattr(error, "verify_code", None), _REACH_IT),
+            do=_CERTIFICATE_DEEDS.get(getattr(error, "verify_code", 0), _REACH_IT),
         )
     # A certificate ends in real time, whatever business time a rehearsal has.
     left = ends_at - datetime.fromtimestamp(int(time.time()), tz=UTC)
