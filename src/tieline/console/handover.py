@@ -105,13 +105,17 @@ def _add_list(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
                 ),
                 size=PLANS_PAGE_MAX,
             )
-            names = _names(connection, found)
+            set_up = list_set_up(connection, limit=PLANS_PAGE_MAX)
+            names = _names(connection, (*found, *set_up))
         return renderer.file(
             visitor,
             name="hand-over",
             title="Which won deals cannot be booked on yet, and why",
             filters={},
-            sheets=(_sheet([_waiting(each, names=names, now=renderer.now) for each in found]),),
+            sheets=(
+                _sheet([_waiting(each, names=names, now=renderer.now) for each in found]),
+                _set_up_sheet(set_up, names=names),
+            ),
         )
 
 
@@ -134,6 +138,37 @@ def _waiting(plan: DealPlan, *, names: Mapping[Thing, str], now: datetime) -> Wa
         if plan.won_at is None
         else max(0, int((now - plan.won_at).total_seconds())),
         blockers=tuple(str(found["code"]) for found in plan.blockers),
+    )
+
+
+def _set_up_sheet(plans: Sequence[DealPlan], *, names: Mapping[Thing, str]) -> Sheet:
+    return Sheet(
+        name="Set up last",
+        columns=(
+            Column(title="Deal", width=28),
+            Column(title="Called", width=36),
+            Column(title="Project"),
+            Column(title="Legal entity"),
+            Column(title="Worth", kind=Kind.AMOUNT),
+            Column(title="Currency"),
+            Column(title="Won (UTC)", kind=Kind.INSTANT),
+            Column(title="Set up (UTC)", kind=Kind.INSTANT),
+            Column(title="Seconds between", kind=Kind.COUNT),
+        ),
+        rows=[
+            (
+                each.deal_key,
+                names.get((DEAL, each.deal_key)),
+                each.project_code,
+                each.entity_code,
+                each.amount if each.currency else None,
+                each.currency,
+                each.won_at,
+                each.active_at,
+                _seconds_to_active(each),
+            )
+            for each in plans
+        ],
     )
 
 

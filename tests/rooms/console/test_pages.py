@@ -209,6 +209,8 @@ class TestClose:
         assert "Set up last" in mine
         assert "/trace?kind=deal&amp;ref=sales%3A9" in mine
         assert ">1 min</td>" in mine
+        (row,) = cells_of(firm.browser("ann").get("/handover.xlsx").content, 3)[1:]
+        assert (row[0][1], row[-1]) == ("sales:9", ("n", "75"))
         assert "sales:9" not in others
 
     def test_says_before_the_cut_off_what_does_not_work(self, firm: House) -> None:
