@@ -147,6 +147,34 @@ class TestMatching:
         assert len(linked) >= 25
         assert [pair for pair in linked if unit_of[pair[0]] != unit_of[pair[1]]] == []
 
+    def test_leaves_a_family_and_two_tax_numbers_to_a_steward(self) -> None:
+        draw = random.Random(4)
+        firsts = "Javier Lucia Manuel Raquel Pilar David Isabel Antonio".split()
+        lasts = "Morales Castro Serrano Gil Navarro Ramos Torres Blanco Molina Ortega Rubio".split()
+        people = [
+            {
+                **firm,
+                "name": " ".join((draw.choice(firsts), *draw.sample(lasts, 2))),
+                "phone": f"+353 21 {4270000 + 37 * place}",
+            }
+            for place, firm in enumerate(made_firms(200, seed=8))
+        ]
+        brothers = [
+            {**each, "name": f"Marta {each['name'].split(maxsplit=1)[1]}"} for each in people[:5]
+        ]
+        again = [{**each, "name": each["name"].upper()} for each in people[5:60]]
+        for number in range(3):
+            people[5 + number]["tax_id"] = f"5248153{number}F"
+            again[number]["tax_id"] = f"1781788{number}Y"
+
+        found = match(gather([*people, *brothers, *again]), say=lambda _: None)
+
+        linked = {
+            pair for pair, may in zip(_pairs_in_order(found), found.may_link, strict=True) if may
+        }
+        assert {(place, 200 + place) for place in range(8)} & linked == set()
+        assert len(linked & {(place, 200 + place) for place in range(8, 60)}) >= 50
+
     def test_links_one_payer_by_whatever_name(self) -> None:
         firms = made_firms(150, seed=6)
         for place, firm in enumerate(firms):

@@ -21,9 +21,9 @@ from tieline.register.likeness.weighing import (
     WEIGHED,
     Floats,
     Numbers,
+    are_contradicted,
     level_codes,
     likely,
-    names_disagree,
     weigh,
 )
 
@@ -102,7 +102,7 @@ def match(
     found = np.where(was_seen, np.maximum(odds[place], _ONCE_SEEN), _ONCE_SEEN)
     told = weights.ranked.evidence(level_codes(likeness[place])) * was_seen[:, None]
     # A house and its switchboard are one thing that agrees, not two, and a group shares both.
-    may_link = (found >= least) & ~names_disagree(likeness[place])
+    may_link = (found >= least) & ~are_contradicted(likeness[place])
     return Matched(
         candidates=len(left), left=one, right=other, odds=found, may_link=may_link, told=told,
         asked=asked,

@@ -29,6 +29,8 @@ _SHARE_MOVES = 4.0
 _AS_GOOD, _RANK_SHARE = 0.7, 0.1
 
 _NAME_LEAST = 0.3
+# From where on a name holds the other one, letters are the same but for slips, and a number may be one.
+_OWN_WORDS_MIN, _SAME_LETTERS_MIN, _TAX_SLIP_MIN = 0.75, 0.92, 0.74
 _NAME_CUTS = (0.45, 0.6, 0.72, 0.82, 0.9, 0.97)
 _NAME_SAME = (0.006, 0.02, 0.04, 0.06, 0.09, 0.14, 0.55, 0.094)
 _NAME_DIFFERENT = (0.35, 0.25, 0.14, 0.08, 0.05, 0.03, 0.04, 0.06)
@@ -113,11 +115,20 @@ def name_alike(likeness: Levels) -> Floats:
     return np.where(likeness[:, AT["name_words"]] == MISSING, 0.0, np.maximum(words, letters))
 
 
-def names_disagree(likeness: Levels) -> NDArray[np.bool_]:
-    """Return whether both names are said and have nothing in common, and no tax number makes up for it."""
+def are_contradicted(likeness: Levels) -> NDArray[np.bool_]:
+    """Return what no odds make one client: two tax numbers, and names that differ under no common one.
+
+    Names differ where they have hardly anything in common, or each tells much that the other does not: one family has
+    a house, a telephone and a surname in common.
+    """
+    tax, letters = likeness[:, AT["tax"]], likeness[:, AT["name_letters"]]
     is_said = likeness[:, AT["name_words"]] != MISSING
-    is_one_payer = likeness[:, AT["tax"]] == FULL
-    return np.asarray(is_said & (name_alike(likeness) < _NAME_LEAST) & ~is_one_payer)
+    is_told_apart = (likeness[:, AT["name_contained"]] < FULL * _OWN_WORDS_MIN) & (
+        (letters == MISSING) | (letters < FULL * _SAME_LETTERS_MIN)
+    )
+    names_differ = is_said & (is_told_apart | (name_alike(likeness) < _NAME_LEAST))
+    taxes_differ = (tax != MISSING) & (tax < FULL * _TAX_SLIP_MIN)
+    return np.asarray(taxes_differ | (names_differ & (tax != FULL)))
 
 
 def _name_codes(likeness: Levels) -> Codes:
