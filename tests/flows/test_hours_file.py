@@ -17,7 +17,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 from tieline.services.file_judging import JudgedFile, judge_file, sources_of
 from tieline.services.firm_file import load_firm
-from tieline.services.hours_file import FILE_BYTES_MAX, HoursFile, read_hours
+from tieline.services.hours_file import ENTRIES_MAX, FILE_BYTES_MAX, HoursFile, read_hours
 from tieline.validation import judge
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hours.json"
@@ -68,6 +68,16 @@ class TestAFileThatIsNone:
     def test_is_one_sentence_as_csv_too(self, text: str, said: str) -> None:
         with pytest.raises(UserMistake, match=said):
             read_hours(text.encode(), name="e.csv")
+
+    @pytest.mark.parametrize(
+        ("name", "head", "entry", "tail"),
+        [("e.json", "[", "{},", "{}]"), ("e.csv", "ref\n", "1\n", "1")],
+    )
+    def test_has_no_more_entries_than_are_judged_at_once(
+        self, name: str, head: str, entry: str, tail: str
+    ) -> None:
+        with pytest.raises(UserMistake, match="more than 50,000 entries: cut it into parts"):
+            read_hours((head + entry * ENTRIES_MAX + tail).encode(), name=name)
 
 
 _WRONG: tuple[tuple[dict[str, Any], str], ...] = (
@@ -153,10 +163,7 @@ def judged_by_its_context(database: Dsns, worker_database: Database) -> Callable
             assert loaded.problems == ()
         judges = Database(database.judge, pool_max=1, application_name="test-judge").open()
         try:
-            with judges.transaction() as connection:
-                return judge_file(
-                    connection, file=file, context="file", material_key=b"k", now=file.as_of
-                )
+            return judge_file(judges, file=file, context="file", material_key=b"k", now=file.as_of)
         finally:
             judges.close()
 

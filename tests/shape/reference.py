@@ -18,7 +18,7 @@ from tieline.register import NOUNS, Empty, FileColumn
 from tieline.sdk import Capabilities, load_manifest
 from tieline.sdk.quality import RULES, read_answers
 from tieline.services.firm_file import FIRM_NOUNS, VALUES
-from tieline.services.hours_file import FIELDS, FILE_BYTES_MAX, FORMAT
+from tieline.services.hours_file import ENTRIES_MAX, FIELDS, FILE_BYTES_MAX, FORMAT
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.services.system import System
@@ -383,7 +383,8 @@ def _hours_file() -> Iterator[str]:
     )
     yield ""
     yield "A file whose name ends in `.csv` has one entry in each row, and the fields as its first line. A file has"
-    yield f"{FILE_BYTES_MAX // 1024**2} MiB at most. What the firm is can stand in a file of its own: `--context`."
+    yield f"{ENTRIES_MAX:,} entries and {FILE_BYTES_MAX // 1024**2} MiB at most. What the firm is can stand in a file of"
+    yield "its own: `--context`."
     yield ""
     yield "Where a context is given, the hours are judged by it and by nothing else, in a database that is made for"
     yield "this file and gone afterwards. Without one the installation in `TIELINE_HOME` says what the firm is, with"

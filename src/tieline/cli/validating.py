@@ -85,14 +85,13 @@ def _by_installation(system: System, read: HoursFile) -> JudgedFile:
     from tieline.services.file_judging import judge_file
 
     tell(f"judging {len(read.records)} entries by {system.settings.home}")
-    with system.judge_database.transaction() as connection:
-        return judge_file(
-            connection,
-            file=read,
-            context="installation",
-            material_key=system.reader.material_key,
-            now=read.as_of or system.clock.now(),
-        )
+    return judge_file(
+        system.judge_database,
+        file=read,
+        context="installation",
+        material_key=system.reader.material_key,
+        now=read.as_of or system.clock.now(),
+    )
 
 
 def _by_file(system: System, read: HoursFile, context: Mapping[str, Any] | None) -> JudgedFile:
@@ -113,14 +112,13 @@ def _by_file(system: System, read: HoursFile, context: Mapping[str, Any] | None)
                 + ": nothing was judged, for a verdict by half a firm says nothing"
             )
         tell(f"judging {len(read.records)} entries by {loaded.rows} rows of context")
-        with system.judge_database.transaction() as connection:
-            return judge_file(
-                connection,
-                file=read,
-                context="none" if context is None else "file",
-                material_key=system.reader.material_key,
-                now=now,
-            )
+        return judge_file(
+            system.judge_database,
+            file=read,
+            context="none" if context is None else "file",
+            material_key=system.reader.material_key,
+            now=now,
+        )
     finally:
         for database in (system.database, system.judge_database, system.web_database):
             database.close()

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from psycopg import Connection
-
-from tieline.runtime.database import Row
+from tieline.runtime.database import Database
 from tieline.services.hours_file import HoursFile, Problem, Record
 from tieline.validation import Candidate, PreviewVerdict, preview
 
@@ -89,7 +87,7 @@ class JudgedFile:
 
 
 def judge_file(
-    connection: Connection[Row],
+    database: Database,
     *,
     file: HoursFile,
     context: str,
@@ -99,7 +97,11 @@ def judge_file(
     """Judge what can be read of a file; ``context`` says where the firm is known from."""
     readable = [record for record in file.records if not record.problems]
     candidates = [_candidate(record, material_key) for record in readable]
-    verdicts = preview(connection, entries=candidates, now=now) if candidates else []
+    verdicts: list[PreviewVerdict] = []
+    if candidates:
+        # Neither reading a file nor telling what came of it is done with a transaction open: it takes seconds.
+        with database.transaction() as connection:
+            verdicts = preview(connection, entries=candidates, now=now)
     found = dict(zip((record.place for record in readable), verdicts, strict=True))
     entries = tuple(_entry(record, found.get(record.place)) for record in file.records)
     return JudgedFile(entries=entries, summary=_summary(entries, context=context, now=now))

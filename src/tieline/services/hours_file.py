@@ -21,6 +21,8 @@ from tieline.kernel.errors import UserMistake
 from tieline.kernel.money import SECONDS_PER_HOUR, seconds_from_hours
 
 FILE_BYTES_MAX = 32 * 1024**2
+# All of them are judged as neighbors of one another, in one statement.
+ENTRIES_MAX = 50_000
 NARRATIVE_CHARACTERS_MAX = 1_000_000
 FORMAT = 1
 _TEXT_CHARACTERS_MAX = 200
@@ -254,6 +256,7 @@ class _Document:
             line += self._text.count("\n", counted_to, at)
             counted_to = at
             value, at = self._decoder.raw_decode(self._text, at)
+            _check_room(self.entries, self._name)
             self.entries.append((f"entries[{len(self.entries)}]", line, value))
             at = self._space(at)
             if self._mark(at) == "]":
@@ -318,12 +321,20 @@ def _csv_records(text: str, name: str) -> list[tuple[str, int, Any]]:
                 )
             if any(cell.strip() for cell in cells):
                 row = {n: _cell(n, c) for n, c in zip(header, cells, strict=False) if c.strip()}
+                _check_room(records, name)
                 records.append((f"row {len(records) + 1}", reader.line_num, row))
     except csv.Error as error:
         raise UserMistake(
             f"{name} cannot be cut into cells: line {reader.line_num}: {error}"
         ) from error
     return records
+
+
+def _check_room(entries: Sequence[Any], name: str) -> None:
+    if len(entries) >= ENTRIES_MAX:
+        raise UserMistake(
+            f"{name} has more than {ENTRIES_MAX:,} entries: cut it into parts by person or week"
+        )
 
 
 def _cell(name: str, cell: str) -> Any:
