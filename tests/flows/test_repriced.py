@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.flows.test_terms import Terms
 from tests.support.scene import DAY
 
+from tieline.canonical import Approval
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
 
@@ -111,3 +113,38 @@ def test_whichever_step_of_the_rates_changes_is_felt_by_what_was_posted(world: P
         )
     assert world.asked() == ["1", "2", "3"]
     assert world.booked("2")[-1] == 150, "a line of the contract beats every card"
+
+
+def test_a_day_that_is_rounded_is_billed_as_one_whatever_changes_in_it(world: Posted) -> None:
+    world.load("billing-terms", _BILLING, "C1,900,up,day,0,2026-01-01")
+
+    def billed(source_ref: str, seconds: int, **changed: Any) -> dict[str, Decimal]:
+        world.book(source_ref, seconds, **changed)
+        rows = world.say(
+            "SELECT t.source_ref, sum(l.amount) AS amount FROM ledger_line l JOIN time_entry t USING (entry_id)"
+            " WHERE l.work_date = %s GROUP BY 1",
+            changed.get("work_date", DAY),
+        )
+        return {row["source_ref"]: row["amount"] for row in rows}
+
+    quarter = Decimal("37.50")
+    assert billed("a", 600) == {"a": quarter}
+    assert billed("b", 600) == {"a": quarter, "b": quarter}
+    # Half an hour, a quarter, and again twenty minutes: what stands stays, what changes or comes takes up the rest.
+    assert billed("a", 1200) == {"a": quarter, "b": quarter}
+    assert billed("a", 300) == {"a": 0, "b": quarter}
+    assert billed("0", 300) == {"0": quarter, "a": 0, "b": quarter}
+    gone = {"approval": Approval.NOT_APPROVED}
+    # Where nothing takes it up, the last of what stands is booked anew.
+    assert billed("a", 300, **gone) == {"0": quarter, "a": 0, "b": 0}
+    assert billed("b", 600, narrative="other words") == {"0": quarter, "a": 0, "b": 0}
+    next_day = {"work_date": DAY + timedelta(days=1)}
+    billed("c", 300, **next_day)
+    assert billed("d", 300, **next_day) == {"c": quarter, "d": 0}
+    assert billed("c", 300, **next_day, **gone) == {"c": 0, "d": quarter}
+    kinds = world.say("SELECT kind, count(*) AS changes FROM posted_change GROUP BY 1 ORDER BY 1")
+    assert [tuple(row.values()) for row in kinds] == [
+        ("edited", 2),
+        ("re_rated", 2),
+        ("revoked", 2),
+    ]

@@ -23,12 +23,17 @@ WHERE k.neighbor_key ~ '^(client-)?cap:' AND (v.version <> t.newest_version OR s
 UNION
 SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
 -- Key by key through the index, and hour by hour: the cost is that of the neighbors, not of the table.
-CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version, v.contract_line_id, v.work_date FROM verdict v
+CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version, v.contract_id, v.contract_line_id, v.work_date FROM verdict v
                     WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
 CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
                     WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
 LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
 WHERE k.neighbor_key !~ '^(client-)?cap:' AND (v.version <> t.newest_version OR s.stands IS NULL
+   -- Where the day is rounded, what was posted is billed together with whatever is told of the day.
+   OR k.neighbor_key LIKE 'person-day:%%' AND EXISTS (
+          SELECT FROM billing_terms b
+          WHERE b.contract_id = v.contract_id AND b.rounds_per = 'day' AND b.superseded_at IS NULL
+            AND daterange(b.starts_on, b.ends_on) @> v.work_date)
    -- What was posted under a rate that is another one by now has changed, though its source has not.
    OR k.neighbor_key LIKE 'contract:%%' AND EXISTS (
           SELECT FROM contract_line o

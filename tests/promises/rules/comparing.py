@@ -265,7 +265,8 @@ def post_some(maker: Maker, *, owner: Database, share: float) -> None:
     with owner.transaction() as connection:
         plan(connection, entry_ids=None, now=NOW)
         rows = connection.execute(
-            "SELECT e.business_key, e.entry_id, e.amount, e.period_id, e.project_id, v.contract_id"
+            "SELECT e.business_key, e.entry_id, e.amount, e.period_id, e.project_id, v.contract_id,"
+            " coalesce(v.billed_seconds, v.seconds) AS billed_seconds"
             " FROM effect e JOIN verdict v USING (verdict_id)"
             " WHERE e.state = 'PLANNED' ORDER BY e.source_ref, e.connection_key"
         ).fetchall()
@@ -291,6 +292,7 @@ def post_some(maker: Maker, *, owner: Database, share: float) -> None:
             # Of a split hour the line above the cap is worth nothing.
             "amount": max(row["amount"], other["amount"]) if other else row["amount"],
             "contract_id": row["contract_id"],
+            "billed_seconds": row["billed_seconds"],
             "period": periods[row["period_id"]],
             "is_invoiced": row["business_key"] in invoiced or bool(other and other["is_invoiced"]),
         }

@@ -462,12 +462,16 @@ class Hour:
             return _billed(self.seconds, terms)
         if not self.counts or self.work_date is None:
             return self.seconds
-        before = 0
-        for other in sorted(self.same_task, key=_order_of_a_day):
-            if other is self:
-                break
-            before += other.seconds
-        return _billed(before + self.seconds, terms) - _billed(before, terms)
+        kept = [hour for hour in self.same_task if hour.stands_as_told]
+        changed = sorted((hour for hour in self.same_task if hour not in kept), key=_by_source)
+        owed = _billed(sum(hour.seconds for hour in kept), terms) - sum(map(_booked, kept))
+        if self in kept:
+            # Only where nobody else takes it up.
+            is_last = self is max(kept, key=_by_source)
+            return _booked(self) + (owed if is_last and not changed else 0)
+        before = sum(hour.seconds for hour in [*kept, *changed[: changed.index(self)]])
+        adds = _billed(before + self.seconds, terms) - _billed(before, terms)
+        return adds + (owed if self is changed[0] else 0)
 
     @cached_property
     def same_task(self) -> list[Hour]:
@@ -644,12 +648,22 @@ class Hour:
         )  # fmt: skip
 
     @cached_property
-    def is_posted_unchanged(self) -> bool:
+    def stands_as_told(self) -> bool:
         return (
             self.standing is not None
             and self.counts
             and self.standing["posted_as"] == self.posted_as
         )
+
+    @cached_property
+    def is_posted_unchanged(self) -> bool:
+        """Whether it stands as it is told, and what it is billed by the day is what it was booked with."""
+        is_by_day = self.terms is not None and self.terms["rounds_per"] == "day"
+        is_dated = self.work_date is not None
+        is_off = (
+            self.stands_as_told and is_by_day and is_dated and self.billed_seconds != _booked(self)
+        )
+        return self.stands_as_told and not is_off
 
     @cached_property
     def is_leaving(self) -> bool:
@@ -688,11 +702,14 @@ def _billed(seconds: int, terms: Row) -> int:
     return int(max(terms["minimum_seconds"], steps * step))
 
 
-def _order_of_a_day(hour: Hour) -> Key:
-    return (
-        hour.standing is None, hour.row["connection_key"], hour.row["source_ref"],
-        hour.row["entry_id"],
-    )  # fmt: skip
+def _by_source(hour: Hour) -> Key:
+    return hour.row["connection_key"], hour.row["source_ref"], hour.row["entry_id"]
+
+
+def _booked(hour: Hour) -> int:
+    """Return the seconds with which it was billed when it was posted."""
+    assert hour.standing is not None
+    return int(hour.standing["billed_seconds"])
 
 
 def _order_of_a_cap(hour: Hour) -> Key:

@@ -36,7 +36,7 @@ context AS (
         tr.price_amount AS transfer_price_amount, tr.currency AS transfer_currency,
         he.currency AS home_currency, pe.currency AS entity_currency, hp.state AS home_period_state,
         c.period_id, c.period_state, sp.state AS standing_period_state, c.standing_period_id,
-        c.standing_project_id, c.standing_entity_code, c.standing_count, c.is_posted_unchanged, c.standing_hash,
+        c.standing_project_id, c.standing_entity_code, c.standing_count, NOT un.is_changed AS is_posted_unchanged, c.standing_hash,
         c.is_standing_invoiced,
         g.entry_id IS NOT NULL AS is_change_agreed, g.booking_period_state, g.reversal_period_state,
         o.change_in_open_period AS policy_change_in_open_period,
@@ -106,7 +106,9 @@ context AS (
         tf.narrative_language, tf.forbidden_word_count, tf.contact_data_count,
         c.entry_labor_category, c.assigned_category AS assigned_labor_category, c.zone, c.entity_zone, c.practice,
         o.practice_required AS policy_practice_required,
-        CASE WHEN c.is_posted_unchanged THEN c.standing_hash WHEN ov.seconds IS NULL THEN c.posting_hash
+        CASE WHEN NOT un.is_changed THEN c.standing_hash
+             WHEN c.is_posted_unchanged THEN c.posting_hash || int4send(db.billed_seconds::integer)
+             WHEN ov.seconds IS NULL THEN c.posting_hash
              ELSE tieline.split_hash(c.posting_hash, ov.seconds, ov.line_id) END AS posting_hash,
         -- Said by whoever asks, where a rule of the firm could not be answered.
         false AS has_failed_rule,
@@ -140,11 +142,12 @@ context AS (
     LEFT JOIN cap_standing cs ON cs.contract_id = c.contract_id
     LEFT JOIN cap_queue q ON q.entry_id = c.entry_id
     LEFT JOIN split os ON os.entry_id = c.entry_id
-    -- What is posted stays split as it is.
+    -- What is posted stays as it is, and split as it is, unless what the day is billed comes to something else.
+    CROSS JOIN LATERAL (SELECT NOT c.is_posted_unchanged OR db.is_off IS TRUE AS is_changed) un
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN c.is_posted_unchanged THEN tieline.split_seconds(c.standing_hash)
-                    ELSE os.capped_seconds END AS seconds,
-               CASE WHEN c.is_posted_unchanged THEN tieline.split_line(c.standing_hash)
+        SELECT CASE WHEN un.is_changed THEN os.capped_seconds
+                    ELSE tieline.split_seconds(c.standing_hash) END AS seconds,
+               CASE WHEN NOT un.is_changed THEN tieline.split_line(c.standing_hash)
                     WHEN os.capped_seconds IS NOT NULL THEN os.line_id END AS line_id,
                os.task_count AS task_count, os.step_seconds AS step_seconds, os.line_id AS asked_line_id
     ) ov
