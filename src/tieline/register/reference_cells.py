@@ -27,6 +27,7 @@ ROWS_MAX = 200_000
 _CELL_CHARACTERS_MAX = 1_000
 _DIGITS_MAX = 15
 _WHOLE_MAX = 10**12
+_EXPONENT_MAX = 20
 _WEEK_DAYS = 7
 _DAY_SECONDS_MAX = 86_400
 STARTS_ON = FileColumn(name="starts_on", kind=Kind.DAY, says="The first day on which it holds.")
@@ -286,7 +287,7 @@ def _value(
 def _week(cell: str) -> list[int]:
     try:
         seconds = [seconds_from_hours(Decimal(word)) for word in cell.split()]
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):
         _refuse("it is no week such as 8 8 8 8 6 0 0")
     if len(seconds) != _WEEK_DAYS or not all(0 <= day <= _DAY_SECONDS_MAX for day in seconds):
         _refuse("it is not the hours of seven days from Monday on, such as 8 8 8 8 6 0 0")
@@ -321,12 +322,21 @@ def _day(cell: str) -> date:
 
 
 def _number(column: FileColumn, cell: str) -> Decimal | int:
+    # Python also reads 1_000 and the digits of other scripts; whoever wrote them meant something that nobody knows.
+    is_plain = cell.isascii() and "_" not in cell
     try:
-        number = Decimal(cell)
+        number = Decimal(cell if is_plain else "")
     except InvalidOperation:
         _refuse("it is no number such as 1250.50")
     if not number.is_finite() or len(number.as_tuple().digits) > _DIGITS_MAX:
         _refuse("it is no number that can be meant")
+    # Nothing is computed with 1e400000000, not even whether it is too large.
+    if abs(number.adjusted()) > _EXPONENT_MAX:
+        _refuse(
+            "it is too large to be meant"
+            if number.adjusted() > 0
+            else "it is too small to be meant"
+        )
     if abs(number) > _WHOLE_MAX:
         _refuse("it is too large to be meant")
     if column.minimum is not None and number < column.minimum:

@@ -116,7 +116,9 @@ FX_RATES = Noun(
     columns=(
         FileColumn(name="from_currency", kind=Kind.CURRENCY, says="One unit of this ..."),
         FileColumn(name="to_currency", kind=Kind.CURRENCY, says="... is worth so many of this."),
-        FileColumn(name="factor", kind=Kind.NUMBER, says="How many, such as 0.9215.", minimum=0),
+        FileColumn(
+            name="factor", kind=Kind.NUMBER, says="How many, such as 0.9215.", is_above_zero=True
+        ),
         FileColumn(name="source", kind=Kind.TEXT, says="Whose rate it is, such as ECB."),
     ),
     moves_money=True,

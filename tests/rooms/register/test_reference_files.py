@@ -141,6 +141,12 @@ class TestAFile:
             firm.preview(_HEADER.replace("factor", "faktor"))
         with pytest.raises(UserMistake, match="not UTF-8"):
             read_file(noun="fx-rates", name="x", body=b"\xff\xfe", is_whole=False)
+        words = ("0", "1e400000000", "1e-400000000", "1_0", "\u0661", "9" * 999, "1E+1")
+        numbers = _HEADER + "".join(
+            f"USD,EUR,{word},ECB,2026-{n:02}-01,2026-{n:02}-02\n"
+            for n, word in enumerate(words, start=1)
+        )
+        assert [each.line for each in firm.preview(numbers).mistakes] == [2, 3, 4, 5, 6, 7]
         overlapping = _HEADER + ("USD,EUR,1,ECB,2026-01-01,2026-03-01\nUSD,EUR,2,ECB,2026-02-01,\n")
         assert [(each.line, each.column) for each in firm.preview(overlapping).mistakes] == [
             (2, "ends_on")
