@@ -1,5 +1,6 @@
 """What changed after it went into the ERP? Net money first, then hour by hour, and agreeing to corrections."""
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,13 +8,16 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Form, Query
 from fastapi.requests import Request
 from fastapi.responses import Response
+from psycopg import Connection
 
 from tieline.console.fields import FormReason, FormWord, QueryPage, QueryWord
+from tieline.console.names import HOUR, read_names
 from tieline.console.rendering import ROWS_PER_PAGE, Paging, Renderer, back_to
 from tieline.console.sessions import ROLES_THAT_APPROVE, Door, Visitor
 from tieline.console.tie_out import read_entities
 from tieline.console.words import CHANGE_KINDS, CHANGE_STATES
 from tieline.console.workbook import Column, Kind, Sheet
+from tieline.runtime.database import Row
 from tieline.services.changes import (
     CHANGES_AT_ONCE_MAX,
     CHANGES_PAGE_MAX,
@@ -61,6 +65,7 @@ def _add_reading(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 limit=ROWS_PER_PAGE,
                 offset=(page - 1) * ROWS_PER_PAGE,
             )
+            names = _names(connection, found)
             all_sums = sum_changes(connection)
             credits_ = list_credits(connection)
             entities = read_entities(connection)
@@ -70,6 +75,7 @@ def _add_reading(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             visitor,
             "changes.html",
             changes=found,
+            names=names,
             sums=sums,
             nets=_nets(sums),
             credits=[each for each in credits_ if entity in ("", each.entity_code)],
@@ -99,6 +105,7 @@ def _add_reading(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
                 rows += found
                 if not found or len(rows) >= total:
                     break
+            names = _names(connection, rows)
             sums = [each for each in sum_changes(connection) if _fits(each, filters)]
         return renderer.file(
             visitor,
@@ -106,7 +113,7 @@ def _add_reading(pages: FastAPI, *, door: Door, renderer: Renderer) -> None:
             title="What changed after it went into the ERP",
             filters=filters,
             notes=("Amounts of different currencies are never added.",),
-            sheets=(_sum_sheet(sums), _change_sheet(rows)),
+            sheets=(_sum_sheet(sums), _change_sheet(rows, names=names)),
         )
 
 
@@ -229,12 +236,19 @@ def _sum_sheet(sums: list[ChangeSum]) -> Sheet:
     )
 
 
-def _change_sheet(rows: list[PostedChange]) -> Sheet:
+def _names(connection: Connection[Row], changes: Sequence[PostedChange]) -> Mapping[str, str]:
+    """Return whose hours they are and of which day, by the id of the hour."""
+    found = read_names(connection, things=((HOUR, str(each.entry_id)) for each in changes))
+    return {key: name for (_, key), name in found.items()}
+
+
+def _change_sheet(rows: list[PostedChange], *, names: Mapping[str, str]) -> Sheet:
     return Sheet(
         name="Changes",
         columns=(
             Column(title="Change", width=38),
             Column(title="Hour", width=24),
+            Column(title="Whose", width=32),
             Column(title="What"),
             Column(title="State", width=24),
             Column(title="Changed at (UTC)", kind=Kind.INSTANT),
@@ -261,6 +275,7 @@ def _change_sheet(rows: list[PostedChange]) -> Sheet:
             (
                 str(each.change_id),
                 f"{each.connection_key}:{each.source_ref}",
+                names.get(str(each.entry_id)),
                 CHANGE_KINDS.get(each.kind, each.kind),
                 CHANGE_STATES.get(each.state, each.state),
                 each.changed_at,

@@ -7,6 +7,15 @@ import zipfile
 
 from .conftest import House
 
+_NAMED = """
+    WITH named AS (
+        INSERT INTO subject (subject_id, kind, name, email, recorded_at)
+        SELECT person_id, 'person', 'Anna Berg', NULL, recorded_at FROM person LIMIT 1
+        RETURNING subject_id, recorded_at
+    )
+    INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)
+    SELECT 'clock', 'person', 'anna', subject_id, 'test', recorded_at FROM named
+"""
 _CHANGED = """
     WITH held AS (
         INSERT INTO verdict (entry_id, version, outcome, release_id, known_at, judged_at, person_id, project_id,
@@ -71,16 +80,22 @@ class TestTheChangesPage:
     def test_gives_the_same_as_a_file(self, firm: House) -> None:
         with firm.worker.transaction() as connection:
             connection.execute(_CHANGED, {"entry": firm.entry_id})
+            connection.execute(_NAMED)
         period = firm.periods["DE", "2026-10"]
         browser = firm.browser("ann")
 
         changes = browser.get("/changes.xlsx", state="open")
         accruals = browser.get(f"/close/periods/{period}/accruals.xlsx")
 
+        # Whose hour it is stands on the page and in the file, for those who see the change.
+        assert ">Anna Berg, 2026-10-07</a>" in browser.get("/changes", state="open").text
+        assert "Anna Berg" not in firm.browser("cyd").get("/changes", state="all").text
         for answer in (changes, accruals):
             assert answer.status_code == 200
             with zipfile.ZipFile(io.BytesIO(answer.content)) as book:
                 assert "xl/worksheets/sheet2.xml" in book.namelist()
         with zipfile.ZipFile(io.BytesIO(changes.content)) as book:
-            assert "<v>225</v>" in book.read("xl/worksheets/sheet3.xml").decode()
+            sheet = book.read("xl/worksheets/sheet3.xml").decode()
+        assert "<v>225</v>" in sheet
+        assert "Anna Berg, 2026-10-07" in sheet
         assert "To accrue" in browser.get(f"/close/periods/{period}").text
