@@ -131,6 +131,29 @@ class TestAFile:
         with pytest.raises(AskPerson, match="quote"):
             _records(_connector(tmp_path))
 
+    def test_is_told_by_a_name_that_can_be_stored(self, tmp_path: Path) -> None:
+        # Windows' encoding in a name on a share: no text of a database holds such a byte.
+        name = os.path.join(os.fsencode(tmp_path), b"time-b\xfcro.csv")
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(HEADER + ",P-1\n")
+
+        (record,) = _records(_connector(tmp_path))
+
+        assert record.source_ref == "line 2 of time-b\\xfcro.csv"
+
+    def test_that_may_not_be_read_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "time.csv").write_text(HEADER)
+
+        def deny(*_words: Any) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", deny)
+
+        with pytest.raises(AskPerson, match=r"time.csv cannot be read: Permission denied"):
+            _records(_connector(tmp_path))
+
     def test_keeps_memory_flat_as_it_grows(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -21,7 +21,7 @@ from tieline.connectors.filedrop.mapping import (
     mapping_mistakes,
     parse_mapping,
 )
-from tieline.connectors.filedrop.rows import Header, Row, ScratchIndex
+from tieline.connectors.filedrop.rows import Header, Row, ScratchIndex, name_of
 from tieline.kernel.errors import AskPerson, StreamBroken, UserMistake
 from tieline.sdk import (
     Capabilities,
@@ -113,7 +113,7 @@ class FileDropConnector:
                 content = _hash_of(file, joined)
                 if any(one["hash"] == content for one in done):
                     repeated += 1
-                    _log.info("file.repeated", extra={"file_name": file.path.name})
+                    _log.info("file.repeated", extra={"file_name": name_of(file.path)})
                     continue
                 control = _control(file, mapping, joined, content)
                 before = _cursor(done, repeated)
@@ -122,7 +122,9 @@ class FileDropConnector:
                     file, mapping, joined, control, before=before, after=_cursor(done, repeated)
                 )
                 _unchanged(file)
-                _log.info("file.read", extra={"file_name": file.path.name, "file_number": number})
+                _log.info(
+                    "file.read", extra={"file_name": name_of(file.path), "file_number": number}
+                )
         yield Page(records=(), cursor=_cursor(done, repeated), total=None, is_last=True)
 
     def translate(self, *, record: RawRecord) -> Translated | Untranslatable:
@@ -144,11 +146,11 @@ class FileDropConnector:
 
     def _check_columns(self, mapping: FileMapping) -> list[CheckItem]:
         try:
-            paths = _matching(self._directory(), mapping.pattern)
+            paths = [one.path for one in _matching(self._directory(), mapping.pattern)]
             joined = [
-                path
+                one.path
                 for join in mapping.joins
-                for path in _matching(self._directory(), join.pattern)[-1:]
+                for one in _matching(self._directory(), join.pattern)[-1:]
             ]
             headers = [
                 files.read_header(path, encoding=mapping.encoding, delimiter=mapping.delimiter)
@@ -160,27 +162,29 @@ class FileDropConnector:
             return [CheckItem(name="directory", is_good=True)]
         known = {name for header in headers for name in header.names}
         return [CheckItem(name="directory", is_good=True)] + [
-            CheckItem(name="column", is_good=False, fix=f"{paths[-1].name} has no column {column}")
+            CheckItem(
+                name="column", is_good=False, fix=f"{name_of(paths[-1])} has no column {column}"
+            )
             # An extra is a column that a file may have.
             for column in sorted(mapping.columns() - set(mapping.extras.values()) - known)
         ]
 
     def _complete_files(self, mapping: FileMapping) -> list[_File]:
         """Return files that nobody is still writing, the oldest first."""
-        first = [_stand(path) for path in _matching(self._directory(), mapping.pattern)]
+        first = _matching(self._directory(), mapping.pattern)
         if mapping.has_done_marker:
             complete = [one for one in first if _marker(one.path).exists()]
         elif first and mapping.stable_seconds > 0:
             threading.Event().wait(mapping.stable_seconds)
-            complete = [one for one in first if one.path.exists() and _stand(one.path) == one]
+            complete = [one for one in first if _find_stand(one.path) == one]
         else:
             complete = first
         for one in first:
             if one not in complete:
-                _log.info("file.unfinished", extra={"file_name": one.path.name})
+                _log.info("file.unfinished", extra={"file_name": name_of(one.path)})
             if one.size > FILE_BYTES_MAX:
-                raise AskPerson(f"{one.path.name} is larger than {FILE_BYTES_MAX} bytes")
-        return sorted(complete, key=lambda one: (one.modified_ns, one.path.name))
+                raise AskPerson(f"{name_of(one.path)} is larger than {FILE_BYTES_MAX} bytes")
+        return complete
 
 
 class _JoinedFiles:
@@ -215,10 +219,10 @@ class _JoinedFiles:
         return found
 
     def _load(self, join: Join) -> None:
-        paths = _matching(self._directory, join.pattern)
-        if len(paths) != 1:
-            raise AskPerson(f"{len(paths)} files are named {join.pattern}; one is to be joined")
-        path, index = paths[0], ScratchIndex()
+        found = _matching(self._directory, join.pattern)
+        if len(found) != 1:
+            raise AskPerson(f"{len(found)} files are named {join.pattern}; one is to be joined")
+        path, index = found[0].path, ScratchIndex()
         encoding, delimiter = self._mapping.encoding, self._mapping.delimiter
         header = files.read_header(path, encoding=encoding, delimiter=delimiter)
         self._loaded.append((join, header, index))
@@ -226,10 +230,12 @@ class _JoinedFiles:
         for row in files.read_rows(path, encoding=encoding, delimiter=delimiter):
             key = _key(row, places)
             if key is None:
-                raise AskPerson(f"{path.name} line {row.line_number} is shorter than its header")
+                raise AskPerson(
+                    f"{name_of(path)} line {row.line_number} is shorter than its header"
+                )
             if not index.put(key, row.body.rstrip(b"\r\n")):
                 raise AskPerson(
-                    f"{path.name} line {row.line_number}: another row stands under the same key"
+                    f"{name_of(path)} line {row.line_number}: another row stands under the same key"
                     " and says something else"
                 )
         self.hashes.append(files.content_hash(path))
@@ -248,7 +254,7 @@ def _control(file: _File, mapping: FileMapping, joined: _JoinedFiles, content: s
         except ValueError:
             unreadable += 1
     return Control(
-        name=file.path.name, hash=content, rows=count, seconds=seconds, unreadable=unreadable
+        name=name_of(file.path), hash=content, rows=count, seconds=seconds, unreadable=unreadable
     )
 
 
@@ -270,7 +276,7 @@ def _file_pages(
         page.append(record)
         count += 1
     if count != control.rows:
-        raise StreamBroken(f"{file.path.name} had {control.rows} rows and now has {count}")
+        raise StreamBroken(f"{name_of(file.path)} had {control.rows} rows and now has {count}")
     yield Page(records=tuple(page), cursor=after, total=control.rows, is_last=False)
 
 
@@ -303,7 +309,7 @@ def _source_ref(
     key = _key(row, places)
     if key is None or not any(key):
         # Its key cannot be read: the row keeps its place in this file, and becomes a case.
-        return f"line {row.line_number} of {file.path.name}"
+        return f"line {row.line_number} of {name_of(file.path)}"
     before = seen.count(key)
     reference = "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in key)
     reference = reference.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -312,7 +318,7 @@ def _source_ref(
         return reference
     if mapping.repeats != "ordinal":
         raise AskPerson(
-            f"{file.path.name} line {row.line_number}: its key stands in the file already;"
+            f"{name_of(file.path)} line {row.line_number}: its key stands in the file already;"
             ' say repeats = "ordinal" if that is meant'
         )
     return f"{reference}#{before + 1}"
@@ -327,7 +333,7 @@ def _body(header: Header, row: Row, joined: _JoinedFiles) -> bytes:
 def _places(path: Path, header: Header, columns: tuple[str, ...]) -> list[int]:
     missing = [column for column in columns if column not in header.names]
     if missing:
-        raise AskPerson(f"{path.name} has no column {', '.join(missing)}")
+        raise AskPerson(f"{name_of(path)} has no column {', '.join(missing)}")
     return [header.names.index(column) for column in columns]
 
 
@@ -337,25 +343,31 @@ def _key(row: Row, places: list[int]) -> tuple[str, ...] | None:
     return tuple(row.cells[place].strip() for place in places)
 
 
-def _matching(directory: Path, pattern: str) -> list[Path]:
-    paths = []
+def _matching(directory: Path, pattern: str) -> list[_File]:
+    """Return the files of a pattern that lie there, the oldest first."""
+    found = []
     for path in directory.iterdir():
         is_meant = fnmatch.fnmatchcase(path.name, pattern) and not path.name.startswith(".")
         if is_meant and not path.name.endswith(_UNFINISHED) and path.is_file():
-            paths.append(path)
-        if len(paths) > FILES_MAX:
+            stand = _find_stand(path)
+            found += [stand] if stand else []
+        if len(found) > FILES_MAX:
             raise AskPerson(f"more than {FILES_MAX} files are named {pattern}; archive some")
-    return sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return sorted(found, key=lambda one: (one.modified_ns, one.path.name))
 
 
-def _stand(path: Path) -> _File:
-    stat = path.stat()
+def _find_stand(path: Path) -> _File | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        # Taken away by somebody at this moment.
+        return None
     return _File(path=path, size=stat.st_size, modified_ns=stat.st_mtime_ns)
 
 
 def _unchanged(file: _File) -> None:
-    if not file.path.exists() or _stand(file.path) != file:
-        raise StreamBroken(f"{file.path.name} was changed while it was read")
+    if _find_stand(file.path) != file:
+        raise StreamBroken(f"{name_of(file.path)} was changed while it was read")
 
 
 def _marker(path: Path) -> Path:

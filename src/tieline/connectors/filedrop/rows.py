@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from tieline.kernel.errors import AskPerson
+from tieline.kernel.errors import AskPerson, StreamBroken
 
 LINE_BYTES_MAX = 1_048_576
 ROW_LINES_MAX = 1_000
@@ -38,14 +40,14 @@ class Header:
 def read_header(path: Path, *, encoding: str, delimiter: str) -> Header:
     """Return the header of a file.
 
-    :raises AskPerson: there is none, or a column stands in it twice.
+    :raises AskPerson: the file cannot be read, there is none, or a column stands in it twice.
     """
     for row in _rows(path, encoding=encoding, delimiter=delimiter):
         names = tuple(name.strip().removeprefix("\ufeff") for name in row.cells)
         if len(set(names)) < len(names):
-            raise AskPerson(f"{path.name} has a column twice in its header")
+            raise AskPerson(f"{name_of(path)} has a column twice in its header")
         return Header(names=names, body=_ended(row.body))
-    raise AskPerson(f"{path.name} is empty: not even a header")
+    raise AskPerson(f"{name_of(path)} is empty: not even a header")
 
 
 def read_rows(path: Path, *, encoding: str, delimiter: str) -> Iterator[Row]:
@@ -57,9 +59,17 @@ def read_rows(path: Path, *, encoding: str, delimiter: str) -> Iterator[Row]:
             yield row
 
 
+def name_of(path: Path) -> str:
+    """Return the name of a file as it can be told and stored: a byte that is no character is spelled."""
+    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
+
+
 def content_hash(path: Path) -> str:
-    """Return SHA-256 over the bytes of a file."""
-    with path.open("rb") as file:
+    """Return SHA-256 over the bytes of a file.
+
+    :raises AskPerson: it cannot be read.
+    """
+    with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -130,8 +140,8 @@ def pack(key: Sequence[str]) -> bytes:
 
 def _rows(path: Path, *, encoding: str, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(FIELD_CHARACTERS_MAX)
-    with path.open("rb") as file:
-        source = _Source(file, encoding=encoding, name=path.name)
+    with _opened(path) as file:
+        source = _Source(file, encoding=encoding, name=name_of(path))
         reader = csv.reader(source, delimiter=delimiter)
         while True:
             try:
@@ -139,9 +149,18 @@ def _rows(path: Path, *, encoding: str, delimiter: str) -> Iterator[Row]:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise AskPerson(f"{path.name} line {source.first_line}: {error}") from error
+                raise AskPerson(f"{name_of(path)} line {source.first_line}: {error}") from error
             body, line_number = source.take()
             yield Row(cells=tuple(cells), line_number=line_number, body=body)
+
+
+def _opened(path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise StreamBroken(f"{name_of(path)} was taken away while it was read") from error
+    except OSError as error:
+        raise AskPerson(f"{name_of(path)} cannot be read: {error.strerror}") from error
 
 
 class _Source:
