@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import Connection
-from tests.support.deal import BOOKS, CLOCK, CRM, NOW, line
+from tests.support.deal import BOOKS, CLOCK, CRM, NOW, STAFF, land_as_read, line, staffing_fact
 from tests.support.deal_world import World, opened_world
 
 from tieline.console.workbook import About, Column, Sheet, make_workbook
@@ -256,9 +256,20 @@ class TestACostCenter:
         world.win(cost_center="CC-41")
         world.flow.keep_register()
         drawn = codes.drawn()
+        _manage(world, anna=False)
+        unmanaged = codes.drawn()
+        _manage(world, anna=True)
+        managed = codes.drawn()
         world.flow.run()
 
-        assert [each.code for each in drawn.judged.warnings] == ["deal.cost_center_not_taken"]
+        warnings = [
+            [each.code for each in seen.judged.warnings] for seen in (drawn, unmanaged, managed)
+        ]
+        assert warnings == [
+            ["deal.cost_center_not_taken"],
+            ["deal.cost_center_not_taken", "deal.manager_missing"],
+            ["deal.cost_center_not_taken"],
+        ]
         assert world.plan["state"] == "active"
         assert _told_of_projects(world) == {BOOKS: None, CLOCK: None}
         assert world.rows("SELECT cost_center FROM contract_version") == [{"cost_center": "CC-41"}]
@@ -356,6 +367,15 @@ def _told_of_contracts(world: World) -> list[dict[str, str]]:
         "SELECT content FROM effect JOIN effect_payload USING (business_key) WHERE noun = 'contract'"
     )
     return [row["content"] for row in rows]
+
+
+def _manage(world: World, *, anna: bool) -> None:
+    """Let the staffing say whether Anna manages the project."""
+    fact = staffing_fact("assignment", "anna", project_code="DP-1", labor_category="Consultant")
+    told = replace(fact, manages_project=anna)
+    land_as_read(
+        world.flow.database, STAFF, "staffing", {"a:anna:DP-1": told}, minute=2 if anna else 1
+    )
 
 
 def _take_cost_centers(world: World) -> None:

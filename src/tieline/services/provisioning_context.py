@@ -186,6 +186,8 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "is_card_known": deal.rate_card in told.cards,
         "period_state": facts.period_state,
         "staff_count": len(facts.staff),
+        "is_manager_told": any(one.manages_project is not None for one in facts.staff),
+        "has_manager": any(one.manages_project for one in facts.staff),
         "time_tools_count": len(facts.time_connections),
         "is_signature_told": signed is not None,
         "is_signed": signed in ("true", "yes"),

@@ -112,6 +112,8 @@ class Staffed:
     planned_percent: int | None
     is_approver_told: bool
     has_approver: bool
+    # None where the staffing does not say.
+    manages_project: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -676,6 +678,7 @@ def _one_staffed(around: _Surroundings, fact: StaffingFact, entity: EntityFacts 
         planned_percent=_planned_percent(around, fact),
         is_approver_told=around.is_approver_told,
         has_approver=fact.approver_email is not None,
+        manages_project=fact.manages_project,
     )
 
 
