@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from tieline.register.likeness import Matched, gather, match
+from tieline.register.likeness import Matched, gather, match, pairing
 from tieline.register.likeness.comparing import word_likeness
 from tieline.register.likeness.wording import (
     country_code,
@@ -69,6 +69,22 @@ class TestMatching:
         said = _pairs(found)
         assert len(said & true) >= 84
         assert len(said - true) <= 3
+
+    def test_glances_at_pairs_that_are_too_many_to_compare(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        draw = random.Random(12)
+        firms = made_firms(200, seed=4)
+        records = gather([*firms, *(written_again(firm, draw) for firm in firms)])
+        true = {(place, 200 + place) for place in range(200)}
+
+        whole = match(records, say=lambda _: None)
+        monkeypatch.setattr(pairing, "MAYBE_MAX", 0)
+        glanced = match(records, say=lambda _: None)
+
+        assert glanced.candidates * 2 < whole.candidates
+        assert len(_pairs(glanced) & true) >= 190
+        assert len(_pairs(glanced) - true) <= 4
 
     def test_learns_from_decided_pairs_without_forgetting_the_rest(self) -> None:
         draw = random.Random(12)

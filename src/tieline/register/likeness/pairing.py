@@ -30,6 +30,8 @@ class Spread(Protocol):
 BLOCK_MAX = 60
 SMALL_RECORDS = 30_000
 SMALL_BLOCK_MAX = 200
+# More pairs than these are glanced at before they are compared, however few records they are of.
+MAYBE_MAX = 2_000_000
 RARE_WORDS = 4
 NEIGHBORS_MAX = 10
 _NEAREST_A_TURN = 5_000
@@ -60,7 +62,7 @@ def find_pairs(records: Records, *, spread: Spread | None = None) -> tuple[Numbe
             *_nearest_by_letters(records, spread),
         ]
     )
-    if count > SMALL_RECORDS:
+    if count > SMALL_RECORDS or len(maybe) > MAYBE_MAX:
         maybe = np.setdiff1d(maybe, sure, assume_unique=True)
         maybe = maybe[_names_may_be_alike(records, maybe)]
     found = _together([sure, maybe])
