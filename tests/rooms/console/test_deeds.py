@@ -165,6 +165,9 @@ class TestLoggingIn:
         browser.client.cookies.update(kept)
 
         assert browser.get("/").status_code == 303
+        # A page that is open and asks for its newest part goes to the login as a whole.
+        part = browser.client.get("/overview/now", headers={"HX-Request": "true"})
+        assert (part.status_code, part.headers["hx-redirect"]) == (401, "/login")
 
     def test_remembers_light_or_dark(self, house: House) -> None:
         browser = house.browser("ann")
