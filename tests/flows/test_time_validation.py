@@ -525,17 +525,23 @@ class TestThePeriod:
 
 
 @pytest.mark.sql
-class TestATargetThatIsPaused:
-    def test_gets_no_hour_and_gives_none_back_until_it_goes_on(self, world: World) -> None:
+class TestATargetThatIsPausedOrObserved:
+    def test_gets_no_hour_and_gives_none_back_until_it_acts(self, world: World) -> None:
         world.book("1", 3600)
         world.say("UPDATE connection SET paused = true WHERE connection_key = 'tryton'")
         world.delete("1", others=set())
         world.book("2", 1800)
+        calls = world.target.calls
 
-        assert world.posted() == [3600]
-        assert world.places() == {"leaving": 1, "pending": 1}
+        for shut in ("paused = true", "mode = 'observe', paused = false", "mode = 'propose'"):
+            world.say(f"UPDATE connection SET {shut} WHERE connection_key = 'tryton'")
+            world.post()
 
-        world.say("UPDATE connection SET paused = false WHERE connection_key = 'tryton'")
+            # Everything is computed, and nothing is written.
+            assert (world.posted(), world.target.calls) == ([3600], calls)
+            assert world.places() == {"leaving": 1, "pending": 1}
+
+        world.say("UPDATE connection SET mode = 'act' WHERE connection_key = 'tryton'")
         world.post()
 
         assert world.posted() == [1800]
