@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -54,6 +55,9 @@ from tieline.cli.tools import (
 )
 from tieline.kernel.errors import MendTieline, TielineError, UserMistake
 from tieline.sdk.directory import Systems
+
+# What is wrong with a disk, not with us.
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,6 +140,10 @@ def run(
         raise
     except TielineError as error:
         return _end(str(error), GOAL_MISSED)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return _end(f"it cannot be written: {error.strerror}", GOAL_MISSED)
     except (psycopg.OperationalError, PoolTimeout) as error:
         return _end(f"the database does not answer: {_first_line(error)}", CANNOT)
     return int(answer or 0)

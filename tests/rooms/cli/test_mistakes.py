@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,21 @@ class TestAMistake:
 
         assert (ran.code, ran.out) == (2, "")
         assert ran.err == f"word {len(before) + 1} of the command is not text\n"
+
+    def test_a_full_disk_is_told(self) -> None:
+        with open("/dev/full", "w") as full:
+            ran = subprocess.run(
+                [sys.executable, "-m", "tieline.app", "rules", "--json"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+
+        assert (ran.returncode, ran.stderr) == (
+            1,
+            "it cannot be written: No space left on device\n",
+        )
 
     @pytest.mark.parametrize("words", [("status",), ("worker",), ("up",), ("cases",), ("close",)])
     def test_nothing_installed_is_told(self, run_bare: Run, words: tuple[str, ...]) -> None:
