@@ -231,6 +231,32 @@ def _add_austria(connection: Any, world: World) -> None:
 
 @pytest.mark.sql
 class TestAPostedHour:
+    def test_that_changes_or_moves_takes_no_more_of_a_cap_than_is_left(self, firm: Firm) -> None:
+        world = firm.world
+        for ref, project in (("1", "p1"), ("2", "p1"), ("3", "p2")):
+            world.book(ref, 3600, project_ref=project)
+        world.say("UPDATE contract_version SET cap_amount = 500 WHERE name <> 'C2'")
+        world.say("UPDATE contract_version SET cap_amount = 300 WHERE name = 'C2'")
+
+        # Both are twice as long before either is corrected: 300 and 300 are more than 500.
+        for ref in ("1", "2"):
+            world.judge(world.land(ref, 7200))
+        world.post()
+        assert [line[3] for line in firm.lines("1")] == [3600, -3600, 7200]
+        assert [line[3] for line in firm.lines("2")] == [3600]
+        assert world.reasons() == {"time.cap_exceeded"}
+        # The first is short again and leaves room for whoever is asked then.
+        world.book("1", 3600)
+        world.book("2", 7200, narrative="again")
+        assert [line[3] for line in firm.lines("2")] == [3600, -3600, 7200]
+        assert world.reasons() == set()
+
+        # What stands of it is of the contract that it leaves: 160 and 160 are more than 300.
+        world.book("1", 3600, project_ref="p2")
+        assert [line[1] for line in firm.lines("1")] == ["2026-10"] * 5
+        assert world.reasons() == {"time.cap_exceeded"}
+        firm.must_add_up()
+
     def test_is_corrected_where_its_period_or_an_agreed_one_takes_it(self, firm: Firm) -> None:
         world = firm.world
         for ref in ("1", "2", "3", "4", "5", "6"):

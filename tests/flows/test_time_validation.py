@@ -136,10 +136,14 @@ class World:
         self._follow(found.batch_id)
 
     def _follow(self, batch_id: int) -> None:
+        self.judge(batch_id)
+        self.post()
+
+    def judge(self, batch_id: int) -> None:
+        """Judge a batch and post nothing of it yet."""
         with self.worker.transaction() as connection:
             self.flow.batch_landed(connection, batch_id, "x")
         self.flow.judge_batch(AtOnce(), str(batch_id))
-        self.post()
 
     def post(self) -> None:
         """Judge what waits and post until nothing is left."""

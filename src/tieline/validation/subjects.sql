@@ -16,10 +16,13 @@ UNION
 SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
 CROSS JOIN LATERAL (SELECT h.entry_id FROM scarce_hour h WHERE h.neighbor_key = k.neighbor_key OFFSET 0) h
 CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = h.entry_id OFFSET 0) t
-CROSS JOIN LATERAL (SELECT v.version FROM verdict v
+CROSS JOIN LATERAL (SELECT v.version, v.posting_hash FROM verdict v
                     WHERE v.verdict_id = t.verdict_id AND v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
-LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
-WHERE k.neighbor_key ~ '^(client-)?cap:' AND (v.version <> t.newest_version OR s.stands IS NULL)
+LEFT JOIN LATERAL (SELECT true AS stands, s.posting_hash FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s
+    ON true
+-- What waits to be corrected takes more than what stands of it.
+WHERE k.neighbor_key ~ '^(client-)?cap:'
+  AND (v.version <> t.newest_version OR s.stands IS NULL OR s.posting_hash <> v.posting_hash)
 UNION
 SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
 -- Key by key through the index, and hour by hour: the cost is that of the neighbors, not of the table.
@@ -67,10 +70,11 @@ SELECT DISTINCT t.entry_id FROM shared k
 -- Of all hours that ever shared it, those of which nothing stands are listed.
 CROSS JOIN LATERAL (SELECT h.entry_id FROM scarce_hour h WHERE h.neighbor_key = k.neighbor_key OFFSET 0) h
 CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = h.entry_id OFFSET 0) t
-CROSS JOIN LATERAL (SELECT v.version FROM verdict v
+CROSS JOIN LATERAL (SELECT v.version, v.posting_hash FROM verdict v
                     WHERE v.verdict_id = t.verdict_id AND v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
-LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
-WHERE v.version <> t.newest_version OR s.stands IS NULL
+LEFT JOIN LATERAL (SELECT true AS stands, s.posting_hash FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s
+    ON true
+WHERE v.version <> t.newest_version OR s.stands IS NULL OR s.posting_hash <> v.posting_hash
 ON CONFLICT DO NOTHING
 -- then
 ANALYZE judge_subject

@@ -72,7 +72,7 @@ class Books:
         self.twins = _grouped(self.hours.values(), lambda hour: hour.content)
         self.waiting: dict[Any, list[Hour]] = defaultdict(list)
         for hour in self.hours.values():
-            if hour.counts and hour.standing is None:
+            if hour.counts and not hour.stands_as_told:
                 self.waiting[hour.contract_id].append(hour)
         self.standing: dict[Any, Decimal] = defaultdict(Decimal)
         for hour in self.hours.values():
@@ -97,7 +97,9 @@ class Books:
             sums, total = {}, Decimal(0)
             for one in sorted(self.waiting[hour.contract_id], key=_order_of_a_cap):
                 sums[one] = total
-                total += one.amount or 0
+                # What changed takes what it comes to more than what stands of it there.
+                more = (one.amount or Decimal(0)) - one.standing_here
+                total += max(more, Decimal(0)) if one.standing else more
             self._before[hour.contract_id] = sums
         return self._before[hour.contract_id].get(hour, Decimal(0))
 
@@ -510,9 +512,14 @@ class Hour:
     @cached_property
     def cap_used(self) -> Decimal:
         """What stands of the contract without this hour, and the hours that come before it."""
-        if self.standing is not None:
-            return self.books.standing[self.contract_id] - (self.standing["amount"] or 0)
-        return self.books.standing[self.contract_id] + self.books.before(self)
+        return self.books.standing[self.contract_id] - self.standing_here + self.books.before(self)
+
+    @cached_property
+    def standing_here(self) -> Decimal:
+        """What stands of it in the contract that it belongs to now."""
+        if self.standing is None or self.standing["contract_id"] != self.contract_id:
+            return Decimal(0)
+        return self.standing["amount"] or Decimal(0)
 
     @cached_property
     def over_cap(self) -> Row | None:

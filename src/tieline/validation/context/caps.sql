@@ -4,13 +4,15 @@ cap_standing AS (
     WHERE s.contract_id IN (SELECT contract_id FROM counted WHERE cap_amount IS NOT NULL)
     GROUP BY s.contract_id
 ), cap_queue AS (
-    -- What stands goes first, then by (work date, source identity).
-    SELECT c.entry_id, coalesce(sum(coalesce(d.amount, c.amount)) OVER (
+    -- What stands goes first, then by (work date, source identity): all of an hour of which nothing stands, and what a
+    -- changed one comes to more than what stands of it.
+    SELECT c.entry_id, coalesce(sum(CASE WHEN c.standing_count = 0 THEN coalesce(d.amount, c.amount)
+                                         ELSE greatest(coalesce(d.amount, c.amount) - c.standing_amount, 0) END) OVER (
         PARTITION BY c.contract_id
         ORDER BY c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
                  c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_amount
     FROM counted c
     LEFT JOIN day_billed d ON d.entry_id = c.entry_id
-    WHERE c.cap_amount IS NOT NULL AND c.is_counted AND c.standing_count = 0 AND c.amount IS NOT NULL
+    WHERE c.cap_amount IS NOT NULL AND c.is_counted AND NOT c.is_posted_unchanged AND c.amount IS NOT NULL
 )

@@ -40,10 +40,13 @@ limit_row AS (
     -- What stands goes first, then by (work date, source identity), whatever the order of arrival.
     SELECT l.limit_id, l.kind, l.amount AS limit_amount, l.seconds AS limit_seconds, c.entry_id,
            l.amount IS NOT NULL AND l.currency IS DISTINCT FROM c.currency AND c.amount IS NOT NULL AS is_foreign,
-           coalesce(sum(coalesce(d.amount, c.amount)) FILTER (WHERE c.is_counted AND c.standing_count = 0) OVER queue,
-                    0) AS before_amount,
-           coalesce(sum(c.seconds) FILTER (WHERE c.is_counted AND c.standing_count = 0) OVER queue, 0)
-               AS before_seconds
+           -- Of an hour that changed, what it comes to more than what stands of it in this contract.
+           coalesce(sum(CASE WHEN c.standing_count = 0 THEN coalesce(d.amount, c.amount)
+                             ELSE greatest(coalesce(d.amount, c.amount) - c.standing_amount, 0) END)
+                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0) AS before_amount,
+           coalesce(sum(CASE WHEN c.standing_count = 0 THEN c.seconds
+                             ELSE greatest(c.seconds - c.standing_seconds, 0) END)
+                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0) AS before_seconds
     FROM counted c
     JOIN limit_contract l ON l.contract_id = c.contract_id AND l.task_name IN (coalesce(c.task_name, ''), '')
         AND l.valid @> c.on_date

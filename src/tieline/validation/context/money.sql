@@ -35,6 +35,9 @@ line_fact AS (
            (array_agg(e.project_id ORDER BY e.effect_no DESC))[1] AS standing_project_id,
            (array_agg(e.entity_code ORDER BY e.effect_no DESC))[1] AS standing_entity_code,
            coalesce(sum(e.amount), 0) AS standing_amount,
+           coalesce(sum(e.seconds), 0) AS standing_seconds,
+           (array_agg((SELECT v.contract_id FROM verdict v WHERE v.verdict_id = e.verdict_id)
+                      ORDER BY e.effect_no DESC))[1] AS standing_contract_id,
            bool_or(EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.business_key OFFSET 0))
                AS is_standing_invoiced
     FROM (SELECT DISTINCT entry_id FROM considered) c
@@ -105,7 +108,10 @@ line_fact AS (
                 END AS amount,
            w.period_id, w.state AS period_state,
            coalesce(st.standing_count, 0) AS standing_count, st.standing_hash, st.standing_period_id,
-           st.standing_amount, st.standing_project_id, st.standing_entity_code,
+           -- What an hour that moved has in another contract takes nothing of this one.
+           CASE WHEN st.standing_contract_id = s.contract_id THEN st.standing_amount ELSE 0 END AS standing_amount,
+           CASE WHEN st.standing_contract_id = s.contract_id THEN st.standing_seconds ELSE 0 END AS standing_seconds,
+           st.standing_project_id, st.standing_entity_code,
            coalesce(st.is_standing_invoiced, false) AS is_standing_invoiced,
            x.entry_id IS NOT NULL AS is_excluded,
            coalesce(s.work_date < coalesce(g.go_live_on, CASE WHEN s.entity_code IS NULL THEN g1.go_live_on END),
