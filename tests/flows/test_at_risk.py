@@ -172,6 +172,11 @@ class TestAProjectAtRisk:
         for risk, why in (
             (replace(RISK, sponsor="nobody"), "nobody is nobody who sees HR-DE"),
             (replace(RISK, limit_amount=Decimal(0)), "a limit above 0"),
+            (
+                replace(RISK, limit_amount=Decimal("1e99")),
+                "a limit above 0, 1,000,000,000,000 at most",
+            ),
+            (replace(RISK, limit_amount=Decimal("0.001")), "0.001 is no amount that can be paid"),
             (replace(RISK, ends_on=NOW.date()), "ends on a day to come"),
         ):
             with pytest.raises(UserMistake, match=why):

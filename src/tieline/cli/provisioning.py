@@ -248,7 +248,8 @@ def _show_plan(plan: _Drawn) -> None:
     if plan.drawn.risk is not None:
         _show_risk(plan.drawn.risk)
     digest = plan.shown.digest[:DIGEST_CHARACTERS_MIN]
-    tell(f"plan {digest} of {plan.drawn.subject}; carry it out with --apply")
+    if not plan.found.blockers:
+        tell(f"plan {digest} of {plan.drawn.subject}; carry it out with --apply")
 
 
 def _apply(

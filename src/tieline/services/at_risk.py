@@ -17,6 +17,7 @@ from psycopg import Connection
 
 from tieline.governance import find_open_person
 from tieline.kernel.errors import UserMistake
+from tieline.kernel.money import currency_digits, round_half_up
 from tieline.register import PROJECT, upsert
 from tieline.runtime.database import Row
 from tieline.runtime.sql import load
@@ -33,6 +34,7 @@ ASKED_WHEN_WON = frozenset(
         "deal.purchase_order_missing",
     }
 )
+LIMIT_AMOUNT_MAX = 10**12
 _OPEN = load("tieline.services", "at_risk")
 
 
@@ -156,14 +158,28 @@ def refuse_wrong_wish(
         raise UserMistake(f"{facts.key} is deleted in its system: nothing becomes of it")
     if is_made and (risk is None or risk.state != "active"):
         raise UserMistake(f"{facts.key} is a project already: it is not made twice")
-    _refuse_wrong_risk(connection, wish.risk, entity_code=facts.deal.entity_code, now=now)
+    _refuse_wrong_risk(
+        connection,
+        wish.risk,
+        entity_code=facts.deal.entity_code,
+        currency=facts.deal.currency,
+        now=now,
+    )
 
 
 def _refuse_wrong_risk(
-    connection: Connection[Row], risk: Risk, *, entity_code: str | None, now: datetime
+    connection: Connection[Row],
+    risk: Risk,
+    *,
+    entity_code: str | None,
+    currency: str | None,
+    now: datetime,
 ) -> None:
-    if not (risk.limit_amount.is_finite() and risk.limit_amount > 0):
-        raise UserMistake("work at risk has a limit above 0")
+    amount = risk.limit_amount
+    if not (amount.is_finite() and 0 < amount <= LIMIT_AMOUNT_MAX):
+        raise UserMistake(f"work at risk has a limit above 0, {LIMIT_AMOUNT_MAX:,} at most")
+    if amount != round_half_up(amount, digits=currency_digits(currency or "")):
+        raise UserMistake(f"{amount:f} is no amount that can be paid in {currency or 'money'}")
     if risk.ends_on <= now.date():
         raise UserMistake(f"work at risk ends on a day to come, not on {risk.ends_on.isoformat()}")
     person = find_open_person(connection, login=risk.sponsor, now=now)
