@@ -56,6 +56,13 @@ class Codes:
             proposal = get_proposal(connection, proposal_id=proposal_id)
             carry_out_load(connection, proposal, now)
 
+    def readings_under(self, row: str) -> list[tuple[str, str, str]]:
+        """Return what a row of what goes out would change of the one deal: name, before, after."""
+        with self.world.flow.database.transaction() as connection:
+            file = code_file("outbound-codes", row)
+            (deal,) = deals_of_file(connection, file=file, now=NOW).deals
+        return [(each.name, each.before, each.after) for each in deal.readings]
+
     def agreeing(self) -> AbstractContextManager[Connection[Any]]:
         """Act as somebody who sees both companies."""
         return open_web_transaction(self.world.flow.database, entities=("HR-DE", "HR-UK"))
@@ -226,14 +233,12 @@ class TestACostCenter:
         assert world.in_books() == []
 
         row = f"{BOOKS},cost_center,HR-DE,CC-41,K41,2026-01-01,"
-        with world.flow.database.transaction() as connection:
-            found = deals_of_file(connection, file=code_file("outbound-codes", row), now=NOW)
+        readings = codes.readings_under(row)
         codes.release("outbound-codes", row)
         drawn = codes.drawn()
         world.flow.run()
 
-        (deal,) = found.deals
-        assert [(each.name, each.before, each.after) for each in deal.readings] == [
+        assert readings == [
             ("cost center in the ERP", "", "K41"),
             ("without a code", "CC-41", ""),
         ]
@@ -321,14 +326,12 @@ class TestWhatASaleIsCalled:
         assert world.in_books() == []
 
         row = f"{BOOKS},tax_treatment,HR-DE,standard,V19,2026-01-01,"
-        with world.flow.database.transaction() as connection:
-            found = deals_of_file(connection, file=code_file("outbound-codes", row), now=NOW)
+        readings = codes.readings_under(row)
         codes.release("outbound-codes", row)
         drawn = codes.drawn()
         world.flow.run()
 
-        (deal,) = found.deals
-        assert [(each.name, each.before, each.after) for each in deal.readings] == [
+        assert readings == [
             ("tax in the ERP", "", "V19"),
             ("without a code", "standard", ""),
         ]

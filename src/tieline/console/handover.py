@@ -36,6 +36,14 @@ from tieline.services.shown_plans import Chosen
 from tieline.services.system import System
 
 _SET_UP_SHOWN_MAX = 10
+_OF_A_DEAL = (
+    Column(title="Deal", width=28),
+    Column(title="Called", width=36),
+    Column(title="Project"),
+    Column(title="Legal entity"),
+    Column(title="Worth", kind=Kind.AMOUNT),
+    Column(title="Currency"),
+)
 _NOT_YET = ("blocked", "ready", "running", "compensating", "compensated", "stuck", "closing")
 
 
@@ -145,12 +153,7 @@ def _set_up_sheet(plans: Sequence[DealPlan], *, names: Mapping[Thing, str]) -> S
     return Sheet(
         name="Set up last",
         columns=(
-            Column(title="Deal", width=28),
-            Column(title="Called", width=36),
-            Column(title="Project"),
-            Column(title="Legal entity"),
-            Column(title="Worth", kind=Kind.AMOUNT),
-            Column(title="Currency"),
+            *_OF_A_DEAL,
             Column(title="Won (UTC)", kind=Kind.INSTANT),
             Column(title="Set up (UTC)", kind=Kind.INSTANT),
             Column(title="Seconds between", kind=Kind.COUNT),
@@ -182,12 +185,7 @@ def _sheet(deals: Sequence[WaitingDeal]) -> Sheet:
     return Sheet(
         name="On their way",
         columns=(
-            Column(title="Deal", width=28),
-            Column(title="Called", width=36),
-            Column(title="Project"),
-            Column(title="Legal entity"),
-            Column(title="Worth", kind=Kind.AMOUNT),
-            Column(title="Currency"),
+            *_OF_A_DEAL,
             Column(title="State", width=20),
             Column(title="Won (UTC)", kind=Kind.INSTANT),
             Column(title="Hours since", kind=Kind.HOURS),
