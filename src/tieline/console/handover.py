@@ -237,7 +237,7 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             drawn=drawn,
             digest=shown.digest,
             systems=by_system(drawn.writes),
-            state=drawn.row["state"] if drawn.row else "not_planned",
+            state=_state_of(drawn),
             may_apply=visitor.may(ROLES_THAT_APPROVE),
         )
 
@@ -270,6 +270,12 @@ def _add_plan(pages: FastAPI, *, system: System, door: Door, renderer: Renderer)
             )
         except LookupError as error:
             raise not_found("There is no such deal, or it is not yours to see.") from error
+
+
+def _state_of(drawn: Handover) -> str:
+    state = str(drawn.row["state"]) if drawn.row else "not_planned"
+    # The row is of the last look at it; what is drawn is of now.
+    return "blocked" if state == "ready" and drawn.judged.blockers else state
 
 
 def _wish(sponsor: str, limit: str, until: str, client_from: str, *, is_lost: bool) -> Wish:

@@ -21,6 +21,7 @@ from tieline.services.links import Links
 from tieline.services.pricing_words import PRICED, priced_in_words
 from tieline.services.unconfirmed import OPEN, in_words
 
+_REF_SHOWN_MAX = 200
 KINDS = ("deal", "hour", "case", "invoice-line")
 TIELINE = "tieline"
 _STEPS_MAX = 2000
@@ -60,7 +61,7 @@ def explain(
         raise UserMistake(f"{kind} is none of {', '.join(KINDS)}")
     found = _WAYS[kind].find(connection, ref)
     if found is None:
-        raise UserMistake(f"no {kind} is known as {ref}")
+        raise UserMistake(f"no {kind} is known as {ref[:_REF_SHOWN_MAX]}")
     rows = [
         (chapter, row)
         for chapter in _WAYS[kind].chapters
