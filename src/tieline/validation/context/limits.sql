@@ -46,7 +46,7 @@ limit_row AS (
                         FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0) AS before_amount,
            coalesce(sum(CASE WHEN c.standing_count = 0 THEN c.seconds
                              ELSE greatest(c.seconds - c.standing_seconds, 0) END)
-                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0) AS before_seconds
+                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0)::bigint AS before_seconds
     FROM counted c
     JOIN limit_contract l ON l.contract_id = c.contract_id AND l.task_name IN (coalesce(c.task_name, ''), '')
         AND l.valid @> c.on_date
