@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from tieline.governance import open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.services import invoice_readiness
 from tieline.services.invoice_readiness import (
     Drafted,
     NotDrafted,
@@ -408,6 +410,25 @@ class TestRelease:
         assert locked("2026-09-01")
         assert not locked("2026-11-01")
         assert scene.compute().state == "released"
+
+    def test_stands_when_it_comes_while_readiness_is_computed(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        releasing = Thread(target=scene.release)
+        check = invoice_readiness.check_invoices
+
+        def check_later(*words: Any, **named: Any) -> Any:
+            releasing.start()
+            releasing.join(0.5)
+            return check(*words, **named)
+
+        monkeypatch.setattr(invoice_readiness, "check_invoices", check_later)
+        scene.compute()
+        releasing.join()
+
+        assert scene.one("SELECT state FROM readiness") == "released"
 
     def test_an_incomplete_contract_needs_a_reason_and_shows_what_it_carries(
         self, scene: Scene

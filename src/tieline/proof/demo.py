@@ -378,7 +378,8 @@ class Demo:
             progress=self.progress,
             tell=lambda: (
                 f"deals {watch.in_words(watch.plan_states(system.database))};"
-                f" hours {watch.in_words(watch.place_counts(system.database))}"
+                f" hours {watch.in_words(watch.place_counts(system.database))};"
+                f" moving {watch.in_words(watch.moving(system.database))}"
             ),
         )
         self.progress(f"  {watch.in_words(watch.plan_states(system.database))}")
@@ -425,7 +426,7 @@ class Demo:
             progress=self.progress,
             tell=lambda: (
                 f"{_deleted(system)} of {wanted} deletes believed, "
-                f"{watch.open_work(system.database)} things moving"
+                f"moving {watch.in_words(watch.moving(system.database))}"
             ),
         )
 
@@ -498,7 +499,7 @@ class Demo:
             lambda: watch.is_quiet(system.database),
             seconds_max=_CHANGE_SECONDS_MAX,
             progress=self.progress,
-            tell=lambda: f"{watch.open_work(system.database)} things moving",
+            tell=lambda: f"moving {watch.in_words(watch.moving(system.database))}",
         )
 
     def _step(self, name: str, run: Callable[[], Any]) -> Any:

@@ -54,22 +54,25 @@ def count(database: Database, statement: str, *values: Any) -> int:
 
 def is_quiet(database: Database) -> bool:
     """Say whether no work runs or may run, nothing is to be judged, and no write is open."""
-    return open_work(database) == 0
+    return not moving(database)
 
 
-def open_work(database: Database) -> int:
-    """Count what is still moving."""
-    return count(
-        database,
-        """
-        SELECT (SELECT count(*) FROM work_item WHERE state IN ('waiting', 'running') AND kind = ANY (%s))
-             + (SELECT count(*) FROM rejudge)
-             + (SELECT count(*) FROM intake_batch WHERE state = 'landing')
-             + (SELECT count(*) FROM unsettled_effect
-                WHERE state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT'))
-        """,
-        list(_QUIET_KINDS),
-    )
+def moving(database: Database) -> dict[str, int]:
+    """Count what is still moving, by what it is."""
+    with database.transaction() as connection:
+        rows = connection.execute(
+            """
+            SELECT kind || ' ' || state AS what, count(*) AS things FROM work_item
+            WHERE state IN ('waiting', 'running') AND kind = ANY (%s) GROUP BY 1
+            UNION ALL SELECT 'to judge', count(*) FROM rejudge HAVING count(*) > 0
+            UNION ALL SELECT 'batches of ' || connection_key || ' ' || stream || ' landing', count(*)
+            FROM intake_batch WHERE state = 'landing' GROUP BY connection_key, stream
+            UNION ALL SELECT noun || ' ' || state, count(*) FROM unsettled_effect
+            WHERE state IN ('PLANNED', 'INTENT', 'UNKNOWN', 'PROBING', 'ABSENT') GROUP BY noun, state
+            """,
+            (list(_QUIET_KINDS),),
+        ).fetchall()
+    return {row["what"]: int(row["things"]) for row in rows}
 
 
 def plan_states(database: Database) -> dict[str, int]:
@@ -92,4 +95,4 @@ def place_counts(database: Database) -> dict[str, int]:
 
 def in_words(counts: Mapping[str, int]) -> str:
     """Say counts in one line."""
-    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing yet"
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "nothing"

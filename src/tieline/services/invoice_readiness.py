@@ -69,6 +69,11 @@ from tieline.validation import codes_about
 FACTS = load("tieline.services", "readiness_facts")
 _TOLD = load("tieline.services", "readiness_told")
 _STORE = load("tieline.services", "readiness_store")
+_HOLD = """
+SELECT FROM readiness
+WHERE %(contract_ids)s::uuid[] IS NULL OR contract_id = ANY (%(contract_ids)s::uuid[])
+ORDER BY contract_id, period_id FOR UPDATE
+"""
 
 __all__ = [
     "Computed",
@@ -175,6 +180,8 @@ def compute_readiness(
     """
     wanted = list(contract_ids) if contract_ids is not None else None
     asked = {"now": now, "contract_ids": wanted}
+    # Who releases, withdraws or drafts waits: else what is computed of before would be stored over it.
+    connection.execute(_HOLD, asked)
     rows = load_facts(connection, contract_ids=wanted, now=now)
     # What is not connected yet is told by a check of its own.
     connected = {row["erp_connection_key"] for row in rows if row["erp_system"] is not None}

@@ -41,7 +41,7 @@ from tieline.proof.supervising import (
     worker_environment,
 )
 from tieline.proof.town import close_town
-from tieline.proof.watch import open_work
+from tieline.proof.watch import moving
 from tieline.services.conservation_checks import STANDS_TWICE
 from tieline.services.system import System
 from tieline.settings import Settings
@@ -239,7 +239,7 @@ class _Proof:
                 load.dropped
                 - int(row["entries"])
                 + int(row["unasked"])
-                + open_work(system.database)
+                + sum(moving(system.database).values())
             )
         except (psycopg.Error, PoolTimeout):
             return load.entries
