@@ -18,7 +18,6 @@ from tieline.governance import open_web_transaction
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
-from tieline.services import invoice_readiness
 from tieline.services.invoice_readiness import (
     Drafted,
     NotDrafted,
@@ -29,7 +28,7 @@ from tieline.services.invoice_readiness import (
     release_contract,
     withdraw_release,
 )
-from tieline.services.readiness_checks import CHECKS
+from tieline.services.readiness_checks import CHECKS, check_invoices
 
 OCTOBER_7 = date(2026, 10, 7)
 
@@ -417,14 +416,13 @@ class TestRelease:
         scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
         scene.compute()
         releasing = Thread(target=scene.release)
-        check = invoice_readiness.check_invoices
 
         def check_later(*words: Any, **named: Any) -> Any:
             releasing.start()
             releasing.join(0.5)
-            return check(*words, **named)
+            return check_invoices(*words, **named)
 
-        monkeypatch.setattr(invoice_readiness, "check_invoices", check_later)
+        monkeypatch.setattr("tieline.services.invoice_readiness.check_invoices", check_later)
         scene.compute()
         releasing.join()
 
