@@ -47,7 +47,15 @@ class Vendor:
 
         :raises MendTieline: the vendor's server did not understand it.
         """
-        answer = httpx.post(
+        return self._call("POST", verb, body)
+
+    def ask(self, verb: str) -> Any:
+        """Read the vendor's journal, faults or state."""
+        return self._call("GET", verb, None)
+
+    def _call(self, method: str, verb: str, body: Mapping[str, Any] | None) -> Any:
+        answer = httpx.request(
+            method,
             f"{self.url}/_sandbox/{verb}",
             json=body,
             headers={"X-Sandbox-Token": self.control_token},
@@ -55,20 +63,6 @@ class Vendor:
             # It is on this machine, whatever proxy leads out of it.
             trust_env=False,
         )
-        return self._read(verb, answer)
-
-    def ask(self, verb: str) -> Any:
-        """Read the vendor's journal, faults or state."""
-        answer = httpx.get(
-            f"{self.url}/_sandbox/{verb}",
-            headers={"X-Sandbox-Token": self.control_token},
-            timeout=_CONTROL_TIMEOUT_SECONDS,
-            # It is on this machine, whatever proxy leads out of it.
-            trust_env=False,
-        )
-        return self._read(verb, answer)
-
-    def _read(self, verb: str, answer: httpx.Response) -> Any:
         if answer.status_code != httpx.codes.OK:
             raise MendTieline(
                 f"{self.name} refused {verb}: {answer.status_code} {answer.text[:300]}"

@@ -34,7 +34,7 @@ ASKED_WHEN_WON = frozenset(
         "deal.purchase_order_missing",
     }
 )
-LIMIT_AMOUNT_MAX = 10**12
+_LIMIT_AMOUNT_MAX = 10**12
 _OPEN = load("tieline.services", "at_risk")
 
 
@@ -176,8 +176,8 @@ def _refuse_wrong_risk(
     now: datetime,
 ) -> None:
     amount = risk.limit_amount
-    if not (amount.is_finite() and 0 < amount <= LIMIT_AMOUNT_MAX):
-        raise UserMistake(f"work at risk has a limit above 0, {LIMIT_AMOUNT_MAX:,} at most")
+    if not (amount.is_finite() and 0 < amount <= _LIMIT_AMOUNT_MAX):
+        raise UserMistake(f"work at risk has a limit above 0, {_LIMIT_AMOUNT_MAX:,} at most")
     if amount != round_half_up(amount, digits=currency_digits(currency or "")):
         raise UserMistake(f"{amount:f} is no amount that can be paid in {currency or 'money'}")
     if risk.ends_on <= now.date():

@@ -92,7 +92,7 @@ def list_deal_plans(
             "offset": offset,
         },
     ).fetchall()
-    return tuple(DealPlan(**{**row, "blockers": tuple(row["blockers"])}) for row in rows)
+    return _plans(rows)
 
 
 def list_set_up(connection: Connection[Row], *, limit: int) -> tuple[DealPlan, ...]:
@@ -102,6 +102,10 @@ def list_set_up(connection: Connection[Row], *, limit: int) -> tuple[DealPlan, .
         " ORDER BY active_at DESC, plan_id LIMIT %s",
         (min(limit, PLANS_PAGE_MAX),),
     ).fetchall()
+    return _plans(rows)
+
+
+def _plans(rows: Sequence[Row]) -> tuple[DealPlan, ...]:
     return tuple(DealPlan(**{**row, "blockers": tuple(row["blockers"])}) for row in rows)
 
 

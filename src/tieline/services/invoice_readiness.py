@@ -300,10 +300,7 @@ def list_readiness(
                     for blocker in row["blockers"]
                 ),
                 "not_checked": tuple(
-                    {
-                        **dict(zip(("message", "lacks"), WHY_UNKNOWN[each["code"]], strict=True)),
-                        **each,
-                    }
+                    {**WHY_UNKNOWN[each["code"]], **each}
                     for each in row["not_checked"]
                     # A rule of an older book may have left since this was computed.
                     if each["code"] in WHY_UNKNOWN

@@ -22,7 +22,7 @@ BLOCK, RISK, WARN, IGNORE = "block", "risk", "warn", "ignore"
 """Needs a person; heals by itself or by time; is only told; is not even told."""
 
 CHECKS: tuple[InvoiceRule, ...] = invoice_rules()
-WHY_UNKNOWN = {rule.code: (rule.unknown, rule.lacks) for rule in CHECKS}
+WHY_UNKNOWN = {rule.code: {"message": rule.unknown, "lacks": rule.lacks} for rule in CHECKS}
 _RULES = {rule.code: rule for rule in CHECKS}
 CARRIABLE = frozenset(rule.code for rule in CHECKS if rule.may_be_carried)
 _CENT = Decimal("0.01")

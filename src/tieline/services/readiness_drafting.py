@@ -753,24 +753,29 @@ def _bills(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -
             "whole": sorted(BILLED_BY_SCHEDULE),
         },
     ).fetchall()
-    bills = tuple(_bill(connection, row) for row in rows)
+    bills = _in_erp_words(connection, rows)
     if bills and bills[0].is_whole:
         return bills[:1]
     return bills
 
 
-def _bill(connection: Connection[Row], row: Row) -> _Bill:
+def _in_erp_words(connection: Connection[Row], rows: Sequence[Row]) -> tuple[_Bill, ...]:
     """Return what is asked for, in the ERP's word for the currency: the one that the contract went out with."""
-    starts_on = row.pop("contract_starts_on")
-    code = Code(
-        connection_key=row["target"],
-        kind=CURRENCY,
-        entity_code=row["entity_code"],
-        code=row["currency"],
-        on=starts_on,
+    codes = [
+        Code(
+            connection_key=row["target"],
+            kind=CURRENCY,
+            entity_code=row["entity_code"],
+            code=row["currency"],
+            on=row.pop("contract_starts_on"),
+        )
+        for row in rows
+    ]
+    theirs = their_codes(connection, asked=codes)
+    return tuple(
+        _Bill(**row, erp_currency=theirs.get(code) or code.code)
+        for row, code in zip(rows, codes, strict=True)
     )
-    erp_currency = their_codes(connection, asked=(code,)).get(code) or code.code
-    return _Bill(**row, erp_currency=erp_currency)
 
 
 def _already_drafted(connection: Connection[Row], *, contract_id: UUID, period_id: UUID) -> Drafted:

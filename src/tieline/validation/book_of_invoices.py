@@ -36,8 +36,9 @@ class InvoiceRule(BookRule):
     """A rule about a contract's period; its severity says what becomes of the invoice.
 
     ``amount`` and ``seconds`` are the columns with what it holds up; '' for nothing. ``unknown`` is what is told
-    where nobody knows, and ``lacks`` names in a word or two what would have to be told. ``may_be_carried``: what it found is merely not on this invoice, and a person may say
-    that it comes with the next one. What would make the invoice itself wrong is mended first.
+    where nobody knows, and ``lacks`` names in a word or two what would have to be told. ``may_be_carried``: what it
+    found is merely not on this invoice, and a person may say that it comes with the next one. What would make the
+    invoice itself wrong is mended first.
     """
 
     unknown: str

@@ -21,7 +21,7 @@ from tieline.connectors.filedrop.mapping import (
     mapping_mistakes,
     parse_mapping,
 )
-from tieline.connectors.filedrop.rows import Header, Row, ScratchIndex, name_of
+from tieline.connectors.filedrop.rows import Header, Row, ScratchIndex, name_of, spelled
 from tieline.kernel.errors import AskPerson, StreamBroken, UserMistake
 from tieline.sdk import (
     Capabilities,
@@ -312,8 +312,7 @@ def _source_ref(
         return f"line {row.line_number} of {name_of(file.path)}"
     before = seen.count(key)
     reference = "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in key)
-    reference = reference.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    reference = reference.replace("\0", "\\0")
+    reference = spelled(reference).replace("\0", "\\0")
     if before == 0:
         return reference
     if mapping.repeats != "ordinal":

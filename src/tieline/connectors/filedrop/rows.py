@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,9 +58,14 @@ def read_rows(path: Path, *, encoding: str, delimiter: str) -> Iterator[Row]:
             yield row
 
 
+def spelled(text: str) -> str:
+    """Return text as it can be told and stored: a byte of it that is no character is spelled."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def name_of(path: Path) -> str:
-    """Return the name of a file as it can be told and stored: a byte that is no character is spelled."""
-    return os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    """Return the name of a file as it can be told and stored."""
+    return spelled(path.name)
 
 
 def content_hash(path: Path) -> str:

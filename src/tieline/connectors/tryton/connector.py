@@ -829,12 +829,7 @@ def _find_taxes(session: Session, name: str | None, company: int) -> tuple[int, 
         [["company", "=", company], ["name", "=", name], ["parent", "=", None]],
         ["id"],
     )
-    if len(rows) != 1:
-        raise Refused(
-            f"Tryton has {len(rows) or 'no'} tax{'es' if rows else ''} called {name}",
-            reason="target.reference_unknown",
-        )
-    return (int(rows[0]["id"]),)
+    return (int(_only(rows, f"tax called {name}")["id"]),)
 
 
 def _find_unit(session: Session, symbol: str | None, products: Sequence[Product]) -> int | None:
@@ -845,17 +840,21 @@ def _find_unit(session: Session, symbol: str | None, products: Sequence[Product]
     if symbol is None:
         return None
     rows = session.search("product.uom", [["symbol", "=", symbol]], ["category", "factor"])
-    if len(rows) != 1:
-        raise Refused(
-            f"Tryton has {len(rows) or 'no'} unit{'s' if rows else ''} with the symbol {symbol}",
-            reason="target.reference_unknown",
-        )
-    if any(_unit_size(rows[0]) != product.unit_size for product in products):
+    unit = _only(rows, f"unit with the symbol {symbol}")
+    if any(_unit_size(unit) != product.unit_size for product in products):
         raise Refused(
             f"Tryton's unit {symbol} is not as large as that of what is sold",
             reason="target.value_not_valid",
         )
-    return int(rows[0]["id"])
+    return int(unit["id"])
+
+
+def _only(rows: Sequence[dict[str, Any]], what: str) -> dict[str, Any]:
+    if len(rows) == 1:
+        return rows[0]
+    raise Refused(
+        f"Tryton has {'more than one' if rows else 'no'} {what}", reason="target.reference_unknown"
+    )
 
 
 def _unit_size(unit: dict[str, Any]) -> tuple[int, float]:

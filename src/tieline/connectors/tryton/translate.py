@@ -65,7 +65,7 @@ _NAME_CHARACTERS_MAX = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """What a line needs to know of a product: its unit, how large and of what kind that is, and the taxes of the company."""
+    """What a line needs to know of a product: its unit, of what kind and how large that is, and the company's taxes."""
 
     id: int
     unit_id: int
