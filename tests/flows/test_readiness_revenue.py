@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW, Firm
 from tests.support.target import FixedClock, OpenBudgets
@@ -21,12 +22,16 @@ from tieline.readmodels import MEASURES, derive, list_measures
 from tieline.runtime.database import Database
 from tieline.runtime.work import Again, Done, Failed
 from tieline.sdk import Capabilities, Receipt, Stored, load_manifest
-from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
+from tieline.services.revenue_commands import deal_writes
+from tieline.services.revenue_reporting import (
+    REPORT_ACCOUNT,
+    REPORT_REVENUE,
+    RevenueReporting,
+)
 from tieline.services.revenue_status import (
     RevenueSum,
     compute,
     list_revenue_status,
-    status_commands,
     sum_revenue,
 )
 
@@ -203,6 +208,69 @@ class TestRevenueStatus:
         with pytest.raises(UserMistake, match="not by weather"):
             total(NOW, by="weather")
 
+    def test_knows_what_is_left_of_a_contract_of_several_projects_where_all_are_summed(
+        self, worker_database: Database
+    ) -> None:
+        firm = found(worker_database, value_amount=Decimal(1500))
+        contract_id = firm.last["contract_id"]
+        add_project(worker_database, firm, "P2")
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE project SET contract_id = %s", (contract_id,))
+
+            by_project = sum_revenue(connection, at=NOW, by="project")
+            (by_contract,) = sum_revenue(connection, at=NOW, by="contract")
+
+        assert [each.backlog_amount for each in by_project] == [None, None]
+        assert (by_contract.projects, by_contract.earned_amount) == (2, Decimal("450.00"))
+        assert by_contract.contract_amount == Decimal(1500)
+        assert by_contract.backlog_amount == Decimal("1050.00")
+
+    def test_earns_a_fee_by_the_cost_of_all_projects_of_its_contract(
+        self, worker_database: Database
+    ) -> None:
+        firm = found(worker_database, billing_method="fixed_fee", value_amount=Decimal("10000.00"))
+        first = firm.last
+        add_project(worker_database, firm, "P2", billing_method="fixed_fee")
+        with worker_database.transaction() as connection:
+            connection.execute("UPDATE project SET contract_id = %s", (first["contract_id"],))
+            connection.execute(
+                "INSERT INTO policy_value (release_id, name, value, reason)"
+                " VALUES (%s, 'recognition_of_fixed_fee', 'cost', 'test')",
+                (firm.release_id,),
+            )
+            for project_id in (first["project_id"], firm.last["project_id"]):
+                connection.execute(
+                    "INSERT INTO assignment (person_id, project_id, labor_category, planned_seconds,"
+                    " starts_on, recorded_at) VALUES (%s, %s, '', 36000, '2026-10-01', %s)",
+                    (firm.person_id, project_id, NOW),
+                )
+
+            sums = sum_revenue(connection, at=NOW, by="project")
+
+        # Two hours and one of twenty planned, all at one cost.
+        assert [each.earned_amount for each in sums] == [Decimal("1000.00"), Decimal("500.00")]
+
+    def test_converts_what_hours_cost_by_the_day_worked(self, worker_database: Database) -> None:
+        firm = found(worker_database)
+        add_project(worker_database, firm, "P2", entity_code="UK")
+
+        def of_pounds() -> RevenueSum:
+            with worker_database.transaction() as connection:
+                return next(
+                    each
+                    for each in sum_revenue(connection, at=NOW, by="entity")
+                    if each.currency == "GBP"
+                )
+
+        # The hour of somebody from Germany costs 60 EUR.
+        assert of_pounds().margin_amount is None
+        with worker_database.transaction() as connection:
+            add_rate(connection, "EUR", "GBP", "0.87")
+        known = of_pounds()
+
+        assert (known.cost_amount, known.margin_amount) == (Decimal("52.20"), Decimal("97.80"))
+        assert known.cost_rates == ("1 EUR = 0.87 GBP from 2026-10-01, ECB",)
+
     def test_keeps_the_instant_of_change_when_nothing_changed(
         self, worker_database: Database
     ) -> None:
@@ -229,11 +297,11 @@ class TestRevenueStatus:
         measure(worker_database)
 
         with worker_database.transaction() as connection:
-            (write,) = status_commands(connection, correlation_id="c")
-            (again,) = status_commands(connection, correlation_id="c")
+            (write,) = deal_writes(connection, correlation_id="c")
+            (again,) = deal_writes(connection, correlation_id="c")
 
         assert write.request == again.request
-        assert write.record_code == "deal-7"
+        assert write.request.source.source_ref == "deal-7"
         assert write.values == {
             "revenue_wip": "300.00",
             "revenue_billed": "0",
@@ -387,4 +455,140 @@ class TestReporting:
 
         assert refused == Failed("the deal is locked")
         assert again == Done()
+        assert crm.told == []
+
+
+def begin_account(
+    database: Database, *, reporting_currency: str | None = None
+) -> tuple[Firm, Crm, RevenueReporting]:
+    """Know the client in the CRM: one project with two hours, each of 150 EUR, of 1,500 sold."""
+    firm = found(database, value_amount=Decimal(1500))
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+            " VALUES ('sales', 'client', '501', %s, 'test', %s)",
+            (firm.client_id, NOW),
+        )
+        connection.execute("UPDATE connection SET settle_seconds = 0")
+    crm = Crm()
+    clock = FixedClock(NOW)
+    poster = Poster(
+        database=database,
+        connectors=crm,
+        budgets=OpenBudgets(),  # type: ignore[arg-type]
+        clock=clock,
+    )
+    reporting = RevenueReporting(
+        database=database, poster=poster, clock=clock, reporting_currency=reporting_currency
+    )
+    return firm, crm, reporting
+
+
+def add_project(database: Database, firm: Firm, code: str, **terms: Any) -> None:
+    """Add a project of the same client with one hour of 150 and 1,500 sold."""
+    with database.transaction() as connection:
+        firm.connection = connection
+        firm.project(code, value_amount=Decimal(1500), **terms)
+        firm.hour(f"of {code}", project=firm.last)
+
+
+def add_rate(connection: Connection[Any], one: str, other: str, factor: str) -> None:
+    """Load a rate of exchange that holds from October on."""
+    connection.execute(
+        "WITH load AS (INSERT INTO reference_load (noun, file_name, loaded_by, reason, rows, recorded_at)"
+        " VALUES ('fx_rate', 'r.csv', 'ada', 'test', 1, %(now)s) RETURNING load_id)"
+        " INSERT INTO fx_rate (from_currency, to_currency, factor, source, starts_on, recorded_at,"
+        " load_id, line_number)"
+        " SELECT %(one)s, %(other)s, %(factor)s, 'ECB', '2026-10-01', %(now)s, load_id, 1 FROM load",
+        {"now": NOW, "one": one, "other": other, "factor": factor},
+    )
+
+
+def told(reporting: RevenueReporting, firm: Firm) -> Any:
+    reporting.keep_revenue()
+    return reporting.report_account(Inline(), str(firm.client_id))
+
+
+class TestAccounts:
+    def test_are_told_what_all_their_projects_come_to_once(self, worker_database: Database) -> None:
+        firm, crm, reporting = begin_account(worker_database)
+        add_project(worker_database, firm, "P2")
+
+        first = told(reporting, firm)
+        again = told(reporting, firm)
+
+        assert (first, again) == (Done(), Done())
+        assert crm.told == [
+            {
+                "revenue_wip": "450.00",
+                "revenue_billed": "0",
+                "revenue_backlog": "2550.00",
+                "revenue_currency": "EUR",
+                "revenue_rates": "",
+                "revenue_as_of": "2026-11-03T09:00:00Z",
+            }
+        ]
+        with worker_database.transaction() as connection:
+            asked = connection.execute(
+                "SELECT subject FROM work_item WHERE kind = %s", (REPORT_ACCOUNT,)
+            ).fetchall()
+        assert asked == [{"subject": str(firm.client_id)}]
+
+    def test_of_several_currencies_are_told_in_the_one_the_firm_reports_in(
+        self, worker_database: Database
+    ) -> None:
+        firm, crm, reporting = begin_account(worker_database, reporting_currency="EUR")
+        add_project(worker_database, firm, "P2", entity_code="UK")
+        with worker_database.transaction() as connection:
+            add_rate(connection, "GBP", "EUR", "1.15")
+
+        told(reporting, firm)
+
+        (values,) = crm.told
+        # 300 EUR and 150 GBP; 1,200 and 1,350 are left.
+        assert values["revenue_wip"] == "472.50"
+        assert values["revenue_backlog"] == "2752.50"
+        assert values["revenue_currency"] == "EUR"
+        assert values["revenue_rates"] == "1 GBP = 1.15 EUR from 2026-10-01, ECB"
+
+    @pytest.mark.parametrize("reporting_currency", [None, "EUR"])
+    def test_are_told_nothing_where_nobody_can_add(
+        self, worker_database: Database, reporting_currency: str | None
+    ) -> None:
+        firm, crm, reporting = begin_account(worker_database, reporting_currency=reporting_currency)
+        add_project(worker_database, firm, "P2", entity_code="UK")
+
+        told(reporting, firm)
+
+        (values,) = crm.told
+        amounts = ("revenue_wip", "revenue_billed", "revenue_backlog", "revenue_currency")
+        assert [values[name] for name in amounts] == ["", "", "", ""]
+
+    def test_are_asked_about_after_a_lost_answer_before_anything_newer_is_told(
+        self, worker_database: Database
+    ) -> None:
+        firm, crm, reporting = begin_account(worker_database)
+        crm.answers_lost = 1
+        told(reporting, firm)
+        add_project(worker_database, firm, "P2")
+        later = replace(reporting, clock=FixedClock(NOW + timedelta(hours=1)))
+
+        outcome = told(later, firm)
+        began = time.monotonic()
+        while isinstance(outcome, Again) and time.monotonic() - began < 15:
+            time.sleep(0.2)
+            outcome = told(later, firm)
+
+        assert outcome == Done()
+        assert [values["revenue_wip"] for values in crm.told] == ["300.00", "450.00"]
+
+    def test_are_left_alone_while_the_crm_is_only_observed(self, worker_database: Database) -> None:
+        firm, crm, reporting = begin_account(worker_database)
+        with worker_database.transaction() as connection:
+            connection.execute(
+                "UPDATE connection SET mode = 'observe' WHERE connection_key = 'sales'"
+            )
+
+        told(reporting, firm)
+
         assert crm.told == []

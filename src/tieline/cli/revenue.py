@@ -116,6 +116,8 @@ def _show_sums(sums: Sequence[RevenueSum], *, by: str, at: datetime) -> None:
             for each in sums
         ],
     )
+    for rate in sorted({rate for each in sums for rate in each.cost_rates}):
+        click.echo(f"Costs in another currency are converted by the day worked: {rate}")
 
 
 def _beside(each: RevenueSum) -> str:

@@ -115,6 +115,14 @@ _WRITTEN_BACK = (
     ("tieline_revenue_backlog", "number"),
     ("tieline_revenue_as_of", "datetime"),
 )
+_TOLD_OF_COMPANIES = (
+    ("tieline_revenue_wip", "number"),
+    ("tieline_revenue_billed", "number"),
+    ("tieline_revenue_backlog", "number"),
+    ("tieline_revenue_currency", "string"),
+    ("tieline_revenue_rates", "string"),
+    ("tieline_revenue_as_of", "datetime"),
+)
 _LINE_PROPERTIES = (
     ("tieline_task", "string"),
     ("tieline_labor_category", "string"),
@@ -230,14 +238,16 @@ class Firm:
     def hubspot_load(self, *, with_written_back: bool = True) -> dict[str, Any]:
         """Return what the CRM holds before a deal is won, for its control endpoint."""
         deal_properties = _DEAL_PROPERTIES + (_WRITTEN_BACK if with_written_back else ())
+        company_properties = (
+            ("tieline_vat_number", "string"),
+            *(_TOLD_OF_COMPANIES if with_written_back else ()),
+        )
         return {
             "at": self.began_at.isoformat(),
             "properties": {
                 "deals": _definitions(deal_properties, "dealinformation"),
                 "line_items": _definitions(_LINE_PROPERTIES, "lineiteminformation"),
-                "companies": _definitions(
-                    (("tieline_vat_number", "string"),), "companyinformation"
-                ),
+                "companies": _definitions(company_properties, "companyinformation"),
             },
             "owners": [
                 {

@@ -50,7 +50,8 @@ class NounWrite:
     ``shared_field`` names the field by which several of ours share one record of the target, such
     as a task's name in a tool that knows no keys: only one write of a value is open at a time.
     ``undo_closed`` is how what stands in a closed period is taken back in an open one. ``fields`` are
-    those of the noun ``field``: per object the ones that may be set on a record that stands.
+    what may be set on a record that stands, per object: of the noun ``field`` fields that we may own, of ``status``
+    values that are reported to it.
     """
 
     noun: str

@@ -41,10 +41,10 @@ class Together:
 def read_reporting_rates(
     connection: Connection[Row], *, currency: str | None, now: datetime
 ) -> ReportingRates | None:
-    """Return today's rates into the currency that the firm reports in; None where it names none."""
+    """Return a day's rates, as they are known then, into the currency that the firm reports in, where it names one."""
     if currency is None:
         return None
-    rates = list_exchange_rates(connection, to_currency=currency, on_date=now.date())
+    rates = list_exchange_rates(connection, to_currency=currency, on_date=now.date(), known_at=now)
     return ReportingRates(
         currency=currency,
         on_date=now.date(),

@@ -71,39 +71,50 @@ project_at AS (
       AND s.recorded_at <= %(at)s AND (s.superseded_at IS NULL OR s.superseded_at > %(at)s)
     GROUP BY s.contract_id
 ), price AS (
-    -- What an hour of somebody costs: of one home company alone, and in its currency.
+    -- What an hour of somebody costs: of one home company alone, in its currency.
     SELECT e.person_id, e.cost_rate, l.currency, daterange(e.starts_on, e.ends_on) AS valid
     FROM employment e JOIN legal_entity l USING (entity_code)
     WHERE e.is_home AND e.recorded_at <= %(at)s AND (e.superseded_at IS NULL OR e.superseded_at > %(at)s)
-), worked_day AS (
-    SELECT l.project_id, l.person_id, l.work_date, p.currency, sum(l.seconds) AS seconds
+), exchange AS (
+    SELECT from_currency, to_currency, factor, daterange(starts_on, ends_on) AS valid,
+           format('1 %%s = %%s %%s from %%s, %%s', from_currency, trim_scale(factor), to_currency, starts_on, source) AS told
+    FROM fx_rate WHERE recorded_at <= %(at)s AND (superseded_at IS NULL OR superseded_at > %(at)s)
+), day_to_price AS (
+    -- A day of work as it was booked; and, where a fee is earned by cost, the work that is planned for somebody.
+    SELECT l.project_id, l.person_id, l.work_date AS on_date, p.currency, sum(l.seconds) AS seconds, false AS is_planned
     FROM ledger_line l JOIN project_at p USING (project_id)
     WHERE l.booked_at <= %(at)s AND (%(with_cost)s OR p.recognition = 'cost')
     GROUP BY l.project_id, l.person_id, l.work_date, p.currency HAVING sum(l.seconds) <> 0
-), cost AS (
-    SELECT d.project_id, CASE WHEN bool_and(x.cost_rate IS NOT NULL) THEN sum(d.seconds * x.cost_rate / 3600) END AS amount
-    FROM worked_day d
-    LEFT JOIN LATERAL (
-        SELECT CASE WHEN count(*) = 1 AND min(r.currency) = d.currency THEN min(r.cost_rate) END AS cost_rate
-        FROM price r WHERE r.person_id = d.person_id AND r.valid @> d.work_date) x ON true
-    GROUP BY d.project_id
-), planned AS (
-    SELECT a.project_id, CASE WHEN bool_and(a.planned_seconds IS NOT NULL AND x.cost_rate IS NOT NULL)
-               THEN sum(a.planned_seconds * x.cost_rate / 3600) END AS amount
+    UNION ALL
+    SELECT a.project_id, a.person_id, a.starts_on, p.currency, a.planned_seconds, true
     FROM assignment a JOIN project_at p USING (project_id)
-    LEFT JOIN LATERAL (
-        SELECT CASE WHEN count(*) = 1 AND min(r.currency) = p.currency THEN min(r.cost_rate) END AS cost_rate
-        FROM price r WHERE r.person_id = a.person_id AND r.valid @> a.starts_on) x ON true
     WHERE p.recognition = 'cost' AND a.recorded_at <= %(at)s AND (a.superseded_at IS NULL OR a.superseded_at > %(at)s)
-    GROUP BY a.project_id
+), priced_day AS (
+    SELECT d.project_id, d.is_planned, d.seconds * x.cost_rate
+               * CASE WHEN x.currency = d.currency THEN 1 ELSE f.factor END / 3600 AS amount,
+           CASE WHEN x.currency <> d.currency THEN f.told END AS rate
+    FROM day_to_price d
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN count(*) = 1 THEN min(r.cost_rate) END AS cost_rate, min(r.currency) AS currency
+        FROM price r WHERE r.person_id = d.person_id AND r.valid @> d.on_date) x ON true
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN count(*) = 1 THEN min(e.factor) END AS factor, min(e.told) AS told
+        FROM exchange e WHERE e.from_currency = x.currency AND e.to_currency = d.currency AND e.valid @> d.on_date) f ON true
+), cost AS (
+    SELECT project_id, CASE WHEN bool_and(amount IS NOT NULL) THEN sum(amount) END AS amount,
+           array_agg(DISTINCT rate ORDER BY rate) FILTER (WHERE rate IS NOT NULL) AS rates
+    FROM priced_day WHERE NOT is_planned GROUP BY project_id
+), planned AS (
+    SELECT p.contract_id, CASE WHEN bool_and(d.amount IS NOT NULL) THEN sum(d.amount) END AS amount
+    FROM priced_day d JOIN project_at p USING (project_id) WHERE d.is_planned GROUP BY p.contract_id
 ), measured AS (
     SELECT p.*, coalesce(t.seconds, 0) AS seconds, coalesce(t.target_seconds, 0) AS target_seconds,
            coalesce(t.worked, 0) AS worked, coalesce(t.unbilled, 0) AS unbilled, coalesce(b.amount, 0) AS billed,
            coalesce(b.ledger_amount, 0) AS ledger_billed, coalesce(b.rounding_amount, 0) AS rounding,
            coalesce(b.mismatch_amount, 0) AS mismatch, o.seconds AS sold_seconds, f.amount AS funding,
-           round(k.amount, p.digits) AS cost, n.amount AS planned_cost,
-           CASE WHEN p.projects = 1 THEN round(coalesce(p.cap_amount, p.value_amount,
-               CASE WHEN p.recognition = 'schedule' THEN s.agreed END, o.amount), 2) END AS contract_amount,
+           round(k.amount, p.digits) AS cost, k.rates, n.amount AS planned_cost,
+           round(coalesce(p.cap_amount, p.value_amount, CASE WHEN p.recognition = 'schedule' THEN s.agreed END, o.amount),
+                 p.digits) AS whole_amount,
            CASE WHEN p.is_first THEN coalesce(s.earned, 0) + coalesce(a.amount, 0) ELSE 0 END AS by_schedule
     FROM project_at p
     LEFT JOIN sold o USING (contract_id)
@@ -113,7 +124,7 @@ project_at AS (
     LEFT JOIN above a USING (contract_id)
     LEFT JOIN funding f USING (contract_id)
     LEFT JOIN cost k USING (project_id)
-    LEFT JOIN planned n USING (project_id)
+    LEFT JOIN planned n USING (contract_id)
 ), earning AS (
     SELECT m.*, CASE recognition
         WHEN 'delivered' THEN worked
@@ -124,15 +135,18 @@ project_at AS (
         WHEN 'cost' THEN CASE WHEN seconds = 0 THEN 0 WHEN planned_cost > 0 AND cost IS NOT NULL
             THEN round(value_amount * least(cost / planned_cost, 1), digits) END
         ELSE CASE WHEN coalesce(sold_seconds, 0) > 0
-            THEN round(value_amount * least(seconds::numeric / sold_seconds, 1), 2)
+            THEN round(value_amount * least(seconds::numeric / sold_seconds, 1), digits)
             ELSE least(worked, value_amount) END END AS earned
     FROM measured m
 -- The greatest or least of something unknown is not unknown: each is asked for first.
+), weighed AS (
+    -- What a contract is worth is not divided among its projects: it is known of one that is all of it.
+    SELECT e.*, CASE WHEN projects = 1 THEN whole_amount END AS contract_amount FROM earning e
 ), figures AS (
     SELECT e.*, CASE WHEN recognition = 'delivered' THEN unbilled WHEN earned IS NOT NULL THEN greatest(earned - billed, 0) END AS wip,
            CASE WHEN recognition = 'delivered' THEN 0 WHEN earned IS NOT NULL THEN greatest(billed - earned, 0) END AS deferred,
            CASE WHEN earned IS NOT NULL AND contract_amount IS NOT NULL THEN greatest(contract_amount - earned, 0) END AS backlog,
            CASE WHEN earned IS NOT NULL AND contract_amount IS NOT NULL AND funding IS NOT NULL
                THEN greatest(least(contract_amount, funding) - earned, 0) END AS funded
-    FROM earning e
+    FROM weighed e
 )

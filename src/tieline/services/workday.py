@@ -52,7 +52,7 @@ from tieline.services.reading import KEEP_REGISTER, READ_MARKED, Reading
 from tieline.services.replaying import REPLAY, Replaying
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
 from tieline.services.restoring import Restoring
-from tieline.services.revenue_reporting import REPORT_REVENUE, RevenueReporting
+from tieline.services.revenue_reporting import REPORT_ACCOUNT, REPORT_REVENUE, RevenueReporting
 from tieline.services.sealing import Sealing
 from tieline.services.shown_plans import forget_unapplied
 from tieline.services.standing_checks import StandingChecks
@@ -133,6 +133,7 @@ class Workday:
             READ_MARKED: self.reading().read_marked,
             KEEP_REGISTER: self.register_soon,
             REPORT_REVENUE: self._revenue().report,
+            REPORT_ACCOUNT: self._revenue().report_account,
             ASK_SOURCE: self._checks().ask_source,
             ASK_TARGET: self._checks().ask_target,
             SEND_NOTICE: self.messaging().send,
@@ -366,7 +367,10 @@ class Workday:
 
     def _revenue(self) -> RevenueReporting:
         return RevenueReporting(
-            database=self.system.database, poster=self.system.poster, clock=self.system.clock
+            database=self.system.database,
+            poster=self.system.poster,
+            clock=self.system.clock,
+            reporting_currency=self.system.settings.reporting_currency,
         )
 
     def sealing(self) -> Sealing:

@@ -74,7 +74,7 @@ _MODIFIED = {
     "deals": "hs_lastmodifieddate",
     "line_items": "hs_lastmodifieddate",
 }
-_STATUS_OBJECTS = {"deal": "deals", "deals": "deals"}
+_STATUS_OBJECTS = {"deal": "deals", "deals": "deals", "companies": "companies"}
 
 Raw = Mapping[str, Any]
 
@@ -115,7 +115,7 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSpotConnector:
-    """Read one HubSpot portal and report status values to its deals."""
+    """Read one HubSpot portal and report status values to its deals and companies."""
 
     connection: Connection
     http: HttpClient
@@ -159,8 +159,8 @@ class HubSpotConnector:
         for object_name, place in _PLACES.items():
             known = {row["name"] for row in self._results(f"/crm/v3/properties/{place}")}
             wanted = set(self.mapping.properties_of(object_name))
-            if object_name == "deals":
-                wanted |= set(self.mapping.status.values())
+            reported = MANIFEST.write_of(StatusCommand.noun).fields.get(object_name, ())
+            wanted |= {self.mapping.status[name] for name in reported}
             missing += [
                 MissingField(object=object_name, name=name) for name in sorted(wanted - known)
             ]

@@ -56,6 +56,8 @@ DEFAULT_STATUS: Mapping[str, str] = {
     "revenue_wip": "tieline_revenue_wip",
     "revenue_billed": "tieline_revenue_billed",
     "revenue_backlog": "tieline_revenue_backlog",
+    "revenue_currency": "tieline_revenue_currency",
+    "revenue_rates": "tieline_revenue_rates",
     "revenue_as_of": "tieline_revenue_as_of",
 }
 # What `tieline connect hubspot` offers to create: type, and the words of a choice.

@@ -16,6 +16,13 @@ REHEARSAL = Rehearsal(
             record_code="91000001",
             values={"project_status": "active", "revenue_wip": "1200.50"},
         ),
+        StatusCommand(
+            business_key=UUID("5b1f9a52-6f7c-4d0b-9f56-2f3f4b8f0c11"),
+            entity_code="EW-DE",
+            object="companies",
+            record_code="91000002",
+            values={"revenue_wip": "1200.50", "revenue_currency": "EUR"},
+        ),
         FieldCommand(
             business_key=UUID("5b1f9a52-6f7c-4d0b-9f56-2f3f4b8f0c11"),
             entity_code="EW-DE",
