@@ -30,6 +30,7 @@ class Erp:
     cost_only: set[str] = field(default_factory=set)
     hours_told: list[tuple[UUID, ...]] = field(default_factory=list)
     calls: int = 0
+    late: list[InvoiceDraft] = field(default_factory=list)
     currency: str = "EUR"
 
     def rule_invoice(self, *, sums: Sequence[HourSum], currency: str) -> list[InvoiceLine]:
@@ -51,6 +52,10 @@ class Erp:
             made = self._fee(contract_code)
         else:
             made = self._hours(project_code, up_to)
+        if fault == "late":
+            # It commits long after the answer was given up.
+            self.late.append(self.invoices.pop())
+            fault = "answer_lost"
         _break(fault)
         return made
 
@@ -94,6 +99,9 @@ class Erp:
             raise NotExecuted("the ERP answered 429", retry_after_seconds=3)
         if fault == "refused":
             raise Refused("the period is closed", reason="erp.period_closed")
+        if fault == "overtaken":
+            self.invoices += self.late
+            raise Refused("nothing is left to invoice", reason="target.refused")
         return fault
 
     def _hours(self, project_code: str, up_to: date) -> InvoiceDraft | None:

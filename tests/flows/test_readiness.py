@@ -606,6 +606,24 @@ class TestDraft:
         assert len(scene.erp.invoices) == 1
         assert scene.erp.calls == 1
 
+    def test_an_invoice_that_came_late_is_not_told_as_refused(self, scene: Scene) -> None:
+        scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
+        scene.compute()
+        scene.release()
+        scene.erp.faults = ["late", "overtaken"]
+
+        outcomes = []
+        for _ in range(3):
+            outcomes.append(scene.draft())
+            scene.settle()
+
+        assert [getattr(each, "reason", "drafted") for each in outcomes] == [
+            "invoice.unconfirmed",
+            "invoice.unconfirmed",
+            "drafted",
+        ]
+        assert len(scene.erp.invoices) == 1
+
     def test_a_refusal_is_told_and_may_be_tried_again(self, scene: Scene) -> None:
         scene.arrange(lambda firm: firm.hour("e1", project=firm.last))
         scene.compute()

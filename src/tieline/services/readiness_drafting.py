@@ -204,9 +204,12 @@ class _Drafting:
             case states.UNKNOWN | states.PROBING:
                 return self._ask(invoices, bill, key, was=effect["state"])
             case _:
-                return self._send(invoices, bill, key)
+                was_asked = effect["state"] == states.ABSENT
+                return self._send(invoices, bill, key, was_asked=was_asked)
 
-    def _send(self, invoices: Invoices, bill: _Bill, key: UUID) -> Drafted | NotDrafted:
+    def _send(
+        self, invoices: Invoices, bill: _Bill, key: UUID, *, was_asked: bool
+    ) -> Drafted | NotDrafted:
         attempt = self._reserve(bill, key)
         if isinstance(attempt, NotDrafted):
             return attempt
@@ -219,6 +222,8 @@ class _Drafting:
             self._settle(key, attempt, to=states.PLANNED, reason=error.code, due_in_seconds=wait)
             return NotDrafted(reason=error.code, message=str(error), due_in_seconds=wait)
         except Refused as refusal:
+            if was_asked and self._came_late(invoices, bill, key):
+                return self._unknown(bill, key, refusal)
             self._settle(key, attempt, to=states.REJECTED, reason=refusal.reason)
             return NotDrafted(reason=refusal.reason, message=str(refusal), due_in_seconds=0)
         except (OutcomeUnknown, TryAgain) as error:
@@ -232,6 +237,15 @@ class _Drafting:
         if draft is None:
             return self._ask(invoices, bill, key, was=states.INTENT, is_empty=True)
         return self._believe(invoices, bill, key, target_code=draft.target_code)
+
+    def _came_late(self, invoices: Invoices, bill: _Bill, key: UUID) -> bool:
+        """Say whether what an attempt before asked for may stand now: it took longer than the ERP says it may."""
+        try:
+            standing = self._read(invoices, bill, key)
+        except (OutcomeUnknown, TryAgain):
+            return True
+        with self.database.transaction() as connection:
+            return bool(_not_recorded(connection, bill=bill, standing=standing))
 
     def _call(self, invoices: Invoices, bill: _Bill, key: UUID) -> InvoiceDraft | None:
         if bill.is_from_ledger:
@@ -333,13 +347,10 @@ class _Drafting:
                 return (
                     self._nothing(bill, key, expected)
                     if is_empty
-                    else self._again(invoices, bill, key)
+                    else self._send(invoices, bill, key, was_asked=True)
                 )
             case _:
                 return self._conflict(key, fresh)
-
-    def _again(self, invoices: Invoices, bill: _Bill, key: UUID) -> Drafted | NotDrafted:
-        return self._send(invoices, bill, key)
 
     def _nothing(self, bill: _Bill, key: UUID, expected: Decimal) -> NotDrafted:
         self._move(key, to=states.WITHDRAWN, reason="invoice.nothing_to_bill")
