@@ -582,6 +582,15 @@ class TestAccounts:
         assert outcome == Done()
         assert [values["revenue_wip"] for values in crm.told] == ["300.00", "450.00"]
 
+    def test_are_told_no_oftener_than_once_in_five_minutes(self, worker_database: Database) -> None:
+        firm, crm, reporting = begin_account(worker_database)
+
+        for minutes in (0, 4, 6):
+            add_project(worker_database, firm, f"P{minutes + 2}")
+            told(replace(reporting, clock=FixedClock(NOW + timedelta(minutes=minutes))), firm)
+
+        assert [values["revenue_wip"] for values in crm.told] == ["450.00", "750.00"]
+
     def test_are_left_alone_while_the_crm_is_only_observed(self, worker_database: Database) -> None:
         firm, crm, reporting = begin_account(worker_database)
         with worker_database.transaction() as connection:

@@ -27,11 +27,14 @@ WITH account AS (
     UNION
     SELECT a.*, n.changed_at FROM account a JOIN newest n USING (client_id)
     WHERE a.may_begin AND NOT EXISTS (
+        -- Told already; or so lately that what moves again and again would be told each time.
         SELECT FROM effect e
         WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
             = (a.connection_key, a.source_epoch, a.object, a.source_ref)
           AND e.target_connection = a.connection_key AND e.noun = 'status'
-          AND e.part = 'revenue:' || to_char(n.changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+          AND e.part >= 'revenue:' || to_char(
+              least(n.changed_at, %(now)s::timestamptz - make_interval(secs => %(rest_seconds)s)) AT TIME ZONE 'UTC',
+              'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
 )
 SELECT m.client_id, m.connection_key, m.source_epoch, m.object, m.source_ref, m.changed_at, s.currency,
        min(s.entity_code) AS entity_code,

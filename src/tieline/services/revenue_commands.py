@@ -30,6 +30,8 @@ _ACCOUNTS = load("tieline.services", "revenue_accounts")
 _MEASURES = ("wip", "billed", "backlog")
 
 Row = dict[str, Any]
+# An account has many projects, and one of them always moves: it is told no oftener.
+_REST_SECONDS = 300
 _INSTANT_LENGTH = len("2026-11-03T09:00:00.000000Z")
 
 
@@ -139,6 +141,7 @@ def account_writes(
             "client_id": client_id,
             "now": now,
             "instant_length": _INSTANT_LENGTH,
+            "rest_seconds": _REST_SECONDS,
         },
     ).fetchall()
     return tuple(
