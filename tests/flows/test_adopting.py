@@ -10,25 +10,38 @@ import pytest
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW, Firm
+from tests.support.target import FixedClock
 
 from tieline.console.workbook import About, Column, Sheet, make_workbook
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
+from tieline.runtime.work import AtOnce
 from tieline.services.adopting import (
     HEADER,
     SHEET,
     Adopted,
     Decisions,
-    Record,
     adopt,
     as_cells,
     decide,
     decide_sure,
-    plan_adoption,
     propose_again,
     read_decisions,
     read_ours,
     read_stages,
+    shown_sure,
+)
+from tieline.services.erasing import erase
+from tieline.services.proposing_links import (
+    EVERYTHING,
+    Adoptable,
+    Filters,
+    Proposing,
+    Record,
+    list_proposals,
+    propose_links,
+    read_look,
+    tally,
 )
 from tieline.services.xlsx_reading import read_sheet
 
@@ -88,7 +101,12 @@ def firm(worker_database: Database) -> Firm:
 
 def _states(database: Database) -> dict[str, str]:
     with database.transaction() as connection:
-        return {each.source_ref: each.state for each in plan_adoption(connection).proposals}
+        return {each.source_ref: each.state for each in _proposed(connection)}
+
+
+def _proposed(connection: Connection[dict[str, Any]]) -> tuple[Adoptable, ...]:
+    propose_links(connection, by="ada", now=NOW, progress=lambda done, total: None)
+    return list_proposals(connection)
 
 
 def _sheet(rows: list[list[str]]) -> bytes:
@@ -125,7 +143,7 @@ def test_what_is_there_is_proposed_with_a_reason_and_linked_as_confirmed(
         "31": "client",
     }
     with worker_database.transaction() as connection:
-        rows = [list(row) for row in as_cells(plan_adoption(connection))]
+        rows = [list(row) for row in as_cells(_proposed(connection))]
     by_ref = {row[2]: row for row in rows}
     assert by_ref["11"][7:11] == ["same code", "P-1", by_ref["11"][9], "link"]
     # A person overrules: 13 is P-4, and 12 is not its namesake but P-2.
@@ -164,30 +182,107 @@ def test_what_was_left_is_proposed_again_and_what_was_shown_is_what_is_linked(
     with worker_database.transaction() as connection:
         adopt(connection, decisions=Decisions(links=(), left=(anna,)), **quiet)
     with worker_database.transaction() as connection:
-        plan = plan_adoption(connection)
-        (left,) = plan.of(state="left").proposals
-        stages = read_stages(connection, plan=plan)
+        _proposed(connection)
+        found = tally(connection)
+        (left,) = list_proposals(connection, filters=Filters(state="left"))
+        open_ones = list_proposals(connection, filters=Filters())
+        stages = read_stages(connection, found=found)
+        as_shown = shown_sure(connection, found=found)
         assert propose_again(connection, records=[anna], **words) == 1
         assert propose_again(connection, records=[anna], **words) == 0
-        shown = plan_adoption(connection)
         with pytest.raises(UserMistake, match="look again"):
-            decide_sure(shown, digest=plan.sure_digest())
+            decide_sure(connection, filters=EVERYTHING, shown=as_shown)
         client = Record(connection_key="sales", noun="client", source_ref="31")
         with pytest.raises(UserMistake, match="client 31 of sales"):
-            decide(shown, links=(), left=[client])
+            decide(connection, links=(), left=[client])
         with pytest.raises(UserMistake, match="person 21 of clock"):
-            decide(shown, links=[(anna, firm.last["project_id"])], left=())
-        decisions = decide_sure(shown, digest=shown.sure_digest())
+            decide(connection, links=[(anna, firm.last["project_id"])], left=())
+        as_shown = shown_sure(connection, found=tally(connection))
+        decisions = decide_sure(connection, filters=EVERYTHING, shown=as_shown)
+        garden = list_proposals(connection, filters=Filters(words="GARDEN", noun="task"))
         done = adopt(connection, decisions=decisions, **quiet)
 
     assert (left.why, left.decision) == ("ada left it: looked at", "leave")
-    assert left not in plan.of().proposals
+    assert left not in open_ones
     (people,) = (each for each in stages if (each.connection_key, each.noun) == ("clock", "person"))
     assert (people.linked, people.left, people.open, people.total) == (0, 1, 0, 1)
     assert done.linked == 3
-    assert {each.connection_key for each in shown.of(words="GARDEN", noun="task").proposals} == {
-        "clock"
-    }
+    assert [each.source_ref for each in garden] == ["11/702"]
+
+
+# What is kept is as of an instant; each is a change since then of what one link was proposed by.
+_SINCE: tuple[tuple[str, str, str], ...] = (
+    ("project", "11", "UPDATE source_version SET data = data || '{\"code\": \"P-2\"}' WHERE source_ref = '11'"),
+    ("project", "11", "UPDATE source_version SET is_deleted = true WHERE source_ref = '11'"),
+    ("project", "11", "UPDATE source_version SET data = data || '{\"code\": \"P-1\"}' WHERE source_ref = '15'"),
+    ("task", "11/701", "UPDATE source_version SET data = data || '{\"code\": \"P-2\"}' WHERE source_ref = '11'"),
+    ("task", "11/701", "UPDATE source_version SET data = data || '{\"name\": \"Other\"}' WHERE source_ref = '701'"),
+    ("task", "11/701", ("INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, recorded_at)"
+     " SELECT 'clock', 'project', '11', project_id, 'by hand', now() FROM project WHERE project_code = 'P-2'")),
+    ("person", "21", "UPDATE subject SET email = 'berg@f.example' WHERE email = 'anna@f.example'"),
+    ("person", "21", ("UPDATE source_version SET data = data || '{\"email\": \"anna@f.example\"}', noun = 'Person',"
+     " connection_key = 'clock' WHERE source_ref = '22'")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("noun", "source_ref", "change"), _SINCE)
+def test_what_was_proposed_before_something_changed_is_not_linked(
+    worker_database: Database, firm: Firm, noun: str, source_ref: str, change: str
+) -> None:
+    with worker_database.transaction() as connection:
+        _proposed(connection)
+        kept = {each.source_ref: each for each in list_proposals(connection)}[source_ref]
+        shown = shown_sure(connection, found=tally(connection))
+        picked = [(Record(connection_key="clock", noun=noun, source_ref=source_ref), kept.our_id)]
+        assert kept.our_id is not None
+        links = [(record, our_id) for record, our_id in picked if our_id is not None]
+        assert [link.our_id for link in decide(connection, links=links, left=()).links] == [
+            kept.our_id
+        ]
+    with worker_database.transaction() as connection:
+        connection.execute(change)
+
+    with worker_database.transaction() as connection:
+        with pytest.raises(UserMistake, match="look again"):
+            decide(connection, links=links, left=())
+        with pytest.raises(UserMistake, match="look again"):
+            decide_sure(connection, filters=Filters(noun=noun), shown=shown)
+
+
+class TestProposingAgain:
+    def test_is_done_when_something_changed_and_says_of_when_it_is(
+        self, worker_database: Database, firm: Firm
+    ) -> None:
+        proposing = Proposing(database=worker_database, clock=FixedClock(NOW))
+        looks = []
+
+        def look() -> None:
+            with worker_database.transaction() as connection:
+                looks.append(read_look(connection))
+
+        look()
+        for change in ("", "", "UPDATE source_version SET raw_id = 2 WHERE source_ref = '15'"):
+            with worker_database.transaction() as connection:
+                connection.execute(change or "SELECT 1")
+            proposing.schedule_changed()
+            look()
+            if looks[-1].state == "waiting":
+                proposing.propose(AtOnce(), "all")
+                look()
+
+        assert [(each.state, each.look_no) for each in looks] == [
+            ("done", 0), ("waiting", 0), ("done", 1), ("done", 1), ("waiting", 1), ("done", 2),
+        ]  # fmt: skip
+        assert (looks[0].known_at, looks[-1].known_at) == (None, NOW)
+
+    def test_keeps_no_name_of_somebody_who_is_erased(
+        self, worker_database: Database, firm: Firm
+    ) -> None:
+        with worker_database.transaction() as connection:
+            _proposed(connection)
+            erase(connection, who="anna@f.example", by="ada", reason="asked to", now=NOW)
+            assert list_proposals(connection) == ()
+            assert read_look(connection).known_at is None
 
 
 @pytest.mark.parametrize(

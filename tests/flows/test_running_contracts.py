@@ -19,10 +19,10 @@ from tieline.services.adopting import (
     Adopted,
     adopt,
     as_cells,
-    plan_adoption,
     read_decisions,
     read_ours,
 )
+from tieline.services.proposing_links import list_proposals, propose_links
 from tieline.services.running_contracts import (
     carry_out_contracts,
     preview_contracts,
@@ -105,10 +105,11 @@ def test_two_people_tell_and_every_task_of_the_erp_is_found_by_name_and_rate(
             ("85", "Rollout | Consultant", "125"),
         ):
             _item(connection, "books", ref, name, parent_ref="81", extras={"list_price": rate})
-        plan = plan_adoption(connection)
+        propose_links(connection, by="ada", now=NOW, progress=lambda _done, _all: None)
+        plan = list_proposals(connection)
         found = {
             each.source_ref: (each.noun, each.state, each.ours)
-            for each in plan.proposals
+            for each in plan
             if each.connection_key == "books"
         }
     worth = Decimal(100 * 150 + 50 * 160 + 80 * 120)

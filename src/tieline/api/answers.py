@@ -14,7 +14,7 @@ from tieline.posting.handing_over import ImportFile
 from tieline.reconciliation import Check, CheckResult, Standing
 from tieline.register import StandingDrift
 from tieline.services.accruals import AccrualLine
-from tieline.services.adopting import Adoptable, GoLive, Stage
+from tieline.services.adopting import GoLive, Stage
 from tieline.services.at_risk import OpenRisk
 from tieline.services.changes import ChangeSum, Correction, Credit, PostedChange
 from tieline.services.client_pairs import Waiting
@@ -27,6 +27,7 @@ from tieline.services.invoice_readiness import Readiness
 from tieline.services.missing_time import Approver, MissingPerson
 from tieline.services.period_close import InFlight, Period, Reopened
 from tieline.services.policy_files import PolicyFile
+from tieline.services.proposing_links import Adoptable
 from tieline.services.provisioning_fields import Write
 from tieline.services.register_lists import ListedAssignment, ListedClient
 from tieline.services.replaying import Moved, ReplayPlan
@@ -302,14 +303,26 @@ class DeliveryHours(BaseModel):
 
 
 class Adoption(BaseModel):
-    """What connected systems hold and no link of ours is, and how far each of them is."""
+    """What connected systems hold and no link of ours is, and how far each of them is.
 
+    It is as was proposed at ``proposed_at``, or null while nothing was; ``is_being_proposed`` says that it is being
+    proposed again.
+    """
+
+    proposed_at: datetime | None
+    is_being_proposed: bool
     not_decided: int
     sure: int
     stages: tuple[Stage, ...]
     go_lives: tuple[GoLive, ...]
     proposals_in_all: int
     proposals: tuple[Adoptable, ...]
+
+
+class AdoptionAsked(BaseModel):
+    """Links are being proposed again; ``proposed_at`` of the list tells when they are."""
+
+    is_being_proposed: bool
 
 
 class AdoptionDecided(BaseModel):

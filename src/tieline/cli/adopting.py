@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,18 +27,23 @@ from tieline.kernel.errors import UserMistake
 from tieline.settings import PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
-    from tieline.services.adopting import AdoptPlan
+    from tieline.services.proposing_links import Adoptable, Filters
     from tieline.services.system import System
 
 _STEWARD = "data_steward"
 
 
 @click.command()
-@click.option("--plan", "is_plan", is_flag=True, help="Say what is proposed; nothing is written.")
+@click.option(
+    "--plan",
+    "is_plan",
+    is_flag=True,
+    help="Propose anew from what was read, and say what; nothing is linked.",
+)
 @click.option(
     "--xlsx",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the proposals as a sheet to correct; nothing is linked.",
+    help="Write what was proposed last as a sheet to correct, or with --plan anew; nothing is linked.",
 )
 @click.option("--system", "connection_key", default="", metavar="NAME", help="Of one connection only, with --plan and --xlsx.")  # fmt: skip
 @click.option("--what", "noun", default="", help="Of client, person, project, task or erp_task only, with --plan and --xlsx.")  # fmt: skip
@@ -70,7 +78,7 @@ def adopt(
 ) -> int:
     """Propose links for the clients, people, projects and tasks that connected systems already hold.
 
-    With --plan or alone it says what is proposed and why; exit 0 when nothing is left without a link. A
+    With --plan or alone it proposes anew and says what and why; exit 0 when nothing is left without a link. A
     corrected sheet goes back with --apply, --by and --reason. Contracts that run are told with --contracts, --by
     and --reason; a second person approves them.
     """
@@ -83,20 +91,39 @@ def adopt(
         if login is None or not reason.strip() or is_plan or xlsx is not None:
             raise UserMistake("--apply takes --by and --reason, and nothing else")
         return _apply(system, corrected, signed(system, login), reason, as_json=as_json)
-    plan = _plan(system)
-    if connection_key or noun or state:
-        plan = plan.of(connection_key=connection_key, noun=noun, state=state)
+    from tieline.services.proposing_links import LEFT, Filters
+
+    found, known_at = _proposed(
+        system,
+        Filters(
+            connection_key=connection_key,
+            noun=noun,
+            state=state,
+            has_left=not (connection_key or noun or state),
+        ),
+        is_anew=is_plan or xlsx is None,
+    )
     if xlsx is not None:
-        _write(system, plan, xlsx)
-    _show(plan, as_json=as_json)
-    return GOAL_MISSED if plan.open else 0
+        _write(found, xlsx, as_of=known_at)
+    _show(found, as_json=as_json)
+    return GOAL_MISSED if any(each.state != LEFT for each in found) else 0
 
 
-def _plan(system: System) -> AdoptPlan:
-    from tieline.services.adopting import plan_adoption
+def _proposed(
+    system: System, filters: Filters, *, is_anew: bool
+) -> tuple[Sequence[Adoptable], datetime]:
+    """Return what is proposed, and as of when; what nobody proposed yet is proposed first."""
+    from tieline.services.proposing_links import NOUNS, list_proposals, propose_links, read_look
+
+    def progress(done: int, total: int) -> None:
+        tell("proposed" if done == total else f"proposing: {NOUNS[done]} ({done} of {total} done)")
 
     with system.database.transaction() as connection:
-        return plan_adoption(connection)
+        known_at = read_look(connection).known_at
+        if is_anew or known_at is None:
+            known_at = system.clock.now()
+            propose_links(connection, by="shell", now=known_at, progress=progress)
+        return list_proposals(connection, filters=filters), known_at
 
 
 def _tell_contracts(
@@ -150,13 +177,13 @@ def _apply(system: System, path: Path, person: Person, reason: str, *, as_json: 
     return GOAL_MISSED if done.refused else 0
 
 
-def _write(system: System, plan: AdoptPlan, path: Path) -> None:
+def _write(found: Sequence[Adoptable], path: Path, *, as_of: datetime) -> None:
     from tieline.console.workbook import About, Column, Sheet, make_workbook
     from tieline.services.adopting import HEADER, SHEET, as_cells
 
     about = About(
         title="What connected systems hold and no link of ours is",
-        as_of=system.clock.now(),
+        as_of=as_of,
         by="shell",
         filters={},
         notes=(
@@ -167,22 +194,25 @@ def _write(system: System, plan: AdoptPlan, path: Path) -> None:
     sheet = Sheet(
         name=SHEET,
         columns=[Column(title=title, width=24) for title in HEADER],
-        rows=as_cells(plan),
+        rows=as_cells(found),
     )
     write_bytes(path, make_workbook(about=about, sheets=[sheet]))
-    tell(f"{len(plan.proposals)} rows are in {path}")
+    tell(f"{len(found)} rows are in {path}")
 
 
-def _show(plan: AdoptPlan, *, as_json: bool) -> None:
+def _show(found: Sequence[Adoptable], *, as_json: bool) -> None:
+    counts: dict[str, Counter[str]] = {}
+    for each in found:
+        counts.setdefault(each.noun, Counter())[each.state] += 1
     if as_json:
-        show_json({"counts": plan.counts(), "proposals": plan.proposals})
+        show_json({"counts": counts, "proposals": found})
         return
     show_table(
         title="Not linked yet",
         columns=("What", "How sure", "Records"),
         rows=[
             (noun, state, str(count))
-            for noun, states in plan.counts().items()
+            for noun, states in counts.items()
             for state, count in sorted(states.items())
         ],
     )

@@ -24,19 +24,25 @@ from tieline.services.adopting import (
     HEADER,
     SHEET,
     Adopted,
-    AdoptPlan,
     Decisions,
-    Record,
     adopt,
     as_cells,
     decide,
     decide_sure,
     list_go_lives,
-    plan_adoption,
     propose_again,
     read_decisions,
     read_ours,
     read_stages,
+    shown_sure,
+)
+from tieline.services.proposing_links import (
+    Filters,
+    Record,
+    ask_again,
+    list_proposals,
+    read_look,
+    tally,
 )
 from tieline.services.system import System
 from tieline.services.xlsx_reading import read_sheet
@@ -108,7 +114,8 @@ def _add_reading(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
     ) -> Response:
         filters = {"system": system, "what": what, "sure": sure, "words": words}
         with desk.open(visitor) as connection:
-            found = _of(plan_adoption(connection), filters)
+            look = read_look(connection)
+            found = list_proposals(connection, filters=_of(filters))
         return desk.renderer.file(
             visitor,
             name="adopt",
@@ -117,6 +124,9 @@ def _add_reading(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
             notes=(
                 "Write link or leave under Decision. Ours may name another: a project's code, CODE / TASK, an e-mail; of a task of the ERP, CODE / TASK / CATEGORY.",
                 "Send it back on the page Adopt.",
+                f"As proposed {look.known_at:%Y-%m-%d %H:%M:%S} UTC."
+                if look.known_at
+                else "Nothing was proposed yet.",
             ),
             sheets=[
                 Sheet(
@@ -142,7 +152,7 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
             raise UserMistake("nothing of ours is proposed for some of them: name it in the sheet")
         done = desk.do(
             visitor,
-            what=lambda connection: decide(plan_adoption(connection), links=links, left=()),
+            what=lambda connection: decide(connection, links=links, left=()),
             reason=reason,
         )
         return back_to("/adopt", done="linked" if done.linked else "linked_before")
@@ -157,7 +167,7 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         left = [record for record, _ in _picked(pick)]
         desk.do(
             visitor,
-            what=lambda connection: decide(plan_adoption(connection), links=(), left=left),
+            what=lambda connection: decide(connection, links=(), left=left),
             reason=reason,
         )
         return back_to("/adopt", done="left")
@@ -183,7 +193,7 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
     def link_sure(
         visitor: Annotated[Visitor, Depends(door.signed_visitor)],
         reason: FormReason,
-        digest: FormWord,
+        shown: FormWord,
         system: FormWord = "",
         what: FormWord = "",
         words: FormWord = "",
@@ -191,12 +201,17 @@ def _add_deciding(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
         filters = {"system": system, "what": what, "sure": "", "words": words}
         done = desk.do(
             visitor,
-            what=lambda connection: decide_sure(
-                _of(plan_adoption(connection), filters), digest=digest
-            ),
+            what=lambda connection: decide_sure(connection, filters=_of(filters), shown=shown),
             reason=reason,
         )
         return back_to("/adopt", done="linked" if done.linked else "linked_before")
+
+    @pages.post("/adopt/propose")
+    def propose_anew(visitor: Annotated[Visitor, Depends(door.signed_visitor)]) -> Response:
+        visitor.must(ROLES_THAT_ADOPT, _WHAT)
+        with desk.open(visitor) as connection:
+            ask_again(connection, by=visitor.login, now=desk.renderer.now)
+        return back_to("/adopt", done="proposing")
 
 
 def _add_sheet(pages: FastAPI, *, desk: _Desk, door: Door) -> None:
@@ -237,25 +252,31 @@ def _page(
     adopted: Adopted | None = None,
 ) -> Response:
     with desk.open(visitor) as connection:
-        plan = plan_adoption(connection)
-        stages = read_stages(connection, plan=plan)
+        look, every = read_look(connection), tally(connection)
+        asked = _of(filters)
+        found = every.of(connection, filters=asked)
+        shown = list_proposals(
+            connection, filters=asked, limit=ROWS_PER_PAGE, offset=(page - 1) * ROWS_PER_PAGE
+        )
+        sure_shown = shown_sure(connection, found=found)
+        stages = read_stages(connection, found=every)
         go_lives = list_go_lives(connection)
     with desk.door.sight_of(visitor) as connection:
         entities = read_entities(connection)
-    found = _of(plan, filters)
-    shown = found.proposals[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
     return desk.renderer.page(
         request,
         visitor,
         "adopt.html",
-        plan=plan,
+        look=look,
+        every=every,
         found=found,
+        sure_shown=sure_shown,
         shown=[(each, _pick(each, each.our_id)) for each in shown],
         stages=stages,
         go_lives=go_lives,
         entities=entities,
         systems=sorted({each.connection_key for each in stages}),
-        paging=Paging(page=page, total=len(found.proposals), path="/adopt", filters=filters),
+        paging=Paging(page=page, total=found.total, path="/adopt", filters=filters),
         may_adopt=visitor.may(ROLES_THAT_ADOPT),
         checked=checked,
         adopted=adopted,
@@ -263,8 +284,8 @@ def _page(
     )
 
 
-def _of(plan: AdoptPlan, filters: Mapping[str, str]) -> AdoptPlan:
-    return plan.of(
+def _of(filters: Mapping[str, str]) -> Filters:
+    return Filters(
         connection_key=filters["system"],
         noun=filters["what"],
         state=filters["sure"],

@@ -365,6 +365,7 @@ DONE: Mapping[str, str] = {
     "linked_before": "Nothing was linked: it, or ours, is linked already.",
     "left": "Left without a link. It is proposed no more until somebody takes that back.",
     "proposed_again": "Proposed again.",
+    "proposing": "It is being proposed again.",
     "asked": "Asked. A worker answers it; nothing is written.",
     "stopped": "Stopped. Nothing was written.",
 }

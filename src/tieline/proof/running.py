@@ -13,12 +13,13 @@ from tieline.kernel.errors import MendTieline
 from tieline.proof import watch
 from tieline.runtime.database import Row
 from tieline.sandbox.firm_model import Deal
-from tieline.services.adopting import adopt, decide_sure, plan_adoption
+from tieline.services.adopting import adopt, decide_sure, shown_sure
 from tieline.services.deciding import Decider, approve_and_carry_out
 from tieline.services.forecast import read_outlook
 from tieline.services.installation import entity_codes
 from tieline.services.invoice_readiness import compute_readiness, list_readiness
 from tieline.services.period_close import Period, list_periods
+from tieline.services.proposing_links import EVERYTHING, Tally, propose_links, tally
 from tieline.services.running_contracts import preview_contracts, propose_contracts
 from tieline.services.system import System
 
@@ -99,7 +100,7 @@ def link_contracts(
         if watch.count(system.database, _STAFFED, codes) < staffed:
             return False
         with system.database.transaction() as connection:
-            return len(plan_adoption(connection).sure) >= wanted
+            return _propose(connection, system).sure >= wanted
 
     watch.wait_for(
         "the projects of running contracts",
@@ -108,10 +109,10 @@ def link_contracts(
         progress=progress,
     )
     with system.database.transaction() as connection:
-        plan = plan_adoption(connection)
+        shown = shown_sure(connection, found=_propose(connection, system))
         done = adopt(
             connection,
-            decisions=decide_sure(plan, digest=plan.sure_digest()),
+            decisions=decide_sure(connection, filters=EVERYTHING, shown=shown),
             by="controller",
             reason=_BECAUSE,
             now=system.clock.now(),
@@ -135,6 +136,13 @@ def periods_over(connection: Connection[Row], *, now: datetime) -> dict[str, lis
         )
         for code in entity_codes(connection)
     }
+
+
+def _propose(connection: Connection[Row], system: System) -> Tally:
+    propose_links(
+        connection, by="controller", now=system.clock.now(), progress=lambda _done, _all: None
+    )
+    return tally(connection)
 
 
 def count_adopted(system: System, *, running: Sequence[Deal]) -> int:

@@ -1,33 +1,44 @@
-"""Adopt what connected systems already hold: propose links with a reason each, link what a person confirmed.
+"""Adopt what connected systems already hold: link or leave, in sets, what a person confirmed of what is proposed.
 
-Pattern: on request; one statement proposes for everything, links are made in sets. Vendor calls: none, it reads
-what the connections brought.
+Pattern: on request; links are made in sets, and before that what is proposed is looked at anew. Vendor calls: none,
+it reads what the connections brought.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 
 from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
+from tieline.runtime.database import Row
 from tieline.runtime.sql import hashed, load
 from tieline.runtime.telemetry import new_correlation_id
-from tieline.services.client_sync import find_strangers
+from tieline.services.proposing_links import (
+    CLIENT,
+    LEFT,
+    NOUNS,
+    STRONG,
+    Adoptable,
+    Filters,
+    Key,
+    Progress,
+    Record,
+    Tally,
+    columns,
+    find_proposals,
+    key_of,
+    list_proposals,
+    look_anew,
+    read_look,
+)
 from tieline.validation import mark_reference_change
 
-_LINK, _LEAVE = "link", "leave"
-_STRONG, _LEFT, _CLIENT = "strong", "left", "client"
-# How sure a proposal is, the surest first; what was left and whose link two people decide come last.
-STATES = ("strong", "weak", "several", "rivals", "taken", "nothing", _CLIENT, _LEFT)
-NOUNS = ("client", "person", "project", "task", "erp_task")
 SHEET = "Adopt"
 HEADER = (
     "System",
@@ -45,7 +56,6 @@ HEADER = (
 )
 _AT_ONCE = 5_000
 _BECAUSE = "adopted"
-_PROPOSALS = load("tieline.services", "adopt_proposals")
 _STORE = load("tieline.services", "adopt_store")
 _MARKS = load("tieline.services", "adopt_marks")
 _LEAVE_ALONE = load("tieline.services", "adopt_leave")
@@ -73,87 +83,7 @@ _OURS = """
     FROM contract_line l JOIN project p USING (contract_id) WHERE l.superseded_at IS NULL
 """
 
-Row = dict[str, Any]
-Progress = Callable[[int, int], None]
 Ours = Mapping[tuple[str, str], frozenset[UUID]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One record of another system."""
-
-    connection_key: str
-    noun: str
-    source_ref: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adoptable(Record):
-    """One record that is no link of ours yet; ``our_id`` is the one it most likely is, with a reason."""
-
-    name: str
-    code: str
-    parent: str
-    our_id: UUID | None
-    ours: str
-    our_name: str
-    state: str
-    why: str
-
-    @property
-    def decision(self) -> str:
-        """Return what is proposed to a person: only a strong reason is filled in."""
-        return {_STRONG: _LINK, _LEFT: _LEAVE}.get(self.state, "")
-
-    @property
-    def may_be_left(self) -> bool:
-        """Tell whether a person may leave it: who a client is, is asked in its case."""
-        return self.state not in (_LEFT, _CLIENT)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptPlan:
-    """Everything that is not linked, and how much of it a reason links."""
-
-    proposals: tuple[Adoptable, ...]
-
-    @property
-    def open(self) -> tuple[Adoptable, ...]:
-        """Return what nobody has decided yet."""
-        return tuple(each for each in self.proposals if each.state != _LEFT)
-
-    @property
-    def sure(self) -> tuple[Adoptable, ...]:
-        """Return what a strong reason links."""
-        return tuple(each for each in self.proposals if each.state == _STRONG)
-
-    def of(
-        self, *, connection_key: str = "", noun: str = "", state: str = "", words: str = ""
-    ) -> AdoptPlan:
-        """Return the part that somebody asks for; without a state, what nobody has decided yet."""
-        sought = words.casefold()
-        return AdoptPlan(
-            proposals=tuple(
-                each
-                for each in (self.proposals if state else self.open)
-                if connection_key in ("", each.connection_key)
-                and noun in ("", each.noun)
-                and state in ("", each.state)
-                and sought in _told(each).casefold()
-            )
-        )
-
-    def sure_digest(self) -> str:
-        """Return what tells whether the sure links are still those that somebody was shown."""
-        lines = sorted("|".join((*_key_of(each), str(each.our_id))) for each in self.sure)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Count by noun and state."""
-        found: dict[str, Counter[str]] = {}
-        for each in self.proposals:
-            found.setdefault(each.noun, Counter())[each.state] += 1
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,24 +146,7 @@ class GoLive:
     counted_seconds: int
 
 
-def plan_adoption(connection: Connection[Row]) -> AdoptPlan:
-    """Propose a link for every record that has none."""
-    strangers = find_strangers(connection)
-    # What was just read is in no statistics yet; and of hundreds of thousands some are taken at a time, for who
-    # says nothing while it makes all of them at once is taken to be asleep.
-    with hashed(connection, is_so=True), connection.cursor(name="adoptable") as cursor:
-        cursor.itersize = _AT_ONCE
-        cursor.execute(_PROPOSALS)
-        proposals = tuple(
-            Adoptable(**row)
-            for row in cursor
-            if row["noun"] != "client"
-            or (row["connection_key"], row["source_ref"]) not in strangers
-        )
-    return AdoptPlan(proposals=proposals)
-
-
-def as_cells(plan: AdoptPlan) -> list[tuple[str, ...]]:
+def as_cells(proposals: Iterable[Adoptable]) -> list[tuple[str, ...]]:
     """Return the rows of the sheet that a person corrects."""
     return [
         (
@@ -250,7 +163,7 @@ def as_cells(plan: AdoptPlan) -> list[tuple[str, ...]]:
             each.decision,
             "" if each.our_id is None else str(each.our_id),
         )
-        for each in plan.proposals
+        for each in proposals
     ]
 
 
@@ -283,35 +196,47 @@ def read_decisions(ours: Ours, *, rows: Sequence[Sequence[str]]) -> Decisions:
 
 
 def decide(
-    plan: AdoptPlan, *, links: Iterable[tuple[Record, UUID]], left: Iterable[Record]
+    connection: Connection[Row],
+    *,
+    links: Iterable[tuple[Record, UUID]],
+    left: Iterable[Record],
 ) -> Decisions:
-    """Turn what somebody picked from a plan into decisions.
+    """Turn what somebody picked of what was proposed into decisions.
 
     :raises UserMistake: something picked is not proposed so any more; the sentence names it.
     """
-    proposed = {_key_of(each): each for each in plan.proposals}
-    confirmed = []
-    for record, our_id in links:
-        found = proposed.get(_key_of(record))
-        if found is None or found.our_id != our_id:
+    wanted, kept = tuple(links), tuple(left)
+    proposed = find_proposals(connection, records=[*(record for record, _ in wanted), *kept])
+    found = [proposed[key_of(record)] for record, _ in wanted if key_of(record) in proposed]
+    holding = look_anew(connection, of=found) if found else {}
+    for record, our_id in wanted:
+        shown = proposed.get(key_of(record))
+        if shown is None or not our_id == shown.our_id == holding.get(key_of(record)):
             raise UserMistake(f"{_words(record)}: it is not proposed so any more; look again")
-        confirmed.append(_as_proposed(found, our_id))
-    kept = tuple(left)
     for record in kept:
-        standing = proposed.get(_key_of(record))
+        standing = proposed.get(key_of(record))
         if standing is None or not standing.may_be_left:
             raise UserMistake(f"{_words(record)}: it does not wait for this any more; look again")
-    return Decisions(links=tuple(confirmed), left=kept)
+    links_made = (_as_proposed(proposed[key_of(record)], our_id) for record, our_id in wanted)
+    return Decisions(links=tuple(links_made), left=kept)
 
 
-def decide_sure(plan: AdoptPlan, *, digest: str) -> Decisions:
-    """Link everything that is sure in a plan, as somebody was shown it.
+def shown_sure(connection: Connection[Row], *, found: Tally) -> str:
+    """Return what tells whether the sure links are still those that somebody was shown."""
+    return f"{read_look(connection).look_no}.{found.sure}"
+
+
+def decide_sure(connection: Connection[Row], *, filters: Filters, shown: str) -> Decisions:
+    """Link everything that is sure under some filters, as somebody was shown it.
 
     :raises UserMistake: it is not what they were shown any more.
     """
-    if plan.sure_digest() != digest:
+    sure = list_proposals(connection, filters=replace(filters, state=STRONG))
+    holding = look_anew(connection, of=None)
+    is_as_shown = f"{read_look(connection).look_no}.{len(sure)}" == shown
+    if not is_as_shown or any(holding.get(key_of(each)) != each.our_id for each in sure):
         raise UserMistake("what is sure has changed since it was shown; look again")
-    links = tuple(_as_proposed(each, each.our_id) for each in plan.sure if each.our_id is not None)
+    links = tuple(_as_proposed(each, each.our_id) for each in sure if each.our_id is not None)
     return Decisions(links=links, left=())
 
 
@@ -327,7 +252,7 @@ def adopt(
     """Link and leave what was decided, in sets, and ask for a new look at the hours it concerns."""
     confirmed = decisions.links
     _stage(connection, confirmed)
-    linked: set[tuple[str, str, str]] = set()
+    linked: set[Key] = set()
     is_much = len(confirmed) > _AT_ONCE
     for after in range(0, len(confirmed), _AT_ONCE):
         values = {"after": after, "until": after + _AT_ONCE, "now": now}
@@ -338,8 +263,8 @@ def adopt(
         progress(min(after + _AT_ONCE, len(confirmed)), len(confirmed))
     said = {"by": by, "reason": reason, "now": now}
     with hashed(connection, is_so=is_much):
-        connection.execute(_AGAIN, said | _columns(confirmed))
-        left = connection.execute(_LEAVE_ALONE, said | _columns(decisions.left)).rowcount
+        connection.execute(_AGAIN, said | columns(confirmed))
+        left = connection.execute(_LEAVE_ALONE, said | columns(decisions.left)).rowcount
         keys = [row["neighbor_key"] for row in connection.execute(_MARKS).fetchall()]
     mark_reference_change(
         connection,
@@ -361,20 +286,20 @@ def adopt(
     return Adopted(
         linked=len(linked),
         left=left,
-        refused=_refused(connection, [each for each in confirmed if _key_of(each) not in linked]),
+        refused=_refused(connection, [each for each in confirmed if key_of(each) not in linked]),
         looked_at_again=len(keys),
     )
 
 
 def _refused(connection: Connection[Row], confirmed: Sequence[Confirmed]) -> tuple[str, ...]:
     """Say of each what it, or ours, is linked to in place of what was confirmed."""
-    asked = _columns(confirmed) | {"our_ids": [each.our_id for each in confirmed]}
+    asked = columns(confirmed) | {"our_ids": [each.our_id for each in confirmed]}
     with hashed(connection, is_so=len(confirmed) > _AT_ONCE):
         rows = connection.execute(_LINKED_OTHERWISE, asked).fetchall()
     others = {(*_key_of_row(row), row["our_id"]): row["taken_by"] for row in rows}
     return tuple(
         f"{_words(each)}: ours is {other} there already"
-        if (other := others.get((*_key_of(each), each.our_id))) is not None
+        if (other := others.get((*key_of(each), each.our_id))) is not None
         else f"{_words(each)}: it is linked already"
         for each in confirmed
     )
@@ -384,7 +309,7 @@ def propose_again(
     connection: Connection[Row], *, records: Sequence[Record], by: str, reason: str, now: datetime
 ) -> int:
     """Propose again what was left; return how much of it was."""
-    count = connection.execute(_AGAIN, {"now": now} | _columns(records)).rowcount
+    count = connection.execute(_AGAIN, {"now": now} | columns(records)).rowcount
     record_audit(
         connection,
         now=now,
@@ -398,14 +323,13 @@ def propose_again(
     return count
 
 
-def read_stages(connection: Connection[Row], *, plan: AdoptPlan) -> tuple[Stage, ...]:
+def read_stages(connection: Connection[Row], *, found: Tally) -> tuple[Stage, ...]:
     """Return how far the records of each system are, by noun."""
-    counts: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[Key] = Counter()
     for row in connection.execute(_PROGRESS).fetchall():
         counts[row["connection_key"], row["noun"], "linked"] = row["linked"]
-    for each in plan.proposals:
-        place = "left" if each.state == _LEFT else "open"
-        counts[each.connection_key, each.noun, place] += 1
+    for (key, noun, state), count in found.counts.items():
+        counts[key, noun, "left" if state == LEFT else "open"] += count
     return tuple(
         Stage(
             connection_key=key,
@@ -458,7 +382,7 @@ def _confirmed(cells: Mapping[str, str], ours: Ours, number: int) -> Confirmed:
 
 def _record(cells: Mapping[str, str], number: int) -> Record:
     noun = cells["What"]
-    if noun == _CLIENT:
+    if noun == CLIENT:
         raise UserMistake(f"row {number}: who a client is, is decided in its case Same client?")
     if noun not in NOUNS:
         raise UserMistake(
@@ -477,26 +401,12 @@ def _as_proposed(each: Adoptable, our_id: UUID) -> Confirmed:
     )
 
 
-def _key_of_row(row: Row) -> tuple[str, str, str]:
+def _key_of_row(row: Row) -> Key:
     return (row["connection_key"], row["noun"], row["source_ref"])
-
-
-def _key_of(record: Record) -> tuple[str, str, str]:
-    return (record.connection_key, record.noun, record.source_ref)
 
 
 def _words(record: Record) -> str:
     return f"{record.noun} {record.source_ref} of {record.connection_key}"
-
-
-def _told(each: Adoptable) -> str:
-    return " ".join((each.source_ref, each.name, each.code, each.ours, each.our_name))
-
-
-def _columns(records: Iterable[Record]) -> dict[str, list[str]]:
-    keys = [_key_of(each) for each in records]
-    names = ("connection_keys", "nouns", "source_refs")
-    return {name: [key[place] for key in keys] for place, name in enumerate(names)}
 
 
 def _refuse_second(

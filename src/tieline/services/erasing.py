@@ -17,6 +17,7 @@ from tieline.governance import record_audit
 from tieline.kernel.errors import UserMistake
 from tieline.posting.handing_over import forget_content
 from tieline.register import email_key, erase_person
+from tieline.services.proposing_links import forget_proposals
 
 Row = dict[str, Any]
 
@@ -46,6 +47,7 @@ def erase(connection: Connection[Row], *, who: str, by: str, reason: str, now: d
     person_id = _find(connection, who)
     counts = erase_person(connection, person_id=person_id)
     forget_content(connection, person_id=person_id)
+    forget_proposals(connection)
     record_audit(
         connection,
         actor=by,

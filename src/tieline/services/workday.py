@@ -48,6 +48,7 @@ from tieline.services.project_provisioning import (
     plan_deals,
     schedule_plans,
 )
+from tieline.services.proposing_links import PROPOSE_LINKS, Proposing
 from tieline.services.reading import KEEP_REGISTER, READ_MARKED, Reading
 from tieline.services.replaying import REPLAY, Replaying
 from tieline.services.resource_assignment import PEOPLE_REASONS, sync_people
@@ -77,6 +78,7 @@ CLASSES: Mapping[str, int] = {
     SEND_NOTICE: CUT_OFF,
     ASK_LINES: REFERENCE,
     ANSWER_WHAT_IF: REFERENCE,
+    PROPOSE_LINKS: REFERENCE,
     ALIGN: REFERENCE,
     REPOINT: REFERENCE,
 }
@@ -105,6 +107,8 @@ _WHOLE_REST_TIMES = 20
 _RESTORING_SECONDS = 2
 _DISKS_SECONDS = 5
 _PREFLIGHT_SECONDS = 60
+# How old a proposed link may be that something has changed since.
+_PROPOSALS_SECONDS = 30
 # A step before a cut-off is told so much too late at most.
 _MESSAGES_SECONDS = 15
 # Rare enough that a burst of postings is told as one change.
@@ -140,9 +144,14 @@ class Workday:
             SEND_NOTICE: self.messaging().send,
             ASK_LINES: self.line_checks().ask,
             ANSWER_WHAT_IF: self.what_if_runs().answer,
+            PROPOSE_LINKS: self.proposing().propose,
             ALIGN: self._aligning().align,
             REPOINT: self._repointing().repoint,
         }
+
+    def proposing(self) -> Proposing:
+        """Return what proposes links."""
+        return Proposing(database=self.system.database, clock=self.system.clock)
 
     def what_if_runs(self) -> WhatIfRuns:
         """Return what answers questions about past days."""
@@ -177,6 +186,12 @@ class Workday:
                 name="time-left-out",
                 interval_seconds=2,
                 function=self.system.time_validation.plan_left_out,
+                rest_times=_WHOLE_REST_TIMES,
+            ),
+            Job(
+                name="proposals",
+                interval_seconds=_PROPOSALS_SECONDS,
+                function=self.proposing().schedule_changed,
                 rest_times=_WHOLE_REST_TIMES,
             ),
             Job(

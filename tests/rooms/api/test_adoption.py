@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW
+
+from tieline.services.proposing_links import propose_links
 
 from .conftest import House
 
@@ -25,6 +29,11 @@ class TestAdoption:
                 ref, Jsonb({**item, "code": code}), NOW,
             )  # fmt: skip
 
+        unasked = house.get("/v1/adoption", key="all").json()
+        asked = house.post("/v1/adoption:propose", key="all")
+        waiting = house.get("/v1/adoption", key="all").json()
+        with house.worker.transaction() as connection:
+            propose_links(connection, by="w", now=NOW, progress=lambda done, total: None)
         found = house.get("/v1/adoption", key="all", noun="project").json()
         sure, other = found["proposals"]
         named = {name: other[name] for name in ("connection_key", "noun", "source_ref")}
@@ -35,6 +44,10 @@ class TestAdoption:
         }
 
         assert house.get("/v1/adoption").status_code == 409
+        assert (unasked["proposed_at"], unasked["is_being_proposed"]) == (None, False)
+        assert (asked.status_code, waiting["is_being_proposed"]) == (202, True)
+        assert datetime.fromisoformat(found["proposed_at"]) == NOW
+        assert house.post("/v1/adoption:propose").status_code == 409
         assert (found["not_decided"], found["sure"], found["proposals_in_all"]) == (2, 1, 2)
         assert (sure["source_ref"], sure["state"], sure["why"]) == ("11", "strong", "same code")
         assert house.post("/v1/adoption:decide", body).status_code == 409

@@ -13,6 +13,7 @@ from tests.rooms.casework.hand_made_firm import NOW
 
 from tieline.console.workbook import About, Column, Sheet, make_workbook
 from tieline.services.adopting import HEADER, SHEET
+from tieline.services.proposing_links import propose_links
 from tieline.services.xlsx_reading import read_sheet
 
 from .conftest import Browser, House, token_of
@@ -36,6 +37,7 @@ def records(firm: House) -> House:
                 (object_name, ref, noun, Jsonb(data), NOW),
             )
         connection.execute("INSERT INTO connection_go_live VALUES ('clock', 'DE', '2026-10-08')")
+        propose_links(connection, by="worker", now=NOW, progress=lambda done, total: None)
     return firm
 
 
@@ -91,15 +93,28 @@ class TestTheAdoptPage:
 
     def test_links_all_that_are_sure_as_they_were_shown(self, records: House) -> None:
         dan = records.browser("dan")
-        (digest,) = re.findall(r'name="digest" value="(\w+)"', dan.get("/adopt").text)
+        (shown,) = re.findall(r'name="shown" value="([\d.]+)"', dan.get("/adopt").text)
 
-        assert dan.send("/adopt/sure", reason="so", digest="0" * 64).status_code == 409
-        assert dan.send("/adopt/sure", reason="so", digest=digest).status_code == 303
+        assert dan.send("/adopt/sure", reason="so", shown="0.1").status_code == 409
+        assert dan.send("/adopt/sure", reason="so", shown=shown).status_code == 303
         assert "Link all" not in dan.get("/adopt").text
         (row,) = records.rows(
             "SELECT our_id FROM crosswalk WHERE connection_key = 'clock' AND source_ref = '11'"
         )
         assert row["our_id"] == records.other_project["project_id"]
+
+    def test_says_as_of_when_it_is_and_is_proposed_again(self, records: House) -> None:
+        dan = records.browser("dan")
+        before = dan.get("/adopt").text
+
+        again = dan.send("/adopt/propose")
+        after = dan.get("/adopt").text
+
+        assert f'datetime="{NOW.isoformat()}"' in before
+        assert again.headers["location"] == "/adopt?done=proposing"
+        assert "0 of 5 kinds are done" in after
+        assert 'hx-trigger="every 2s"' in after
+        assert 'hx-trigger="every 2s"' not in before
 
     def test_takes_a_corrected_spreadsheet_back(self, records: House) -> None:
         dan = records.browser("dan")

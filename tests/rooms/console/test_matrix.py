@@ -35,6 +35,7 @@ _DEEDS = {
     "/adopt/leave": _ADOPT,
     "/adopt/again": _ADOPT,
     "/adopt/sure": _ADOPT,
+    "/adopt/propose": _ADOPT,
     "/adopt/sheet": _ADOPT,
     "/changes/agree": _APPROVE,
     "/changes/credited": _APPROVE,

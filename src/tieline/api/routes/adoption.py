@@ -5,19 +5,20 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from psycopg import Connection
 
-from tieline.api.answers import Adoption, AdoptionDecided
+from tieline.api.answers import Adoption, AdoptionAsked, AdoptionDecided
 from tieline.api.bodies import AdoptionDecisions
 from tieline.api.callers import Change, Doors
 from tieline.api.describing import problems
 from tieline.governance import ApiCaller
 from tieline.runtime.database import Row
-from tieline.services.adopting import (
+from tieline.services.adopting import adopt, decide, list_go_lives, read_stages
+from tieline.services.proposing_links import (
+    Filters,
     Record,
-    adopt,
-    decide,
-    list_go_lives,
-    plan_adoption,
-    read_stages,
+    ask_again,
+    list_proposals,
+    read_look,
+    tally,
 )
 from tieline.services.what_if_runs import must_see_all
 
@@ -47,20 +48,36 @@ def adoption_routes(doors: Doors) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     ) -> Adoption:
         """List records without a link, what each most likely is and why, and how far each system is."""
+        filters = Filters(connection_key=connection_key, noun=noun, state=state, words=words)
         with worker.transaction() as connection:
             must_see_all(connection, caller.entities)
-            plan = plan_adoption(connection)
-            stages = read_stages(connection, plan=plan)
-            go_lives = list_go_lives(connection)
-        found = plan.of(connection_key=connection_key, noun=noun, state=state, words=words)
-        return Adoption(
-            not_decided=len(plan.open),
-            sure=len(plan.sure),
-            stages=stages,
-            go_lives=go_lives,
-            proposals_in_all=len(found.proposals),
-            proposals=found.proposals[offset : offset + limit],
-        )
+            look, found = read_look(connection), tally(connection)
+            return Adoption(
+                proposed_at=look.known_at,
+                is_being_proposed=look.state != "done",
+                not_decided=found.open,
+                sure=found.sure,
+                stages=read_stages(connection, found=found),
+                go_lives=list_go_lives(connection),
+                proposals_in_all=found.of(connection, filters=filters).total,
+                proposals=list_proposals(connection, filters=filters, limit=limit, offset=offset),
+            )
+
+    @routes.post(
+        "/v1/adoption:propose",
+        response_model=AdoptionAsked,
+        status_code=202,
+        responses=problems(400, 401, 403, 409),
+    )
+    def propose_again(change: Annotated[Change, Depends(changer)]) -> Response:
+        """Propose links again, of what was read until now; a worker does it."""
+
+        def work(connection: Connection[Row]) -> AdoptionAsked:
+            must_see_all(connection, change.caller.entities)
+            ask_again(connection, by=change.by.login, now=change.now)
+            return AdoptionAsked(is_being_proposed=True)
+
+        return change.once(body=None, work=work, status=202, database=worker)
 
     @routes.post(
         "/v1/adoption:decide",
@@ -75,7 +92,7 @@ def adoption_routes(doors: Doors) -> APIRouter:
             done = adopt(
                 connection,
                 decisions=decide(
-                    plan_adoption(connection),
+                    connection,
                     links=[(Record(**each.record()), each.our_id) for each in body.links],
                     left=[Record(**each.record()) for each in body.leave],
                 ),
