@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from psycopg import Connection
 
 from tieline.policy import current_release
 from tieline.runtime.database import Row
-from tieline.runtime.sql import load
-from tieline.validation.answering import STORED_COLUMNS, answer_rows
+from tieline.runtime.sql import hashed, load
+from tieline.validation.answering import STORED_COLUMNS, KeptQuestion
 from tieline.validation.preview import Broken, as_broken
 from tieline.validation.statement import VERSION_COLUMNS, load_rules
 from tieline.validation.weighing import DECIDED
@@ -34,6 +35,15 @@ _SUBJECT = f"""
     WHERE NOT EXISTS (SELECT FROM standing_effect e WHERE e.entry_id = t.entry_id)
 """
 _EARLY = load("tieline.validation", "early")
+_GIVEN = {
+    "known_at": "timestamptz",
+    "now": "timestamptz",
+    "release_id": "integer",
+    "since_on": "date",
+    "limit": "integer",
+}
+# How a session asks, by the release that decides; a release never changes.
+_QUESTIONS: WeakKeyDictionary[Connection[Row], tuple[int, KeptQuestion]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +74,18 @@ def look_early(
     connection: Connection[Row], *, since_on: date, now: datetime, limit: int = HOURS_MAX
 ) -> list[EarlyVerdict]:
     """Judge what is not approved, the newest work first, all of it together; nothing is written."""
-    release = current_release(connection)
-    rules = load_rules(connection, release_id=release.release_id)
-    rows = answer_rows(
-        connection,
-        subject=_SUBJECT,
-        rules=rules,
-        values={
-            "known_at": now,
-            "now": now,
-            "release_id": release.release_id,
-            "since_on": since_on,
-            "limit": limit,
-        },
-        around=DECIDED + _EARLY,
-        columns=(*STORED_COLUMNS, "connection_key", "source_ref", "task_name"),
-    )
-    by_code = {rule.code: rule for rule in rules}
+    release_id, question = _question(connection)
+    values: Row = {
+        "known_at": now,
+        "now": now,
+        "release_id": release_id,
+        "since_on": since_on,
+        "limit": limit,
+    }
+    # Its plan is made for any number of hours: what it joins, it hashes.
+    with hashed(connection, is_so=True):
+        rows = question.answer(connection, values=values, absent=frozenset())
+    by_code = {rule.code: rule for rule in question.rules}
     return [
         EarlyVerdict(
             **{
@@ -93,3 +98,19 @@ def look_early(
         # Before the go-live of a connection, and what people left out, is nobody's to look at.
         if row["outcome"] in ("cleared", "held", "parked")
     ]
+
+
+def _question(connection: Connection[Row]) -> tuple[int, KeptQuestion]:
+    """Return how the current release is asked; planning it takes as long as to judge some hundred hours."""
+    release_id = current_release(connection).release_id
+    kept = _QUESTIONS.get(connection)
+    if kept is None or kept[0] != release_id:
+        question = KeptQuestion(
+            subject=_SUBJECT,
+            rules=load_rules(connection, release_id=release_id),
+            around=DECIDED + _EARLY,
+            columns=(*STORED_COLUMNS, "connection_key", "source_ref", "task_name"),
+            given=_GIVEN,
+        )
+        kept = _QUESTIONS[connection] = release_id, question
+    return kept

@@ -76,7 +76,7 @@ _OF_THE_FIRM = {
 _NAMES_NOTHING = {
     "action", "answer", "applies_when", "back", "carry", "client_from", "code", "deed", "digest", "ends_on",
     "fix", "kind", "last_on", "limit", "lost", "message", "name", "next", "note", "noun", "page", "password",
-    "predicate", "queue", "reason", "rows", "severity", "sheet", "sponsor", "starts_on", "state", "sure",
+    "predicate", "queue", "reason", "rows", "severity", "sheet", "shown", "sponsor", "starts_on", "state", "sure",
     "theme", "until", "what", "which",
 }  # fmt: skip
 # What else a call must have so that it is refused for whose it is, and for nothing else.
@@ -87,6 +87,7 @@ _RIGHT = {
     "deal": "sales:7",
     "deputy": "bea@x.example",
     "digest": "0" * 64,
+    "shown": "1.1",
     "ends_on": "2026-11-02",
     "entity": "DE",
     "field": "client.name",
