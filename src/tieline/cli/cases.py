@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from tieline.casework import CaseSummary
 from tieline.cli.replaying import show_moved
-from tieline.cli.showing import as_text, hours, show_facts, show_json, show_table
+from tieline.cli.showing import as_text, hours, plain, show_facts, show_json, show_table
 from tieline.cli.tools import (
     Tools,
     as_id,
@@ -80,7 +80,7 @@ def show(tools: Tools, case_id: str, as_json: bool) -> int:
     if as_json:
         show_json({"case": detail.case, "members": detail.members, "unconfirmed": unconfirmed})
         return 0
-    show_facts({"case": detail.case}, as_json=False)
+    show_facts(plain(detail.case), as_json=False)
     for each in unconfirmed:
         click.echo(each.text)
     click.echo(f"What it means: docs/reference/reasons.md#{detail.case.reason}")

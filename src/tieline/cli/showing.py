@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 _NUMBERS = frozenset({"Entries", "Hours", "Amount", "Cases"})
+_ID_CHARACTERS = 36
 
 
 def hours(seconds: int) -> str:
@@ -29,11 +30,22 @@ def show_table(*, title: str, columns: Sequence[str], rows: Sequence[Sequence[st
         click.echo(f"{title}: none")
         return
     table = Table(title=title)
-    for column in columns:
-        table.add_column(column, justify="right" if column in _NUMBERS else "left")
+    for place, column in enumerate(columns):
+        # What another command asks for is shown whole; whatever else is too long goes on in the next line.
+        is_asked_for = all(_is_id(row[place]) for row in rows)
+        table.add_column(
+            column,
+            justify="right" if column in _NUMBERS else "left",
+            overflow="fold",
+            no_wrap=is_asked_for,
+        )
     for row in rows:
         table.add_row(*(_cell(text) for text in row))
     Console(file=sys.stdout, width=_width()).print(table)
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == _ID_CHARACTERS and text.count("-") == 4
 
 
 def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
