@@ -263,6 +263,7 @@ class TestProposingAgain:
         look()
         for change in ("", "", "UPDATE source_version SET raw_id = 2 WHERE source_ref = '15'"):
             with worker_database.transaction() as connection:
+                connection.execute("UPDATE work_item SET state = 'done'")
                 connection.execute(change or "SELECT 1")
             proposing.schedule_changed()
             look()

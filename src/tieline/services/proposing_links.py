@@ -313,9 +313,15 @@ class Proposing:
     def schedule_changed(self) -> None:
         """Ask for it where what the proposals are made of is another than it was."""
         with self.database.transaction() as connection:
-            row = connection.execute("SELECT marks, state FROM adoption_look").fetchone()
+            row = connection.execute(
+                """
+                SELECT marks, EXISTS (SELECT FROM work_item WHERE kind = %s AND state IN ('waiting', 'running')) AS is_going
+                FROM adoption_look
+                """,
+                (PROPOSE_LINKS,),
+            ).fetchone()
             assert row is not None
-            if row["state"] != "done":
+            if row["is_going"]:
                 return
             found = _made_of(connection)
             if found["is_anything"] and found["marks"] != row["marks"]:

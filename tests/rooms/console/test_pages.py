@@ -202,11 +202,18 @@ class TestClose:
                 " VALUES ('sales', 0, '9', 'active', 'DE', '{}', %s, %s, %s, %s, 'c')",
                 (NOW - timedelta(seconds=75), NOW, NOW, NOW),
             )
+            connection.execute(
+                "INSERT INTO provisioning_plan (connection_key, source_epoch, deal_ref, state, entity_code,"
+                " plan, won_at, planned_at, known_at, correlation_id, blockers)"
+                " VALUES ('sales', 0, '10', 'blocked', 'DE', '{}', %s, %s, %s, 'c', %s)",
+                (NOW, NOW, NOW, Jsonb([{"code": "deal.purchase_order_missing"}])),
+            )
 
         mine = firm.browser("ann").get("/handover").text
         others = firm.browser("cyd").get("/handover").text
 
         assert "Set up last" in mine
+        assert mine.count('href="/exceptions?reason=deal.purchase_order_missing"') == 2
         assert "/trace?kind=deal&amp;ref=sales%3A9" in mine
         assert ">1 min</td>" in mine
         (row,) = cells_of(firm.browser("ann").get("/handover.xlsx").content, 3)[1:]
