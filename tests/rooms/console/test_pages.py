@@ -80,9 +80,9 @@ class TestTheReportingCurrency:
         unknown_in_files = files()
         firm.rows(
             "WITH load AS (INSERT INTO reference_load (noun, file_name, loaded_by, reason, rows, recorded_at)"
-            " VALUES ('fx-rates', 'x', 'ann', 'ECB', 1, now()) RETURNING load_id)"
+            " VALUES ('fx-rates', 'x', 'ann', 'ECB', 1, '2026-11-02') RETURNING load_id)"
             " INSERT INTO fx_rate (from_currency, to_currency, factor, source, starts_on, recorded_at,"
-            " load_id, line_number) SELECT 'GBP', 'EUR', 1.15, 'ECB', '2026-11-01', now(), load_id, 2"
+            " load_id, line_number) SELECT 'GBP', 'EUR', 1.15, 'ECB', '2026-11-01', '2026-11-02', load_id, 2"
             " FROM load RETURNING factor"
         )
         told = [browser.get(address).text for address in addresses]
