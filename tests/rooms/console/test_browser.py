@@ -75,9 +75,14 @@ class TestABrowser:
                 assert page.get_attribute("html", "data-bs-theme") == "dark", path
             page.keyboard.press("Tab")
             focused = page.evaluate("document.activeElement.textContent")
+            page.set_viewport_size({"width": 400, "height": 800})
+            page.goto(f"{address}/exceptions")
+            worth = page.locator("#results td[data-of=Worth]").first.bounding_box()
             browser.close()
 
         assert focused == "To the content"
+        assert worth is not None
+        assert worth["x"] + worth["width"] <= 400
         assert told == []
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
