@@ -5,7 +5,7 @@ Pattern: inside the transaction of who asks, as the worker. Vendor calls: none; 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -361,7 +361,7 @@ def _draw_change(
             *writes_of(connection, facts=facts, plan=added, row=row),
             *writes_elsewhere(facts, row["plan"], changes),
         ),
-        checks=_answers(judged, severities, asked=_CHECKS_OF_A_CHANGE),
+        checks=_answers(judged, severities),
     )
 
 
@@ -398,7 +398,7 @@ def _draw_novation(
             ),
             *writes_of_novation(connection, facts=after, row=row),
         ),
-        checks=_answers(judged, severities, asked=_CHECKS_OF_A_CLIENT),
+        checks=_answers(judged, severities),
     )  # fmt: skip
 
 
@@ -465,16 +465,12 @@ def _said(step: str, target: str | None, action: str, values: Mapping[str, str |
     )
 
 
-def _answers(
-    judged: Judged, severities: Mapping[str, str], *, asked: Collection[str] | None = None
-) -> tuple[CheckAnswer, ...]:
+def _answers(judged: Judged, severities: Mapping[str, str]) -> tuple[CheckAnswer, ...]:
     found = {each.code: ("blocks", each.things) for each in judged.blockers}
     found |= {each.code: ("warns", each.things) for each in judged.warnings}
     found |= dict.fromkeys(judged.not_checked, ("not_checked", ()))
     answers: list[CheckAnswer] = []
-    for check in CHECKS:
-        if asked is not None and check.code not in asked:
-            continue
+    for check in judged.rules:
         is_ignored = severities.get(check.code, check.severity) == "ignore"
         outcome, things = found.get(check.code, ("ignored" if is_ignored else "holds", ()))
         answers.append(

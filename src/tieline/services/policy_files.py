@@ -36,11 +36,15 @@ from tieline.services.installation import entity_codes
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.validation import (
+    HOUR,
     RULE_FAILED,
     always_held,
     builtin_rules,
     builtin_values,
+    check_own_deal_rules,
     check_own_rules,
+    is_of_deals,
+    looks_at,
     write_predicate,
 )
 
@@ -102,6 +106,7 @@ class FileRule(_Strict):
     """A rule that the firm wrote itself."""
 
     code: str = Field(pattern=r"^firm\.[a-z][a-z0-9_]{0,58}$")
+    of: Literal["hour", "deal", "line", "person"] = "hour"
     applies_when: str = Field(default="true", max_length=1000)
     predicate: str = Field(max_length=1000)
     severity: Literal["error", "warn", "ignore"]
@@ -220,11 +225,12 @@ def export_policy(connection: Connection[Row], *, release_id: int | None = None)
         rule=[
             FileRule.model_construct(
                 code=rule.code,
+                of=looks_at(rule),
                 applies_when=rule.applies_when,
                 predicate=rule.predicate,
                 severity=rule.severity,
                 owner=rule.owner_queue,
-                thing=rule.thing,
+                thing="entry" if is_of_deals(rule) else rule.thing,
                 message=rule.message,
                 fix=rule.fix_hint,
             )
@@ -282,7 +288,9 @@ def draft_policy(
         for each in file.severity
     ]
     _refuse_overlaps(overrides)
-    check_own_rules(connection, rules=own, release_id=current.release_id, known_at=now)
+    of_hours = [rule for rule in own if not is_of_deals(rule)]
+    check_own_rules(connection, rules=of_hours, release_id=current.release_id, known_at=now)
+    check_own_deal_rules(connection, rules=[rule for rule in own if is_of_deals(rule)])
     release_id = draft_release(
         connection,
         title=file.title,
@@ -323,7 +331,7 @@ def draft_own_rule(
         raise FieldMistake(name, _FIELD_SENTENCES.get(name, first["msg"])) from error
     for name in ("applies_when", "predicate"):
         try:
-            write_predicate(getattr(rule, name))
+            write_predicate(getattr(rule, name), of=rule.of)
         except UserMistake as error:
             raise FieldMistake(name, str(error)) from error
     if rule.owner not in owner_queues():
@@ -344,7 +352,8 @@ def draft_own_rule(
 
 def owner_queues() -> tuple[str, ...]:
     """Return who may be asked to mend what a rule finds."""
-    return tuple(sorted({rule.owner_queue for rule in builtin_rules()}))
+    of_hours = {rule.owner_queue for rule in builtin_rules()}
+    return tuple(sorted(of_hours | {check.owner_queue for check in PROVISIONING_CHECKS}))
 
 
 # -- what a file may say ---------------------------------------------------------------------------
@@ -362,8 +371,13 @@ def _shipped(current: Sequence[Rule], *, is_installed: bool) -> list[Rule]:
 def _own_rule(number: int, told: FileRule) -> Rule:
     if told.owner not in owner_queues():
         raise UserMistake(f"{told.code}: owner is one of {', '.join(owner_queues())}")
+    is_of_hours = told.of == HOUR
+    if not is_of_hours and told.thing != "entry":
+        raise UserMistake(
+            f"{told.code}: what a case of a deal is about is the deal; leave thing out"
+        )
     return Rule(
-        book="time",
+        book="time" if is_of_hours else "provisioning",
         code=told.code,
         position=_FIRST_POSITION + number,
         scope="row",
@@ -371,7 +385,7 @@ def _own_rule(number: int, told: FileRule) -> Rule:
         predicate=told.predicate,
         severity=told.severity,
         owner_queue=told.owner,
-        thing=told.thing,
+        thing=told.thing if is_of_hours else told.of,
         message=told.message,
         fix_hint=told.fix,
         source="own",

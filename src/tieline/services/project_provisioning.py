@@ -764,7 +764,7 @@ def read_severities(connection: Connection[Row]) -> list[Row]:
         """
         SELECT o.code, o.severity, o.entity_code, o.client_id, o.starts_on, o.ends_on
         FROM severity_override o JOIN release r USING (release_id)
-        WHERE r.state = 'current' AND o.code LIKE 'deal.%' AND o.contract_id IS NULL
+        WHERE r.state = 'current' AND o.contract_id IS NULL AND (o.code LIKE 'deal.%' OR o.code LIKE 'firm.%')
         ORDER BY o.client_id IS NOT NULL, o.entity_code IS NOT NULL, o.override_id
         """
     ).fetchall()

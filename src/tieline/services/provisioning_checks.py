@@ -14,7 +14,14 @@ from psycopg import Connection
 from tieline.runtime.database import Row
 from tieline.services.provisioning_context import load_told, rows_of
 from tieline.services.provisioning_facts import DealFacts
-from tieline.validation import Answer, DealRule, ask_rules, deal_rules
+from tieline.validation import (
+    Answer,
+    DealRule,
+    ask_own_deal_rules,
+    ask_rules,
+    deal_rules,
+    own_deal_rules,
+)
 
 ERROR, WARN, IGNORE = "error", "warn", "ignore"
 CHECKS: tuple[DealRule, ...] = deal_rules()
@@ -35,11 +42,12 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The verdict on one deal: every reason, and what nobody could check."""
+    """The verdict on one deal: every reason, what nobody could check, and the rules that were asked."""
 
     blockers: tuple[Blocker, ...]
     warnings: tuple[Blocker, ...]
     not_checked: tuple[str, ...]
+    rules: tuple[DealRule, ...] = ()
 
 
 def judge_deals(
@@ -50,24 +58,39 @@ def judge_deals(
     among: Sequence[DealFacts] = (),
     asked: Collection[str] | None = None,
 ) -> list[Judged]:
-    """Ask every rule of all deals at once; ``severities`` are what a release says of each deal's.
+    """Ask every rule of all deals at once, also the firm's own; ``severities`` are what a release says of each deal's.
 
-    ``among`` are all deals, where some of them are asked; ``asked`` names the only rules to ask.
+    ``among`` are all deals, where some of them are asked; ``asked`` names the only shipped rules to ask: of the
+    firm's own, then, those that look at what all shipped ones of their kind are asked of.
     """
     if not deals:
         return []
     rows = rows_of(deals, load_told(connection, deals=among or deals))
-    answers = ask_rules(connection, rows=rows, asked=asked)
+    shipped, own = _shipped(asked), _own(connection, asked)
+    answers = ask_rules(connection, rows=rows, rules=shipped)
+    own_answers = ask_own_deal_rules(connection, rows=rows, rules=own)
+    rules = (*shipped, *own)
     return [
-        _judged(answers.get(number, {}), decided)
+        _judged(rules, {**answers.get(number, {}), **own_answers.get(number, {})}, decided)
         for number, (_, decided) in enumerate(zip(deals, severities, strict=True))
     ]
 
 
-def _judged(answers: Mapping[str, Answer], severities: Mapping[str, str]) -> Judged:
+def _shipped(asked: Collection[str] | None) -> list[DealRule]:
+    return [rule for rule in CHECKS if asked is None or rule.code in asked]
+
+
+def _own(connection: Connection[Row], asked: Collection[str] | None) -> list[DealRule]:
+    left_out = {rule.scope for rule in CHECKS if asked is not None and rule.code not in asked}
+    return [rule for rule in own_deal_rules(connection) if rule.scope not in left_out]
+
+
+def _judged(
+    rules: tuple[DealRule, ...], answers: Mapping[str, Answer], severities: Mapping[str, str]
+) -> Judged:
     found: dict[str, list[Blocker]] = {ERROR: [], WARN: []}
     not_checked = []
-    for rule in CHECKS:
+    for rule in rules:
         severity = severities.get(rule.code, rule.severity)
         answer = answers.get(rule.code)
         if severity == IGNORE or answer is None:
@@ -90,4 +113,5 @@ def _judged(answers: Mapping[str, Answer], severities: Mapping[str, str]) -> Jud
         blockers=tuple(found[ERROR]),
         warnings=tuple(found[WARN]),
         not_checked=tuple(not_checked),
+        rules=rules,
     )

@@ -156,6 +156,7 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "twins": ", ".join(told.twins.get(facts.key, ())),
         "codes_unknown": ", ".join(facts.unknown_codes),
         "categories_unnamed": _unnamed(facts, LABOR_CATEGORY),
+        "entity_code": deal.entity_code,
         "entity_currency": None if facts.entity is None else facts.entity.currency,
         "is_entity_known": facts.entity is not None,
         "is_erp_connected": bool(facts.entity and facts.entity.erp_connection_key),
@@ -355,6 +356,7 @@ def _line(
         "rate_amount": line.rate_amount,
         "markup_percent": line.markup_percent,
         "billing_method": deal.billing_method,
+        "entity_code": deal.entity_code,
         "amount": line.amount,
         "is_product_exact": None
         if product is None or line.amount is None

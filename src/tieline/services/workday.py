@@ -61,6 +61,7 @@ from tieline.services.system import System
 from tieline.services.telling import Telling
 from tieline.services.time_validation import JUDGE_BATCH, JUDGE_WAITING, POST_LINES
 from tieline.services.what_if_runs import ANSWER_WHAT_IF, WhatIfRuns
+from tieline.validation import own_deal_codes
 
 CLASSES: Mapping[str, int] = {
     JUDGE_BATCH: BILLING,
@@ -309,11 +310,12 @@ class Workday:
         check()
         with self.system.database.transaction() as connection:
             by_hand = find_by_hand(connection, connectors=self.system.connectors)
+            own = own_deal_codes(connection)
             for requests, reasons in (
                 (clients.cases, CLIENT_REASONS),
                 (by_hand, (MERGE_BY_HAND,)),
                 (people.cases, PEOPLE_REASONS),
-                (plans.cases, PLAN_REASONS),
+                (plans.cases, (*PLAN_REASONS, *sorted(own))),
             ):
                 keep_cases(
                     connection,

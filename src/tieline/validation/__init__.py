@@ -26,15 +26,25 @@ from tieline.validation.early import EarlyVerdict, look_early
 from tieline.validation.explaining import Explained, Override, RuleAnswer, explain_verdict
 from tieline.validation.judging import Judged, judge
 from tieline.validation.neighbors import mark_reference_change, mark_rejudge, next_marked
-from tieline.validation.own_predicates import write_predicate
+from tieline.validation.own_deals import (
+    ask_own_deal_rules,
+    check_own_deal_rules,
+    is_of_deals,
+    looks_at,
+    own_deal_codes,
+    own_deal_rules,
+)
+from tieline.validation.own_predicates import HOUR, write_predicate
 from tieline.validation.preview import Broken, Candidate, PreviewVerdict, preview
 from tieline.validation.trial import Effect, try_change
 
 __all__ = [
     "Answer",
     "DealRule",
+    "HOUR",
     "InvoiceRule",
     "ask_about_invoices",
+    "ask_own_deal_rules",
     "ask_rules",
     "common_deal_row",
     "common_invoice_row",
@@ -59,15 +69,20 @@ __all__ = [
     "always_held",
     "builtin_rules",
     "builtin_values",
+    "check_own_deal_rules",
     "check_own_rules",
     "codes_about",
     "compare",
     "explain_verdict",
+    "is_of_deals",
     "judge",
     "look_early",
+    "looks_at",
     "mark_reference_change",
     "mark_rejudge",
     "next_marked",
+    "own_deal_codes",
+    "own_deal_rules",
     "preview",
     "try_change",
     "write_predicate",

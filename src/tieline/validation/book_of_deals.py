@@ -6,7 +6,7 @@ asked of. The answer is which rows violate it, or that nobody can tell.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -64,20 +64,16 @@ def ask_rules(
     connection: Connection[Row],
     *,
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
-    asked: Collection[str] | None = None,
+    rules: Sequence[DealRule],
 ) -> Mapping[int, Mapping[str, Answer]]:
-    """Ask every rule of the rows of many deals, by their scope; ``asked`` names the only rules to ask.
+    """Ask rules of the rows of many deals, by their scope.
 
     :raises KeyError: a row has not exactly the columns of its scope.
     """
     found: dict[int, dict[str, Answer]] = {}
     for scope in SCOPES:
-        rules = [
-            rule
-            for rule in deal_rules()
-            if rule.scope == scope and (asked is None or rule.code in asked)
-        ]
-        for number, answers in ask(connection, rules=rules, rows=rows.get(scope, ())).items():
+        of_scope = [rule for rule in rules if rule.scope == scope]
+        for number, answers in ask(connection, rules=of_scope, rows=rows.get(scope, ())).items():
             found.setdefault(number, {}).update(answers)
     return found
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlglot import exp
 
 from tieline.kernel.errors import UserMistake
+from tieline.validation.book_of_deals import SCOPES, deal_columns
 from tieline.validation.columns import documented_columns
 from tieline.validation.predicates import DEPTH_MAX, NUMBER, parse_predicate, shorten
 
@@ -27,6 +28,9 @@ _PATTERN_MAX = 60
 _WILDCARDS_MAX = 2
 _PLACES_MAX = 6
 _DAYS_MAX = 4000
+HOUR = "hour"
+"""What a rule of a firm looks at, unless it says that it looks at a won deal, its lines or its people."""
+SUBJECTS = (HOUR, *SCOPES)
 # What stands in a target is the answer of earlier verdicts: a rule about it would judge itself.
 _REFUSED_AREAS = frozenset({"What stands already"})
 _DATE_PARTS = frozenset(
@@ -69,12 +73,12 @@ class _Said:
 
 
 @cache
-def write_predicate(text: str) -> str:
-    """Return a firm's predicate as the database is asked it.
+def write_predicate(text: str, *, of: str = HOUR) -> str:
+    """Return a firm's predicate of hours, or of deals, their lines or people, as the database is asked it.
 
     :raises UserMistake: it cannot be read, costs too much, or uses what is not on the list.
     """
-    writer = _Writer(text)
+    writer = _Writer(text, columns=columns_of_firms(of))
     said = writer.say(_parse(text), depth=0)
     if said.kind is not Kind.BOOLEAN:
         raise writer.mistake(f"is {said.kind.value}; a predicate is true or false")
@@ -82,8 +86,11 @@ def write_predicate(text: str) -> str:
 
 
 @cache
-def columns_of_firms() -> Mapping[str, Kind]:
+def columns_of_firms(of: str = HOUR) -> Mapping[str, Kind]:
     """Return the columns that a firm's rule may read, with the sort of their values."""
+    if of != HOUR:
+        columns = deal_columns(of)
+        return {name: _KINDS[kind] for name, (kind, _) in columns.items() if kind in _KINDS}
     return {
         column.name: _KINDS[column.type]
         for column in documented_columns()
@@ -101,8 +108,9 @@ def _parse(text: str) -> exp.Expression:
 class _Writer:
     """Write one tree, from the leaves up; whatever it does not know, it refuses."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, columns: Mapping[str, Kind]) -> None:
         self._text = text
+        self._columns = columns
 
     def mistake(self, what: str) -> UserMistake:
         return UserMistake(f"the predicate {shorten(self._text)} {what}")
@@ -129,7 +137,7 @@ class _Writer:
         inner = node.this
         if not isinstance(inner, exp.Identifier) or inner.args.get("quoted"):
             raise self.mistake("names a column in a way that is not allowed")
-        kind = columns_of_firms().get(inner.name)
+        kind = self._columns.get(inner.name)
         if kind is None:
             raise self.mistake(f"reads {inner.name}, which is no column for a rule of a firm")
         return _Said(text=inner.name, kind=kind)
@@ -201,7 +209,7 @@ class _Writer:
     def between(self, node: exp.Expression, depth: int) -> _Said:
         said = self.say(node.this, depth=depth)
         if said.kind in (Kind.BOOLEAN, Kind.NOTHING) or said.word is not None:
-            raise self.mistake("asks BETWEEN of something else than a value of the hour")
+            raise self.mistake("asks BETWEEN of something else than a value")
         low = self._as(self.say(node.args["low"], depth=depth), said.kind)
         high = self._as(self.say(node.args["high"], depth=depth), said.kind)
         return _Said(text=f"({said.text} BETWEEN {low.text} AND {high.text})", kind=Kind.BOOLEAN)

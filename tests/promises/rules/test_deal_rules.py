@@ -40,7 +40,7 @@ class TestTheRulesAboutDeals:
             )
 
         with worker_database.transaction() as connection:
-            answers = ask_rules(connection, rows=rows)
+            answers = ask_rules(connection, rows=rows, rules=deal_rules())
 
         undecided = {rule.code for rule in deal_rules() if not rule.is_decidable}
         clean = answers[len(decidable)]
@@ -65,7 +65,7 @@ class TestTheRulesAboutDeals:
         }
 
         with worker_database.transaction() as connection:
-            answers = ask_rules(connection, rows=rows)
+            answers = ask_rules(connection, rows=rows, rules=deal_rules())
 
         assert answers[0]["deal.amount_differs_from_lines"].is_unknown
         # Nothing says that it may be unknown: then it is no yes.
