@@ -48,7 +48,7 @@ def town(
         with worker_database.transaction() as connection:
             key = issue_api_key(
                 connection, name="all", scopes=(*ALL, "admin"), entities=("DE", "UK"),
-                pepper=system.pepper, by="dan", now=NOW,
+                pepper=system.pepper, by="setup", now=NOW,
             )  # fmt: skip
         with served(house.web) as port:
             yield Town(house=house, port=port, key=key.secret, there=_there(house))

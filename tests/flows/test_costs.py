@@ -41,7 +41,7 @@ class Town:
     def key(self, name: str, *scopes: str) -> dict[str, str]:
         with self.house.worker.transaction() as connection:
             issued = issue_api_key(
-                connection, name=name, scopes=scopes, entities=("DE",), by="dan",
+                connection, name=name, scopes=scopes, entities=("DE",), by="setup",
                 pepper=self.system.pepper, now=NOW,
             )  # fmt: skip
         return {"Authorization": f"Bearer {issued.secret}"}

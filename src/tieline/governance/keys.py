@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from tieline.governance.audit import record_audit
+from tieline.governance.people import ADMIN, COSTS
 from tieline.governance.tokens import new_token, token_hash
 from tieline.kernel.errors import UserMistake
 
@@ -25,6 +26,14 @@ SCOPES = frozenset(
         "admin",
     }
 )
+# Whoever issued a key and has none of these roles any more does no such thing through it either.
+_ROLES_OF: Mapping[str, frozenset[str]] = {
+    "provisioning:write": frozenset({"controller", "finance", "delivery", "integration"}),
+    "close:write": frozenset({"controller", "finance"}),
+    "cases:write": frozenset({"controller", "finance", "delivery", "integration", "data_steward"}),
+    "costs:read": frozenset({COSTS}),
+    "admin": frozenset(),
+}
 
 Row = dict[str, Any]
 
@@ -114,10 +123,11 @@ def issue_api_key(
 def verify_api_key(
     connection: Connection[Row], *, pepper: bytes, secret: str, now: datetime
 ) -> ApiCaller | None:
-    """Return the caller a secret belongs to, or None when it opens nothing."""
+    """Return the caller a secret belongs to, with what its issuer may do today, or None when it opens nothing."""
     row = connection.execute(
         """
-        SELECT k.key_id, k.name, k.created_by, k.scopes, k.entities
+        SELECT k.key_id, k.name, k.created_by, k.scopes, k.entities, p.roles AS issuer_roles,
+               p.entities AS issuer_entities
         FROM api_key k LEFT JOIN person_login p ON p.login = lower(k.created_by)
         WHERE k.key_hash = %(hash)s AND k.revoked_at IS NULL
           AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
@@ -128,6 +138,15 @@ def verify_api_key(
     ).fetchone()
     if row is None:
         return None
+    roles, entities = row["issuer_roles"], row["issuer_entities"]
+    if roles is not None and ADMIN not in roles:
+        row["scopes"] = [
+            scope
+            for scope in row["scopes"]
+            if scope not in _ROLES_OF or not _ROLES_OF[scope].isdisjoint(roles)
+        ]
+    if entities is not None:
+        row["entities"] = [entity for entity in row["entities"] if entity in entities]
     return _caller(row)
 
 

@@ -35,7 +35,13 @@ def test_shows_what_a_file_of_codes_would_do_before_anybody_agrees(
 
         assert address in ann.get("/approvals").text
         page = ann.get(address).text
+        # Who sees one legal entity is not shown what holds for all of them.
+        stranger = house.browser("bob")
+        hidden = stranger.get("/approvals").text
+        refused = stranger.get(address).status_code
 
     assert "15,000.00" in page
     assert "Data &amp; AI" in page
     assert f"/approvals/{proposal_id}/approve" in page
+    assert address not in hidden
+    assert refused == 404

@@ -23,6 +23,7 @@ from tieline.casework import (
     sync_time_cases,
 )
 from tieline.governance import (
+    SCOPES,
     add_person,
     approve,
     authenticate,
@@ -53,6 +54,16 @@ PEPPER = b"a pepper of thirty-two bytes, kept"
 PASSWORD = "correct horse battery"
 
 Rows = Connection[dict[str, Any]]
+# Who comes in, how systems are connected, and what holds for every legal entity: there is no row of one among them,
+# or, where it is named, it is a rule and no fact of its business.
+_OF_THE_FIRM = {
+    "api_answer", "api_key", "check_result", "client_later", "connection", "connection_budget",
+    "connection_go_live", "connection_limit", "connection_slot", "dirty_mark", "exclusion", "executor",
+    "field_owner", "fx_rate", "handover_pace", "inbound_code", "inbox", "known_browser", "login_identity",
+    "outbound_code", "outbox", "outcome_count", "person_login", "policy_value", "posting_pace",
+    "project_template", "project_version", "release", "restoration", "rule", "schema_version", "session",
+    "severity_override", "template_choice", "used_sign_in", "work_item",
+}  # fmt: skip
 
 
 def ada(connection: Rows) -> Any:
@@ -152,6 +163,32 @@ class TestApiKey:
         assert verify_api_key(worker_connection, pepper=other, secret=key.secret, now=NOW) is None
         revoke_api_key(worker_connection, name="planner", by="ada", reason="lost", now=NOW)
         assert verify_api_key(worker_connection, pepper=PEPPER, secret=key.secret, now=NOW) is None
+
+    def test_does_no_more_than_its_issuer_may_today(self, worker_connection: Rows) -> None:
+        boss(worker_connection)
+        key_scopes = SCOPES - {"time:write"}
+        key = issue_api_key(
+            worker_connection, pepper=PEPPER, name="erp", by="Boss", now=NOW, entities=["DE", "UK"],
+            scopes=key_scopes,
+        )  # fmt: skip
+        add_person(
+            worker_connection, login="next", display_name="N", password=PASSWORD, roles=["admin"],
+            entities=["DE"], by="boss", now=NOW,
+        )  # fmt: skip
+
+        def may(*roles: str) -> tuple[set[str], tuple[str, ...]]:
+            change_person(
+                worker_connection, login="boss", roles=roles, entities=["DE"], by="next", reason="r",
+                now=NOW, ends_at=None,
+            )  # fmt: skip
+            found = verify_api_key(worker_connection, pepper=PEPPER, secret=key.secret, now=NOW)
+            assert found is not None
+            return set(found.scopes), found.entities
+
+        assert may("admin")[0] == key_scopes
+        assert may("auditor") == ({"time:read"}, ("DE",))
+        assert may("data_steward", "costs")[0] == {"time:read", "cases:write", "costs:read"}
+        assert may("finance")[0] == key_scopes - {"costs:read", "admin"}
 
     def test_refuses_a_scope_that_does_not_exist(self, worker_connection: Rows) -> None:
         with pytest.raises(UserMistake, match="everything"):
@@ -350,6 +387,7 @@ class TestSight:
             seen = [case.entity_code for case in list_cases(web)]
             projects = web.execute("SELECT project_code FROM project").fetchall()
             members = web.execute("SELECT case_id FROM case_member").fetchall()
+            terms = web.execute("SELECT count(*) AS terms FROM contract_version").fetchone()
             with pytest.raises(LookupError):
                 get_case(web, case_id=cases["UK"])
         with web_database.transaction() as after:
@@ -357,8 +395,50 @@ class TestSight:
 
         assert seen == ["DE"]
         assert [row["project_code"] for row in projects] == ["P-DE"]
+        assert terms == {"terms": 1}
         assert [row["case_id"] for row in members] == [cases["DE"]]
         assert blind == ()
+
+    def test_shows_what_is_of_the_whole_firm_to_who_sees_all_of_it(
+        self, worker_database: Database, web_database: Database
+    ) -> None:
+        with worker_database.transaction() as connection:
+            Firm(connection).found()
+            for kind, payload in (
+                ("register.load", {}),
+                ("register.running_contracts", {}),
+                ("inbox.replay", {"figures": {"entities": ["DE", "UK"]}}),
+                ("client.merge", {}),
+            ):
+                propose(
+                    connection, kind=kind, object="x", entity_code=None, payload=payload, by="ada",
+                    reason="r", now=NOW,
+                )  # fmt: skip
+
+        def seen(*entities: str) -> set[str]:
+            with open_web_transaction(web_database, entities=entities) as web:
+                return {each.kind for each in list_proposals(web)}
+
+        assert seen("DE", "UK") == {
+            "register.load", "register.running_contracts", "inbox.replay", "client.merge",
+        }  # fmt: skip
+        assert seen("DE") == {"client.merge"}
+        assert seen() == set()
+
+    def test_is_of_every_table_that_pages_read_but_what_is_the_firms(
+        self, web_database: Database
+    ) -> None:
+        with web_database.transaction() as web:
+            rows = web.execute(
+                """
+                SELECT c.relname FROM pg_class c
+                WHERE c.relnamespace = 'tieline'::regnamespace AND c.relkind IN ('r', 'p')
+                  AND NOT c.relispartition AND NOT c.relrowsecurity
+                  AND has_table_privilege('tieline_web', c.oid, 'SELECT')
+                """
+            ).fetchall()
+
+        assert {row["relname"] for row in rows} == _OF_THE_FIRM
 
     def test_lets_a_page_work_on_its_cases(
         self, worker_database: Database, web_database: Database
@@ -398,6 +478,12 @@ class TestSight:
             "UPDATE audit SET actor = 'x'",
             "UPDATE proposal SET proposed_by = 'x'",
             "UPDATE person_login SET roles = '{admin}'",
+            "UPDATE person_login SET password_hash = 'x'",
+            "INSERT INTO person_login (login) VALUES ('x')",
+            "INSERT INTO api_key (name) VALUES ('x')",
+            "UPDATE api_key SET revoked_at = NULL",
+            "DELETE FROM secret",
+            "SELECT rate_amount FROM contract_line",
         ],
     )
     def test_lets_no_page_write_what_is_not_its_own(
