@@ -11,17 +11,20 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import Jsonb
 from tests.conftest import PreparedCluster
 from tests.flows.test_time_validation import World
 from tests.support.scene import NOW
 
 from tieline.canonical import Person, StaffingFact
+from tieline.casework import sync_time_cases
+from tieline.governance import approve, propose
 from tieline.intake import LandingPage, land
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
 from tieline.runtime.housekeeping import keep_raw_partitions
 from tieline.runtime.migrate import Dsns
-from tieline.sdk import RawRecord, Translated
+from tieline.sdk import RawRecord, Translated, Untranslatable
 from tieline.services.erasing import erase
 from tieline.services.resource_assignment import sync_people
 
@@ -67,7 +70,7 @@ def _land(world: World, record: RawRecord, noun: Any, *, stream: str) -> None:
             cursor="c",
             correlation_id="x",
         ),
-        translate=lambda _: Translated(noun=noun),
+        translate=lambda _: noun if isinstance(noun, Untranslatable) else Translated(noun=noun),
         material_key=b"key",
         now=NOW,
     )
@@ -118,6 +121,48 @@ def _land_assignment(world: World) -> None:
     _land(world, record, fact, stream="staffing")
 
 
+def _name_everywhere(world: World) -> None:
+    """Let the source know them by their e-mail from a day on, and what else names people hold it."""
+    with world.owner.transaction() as connection:
+        connection.execute("UPDATE crosswalk SET ends_on = '2026-10-06' WHERE source_ref = 'u1'")
+        connection.execute(
+            "INSERT INTO crosswalk (connection_key, noun, source_ref, our_id, because, starts_on, recorded_at)"
+            " VALUES ('harvest', 'person', %s, %s, 'a test', '2026-10-06', %s)",
+            (EMAIL, world.scene.person_id, NOW),
+        )
+        connection.execute(
+            "INSERT INTO what_if (title, question, asked_by, asked_at) VALUES ('t', %s, 'ann', %s)",
+            (Jsonb({"files": [{"rows": [[2, {"person": EMAIL}]]}]}), NOW),
+        )
+        connection.execute(
+            "INSERT INTO adoption_left VALUES ('harvest', 'person', %s, 'ann', 'no one of ours', %s)",
+            (EMAIL, NOW),
+        )
+        connection.execute(
+            "INSERT INTO adoption_proposal (connection_key, noun, source_ref, own_ref, name, code, parent,"
+            " fits, rivals, ours, our_name) VALUES ('harvest', 'person', 'u9', '', %s, '', '', 0, 0, '', '')",
+            (NAME,),
+        )
+    world.book("e4", 1800, person_ref=EMAIL, work_date=date(2026, 10, 6))
+    row = RawRecord(object="staffing", source_ref=f"leave/{EMAIL}", body=b"x", source_at=NOW)
+    untold = Untranslatable(reason="field.unreadable", message=f"no day for {EMAIL}")
+    _land(world, row, untold, stream="staffing")
+    with world.worker.transaction() as connection:
+        proposal = propose(
+            connection, kind="register.load", object="register:person-rates", entity_code=None,
+            payload={"rows": [[2, {"person": EMAIL}]]}, by="ann", reason="rates of 2027", now=NOW,
+        )  # fmt: skip
+        approve(connection, proposal_id=proposal.proposal_id, by="bob", now=NOW)
+        sync_time_cases(connection, now=NOW, correlation_id="c")
+
+
+def _found_by_person(world: World) -> Any:
+    return world.say(
+        "SELECT count(*) AS verdicts FROM verdict"
+        " WHERE neighbor_keys && keys_of_people(ARRAY(SELECT person_id FROM person))"
+    )[0]["verdicts"]
+
+
 def _tables_that_tell(dsn: str) -> set[str]:
     """Copy every table out, and name those in which the name stands, as text or as bytes."""
     found = set()
@@ -160,11 +205,19 @@ def _erase(world: World, who: str, reason: str = "request 17") -> Any:
 
 class TestErasing:
     def test_leaves_no_table_that_tells_who_it_was(self, world: World, superuser_dsn: str) -> None:
-        told = _tables_that_tell(superuser_dsn)
+        _name_everywhere(world)
+        told, found = _tables_that_tell(superuser_dsn), _found_by_person(world)
 
         _erase(world, EMAIL.upper())
+        # What is kept up by itself makes nothing of it anew.
+        with world.worker.transaction() as connection:
+            sync_time_cases(connection, now=NOW, correlation_id="c")
+        world.post()
 
         assert {"subject", "narrative", "source_version"} < told
+        assert {"verdict", "proposal", "what_if", "untranslated", "case_member"} < told
+        assert {"adoption_left", "adoption_proposal"} < told
+        assert _found_by_person(world) == found > 0
         assert any(table.startswith("raw_record") for table in told)
         assert _tables_that_tell(superuser_dsn) == set()
 

@@ -1,11 +1,11 @@
-"""Let the whole firm be seen by who sees all of it, and take from pages what no page does."""
+"""Erase a person from every place in which they stood."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0094_sight_of_the_firm"
-down_revision = "0093_changes_by_name"
+revision = "0096_erased_everywhere"
+down_revision = "0095_sight_of_the_firm"
 branch_labels = None
 depends_on = None
 
