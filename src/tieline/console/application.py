@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import structlog
 from fastapi import FastAPI
@@ -141,13 +142,9 @@ def _answer_problems(pages: FastAPI, renderer: Renderer) -> None:
         if request.headers.get("HX-Request"):
             # A part of a page: the whole page goes to the login, not the part.
             return Response(status_code=401, headers={"HX-Redirect": _LOGIN})
-        response = RedirectResponse(_LOGIN, status_code=303)
-        if error.back_to != "/":
-            response = RedirectResponse(
-                str(request.url_for("login_page").include_query_params(next=error.back_to)),
-                status_code=303,
-            )
-        return response
+        # By no host: the one that a caller names need not be ours.
+        back = "" if error.back_to == "/" else f"?{urlencode({'next': error.back_to})}"
+        return RedirectResponse(f"{_LOGIN}{back}", status_code=303)
 
     @pages.exception_handler(PageProblem)
     def say(request: Request, error: PageProblem) -> Response:

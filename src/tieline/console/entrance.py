@@ -1,6 +1,9 @@
 """Log in, log out, and choose between light and dark."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
@@ -27,6 +30,7 @@ from tieline.governance import (
     authenticate,
     browser_hash,
     end_session,
+    is_known,
     open_session,
     remember_browser,
 )
@@ -34,6 +38,33 @@ from tieline.services.sign_in import SignIn
 from tieline.services.system import System
 
 _WRONG = "That login and password do not belong together, or the login is locked for a while."
+_FULL = "Many people log in at this moment. Try again in a few seconds."
+_FULL_SECONDS = 3
+
+
+class _Full(Exception):
+    """More passwords wait to be looked at than are let wait."""
+
+
+class _Line:
+    """Let passwords be looked at a few at a time: each takes every core for a while, and a connection of the pages.
+
+    How many wait has an end, so that who sends thousands keeps nobody from the pages.
+    """
+
+    def __init__(self, *, at_once: int, waiting_max: int) -> None:
+        self._places = BoundedSemaphore(at_once + waiting_max)
+        self._turns = BoundedSemaphore(at_once)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise _Full
+        try:
+            with self._turns:
+                yield
+        finally:
+            self._places.release()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +75,9 @@ class Entrance:
     door: Door
     renderer: Renderer
     provider: SignIn | None
+    # Whoever came in with a browser before stands in no line with strangers.
+    strangers: _Line = field(default_factory=lambda: _Line(at_once=1, waiting_max=4))
+    known: _Line = field(default_factory=lambda: _Line(at_once=2, waiting_max=16))
 
     def show(
         self, request: Request, *, back: str, login: str = "", wrong: str = "", status: int = 200
@@ -63,6 +97,26 @@ class Entrance:
         )
         set_cookie(response, request, name=FORM_COOKIE, value=key)
         return response
+
+    def find(self, *, login: str, password: str, browser: bytes | None) -> Person | None:
+        """Return whose login and password these are, when it is their turn.
+
+        :raises _Full: too many wait for theirs.
+        """
+        database = self.system.web_database
+        with database.transaction() as connection:
+            comes_again = browser is not None and is_known(
+                connection, login=login.lower(), browser=browser
+            )
+        line = self.known if comes_again else self.strangers
+        with line.turn(), database.transaction() as connection:
+            return authenticate(
+                connection,
+                login=login,
+                password=password,
+                now=self.system.clock.now(),
+                browser=browser,
+            )
 
     def let_in(self, request: Request, response: Response, person: Person) -> Response:
         """Give the browser a session of the person, and know it when they come again."""
@@ -93,14 +147,16 @@ def add_routes(pages: FastAPI, *, entrance: Entrance) -> None:
     def log_in(
         request: Request, login: FormWord, password: FormPassword, back: FormWord = "/"
     ) -> Response:
-        with system.web_database.transaction() as connection:
-            person = authenticate(
-                connection,
+        try:
+            person = entrance.find(
                 login=login,
                 password=password,
-                now=system.clock.now(),
                 browser=browser_hash(_browser_word(request), pepper=system.pepper),
             )
+        except _Full:
+            answer = entrance.show(request, back=back, login=login, wrong=_FULL, status=503)
+            answer.headers["Retry-After"] = str(_FULL_SECONDS)
+            return answer
         if person is None:
             return entrance.show(request, back=back, login=login, wrong=_WRONG, status=401)
         response = RedirectResponse(safe_address(back), status_code=303)

@@ -11,7 +11,7 @@ from tieline.governance.anchors import (
     set_anchor_aside,
 )
 from tieline.governance.audit import AuditRow, list_audit, record_audit
-from tieline.governance.browsers import browser_hash, remember_browser
+from tieline.governance.browsers import browser_hash, is_known, remember_browser
 from tieline.governance.chain import (
     BEGINNING,
     SEALED_AT_ONCE_MAX,
@@ -107,6 +107,7 @@ __all__ = [
     "find_session",
     "get_proposal",
     "has_anchor",
+    "is_known",
     "issue_api_key",
     "list_api_keys",
     "list_audit",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import httpx
@@ -11,6 +14,7 @@ from psycopg.types.json import Jsonb
 from tests.rooms.casework.hand_made_firm import NOW, Firm
 
 from tieline.casework import sync_time_cases
+from tieline.console import entrance
 from tieline.ledger import plan
 from tieline.validation import judge
 
@@ -149,6 +153,42 @@ class TestLoggingIn:
         assert {own.log_in("ann", "wrong").status_code for _ in range(10)} == {401}
         assert own.log_in("ann").status_code == 401
         assert own.log_in("bob").status_code == 303
+
+    def test_of_a_crowd_keeps_nobody_from_the_pages(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own, inside = house.browser("ann"), house.browser("bob")
+        own.send("/logout")
+        is_let_go, looked_at = threading.Event(), []
+
+        def look(connection: Any, *, login: str, **_: Any) -> None:
+            looked_at.append(login)
+            if login.startswith("made up"):
+                is_let_go.wait(60)
+
+        monkeypatch.setattr(entrance, "authenticate", look)
+
+        with ThreadPoolExecutor(max_workers=20) as crowd:
+            guesses = [
+                crowd.submit(house.browser().log_in, f"made up {number}") for number in range(20)
+            ]
+            # Who waits for a turn is not answered: all others are.
+            refused = list(itertools.islice(as_completed(guesses), 15))
+            page = inside.get("/")
+            back = own.log_in("ann")
+            is_let_go.set()
+
+        assert page.status_code == 200
+        assert back.status_code == 401
+        assert "ann" in looked_at
+        assert {each.result().status_code for each in refused} == {503}
+        assert {each.result().headers["retry-after"] for each in refused} == {"3"}
+        assert sorted(each.result().status_code for each in guesses) == [401] * 5 + [503] * 15
+
+    def test_leads_back_to_where_one_was_whatever_host_is_named(self, house: House) -> None:
+        answer = house.browser().client.get("/close?period=x", headers={"Host": "evil.example"})
+
+        assert answer.headers["location"] == "/login?next=%2Fclose%3Fperiod%3Dx"
 
     def test_is_refused_from_a_foreign_form(self, house: House) -> None:
         answer = house.browser().client.post(
