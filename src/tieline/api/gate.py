@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,9 +16,15 @@ BODY_BYTES_MAX = 1024 * 1024
 # Whoever sends a letter an hour would hold a connection for a year.
 BODY_SECONDS_MAX = 60
 DEPTH_MAX = 20
+# What is larger is looked at beside the others, which would wait for it, and one at a time.
+_LARGE_BYTES = 32 * 1024
 _DIGITS_MAX = 40
 _WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _ONCE = (b"authorization", b"content-type", b"idempotency-key")
+# A string ends with the body where nothing else ends it, so that no sign is looked at twice.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_BESIDE_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 
 
 class Refused(Exception):
@@ -33,6 +40,7 @@ class BodyGate:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._one_at_a_time = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +54,7 @@ class BodyGate:
                     body = await read_body(receive)
                     if body is None:
                         return
-                    check_body(scope, body)
+                    await self._check(scope, body)
                     receive = replayed(body)
             except Refused as error:
                 response = problem_response(
@@ -55,6 +63,13 @@ class BodyGate:
                 await response(scope, receive, send)
                 return
             await self._app(scope, receive, send)
+
+    async def _check(self, scope: Scope, body: bytes) -> None:
+        if len(body) <= _LARGE_BYTES:
+            check_body(scope, body)
+            return
+        async with self._one_at_a_time:
+            await asyncio.to_thread(check_body, scope, body)
 
 
 def check_address(scope: Scope) -> None:
@@ -147,22 +162,11 @@ def check_body(scope: Scope, body: bytes) -> None:
 
 def is_too_deep(body: bytes) -> bool:
     """Say whether brackets outside strings nest deeper than allowed."""
-    depth, in_string, escaped = 0, False, False
-    for byte in body:
-        character = chr(byte)
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-            continue
-        if character == '"':
-            in_string, escaped = True, False
-        elif character in "[{":
-            depth += 1
-            if depth > DEPTH_MAX:
-                return True
-        elif character in "]}":
-            depth -= 1
-    return False
+    brackets = _STRING.sub(b"", body).translate(_ONE_KIND, _BESIDE_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        # The innermost of all go at once: as often as the deepest of them nest.
+        brackets = brackets.replace(b"[]", b"")
+    return b"[" in brackets
 
 
 def _refuse_number(word: str) -> Any:

@@ -6,9 +6,13 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
+from typing import Any
 
 import pytest
 from tests.rooms.casework.hand_made_firm import NOW
+
+from tieline.api import gate
 
 from .conftest import WEBHOOK_SECRET, House
 
@@ -187,3 +191,42 @@ def _send(
         },
     )
     return answer.status_code, answer.json()
+
+
+class TestALargeBody:
+    @pytest.mark.parametrize(
+        ("body", "is_deep"),
+        [
+            (b"[" * 20 + b"]" * 20, False),
+            (b"[" * 21 + b"]" * 21, True),
+            (b'[{"a":' * 10 + b"1" + b"}]" * 10, False),
+            (b'[{"a":' * 11 + b"1" + b"}]" * 11, True),
+            (b"[" + b"[]," * 100_000 + b"[]]", False),
+            (b'{"a": "' + b"[" * 50 + b'\\"' + b"[" * 50 + b'"}', False),
+            (b'"' + b'\\"' * 500_000 + b"\\", False),
+            (b"[" * 1_000_000, True),
+        ],
+    )
+    def test_is_as_deep_as_its_brackets_outside_of_strings(
+        self, body: bytes, is_deep: bool
+    ) -> None:
+        assert gate.is_too_deep(body) is is_deep
+
+    def test_is_looked_at_beside_the_others(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        places, check = [], gate.check_body
+
+        def look(scope: Any, body: bytes) -> None:
+            places.append(threading.current_thread().name.startswith("asyncio_"))
+            check(scope, body)
+
+        monkeypatch.setattr(gate, "check_body", look)
+
+        small, large = (
+            house.post("/v1/cases:preview-again", {"case_ids": ["x" * length]}).status_code
+            for length in (10, 100_000)
+        )
+
+        assert (small, large) == (422, 422)
+        assert places == [False, True]
