@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tieline.app import InstalledSystems
 from tieline.cli.tools import read_bytes, read_text
 from tieline.connectors.filedrop.rows import parse_document, read_header, read_rows
 from tieline.governance import verify_export
-from tieline.kernel.errors import TielineError, UserMistake
+from tieline.kernel.errors import AskPerson, TielineError, UserMistake
 from tieline.register import NOUNS
 from tieline.register.reference_cells import read_cells
 from tieline.services.beginning import read_firm
@@ -196,3 +197,14 @@ def _part(content: Any) -> str | bytes:
     unit, times = content["repeat"]
     around = _PARTS[content["around"]] if "around" in content else "%s"
     return around % (unit * times)
+
+
+def test_a_dropped_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "private").write_text("login,password\nann,secret\n")
+    link, pipe = tmp_path / "link.csv", tmp_path / "pipe.csv"
+    link.symlink_to(tmp_path / "private")
+    os.mkfifo(pipe)
+
+    for path, why in ((link, "it is a link"), (pipe, "it is no file"), (tmp_path, "it is no file")):
+        with pytest.raises(AskPerson, match=f"{path.name} cannot be read: {why}"):
+            read_header(path, encoding="utf-8", delimiter=",")

@@ -149,7 +149,7 @@ class TestAFile:
         def deny(*_words: Any) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "open", deny)
+        monkeypatch.setattr(os, "open", deny)
 
         with pytest.raises(AskPerson, match=r"time.csv cannot be read: Permission denied"):
             _records(_connector(tmp_path))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -159,12 +162,18 @@ def _rows(path: Path, *, encoding: str, delimiter: str) -> Iterator[Row]:
 
 
 def _opened(path: Path) -> BufferedReader:
+    # Whoever may drop a file may drop a link to one that they may not read, or a pipe that never ends.
     try:
-        return path.open("rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
         raise StreamBroken(f"{name_of(path)} was taken away while it was read") from error
     except OSError as error:
-        raise AskPerson(f"{name_of(path)} cannot be read: {error.strerror}") from error
+        why = "it is a link" if error.errno == errno.ELOOP else error.strerror
+        raise AskPerson(f"{name_of(path)} cannot be read: {why}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AskPerson(f"{name_of(path)} cannot be read: it is no file")
+    return os.fdopen(descriptor, "rb")
 
 
 class _Source:
