@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg import Connection
+from psycopg import Connection, DataError, Error
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -83,7 +83,7 @@ class Database:
         """Lend a connection for one transaction; it commits when the block ends, nobody else."""
         if self._pool.closed:
             self._pool.open()
-        with self._pool.connection() as connection:
+        with _without_rows(), self._pool.connection() as connection:
             with connection.transaction():
                 yield connection
             self._used_at[connection] = time.monotonic()
@@ -93,7 +93,7 @@ class Database:
         """Lend a connection for one statement, which is a transaction of its own: nothing begins it or commits it."""
         if self._pool.closed:
             self._pool.open()
-        with self._pool.connection() as connection:
+        with _without_rows(), self._pool.connection() as connection:
             connection.autocommit = True
             try:
                 yield connection
@@ -107,3 +107,19 @@ class Database:
         rested_seconds = time.monotonic() - self._used_at.get(connection, float("-inf"))
         if rested_seconds >= _TRUSTED_SECONDS:
             ConnectionPool.check_connection(connection)
+
+
+@contextmanager
+def _without_rows() -> Iterator[None]:
+    """Let an error say what is wrong and not which row: that holds what people are called and wrote.
+
+    Errors are logged, kept with work that failed and told in cases.
+    """
+    try:
+        yield
+    except Error as error:
+        told = error.diag.message_primary
+        if told is not None:
+            # A value that cannot be read is quoted at the end of the very sentence.
+            error.args = (told.partition(': "')[0] if isinstance(error, DataError) else told,)
+        raise

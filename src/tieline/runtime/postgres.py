@@ -244,8 +244,9 @@ class EmbeddedCluster:
                 # A first load grows tables from nothing; plans made for empty ones would be slow.
                 "autovacuum_naptime = '15s'\n"
                 "log_min_duration_statement = '3s'\n"
-                # Values are people's data; the log keeps statements only.
+                # Values are people's data; the log keeps statements only, and of an error not the row.
                 "log_parameter_max_length = 0\nlog_parameter_max_length_on_error = 0\n"
+                "log_error_verbosity = 'terse'\n"
                 "timezone = 'UTC'\n"
                 "log_timezone = 'UTC'\n"
             )

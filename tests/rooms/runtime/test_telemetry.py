@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import psycopg
 import pytest
 import structlog
 
@@ -40,6 +41,31 @@ class TestLogging:
         inside, outside = (json.loads(line) for line in capsys.readouterr().err.splitlines())
         assert inside["correlation_id"] == "deal-7"
         assert "correlation_id" not in outside
+
+
+class TestAnError:
+    @pytest.mark.parametrize("row", [b"7\tZoe is ill\n", b"Zoe is ill\t7\t8\t9\n"])
+    def test_of_the_database_tells_no_row(self, worker_database: Database, row: bytes) -> None:
+        with (
+            pytest.raises(psycopg.Error) as refused,
+            worker_database.transaction() as connection,
+            connection.cursor().copy("COPY narrative (text, narrative_id) FROM STDIN") as rows,
+        ):
+            rows.write(row)
+
+        assert "Zoe" not in str(refused.value) + repr(refused.value)
+        assert str(refused.value) in str(refused.value.diag.message_primary)
+
+    def test_in_a_statement_of_its_own_tells_no_row(self, worker_database: Database) -> None:
+        with (
+            pytest.raises(psycopg.errors.CheckViolation) as refused,
+            worker_database.statement() as connection,
+        ):
+            connection.execute(
+                "INSERT INTO reach VALUES ('nobody', 'x', 'zoe@firm.example', false)"
+            )
+
+        assert "zoe" not in str(refused.value)
 
 
 class TestMetrics:
