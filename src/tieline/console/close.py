@@ -114,6 +114,7 @@ def _add_reading(pages: FastAPI, *, system: System, door: Door, renderer: Render
             every_period=_EVERY_PERIOD,
             differences_max=_DIFFERENCES_SHOWN_MAX,
             periods_max=_PERIODS_SHOWN_MAX,
+            may_close=visitor.may(ROLES_THAT_APPROVE),
             line_chart=as_chart(found["lines"], names=names),
             state_chart=_state_chart(shown, names=names),
             **found,

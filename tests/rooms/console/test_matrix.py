@@ -190,3 +190,6 @@ def test_an_auditor_finds_no_button_that_changes_anything(firm: House) -> None:
 
     # Their own two are found, so others would be.
     assert found == ours
+    # Nor is a link called what they may not do.
+    assert "and close it" not in browser.get("/close").text
+    assert "and close it" in firm.browser("dan").get("/close").text
