@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -601,6 +602,40 @@ class TestWhatWaits:
         assert world.reasons() == set()
         assert world.places() == {"posted": 1}
 
+    def test_for_its_day_is_judged_again_once_it_has_come(self, world: World) -> None:
+        with world.owner.transaction() as connection:
+            connection.execute(
+                "INSERT INTO fiscal_period (entity_code, period_code, starts_on, ends_on, state, cut_off_at)"
+                " VALUES ('HR-DE', '2026-11', '2026-11-01', '2026-12-01', 'open', %s)",
+                (NOW + timedelta(days=30),),
+            )
+        world.book("1", 3600, work_date=date(2026, 11, 10))
+        assert world.reasons() == {"time.work_date_in_future"}
+
+        world.clock.instant = datetime(2026, 11, 9, 22, 59, tzinfo=UTC)
+        world.post()
+        assert world.posted() == []
+        # It is that day in Berlin.
+        world.clock.instant += timedelta(minutes=1)
+        world.post()
+        assert world.posted() == [3600]
+        assert world.reasons() == set()
+
+    def test_to_be_taken_back_stays_when_it_is_invoiced_before(self, world: World) -> None:
+        world.book("1", 3600)
+        world.say("UPDATE connection SET mode = 'observe' WHERE connection_key = 'tryton'")
+        world.book("1", 1800)
+        assert world.say("SELECT state FROM effect WHERE kind = 'void'") == [{"state": "PLANNED"}]
+
+        world.invoice()
+        world.say("UPDATE connection SET mode = 'act' WHERE connection_key = 'tryton'")
+        world.post()
+
+        assert world.posted() == [3600]
+        assert world.reasons() == {"posted.invoiced"}
+        (credit,) = world.say("SELECT credit_amount, rebill_amount FROM credit_proposal")
+        assert (credit["credit_amount"], credit["rebill_amount"]) == (150, 75)
+
     def test_is_taken_up_when_a_process_died_after_landing(self, world: World) -> None:
         world.land("1", 3600)
 
@@ -667,6 +702,30 @@ class TestTwoAtOnce:
         assert world.posted() == [3600]
         assert world.reasons() == set()
 
+    def test_leaves_the_room_of_what_falls_meanwhile_to_one(self, world: World) -> None:
+        world.say("UPDATE contract_version SET cap_amount = 150")
+        world.say("UPDATE connection SET mode = 'observe' WHERE connection_key = 'tryton'")
+        world.book("late", 3600, work_date=DAY + timedelta(days=1))
+        for state in ("INTENT", "UNKNOWN", "PROBING"):
+            world.say(f"UPDATE effect SET state = '{state}', payload_hash = 'x'")
+        world.book("early", 3600)
+        assert world.reasons() == {"time.cap_exceeded"}
+
+        # The target proves to have nothing of the later one while somebody looks at the cap.
+        with world.worker.transaction() as connection:
+            judge(
+                connection,
+                neighbor_keys=[f"cap:{world.scene.contract_id}"],
+                clock=Falling(world),
+                correlation_id="x",
+            )
+        world.say("UPDATE connection SET mode = 'act' WHERE connection_key = 'tryton'")
+        world.post()
+
+        # It belongs to the earlier day again.
+        (posted,) = world.target.lines.values()
+        assert posted.work_date == DAY
+
     def test_counts_also_when_it_is_committed_after_the_judge(self, world: World) -> None:
         with world.judging(world.land("1", 3600, person_ref="u2")):
             changing = threading.Barrier(2)
@@ -700,6 +759,17 @@ class TestTwoAtOnce:
         world.post()
 
         assert world.posted() == [3600]
+
+
+@dataclass(frozen=True, slots=True)
+class Falling:
+    """A clock at whose reading something is found out about what was lost."""
+
+    world: World
+
+    def now(self) -> datetime:
+        self.world.say("UPDATE effect SET state = 'ABSENT' WHERE state = 'PROBING'")
+        return NOW
 
 
 def _wait_for_a_waiting_judge(world: World) -> None:

@@ -1,5 +1,4 @@
--- A linked reversal for each booking that the target took back. What left by a decision of people is looked at once
--- more: now that nothing of it stands, its verdict says so.
+-- A linked reversal for each booking that the target took back.
 WITH reversed AS (
 INSERT INTO ledger_line (booked_month, booked_at, business_key, entry_id, entry_version, target_connection,
     target_code, entity_code, period_id, client_id, contract_id, contract_line_id, project_id, task_id,
@@ -16,14 +15,6 @@ JOIN effect e USING (business_key)
 JOIN ledger_line o ON o.business_key = e.undoes_key
 WHERE e.state = 'CONFIRMED' AND e.kind = 'void' AND e.noun = 'time_line'
   AND NOT EXISTS (SELECT FROM ledger_line l WHERE l.business_key = e.business_key)
-RETURNING entry_id, business_key, correlation_id
-), left_out AS (
-INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
-SELECT DISTINCT 'entry:' || r.entry_id, 'ledger.taken_back', r.correlation_id, %(now)s::timestamptz
-FROM reversed r
-JOIN effect e ON e.business_key = r.business_key
-JOIN verdict v ON v.verdict_id = e.verdict_id
-JOIN time_entry_version w ON w.entry_id = r.entry_id AND w.is_newest
-WHERE v.seconds = 0 AND v.posting_hash IS NULL AND NOT w.is_deleted AND w.approval <> 'not_approved'
+RETURNING 1
 )
 SELECT count(*) AS lines FROM reversed

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from tieline.kernel.periods import next_month, weeks_of_year
 from tieline.runtime.secrets import MasterKey, store_secret
+from tieline.validation import mark_reference_change
 
 _SATURDAY = 5
 _PERIODS_MAX = 240
@@ -230,6 +231,14 @@ def add_period(
         VALUES (%s, 'open', %s, %s)
         """,
         (row["period_id"], now, opened_by),
+    )
+    # Days that lay in no period may have held hours.
+    mark_reference_change(
+        connection,
+        keys=[f"period:{row['period_id']}"],
+        because="period.added",
+        correlation_id="period.added",
+        now=now,
     )
     return 1
 

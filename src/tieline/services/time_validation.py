@@ -104,6 +104,7 @@ class TimeValidation:
         self._take_up_batches()
         with self.database.transaction() as connection:
             _wake_parked(connection, now=self.clock.now())
+            _wake_future(connection, now=self.clock.now())
             waits = connection.execute("SELECT 1 FROM rejudge LIMIT 1").fetchone()
             if waits:
                 schedule(
@@ -218,6 +219,30 @@ def _wake_parked(connection: Connection[Row], *, now: datetime) -> None:
         WHERE v.outcome = 'parked' AND v.parked_until <= %(now)s
           AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = 'entry:' || v.entry_id)
         ORDER BY v.parked_until LIMIT %(limit)s
+        """,
+        {"now": now, "limit": _REJUDGE_KEYS_MAX},
+    )
+
+
+def _wake_future(connection: Connection[Row], *, now: datetime) -> None:
+    """Judge again what was held as work of a day to come, once that day has come where it is told."""
+    connection.execute(
+        """
+        INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
+        SELECT DISTINCT 'entry:' || m.entry_id, 'time.day_has_come', c.correlation_id, %(now)s::timestamptz
+        FROM case_file c
+        JOIN case_member m ON m.case_id = c.case_id AND m.left_at IS NULL
+        JOIN time_entry t ON t.entry_id = m.entry_id
+        JOIN verdict v ON v.verdict_id = t.verdict_id
+        JOIN time_entry_version w ON w.entry_id = v.entry_id AND w.version = v.version
+        LEFT JOIN legal_entity n ON n.entity_code = v.entity_code
+        WHERE c.state = 'open' AND c.reason = 'time.work_date_in_future'
+          -- Where the hour names another zone than its company, the day has come everywhere.
+          AND v.work_date <= (%(now)s::timestamptz AT TIME ZONE CASE
+                  WHEN coalesce(w.zone, n.zone) = n.zone THEN n.zone ELSE 'Etc/GMT+12' END)::date
+              + tieline.policy_word(v.release_id, 'future_days_max', v.entity_code, '0')::integer
+          AND NOT EXISTS (SELECT FROM rejudge r WHERE r.neighbor_key = 'entry:' || m.entry_id)
+        LIMIT %(limit)s
         """,
         {"now": now, "limit": _REJUDGE_KEYS_MAX},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from psycopg import ClientCursor, Connection, Cursor
@@ -25,7 +26,7 @@ _LARGE_BATCH = 500
 # The key of one hour alone; what it names is found by its id, never among the neighbors.
 _ENTRY_KEY = "entry:"
 # Judging a batch does not take the buckets of these: who serves one takes every bucket instead.
-REFERENCE_KINDS = ("person", "project", "contract")
+REFERENCE_KINDS = ("person", "project", "contract", "approver")
 # Every other kind of key names hours that are judged together with the one that has it.
 ALONE_KINDS = ("entry", *REFERENCE_KINDS)
 _ROLES = ("tieline_worker", "tieline_judge", "tieline_owner")
@@ -69,15 +70,13 @@ def judge(
         "keys": keys,
         "set_keys": [key for key in keys if not key.startswith(_ENTRY_KEY)],
         "correlation_id": correlation_id,
+        "apart": list(ALONE_KINDS),
     }
     with ClientCursor(connection, row_factory=dict_row) as cursor:
         _forget(cursor)
-        _lock(cursor, values)
-        # Only now: what others made known until here is committed, and is looked at.
-        now = clock.now()
+        now = _lock(cursor, values, clock)
         release = current_release(connection)
         values |= {"known_at": now, "now": now, "release_id": release.release_id}
-        cursor.execute(_SERVED, values)
         if cursor.execute("SELECT 1 FROM judge_subject LIMIT 1").fetchone() is None:
             return Judged(entry_ids=(), by_outcome={}, failed_rules=())
         cursor.execute(_MEMORY)
@@ -117,28 +116,37 @@ def _keys(
     return [row["neighbor_key"] for row in rows]
 
 
-def _lock(cursor: ClientCursor[Row], values: Row) -> None:
-    """Find the subjects, alone with them and their neighbors: two judges wait for one another.
+def _lock(cursor: ClientCursor[Row], values: Row, clock: Clock) -> datetime:
+    """Find the subjects, alone with them and their neighbors, and serve their marks; return as of which instant.
 
-    Buckets are taken in ascending order. Who is a subject is looked up again once they are held.
+    Two judges wait for one another. Buckets are taken in ascending order. Who is a subject is looked up again once
+    they are held: only now what others made known until here is committed, and is looked at. What falls from now on
+    leaves a mark that stays.
     """
     if len(values["keys"]) > _LARGE_BATCH or any(
         key.partition(":")[0] in REFERENCE_KINDS for key in values["keys"]
     ):
         lock_every_bucket(cursor)
+        at = _serve(cursor, values, clock)
         _run(cursor, _SUBJECTS, values)
-        return
+        return at
     held: set[int] = set()
     while True:
+        # The buckets of all keys are held when their marks are served: nobody else serves them.
+        served_at = _serve(cursor, values, clock) if held else None
         _run(cursor, _SUBJECTS, values)
-        rows = cursor.execute(
-            _BUCKETS, values | {"mask": BUCKETS - 1, "apart": list(ALONE_KINDS)}
-        ).fetchall()
+        rows = cursor.execute(_BUCKETS, values | {"mask": BUCKETS - 1}).fetchall()
         missing = sorted({row["bucket"] for row in rows} - held)
         if not missing:
-            return
+            return clock.now() if served_at is None else served_at
         _take(cursor, missing)
         held.update(missing)
+
+
+def _serve(cursor: ClientCursor[Row], values: Row, clock: Clock) -> datetime:
+    now = clock.now()
+    cursor.execute(_SERVED, {"keys": values["keys"], "known_at": now})
+    return now
 
 
 def lock_every_bucket(cursor: Cursor[Row]) -> None:

@@ -1,4 +1,5 @@
--- A new verdict only where it differs from the one that stands.
+-- A new verdict only where it differs from the one that stands. Where it is judged together with others than before,
+-- though its source says the same, those whom it joins and those whom it leaves are looked at as well.
 CREATE TEMP TABLE new_verdict ON COMMIT DROP AS
 WITH {decide}
 SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d.task_id, d.contract_id,
@@ -14,7 +15,11 @@ SELECT d.entry_id, d.version, d.outcome, d.reasons, d.person_id, d.project_id, d
        CASE WHEN d.is_leaving THEN NULL ELSE d.posting_hash END AS posting_hash, d.neighbor_keys,
        d.correlation_id,
        CASE WHEN d.outcome = 'parked' THEN greatest(greatest(d.recorded_at, d.project_recorded_at)
-            + make_interval(secs => coalesce(d.policy_park_seconds, 3600)), d.at_risk_until) END AS parked_until
+            + make_interval(secs => coalesce(d.policy_park_seconds, 3600)), d.at_risk_until) END AS parked_until,
+       CASE WHEN v.version = d.version AND v.neighbor_keys <> d.neighbor_keys THEN ARRAY(
+            SELECT k FROM unnest(v.neighbor_keys || d.neighbor_keys) k
+            WHERE NOT (k = ANY (v.neighbor_keys) AND k = ANY (d.neighbor_keys))
+              AND split_part(k, ':', 1) <> ALL (%(apart)s::text[])) END AS other_keys
 FROM decided d
 CROSS JOIN LATERAL (SELECT * FROM time_entry t WHERE t.entry_id = d.entry_id OFFSET 0) t
 LEFT JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = t.verdict_id OFFSET 0) v ON true
@@ -44,5 +49,9 @@ WITH stored AS (
     INSERT INTO verdict_reason (verdict_id, code, severity)
     SELECT s.verdict_id, w.code, w.severity FROM stored s JOIN weighed w USING (entry_id)
     RETURNING verdict_id
+), asked AS (
+    INSERT INTO rejudge (neighbor_key, because, correlation_id, recorded_at)
+    SELECT DISTINCT k, 'verdict.moved', 'verdict.moved', %(now)s::timestamptz
+    FROM new_verdict n CROSS JOIN LATERAL unnest(n.other_keys) k
 )
 UPDATE time_entry t SET verdict_id = s.verdict_id FROM stored s WHERE t.entry_id = s.entry_id

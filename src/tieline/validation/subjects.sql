@@ -26,12 +26,16 @@ WHERE k.neighbor_key ~ '^(client-)?cap:'
 UNION
 SELECT t.entry_id FROM unnest(%(set_keys)s::text[]) AS k (neighbor_key)
 -- Key by key through the index, and hour by hour: the cost is that of the neighbors, not of the table.
-CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version, v.contract_id, v.contract_line_id, v.work_date FROM verdict v
+CROSS JOIN LATERAL (SELECT v.verdict_id, v.entry_id, v.version, v.contract_id, v.contract_line_id, v.work_date,
+                           v.posting_hash FROM verdict v
                     WHERE v.neighbor_keys @> ARRAY[k.neighbor_key] OFFSET 0) v
 CROSS JOIN LATERAL (SELECT t.entry_id, t.newest_version FROM time_entry t
                     WHERE t.entry_id = v.entry_id AND t.verdict_id = v.verdict_id OFFSET 0) t
-LEFT JOIN LATERAL (SELECT true AS stands FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s ON true
+LEFT JOIN LATERAL (SELECT true AS stands, s.posting_hash FROM standing_effect s WHERE s.entry_id = t.entry_id LIMIT 1) s
+    ON true
+-- What waits to be corrected is not posted as it is now.
 WHERE k.neighbor_key !~ '^(client-)?cap:' AND (v.version <> t.newest_version OR s.stands IS NULL
+   OR s.posting_hash IS DISTINCT FROM v.posting_hash
    -- Where the day is rounded, what was posted is billed together with whatever is told of the day.
    OR k.neighbor_key LIKE 'person-day:%%' AND EXISTS (
           SELECT FROM billing_terms b
@@ -48,6 +52,9 @@ WHERE k.neighbor_key !~ '^(client-)?cap:' AND (v.version <> t.newest_version OR 
 UNION
 -- The same, where another step of the rates decides.
 SELECT entry_id FROM repriced_hours(%(set_keys)s::text[])
+UNION
+-- What stands, and belongs to another person, project, task or role by now.
+SELECT entry_id FROM moved_hours(%(set_keys)s::text[])
 -- then
 -- Whoever shares a scarce amount with one of them is judged with it, whatever asked for the look: what is left for
 -- one hour depends on every hour before it. Nothing is looked up where nothing is scarce.

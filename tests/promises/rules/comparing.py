@@ -281,7 +281,7 @@ def post_some(maker: Maker, *, owner: Database, share: float) -> None:
                 (state, keys),
             )
         invoiced = [key for key in keys if maker.often(0.3)]
-        _invoice(connection, invoiced)
+        invoice(connection, invoiced, at=NOW - timedelta(minutes=1))
     periods = {row["period_id"]: row for row in maker.firm.rows["fiscal_period"]}
     books = Books(maker.firm, values=reference_values())
     posted = {row["entry_id"]: books.hours[row["entry_id"]].posted_as for row in chosen}
@@ -298,7 +298,8 @@ def post_some(maker: Maker, *, owner: Database, share: float) -> None:
         }
 
 
-def _invoice(connection: Owner, keys: list[uuid.UUID]) -> None:
+def invoice(connection: Owner, keys: list[uuid.UUID], *, at: datetime) -> None:
+    """Put what stands under these keys on invoices."""
     connection.execute(
         """
         WITH made AS (
@@ -311,7 +312,7 @@ def _invoice(connection: Owner, keys: list[uuid.UUID]) -> None:
             RETURNING invoice_id, business_key)
         INSERT INTO invoice_ledger_line (business_key, invoice_id) SELECT business_key, invoice_id FROM made
         """,
-        (NOW - timedelta(minutes=1), keys),
+        (at, keys),
     )
 
 

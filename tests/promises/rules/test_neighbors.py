@@ -10,19 +10,24 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import pytest
-
 from tests.promises.rules.comparing import Found, load_firm, load_hours, verdicts
 from tests.promises.rules.firm import NOW, Maker, make_firm, make_hours
+from tests.promises.rules.histories import CAUSES, every_cause, follow
 from tests.support.target import FixedClock
 from tieline.runtime.database import Database
 from tieline.validation import judge, mark_rejudge, next_marked
 
 
 class TestNeighbors:
-    @pytest.mark.parametrize("workers", [1, 2])
+    def test_are_asked_whatever_changed_of_what_they_were_decided_by(
+        self, owner_database: Database, worker_database: Database
+    ) -> None:
+        done = follow(owner_database, worker_database, seed=4, hours=150, causes=every_cause(4))
+
+        assert set(done) == set(CAUSES)
+
     def test_end_a_history_of_changes_as_a_judgement_of_everything_does(
-        self, workers: int, owner_database: Database, worker_database: Database
+        self, owner_database: Database, worker_database: Database
     ) -> None:
         maker = make_firm(5, people=8, projects=8)
         make_hours(maker, 300)
@@ -32,7 +37,7 @@ class TestNeighbors:
         for step in range(8):
             at = NOW + timedelta(seconds=step + 1)
             batches = _change(maker, owner_database, at=at, version=step + 2)
-            _serve(worker_database, batches, at=at, workers=workers)
+            _serve(worker_database, batches, at=at)
 
         served = verdicts(worker_database)
         assert len({outcome for outcome, _ in served.values()}) > 2
@@ -102,24 +107,23 @@ _REFERENCES: list[tuple[str, str, Any]] = [
 ]
 
 
-def _serve(worker: Database, batches: list[int], *, at: Any, workers: int) -> None:
-    """Mark and judge batches, by as many workers at once; then whatever waits for a new look."""
+def _serve(worker: Database, batches: list[int], *, at: Any) -> None:
+    """Mark and judge batches, by two workers at once; then whatever waits for a new look."""
     for batch_id in batches:
         with worker.transaction() as connection:
             mark_rejudge(connection, batch_id=batch_id, correlation_id="c", now=at)
-    _at_once([partial(_judge_batch, worker, b, at) for b in batches], workers)
+    _at_once([partial(_judge_batch, worker, b, at) for b in batches])
     while True:
         with worker.transaction() as connection:
             keys = next_marked(connection, now=at, limit=50)
         if not keys:
             return
-        halves = [keys[::2], keys[1::2]] if workers > 1 else [keys]
-        _at_once([partial(_judge_keys, worker, half, at) for half in halves], workers)
+        _at_once([partial(_judge_keys, worker, half, at) for half in (keys[::2], keys[1::2])])
 
 
-def _at_once(works: list[Callable[[], None]], workers: int) -> None:
+def _at_once(works: list[Callable[[], None]]) -> None:
     """Do all of it, and raise what one of them raised."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         for done in [pool.submit(work) for work in works]:
             done.result()
 

@@ -120,6 +120,7 @@ context AS (
             'person:' || c.connection_key || ':' || c.person_ref,
             'project:' || c.connection_key || ':' || c.project_ref,
             'contract:' || c.contract_id,
+            CASE WHEN af.is_authority_told THEN 'approver:' || c.connection_key || ':' || c.approver_ref END,
             CASE WHEN c.cap_amount IS NOT NULL OR lk.is_of_contract THEN 'cap:' || c.contract_id END,
             CASE WHEN lk.is_of_client THEN 'client-cap:' || c.client_id END,
             CASE WHEN gl.people_day_max IS NOT NULL THEN 'matter-day:' || c.contract_id || ':' || c.work_date END,

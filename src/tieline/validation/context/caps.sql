@@ -5,14 +5,19 @@ cap_standing AS (
     GROUP BY s.contract_id
 ), cap_queue AS (
     -- What stands goes first, then by (work date, source identity): all of an hour of which nothing stands, and what a
-    -- changed one comes to more than what stands of it.
+    -- changed one comes to more than what stands of it. What was taken back to be booked anew keeps its place.
     SELECT c.entry_id, coalesce(sum(CASE WHEN c.standing_count = 0 THEN coalesce(d.amount, c.amount)
                                          ELSE greatest(coalesce(d.amount, c.amount) - c.standing_amount, 0) END) OVER (
         PARTITION BY c.contract_id
-        ORDER BY c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
+        ORDER BY r.is_returning, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
                  c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_amount
     FROM counted c
     LEFT JOIN day_billed d ON d.entry_id = c.entry_id
+    LEFT JOIN LATERAL (
+        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
+        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
+          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
+        LIMIT 1) r ON true
     WHERE c.cap_amount IS NOT NULL AND c.is_counted AND NOT c.is_posted_unchanged AND c.amount IS NOT NULL
 )

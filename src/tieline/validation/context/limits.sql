@@ -37,13 +37,15 @@ limit_row AS (
     SELECT contract_id, bool_or(NOT is_of_client) AS is_of_contract, bool_or(is_of_client) AS is_of_client
     FROM limit_contract GROUP BY contract_id
 ), limit_use AS (
-    -- What stands goes first, then by (work date, source identity), whatever the order of arrival.
+    -- What stands goes first, then by (work date, source identity), whatever the order of arrival; what was taken back
+    -- to be booked anew keeps its place. Amounts of another currency are not added.
     SELECT l.limit_id, l.kind, l.amount AS limit_amount, l.seconds AS limit_seconds, c.entry_id,
            l.amount IS NOT NULL AND l.currency IS DISTINCT FROM c.currency AND c.amount IS NOT NULL AS is_foreign,
            -- Of an hour that changed, what it comes to more than what stands of it in this contract.
            coalesce(sum(CASE WHEN c.standing_count = 0 THEN coalesce(d.amount, c.amount)
                              ELSE greatest(coalesce(d.amount, c.amount) - c.standing_amount, 0) END)
-                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0) AS before_amount,
+                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged AND c.currency = l.currency)
+                        OVER queue, 0) AS before_amount,
            coalesce(sum(CASE WHEN c.standing_count = 0 THEN c.seconds
                              ELSE greatest(c.seconds - c.standing_seconds, 0) END)
                         FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0)::bigint AS before_seconds
@@ -51,16 +53,21 @@ limit_row AS (
     JOIN limit_contract l ON l.contract_id = c.contract_id AND l.task_name IN (coalesce(c.task_name, ''), '')
         AND l.valid @> c.on_date
     LEFT JOIN day_billed d ON d.entry_id = c.entry_id
+    LEFT JOIN LATERAL (
+        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
+        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
+          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
+        LIMIT 1) r ON true
     WHERE l.kind <> 'order' OR l.task_name <> '' OR NOT EXISTS (
         SELECT FROM order_row o WHERE o.contract_id = c.contract_id AND o.task_name = c.task_name
           AND o.task_name <> '' AND o.valid @> c.on_date)
     WINDOW queue AS (
         PARTITION BY l.limit_id
-        ORDER BY c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
+        ORDER BY r.is_returning, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
                  c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), limit_effect AS (
-    SELECT l.limit_id, e.entry_id, e.amount,
+    SELECT l.limit_id, e.entry_id, CASE WHEN e.currency = l.currency THEN e.amount END AS amount,
            CASE WHEN e.part = 'capped' AND l.kind = 'cap' THEN 0 ELSE e.seconds END AS seconds
     FROM limit_contract l
     JOIN project p ON p.contract_id = l.contract_id
