@@ -33,6 +33,7 @@ from tieline.posting.lines import Scope
 from tieline.posting.restoring import find_restoration
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
+from tieline.runtime.work import AtOnce
 from tieline.sdk import ImportLayout, ImportLine, Strategy
 from tieline.services.conservation_checks import ConservationChecks
 from tieline.services.deciding import Decider, approve_and_carry_out
@@ -69,7 +70,7 @@ class Close:
             self.world.flow.plan_left_out()
             self.world.flow.schedule_waiting()
             self.world._judge_batches()
-            self.world.flow.judge_waiting(_Steps(), "all")
+            self.world.flow.judge_waiting(AtOnce(), "all")
         self.world.say("DELETE FROM work_item")
 
     def propose(self, valid_hours: int = 24) -> UUID:
@@ -182,11 +183,6 @@ class Close:
             database=self.world.worker, connectors=self.connectors, clock=self.world.clock
         ).find_twins()
         return self.cases("posted.twice")
-
-
-class _Steps:
-    def run(self, name: str, function: Any) -> Any:
-        return function()
 
 
 @pytest.fixture

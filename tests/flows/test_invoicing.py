@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,19 +13,10 @@ from tests.support.target import FixedClock
 from tieline.app import InstalledSystems
 from tieline.kernel.errors import UserMistake
 from tieline.runtime.database import Database
-from tieline.runtime.work import Again, Done, Failed, Outcome
+from tieline.runtime.work import Again, AtOnce, Done, Failed, Outcome
 from tieline.services.explain import Explanation, explain
 from tieline.services.invoicing import DRAFT_INVOICE, Invoicing, ask_for_invoice
 from tieline.services.links import read_links
-
-_Result = TypeVar("_Result")
-
-
-class _OneStep:
-    """Run steps at once, as a durable run does that is never interrupted."""
-
-    def run(self, name: str, function: Callable[[], _Result]) -> _Result:
-        return function()
 
 
 @pytest.fixture
@@ -58,7 +48,7 @@ def _draft(scene: Scene) -> Outcome:
     invoicing = Invoicing(
         database=scene.database, connectors=scene.connectors, clock=FixedClock(NOW)
     )
-    return invoicing.draft(_OneStep(), subject)
+    return invoicing.draft(AtOnce(), subject)
 
 
 class TestAsking:

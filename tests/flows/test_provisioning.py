@@ -25,8 +25,9 @@ from tests.support.deal import (
 from tests.support.deal_world import IN_BOOKS, IN_CLOCK, World, opened_world
 
 from tieline.casework import fix_and_replay
-from tieline.kernel.errors import UserMistake
+from tieline.kernel.errors import LeaseLost, UserMistake
 from tieline.runtime.migrate import Dsns
+from tieline.runtime.work import AtOnce, Claim
 from tieline.services.client_sync import sync_clients
 from tieline.services.deals import ask_for_project, count_deal_plans
 from tieline.services.handover_forecast import forecast_handover, note_steps
@@ -41,6 +42,12 @@ from tieline.services.project_provisioning import (
 from tieline.services.provisioning_checks import Judged
 from tieline.services.provisioning_facts import load_deals
 from tieline.services.resource_assignment import sync_people
+
+
+class _TakenOver(AtOnce):
+    """Steps of a run whose item is another one's by now."""
+
+    claim = Claim(work_id=0, workflow_id="provision:taken over")
 
 
 @pytest.fixture
@@ -134,6 +141,15 @@ class TestWonDeal:
 
         assert (len(world.clock.journal()), len(world.crm.journal())) == before
         assert world.in_books() == IN_BOOKS
+
+    def test_is_left_alone_by_a_run_that_was_taken_over(self, world: World) -> None:
+        world.win()
+        world.flow.keep_register()
+
+        with pytest.raises(LeaseLost, match="was taken over by another run"):
+            world.flow.provision(str(world.plan["plan_id"]), steps=_TakenOver())
+
+        assert world.rows("SELECT FROM effect") == []
 
     def test_is_planned_alone_as_with_everything_else(self, world: World) -> None:
         world.win()

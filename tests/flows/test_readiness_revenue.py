@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ from tieline.kernel.errors import OutcomeUnknown, Refused, UserMistake
 from tieline.posting import Poster
 from tieline.readmodels import MEASURES, derive, list_measures
 from tieline.runtime.database import Database
-from tieline.runtime.work import Again, Done, Failed
+from tieline.runtime.work import Again, AtOnce, Done, Failed
 from tieline.sdk import Capabilities, Receipt, Stored, load_manifest
 from tieline.services.revenue_commands import deal_writes
 from tieline.services.revenue_reporting import (
@@ -370,13 +370,6 @@ class Crm:
         return load_manifest("tieline.connectors.hubspot")
 
 
-class Inline:
-    """Steps that are simply taken."""
-
-    def run(self, name: str, function: Callable[[], Any]) -> Any:
-        return function()
-
-
 def begin(database: Database, **terms: Any) -> tuple[Crm, RevenueReporting, str]:
     firm = found(database, **terms)
     project_id = firm.last["project_id"]
@@ -403,9 +396,9 @@ class TestReporting:
         crm, reporting, project = begin(worker_database)
 
         reporting.keep_revenue()
-        first = reporting.report(Inline(), project)
+        first = reporting.report(AtOnce(), project)
         reporting.keep_revenue()
-        second = reporting.report(Inline(), project)
+        second = reporting.report(AtOnce(), project)
 
         assert (first, second) == (Done(), Done())
         assert [told["revenue_wip"] for told in crm.told] == ["300.00"]
@@ -421,7 +414,7 @@ class TestReporting:
             connection.execute("UPDATE contract_line SET sold_seconds = NULL")
 
         reporting.keep_revenue()
-        reporting.report(Inline(), project)
+        reporting.report(AtOnce(), project)
 
         (told,) = crm.told
         assert (told["revenue_wip"], told["revenue_backlog"]) == ("300.00", "")
@@ -435,11 +428,11 @@ class TestReporting:
         crm.answers_lost = 1
         reporting.keep_revenue()
 
-        outcome = reporting.report(Inline(), project)
+        outcome = reporting.report(AtOnce(), project)
         began = time.monotonic()
         while isinstance(outcome, Again) and time.monotonic() - began < 15:
             time.sleep(0.2)
-            outcome = reporting.report(Inline(), project)
+            outcome = reporting.report(AtOnce(), project)
 
         assert outcome == Done()
         assert len(crm.told) == 1
@@ -449,9 +442,9 @@ class TestReporting:
         crm.is_refusing = True
         reporting.keep_revenue()
 
-        refused = reporting.report(Inline(), project)
+        refused = reporting.report(AtOnce(), project)
         crm.is_refusing = False
-        again = reporting.report(Inline(), project)
+        again = reporting.report(AtOnce(), project)
 
         assert refused == Failed("the deal is locked")
         assert again == Done()
@@ -506,7 +499,7 @@ def add_rate(connection: Connection[Any], one: str, other: str, factor: str) -> 
 
 def told(reporting: RevenueReporting, firm: Firm) -> Any:
     reporting.keep_revenue()
-    return reporting.report_account(Inline(), str(firm.client_id))
+    return reporting.report_account(AtOnce(), str(firm.client_id))
 
 
 class TestAccounts:

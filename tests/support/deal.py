@@ -26,7 +26,7 @@ from tieline.kernel.errors import AlreadyExists, NotExecuted, Refused
 from tieline.posting import Poster
 from tieline.runtime.database import Database
 from tieline.runtime.migrate import Dsns
-from tieline.runtime.work import Again, AtOnce, Outcome
+from tieline.runtime.work import Again, AtOnce, Outcome, Steps
 from tieline.sdk import Capabilities, RawRecord, Receipt, Stored, Strategy, Translated
 from tieline.sdk import Connection as VendorConnection
 from tieline.services.project_provisioning import PROVISION, Provisioning
@@ -490,7 +490,7 @@ class Flow:
         )
         Workday(system=system).keep_register()
 
-    def provision(self, plan_id: str) -> Outcome:
+    def provision(self, plan_id: str, *, steps: Steps | None = None) -> Outcome:
         """Run a plan once."""
         poster = Poster(
             database=self.database,
@@ -499,7 +499,7 @@ class Flow:
             clock=FixedClock(NOW),
         )
         flow = Provisioning(database=self.database, poster=poster, clock=FixedClock(NOW))
-        return flow.provision(AtOnce(), plan_id)
+        return flow.provision(steps or AtOnce(), plan_id)
 
     def pass_settle_windows(self) -> None:
         """Let every due instant pass."""

@@ -173,19 +173,15 @@ class Poster:
     ) -> _Begun:
         """Find or plan the effect, and reserve it in the same transaction where nothing has to be asked first."""
         request = wanted.request
-        newest = states.find_newest(connection, request=request)
-        restoration = find_restoration(connection) if newest.is_restoring else None
-        effect = newest.effect
-        if effect is None:
-            effect = states.plan_write(
-                connection, request=request, effect_no=newest.next_no, now=self.clock.now()
-            )
+        found = states.find_or_plan(connection, request=request, now=self.clock.now())
+        restoration = find_restoration(connection) if found.is_restoring else None
+        effect = found.effect
         command = wanted.build(effect["business_key"])
         reserved = None
         if restoration is None and effect["state"] in states.SENDABLE:
-            reserved = self._reserve_in(
-                connection, command, request, shared_field, was=effect["state"]
-            )
+            reserved = _kept_from_going(
+                command, acts=found.acts, rest_seconds=found.rest_seconds
+            ) or _reserve_in(connection, command, request, shared_field, was=effect["state"])
         return _Begun(
             wanted=wanted,
             effect=effect,
@@ -322,43 +318,14 @@ class Poster:
 
         It waits while the target does not act or rests, or a write of the same record is open.
         """
-        shared_field = self._declared(request.target_connection, request.noun).shared_field
+        target = request.target_connection
+        shared_field = self._declared(target, request.noun).shared_field
         with self.database.transaction() as connection:
-            return self._reserve_in(connection, command, request, shared_field)
-
-    def _reserve_in(
-        self,
-        connection: Connection[Row],
-        command: Command,
-        request: EffectRequest,
-        shared_field: str | None,
-        *,
-        was: str = states.REJECTED,
-    ) -> int | Waiting:
-        content = command.content()
-        rest = self.budgets.rest_seconds(
-            connection_key=request.target_connection, within=connection
-        )
-        if rest > 0:
-            return _later(command.business_key, rest)
-        if not states.acts(connection, target_connection=request.target_connection):
-            return _later(command.business_key, states.SHUT_SECONDS)
-        if shared_field is not None and states.is_being_written(
-            connection,
-            business_key=command.business_key,
-            target_connection=request.target_connection,
-            noun=request.noun,
-            field=shared_field,
-            value=str(content[shared_field]),
-        ):
-            return _later(command.business_key, _SHARED_SECONDS)
-        return states.to_intent(
-            connection,
-            business_key=command.business_key,
-            payload_hash=content_hash(content),
-            content=content,
-            was=was,
-        )
+            rest = self.budgets.rest_seconds(connection_key=target, within=connection)
+            acts = states.acts(connection, target_connection=target)
+            return _kept_from_going(command, acts=acts, rest_seconds=rest) or _reserve_in(
+                connection, command, request, shared_field, was=states.REJECTED
+            )
 
     def _read_back(
         self, writer: Writes, command: Command, wanted: Wanted, *, made: str | None
@@ -591,6 +558,39 @@ class Poster:
             if void["state"] == states.REJECTED:
                 states.move(connection, business_key=key, to=states.PLANNED)
             return states.to_intent(connection, business_key=key, payload_hash="undo")
+
+
+def _kept_from_going(command: Command, *, acts: bool, rest_seconds: int) -> Waiting | None:
+    if rest_seconds > 0:
+        return _later(command.business_key, rest_seconds)
+    return None if acts else _later(command.business_key, states.SHUT_SECONDS)
+
+
+def _reserve_in(
+    connection: Connection[Row],
+    command: Command,
+    request: EffectRequest,
+    shared_field: str | None,
+    *,
+    was: str,
+) -> int | Waiting:
+    content = command.content()
+    if shared_field is not None and states.is_being_written(
+        connection,
+        business_key=command.business_key,
+        target_connection=request.target_connection,
+        noun=request.noun,
+        field=shared_field,
+        value=str(content[shared_field]),
+    ):
+        return _later(command.business_key, _SHARED_SECONDS)
+    return states.to_intent(
+        connection,
+        business_key=command.business_key,
+        payload_hash=content_hash(content),
+        content=content,
+        was=was,
+    )
 
 
 def _keep_nothing(_connection: Connection[Row], _key: UUID, _target_code: str) -> None:

@@ -32,6 +32,43 @@ Row = dict[str, Any]
 SETTLE_SECONDS_DEFAULT = 120
 # A row while nothing may be planned or sent: a backup was restored, and not every target was asked.
 _SHUT = "SELECT FROM restoration WHERE phase IN ('reading', 'asking')"
+_PLAN = """
+    INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref, target_connection, noun, part,
+        effect_no, kind, entity_code, project_id, work_class, deadline_at, release_id, correlation_id, planned_at)
+    SELECT tieline.business_key(i.connection_key, i.source_epoch, i.object, i.source_ref, i.target_connection, i.noun,
+               i.part, i.effect_no),
+        i.*, 'write', %(entity_code)s, %(project_id)s, %(work_class)s, %(deadline_at)s, %(release_id)s,
+        %(correlation_id)s, %(now)s
+    FROM (SELECT %(connection_key)s::text AS connection_key, %(source_epoch)s::integer AS source_epoch,
+                 %(object)s::text AS object, %(source_ref)s::text AS source_ref, %(target)s::text AS target_connection,
+                 %(noun)s::text AS noun, %(part)s::text AS part, {effect_no} AS effect_no) i
+"""
+_OF_EVENT = """
+    (e.connection_key, e.source_epoch, e.object, e.source_ref, e.target_connection, e.noun, e.part)
+        = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s, %(target)s, %(noun)s, %(part)s)
+"""
+_OPEN = "SELECT FROM connection WHERE connection_key = %(target)s AND mode = 'act' AND NOT paused FOR SHARE"
+_FIND_OR_PLAN = f"""
+    WITH open AS MATERIALIZED ({_OPEN}), standing AS MATERIALIZED (
+        SELECT e.* FROM effect e
+        WHERE {_OF_EVENT} AND e.kind = 'write' AND e.state <> 'WITHDRAWN'
+          AND NOT EXISTS (SELECT FROM effect v WHERE v.undoes_key = e.business_key
+                          AND v.kind = 'void' AND v.state = 'CONFIRMED')
+        ORDER BY e.effect_no DESC LIMIT 1
+    ), planned AS (
+        {_PLAN.format(effect_no=f"(SELECT coalesce(max(e.effect_no), 0) + 1 FROM effect e WHERE {_OF_EVENT})")}
+        WHERE NOT EXISTS (SELECT FROM standing)
+        ON CONFLICT DO NOTHING RETURNING *
+    )
+    SELECT f.*, EXISTS (SELECT FROM restoration WHERE phase <> 'over') AS is_restoring,
+           EXISTS (SELECT FROM open) AND NOT EXISTS ({_SHUT}) AS acts,
+           coalesce((SELECT greatest(0, ceil(extract(epoch FROM greatest(b.paused_until, b.open_until)
+                                                                - clock_timestamp())))::integer
+                     FROM connection_budget b
+                     WHERE b.connection_key = %(target)s AND isfinite(greatest(b.paused_until, b.open_until))), 0)
+               AS rest_seconds
+    FROM (SELECT * FROM standing UNION ALL SELECT * FROM planned) f
+"""
 _KEEP_CONTENT = """
     INSERT INTO effect_payload (business_key, content)
     SELECT %(key)s, %(content)s::jsonb WHERE %(content)s::jsonb IS NOT NULL
@@ -53,89 +90,41 @@ def get_effect(connection: Connection[Row], *, business_key: UUID) -> Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Newest:
-    """The write that stands or is under way for an event, None when it may be planned, under the next number.
+class Found:
+    """The write that stands, is under way or was planned just now for an event, and what keeps it from going.
 
-    ``is_restoring`` says that a restored backup is being followed up.
+    ``is_restoring`` says that a restored backup is being followed up; ``rest_seconds`` are those in which nobody may
+    call its target at all, and ``acts`` whether it may be written to: pausing it waits for this transaction.
     """
 
-    effect: Row | None
-    next_no: int
+    effect: Row
     is_restoring: bool
+    acts: bool
+    rest_seconds: int
 
 
-def find_newest(connection: Connection[Row], *, request: EffectRequest) -> Newest:
-    """Return how the write of an event stands."""
-    row = connection.execute(
-        """
-        SELECT coalesce(n.last_no, 0) + 1 AS next_no,
-               EXISTS (SELECT FROM restoration WHERE phase <> 'over') AS is_restoring, w.*
-        FROM (SELECT max(effect_no) AS last_no FROM effect
-              WHERE (connection_key, source_epoch, object, source_ref)
-                  = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)
-                AND (target_connection, noun, part) = (%(target)s, %(noun)s, %(part)s)) n
-        LEFT JOIN LATERAL (
-            SELECT e.* FROM effect e
-            WHERE (e.connection_key, e.source_epoch, e.object, e.source_ref)
-                = (%(connection_key)s, %(source_epoch)s, %(object)s, %(source_ref)s)
-              AND (e.target_connection, e.noun, e.part) = (%(target)s, %(noun)s, %(part)s)
-              AND e.kind = 'write' AND e.state <> 'WITHDRAWN'
-              AND NOT EXISTS (SELECT FROM effect v WHERE v.undoes_key = e.business_key
-                              AND v.kind = 'void' AND v.state = 'CONFIRMED')
-            ORDER BY e.effect_no DESC LIMIT 1) w ON n.last_no IS NOT NULL
-        """,
-        {
-            "connection_key": request.source.connection_key,
-            "source_epoch": request.source.source_epoch,
-            "object": request.source.object,
-            "source_ref": request.source.source_ref,
-            "target": request.target_connection,
-            "noun": request.noun,
-            "part": request.part,
-        },
-    ).fetchone()
-    assert row is not None
-    next_no, is_restoring = int(row.pop("next_no")), bool(row.pop("is_restoring"))
-    effect = row if row["business_key"] is not None else None
-    return Newest(effect=effect, next_no=next_no, is_restoring=is_restoring)
+def find_or_plan(connection: Connection[Row], *, request: EffectRequest, now: datetime) -> Found:
+    """Return how the write of an event stands; where there is none, it is planned under the next number."""
+    values, row = {**_values(request), "now": now}, None
+    while row is None:
+        # Nothing comes back where a twin planned it at the same moment: the next look sees that one.
+        row = connection.execute(_FIND_OR_PLAN, values).fetchone()
+    return Found(
+        is_restoring=bool(row.pop("is_restoring")),
+        acts=bool(row.pop("acts")),
+        rest_seconds=int(row.pop("rest_seconds")),
+        effect=row,
+    )
 
 
 def plan_write(
     connection: Connection[Row], *, request: EffectRequest, effect_no: int, now: datetime
-) -> Row:
-    """Insert a PLANNED effect; a concurrent twin's row is returned instead of a second one."""
-    key = business_key(
-        source=request.source,
-        target_connection=request.target_connection,
-        noun=request.noun,
-        part=request.part,
-        effect_no=effect_no,
+) -> None:
+    """Insert a PLANNED effect under a number of its part, unless it stands."""
+    connection.execute(
+        _PLAN.format(effect_no="%(effect_no)s::integer") + " ON CONFLICT DO NOTHING",
+        {**_values(request), "effect_no": effect_no, "now": now},
     )
-    planned = connection.execute(
-        """
-        INSERT INTO effect (business_key, connection_key, source_epoch, object, source_ref,
-            target_connection, noun, part, effect_no, kind, entity_code, project_id, work_class,
-            deadline_at, release_id, correlation_id, planned_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'write', %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT DO NOTHING RETURNING *
-        """,
-        (
-            key,
-            *_source_values(request),
-            request.target_connection,
-            request.noun,
-            request.part,
-            effect_no,
-            request.entity_code,
-            request.project_id,
-            request.work_class,
-            request.deadline_at,
-            request.release_id,
-            request.correlation_id,
-            now,
-        ),
-    ).fetchone()
-    return planned or get_effect(connection, business_key=key)
 
 
 def find_void(connection: Connection[Row], *, undoes_key: UUID) -> Row | None:
@@ -189,6 +178,8 @@ def plan_void(connection: Connection[Row], *, original: Row, now: datetime) -> R
 
 def withdraw_voids(connection: Connection[Row], *, undoes_keys: Sequence[UUID]) -> None:
     """Let writes stand whose undoing was refused, now that they are wanted again."""
+    if not undoes_keys:
+        return
     connection.execute(
         """
         UPDATE effect SET state = 'WITHDRAWN', reason = NULL
@@ -206,11 +197,10 @@ def acts(connection: Connection[Row], *, target_connection: str) -> bool:
     """Say whether a target may be written to; pausing it waits for this transaction."""
     row = connection.execute(
         f"""
-        WITH open AS MATERIALIZED (
-            SELECT FROM connection WHERE connection_key = %s AND mode = 'act' AND NOT paused FOR SHARE)
+        WITH open AS MATERIALIZED ({_OPEN})
         SELECT EXISTS (SELECT FROM open) AND NOT EXISTS ({_SHUT}) AS acts
         """,
-        (target_connection,),
+        {"target": target_connection},
     ).fetchone()
     assert row is not None
     return bool(row["acts"])
@@ -394,6 +384,20 @@ def settle_seconds(connection: Connection[Row], *, connection_key: str, declared
     return declared or SETTLE_SECONDS_DEFAULT
 
 
-def _source_values(request: EffectRequest) -> tuple[str, int, str, str]:
+def _values(request: EffectRequest) -> Row:
     source = request.source
-    return (source.connection_key, source.source_epoch, source.object, source.source_ref)
+    return {
+        "connection_key": source.connection_key,
+        "source_epoch": source.source_epoch,
+        "object": source.object,
+        "source_ref": source.source_ref,
+        "target": request.target_connection,
+        "noun": request.noun,
+        "part": request.part,
+        "entity_code": request.entity_code,
+        "project_id": request.project_id,
+        "work_class": request.work_class,
+        "deadline_at": request.deadline_at,
+        "release_id": request.release_id,
+        "correlation_id": request.correlation_id,
+    }

@@ -26,6 +26,7 @@ from tieline.runtime.outcomes import count_outcome
 from tieline.runtime.telemetry import correlated
 from tieline.runtime.work import (
     Again,
+    Claim,
     Done,
     Failed,
     Handler,
@@ -51,6 +52,8 @@ OnFailed = Callable[[Connection[Row], WorkItem, str], None]
 class DurableSteps:
     """Run each named step as a DBOS step of the present workflow."""
 
+    claim = None
+
     def run(self, name: str, function: Callable[[], _Result]) -> _Result:
         """Run a step; a run that lost its item stops here."""
         return DBOS.run_step(StepOptions(name=name), function)
@@ -65,6 +68,10 @@ class KeptSteps:
 
     database: Database
     item: WorkItem
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(work_id=self.item.work_id, workflow_id=self.item.workflow_id)
 
     def run(self, name: str, function: Callable[[], _Result]) -> _Result:
         """Run a step.

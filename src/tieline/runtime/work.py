@@ -28,8 +28,22 @@ _NOTHING = Decimal(0)
 _Result = TypeVar("_Result")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a run may act by: its item is still its own."""
+
+    work_id: int
+    workflow_id: str
+
+
 class Steps(Protocol):
-    """Run named steps of one durable piece of work; each is one transaction or one foreign call."""
+    """Run named steps of one durable piece of work; each is one transaction or one foreign call.
+
+    Where there is a ``claim``, a step that asks for it in the statement that it begins with needs no ``run``.
+    """
+
+    @property
+    def claim(self) -> Claim | None: ...
 
     def run(self, name: str, function: Callable[[], _Result]) -> _Result:
         """Run a step and record its result, which must be plain JSON."""
@@ -38,6 +52,8 @@ class Steps(Protocol):
 
 class AtOnce:
     """Run steps one after the other, in this process."""
+
+    claim: Claim | None = None
 
     def run(self, name: str, function: Callable[[], _Result]) -> _Result:
         """Run a step, and record nothing."""

@@ -28,14 +28,14 @@ from psycopg.types.json import Jsonb
 from tieline.canonical import Opportunity
 from tieline.kernel.cases import CaseMember, CaseRequest
 from tieline.kernel.clock import Clock
-from tieline.kernel.errors import TryAgain
+from tieline.kernel.errors import LeaseLost, TryAgain
 from tieline.kernel.failpoints import failpoint
 from tieline.kernel.keys import SourceIdentity
 from tieline.posting import states
 from tieline.register import as_opportunity, find_newest, find_version
 from tieline.runtime.database import Database, Row
 from tieline.runtime.outbox import publish
-from tieline.runtime.work import PROVISIONING, Again, Done, Outcome, Steps, schedule
+from tieline.runtime.work import PROVISIONING, Again, Claim, Done, Outcome, Steps, schedule
 from tieline.services.at_risk import (
     ASKED_WHEN_WON,
     TAKEN_BACK,
@@ -362,7 +362,10 @@ class Provisioning:
         job = self._job(plan_id)
         for step in job.plan["steps"]:
             failpoint(f"provision.{step['id'].partition(':')[0]}")
-            answer = steps.run(step["id"], partial(self._one, job, step))
+            if is_leaving(step) or step["id"] == ACTIVATE:
+                answer = steps.run(step["id"], partial(self._by_ourselves, job, step))
+            else:
+                answer = self._post(job, step, claim=steps.claim)
             if "took" in answer:
                 took.append(answer["took"])
             if answer["state"] == WAITING:
@@ -376,19 +379,19 @@ class Provisioning:
                 return self._take_back(steps, plan_id)
         return Done()
 
-    def _one(self, known: Job, step: dict[str, Any]) -> dict[str, Any]:
+    def _by_ourselves(self, known: Job, step: dict[str, Any]) -> dict[str, Any]:
         if is_leaving(step):
             job = self._job(known.plan_id)
             if ACTIVATE in job.done and not self._is_still_open(job, step):
                 return {"state": "done"}
             return self._let_go(job, step)
-        if step["id"] == ACTIVATE:
-            if ACTIVATE not in known.done:
-                self._activate(self._job(known.plan_id))
-            return {"state": "done"}
+        if ACTIVATE not in known.done:
+            self._activate(self._job(known.plan_id))
+        return {"state": "done"}
 
+    def _post(self, known: Job, step: dict[str, Any], *, claim: Claim | None) -> dict[str, Any]:
         def read(connection: Connection[Row]) -> Job | None:
-            job = _job(connection, _read(connection, known.plan_id), known=known)
+            job = _job(connection, _read(connection, known.plan_id, claim=claim), known=known)
             if step["id"] in job.done:
                 return None
             if ACTIVATE in job.done and not _is_open_in(connection, job, step):
@@ -697,11 +700,27 @@ def find_plan_row(connection: Connection[Row], *, ref: str) -> Row | None:
     ).fetchone()
 
 
-def _read(connection: Connection[Row], plan_id: UUID) -> Row:
+def _read(connection: Connection[Row], plan_id: UUID, *, claim: Claim | None = None) -> Row:
+    """Read a plan.
+
+    :raises LeaseLost: the run that has this claim is not the one of its item any more.
+    """
     row = connection.execute(
-        "SELECT * FROM provisioning_plan WHERE plan_id = %s", (plan_id,)
+        """
+        SELECT p.*, %(work_id)s::bigint IS NULL OR EXISTS (
+                   SELECT FROM work_item w WHERE w.work_id = %(work_id)s AND w.workflow_id = %(workflow_id)s
+                     AND w.state = 'running') AS is_claimed
+        FROM provisioning_plan p WHERE p.plan_id = %(plan_id)s
+        """,
+        {
+            "plan_id": plan_id,
+            "work_id": claim and claim.work_id,
+            "workflow_id": claim and claim.workflow_id,
+        },
     ).fetchone()
     assert row is not None
+    if not row.pop("is_claimed"):
+        raise LeaseLost(f"plan {plan_id} was taken over by another run")
     return row
 
 

@@ -836,10 +836,7 @@ def _find_or_plan(
         correlation_id=correlation_id,
         project_id=bill.project_id,
     )
-    newest = states.find_newest(connection, request=request)
-    if newest.effect is not None:
-        return newest.effect
-    return states.plan_write(connection, request=request, effect_no=newest.next_no, now=now)
+    return states.find_or_plan(connection, request=request, now=now).effect
 
 
 def _asked_items(connection: Connection[Row], *, key: UUID) -> tuple[InvoiceItem, ...]:
