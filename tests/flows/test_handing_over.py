@@ -150,6 +150,10 @@ class TestTwoDealsOfOneClient:
         assert world.in_books().count("project") == 2
 
 
+_ORDER_ENDS = "deal.purchase_order_ends_early"
+_ORDERS = "contract,order_number,task,amount,currency,starts_on,ends_on\n"
+
+
 class TestALargeDeal:
     def test_takes_two_people(self, desk: Desk) -> None:
         world = desk.world
@@ -168,6 +172,31 @@ class TestALargeDeal:
         world.flow.run()
 
         assert world.plan["state"] == "active"
+
+    def test_waits_for_its_approval_and_is_told_of_an_order_that_ends_before_it(
+        self, desk: Desk
+    ) -> None:
+        world = desk.world
+        world.win(extras={"purchase_order_last_day": (ENDS_ON - timedelta(days=2)).isoformat()})
+        world.flow.keep_register()
+        desk.decide("deal_approval_from", "15000")
+        drawn, _ = desk.show(world.deal)
+        assert [each.code for each in drawn.judged.blockers] == ["deal.approval_missing"]
+        assert _ORDER_ENDS in [each.code for each in drawn.judged.warnings]
+
+        lasting = (ENDS_ON - timedelta(days=1)).isoformat()
+        world.change(1, extras={"deal_approved": "true", "purchase_order_last_day": lasting})
+        drawn, _ = desk.show(world.deal)
+        assert drawn.judged.blockers == ()
+        assert _ORDER_ENDS not in [each.code for each in drawn.judged.warnings]
+        desk.apply(world.deal)
+        world.flow.run()
+
+        # What was loaded of an order goes before what its deal says.
+        early = ENDS_ON - timedelta(days=9)
+        desk.release("purchase-orders", f"{_ORDERS}DP-1,PO-1,,,EUR,2026-01-01,{early}\n")
+        drawn, _ = desk.show(world.deal)
+        assert _ORDER_ENDS in [each.code for each in drawn.judged.warnings]
 
 
 class TestADealThatIsLostAfterwards:

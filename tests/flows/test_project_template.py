@@ -49,6 +49,7 @@ delivery,Discover,Interviews,12.5,2026-01-01
 delivery,Discover,Build,80,2026-01-01
 delivery,,Handover,,2026-01-01
 """
+_OF_BUDGETS = {"deal.template_budget_over_sold", "deal.task_budget_over_sold"}
 CHOICE = "entity,practice,billing_method,template,starts_on\n,data,,delivery,2026-01-01\n"
 
 
@@ -66,9 +67,13 @@ class TestAProjectMadeByOne:
         world.flow.keep_register()
         drawn, _ = desk.show(world.deal)
         assert [each.things for each in drawn.judged.blockers] == [("template delivery",)]
+        desk.release("project-templates", TEMPLATE.replace("80", "180"))
+        drawn, _ = desk.show(world.deal)
+        assert {each.code for each in drawn.judged.warnings} >= _OF_BUDGETS
         desk.release("project-templates", TEMPLATE)
 
         drawn, _ = desk.show(world.deal)
+        assert not _OF_BUDGETS & {each.code for each in drawn.judged.warnings}
         desk.apply(world.deal)
         world.flow.run()
 

@@ -12,6 +12,7 @@ from tieline.runtime.database import Row
 
 _BEGINS, _BY_PERSON = "handover_begins", "by_person"
 _TWO_PEOPLE_FROM = "handover_two_people_from"
+_APPROVED_FROM = "deal_approval_from"
 _OF_LOST, _REVERSE = "unbilled_of_lost_deal", "reverse"
 
 
@@ -30,15 +31,8 @@ class HandoverPolicy:
 
     def takes_two(self, *, amount: Decimal | None) -> bool:
         """Say whether two people must agree before a deal of this amount is handed over."""
-        if not self.two_people_from:
-            return False
-        try:
-            limit = Decimal(self.two_people_from)
-        except InvalidOperation:
-            # A limit that nobody can read lets nobody decide alone.
-            return True
-        # Of what nobody knows how much it is worth, nobody says alone that it is little.
-        return amount is None or not amount < limit
+        limit = self.two_people_from or ""
+        return bool(limit) and _reaches(amount, limit)
 
     def waits_for_person(self, *, amount: Decimal | None) -> bool:
         """Say whether a plan without a blocker still waits until somebody applies it."""
@@ -53,3 +47,22 @@ def read_handover_policy(connection: Connection[Row], *, entity_code: str | None
         two_people_from=find_value(connection, name=_TWO_PEOPLE_FROM, entity_code=entity),
         of_lost=find_value(connection, name=_OF_LOST, entity_code=entity),
     )
+
+
+def read_approval_limit(connection: Connection[Row], *, entity_code: str | None) -> str:
+    """Return from which amount on a legal entity asks for an approval in the CRM; empty where it asks for none."""
+    return find_value(connection, name=_APPROVED_FROM, entity_code=entity_code or "") or ""
+
+
+def asks_for_approval(limit: str, *, amount: Decimal | None) -> bool | None:
+    """Say whether a deal of this amount needs an approval; None where the firm asks for none."""
+    return _reaches(amount, limit) if limit else None
+
+
+def _reaches(amount: Decimal | None, limit: str) -> bool:
+    try:
+        # Of what nobody knows how much it is worth, nobody says alone that it is little.
+        return amount is None or not amount < Decimal(limit)
+    except InvalidOperation:
+        # A limit that nobody can read lets nobody decide alone.
+        return True

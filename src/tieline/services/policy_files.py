@@ -70,7 +70,7 @@ _FIELD_SENTENCES = {
     "fix": "say in one line of 300 characters at most what somebody should do about it",
 }
 # An amount of money, or nothing.
-_AMOUNTS = frozenset({"handover_two_people_from"})
+_AMOUNTS = frozenset({"handover_two_people_from", "deal_approval_from"})
 _LINE = r"^[^\x00-\x1f\x7f]*$"
 _Line = Field(min_length=1, max_length=300, pattern=_LINE)
 _Short = Field(min_length=1, max_length=100, pattern=_LINE)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -19,11 +19,14 @@ from stdnum.util import get_cc_module
 from tieline.canonical import OpportunityLine
 from tieline.register import COST_CENTER, LABOR_CATEGORY, PRACTICE, all_links, links_from
 from tieline.runtime.database import Row
+from tieline.services.handover_policy import asks_for_approval, read_approval_limit
 from tieline.services.provisioning_facts import ACT, DealFacts, Staffed, ToldShare
 
 PROJECT_CODE_FORMAT = re.compile(r"[A-Z0-9][A-Z0-9._/-]{1,24}")
 # What a connection may map as extras of a deal.
-_SIGNED, _KIND = "contract_signed", "deal_kind"
+_SIGNED, _KIND, _APPROVED = "contract_signed", "deal_kind", "deal_approved"
+_ORDER_LAST_DAY = "purchase_order_last_day"
+_YES = ("true", "yes")
 _ADDRESS = ("street", "city", "postal_code", "country_code")
 # Codes with a check of their own where the ERP has none for them.
 _NAMED_APART = (LABOR_CATEGORY, COST_CENTER, PRACTICE)
@@ -54,6 +57,8 @@ class Told:
     required: Mapping[UUID, frozenset[str]]
     held: Mapping[UUID, frozenset[str]]
     projects: Mapping[str, UUID]
+    approval_limits: Mapping[str | None, str]
+    orders: Mapping[tuple[UUID | None, str | None], date | None]
 
 
 def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Told:
@@ -111,6 +116,24 @@ def load_told(connection: Connection[Row], *, deals: Sequence[DealFacts]) -> Tol
                 ([facts.key for facts in deals],),
             ).fetchall()
         },
+        approval_limits={
+            code: read_approval_limit(connection, entity_code=code)
+            for code in {facts.deal.entity_code for facts in deals}
+        },
+        orders={
+            (row["client_id"], row["order_number"]): row["ends_on"]
+            for row in connection.execute(
+                # An order that has no last day outlasts every other one of its number.
+                """
+                SELECT c.client_id, o.order_number,
+                       nullif(max(coalesce(o.ends_on, 'infinity')), 'infinity') AS ends_on
+                FROM purchase_order o JOIN contract c USING (contract_id)
+                WHERE o.superseded_at IS NULL AND o.order_number = ANY (%s)
+                GROUP BY c.client_id, o.order_number
+                """,
+                ([facts.deal.purchase_order for facts in deals if facts.deal.purchase_order],),
+            ).fetchall()
+        },
     )
 
 
@@ -138,7 +161,6 @@ def rows_of(deals: Sequence[DealFacts], told: Told) -> Rows:
 
 def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
     deal = facts.deal
-    amounts = [line.amount for line in deal.lines]
     signed = deal.extras.get(_SIGNED)
     return {
         "today": facts.today,
@@ -146,9 +168,7 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "is_deleted": facts.source.is_deleted,
         "is_provisioned_elsewhere": facts.is_provisioned_elsewhere,
         "amount": deal.amount,
-        "lines_amount": None
-        if not amounts or None in amounts
-        else sum((amount for amount in amounts if amount is not None), Decimal(0)),
+        "lines_amount": _sum([line.amount for line in deal.lines]),
         "lines_count": len(deal.lines),
         "closed_on": deal.closed_on,
         "deal_kind": deal.extras.get(_KIND),
@@ -177,6 +197,7 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "divided_cap_amount": facts.group.deal_cap,
         "line_caps_amount": facts.group.line_caps,
         "purchase_order": deal.purchase_order,
+        "is_order_lasting": _is_order_lasting(facts, told),
         "is_purchase_order_required": deal.is_purchase_order_required,
         "starts_on": deal.starts_on,
         "ends_on": deal.ends_on,
@@ -191,12 +212,47 @@ def _deal(facts: DealFacts, told: Told) -> dict[str, Any]:
         "has_manager": any(one.manages_project for one in facts.staff),
         "time_tools_count": len(facts.time_connections),
         "is_signature_told": signed is not None,
-        "is_signed": signed in ("true", "yes"),
+        "is_signed": signed in _YES,
+        "is_approval_told": _APPROVED in deal.extras,
+        "is_approved": deal.extras.get(_APPROVED) in _YES,
+        "is_approval_asked": asks_for_approval(
+            told.approval_limits[deal.entity_code], amount=facts.group.deal_amount
+        ),
+        "template_budget_hours": _budget_hours(facts),
+        "sold_hours": _sum([line.hours for line in deal.lines]),
         **_client(facts, told),
         **_code(facts, told),
         **_targets(facts, told),
         **_billing(facts, told),
     }
+
+
+def _sum(numbers: Sequence[Decimal | None]) -> Decimal | None:
+    """Return what numbers sum to; None without any, or while one is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(numbers) else None
+
+
+def _budget_hours(facts: DealFacts, task_name: str | None = None) -> Decimal | None:
+    """Return what the budgets of a template's tasks, or of one, sum to; None where nobody set one."""
+    tasks = facts.template.tasks if facts.template else ()
+    budgets = [each.budget_hours for each in tasks if task_name in (None, each.name)]
+    return _sum([hours for hours in budgets if hours is not None])
+
+
+def _is_order_lasting(facts: DealFacts, told: Told) -> bool | None:
+    """Say whether a deal's order holds until its contract ends; None where nobody says how long it does."""
+    deal = facts.deal
+    key = (facts.client.client_id if facts.client else None, deal.purchase_order)
+    if deal.purchase_order and key in told.orders:
+        ends_on = told.orders[key]
+    else:
+        try:
+            last_day = date.fromisoformat(deal.extras.get(_ORDER_LAST_DAY, ""))
+        except ValueError:
+            return None
+        ends_on = last_day + timedelta(days=1)
+    return ends_on is None or (deal.ends_on is not None and deal.ends_on <= ends_on)
 
 
 def _unnamed(facts: DealFacts, kind: str) -> str:
@@ -368,6 +424,10 @@ def _line(
         else 0,
         "deal_starts_on": deal.starts_on,
         "deal_ends_on": deal.ends_on,
+        "task_sold_hours": _sum(
+            [each.hours for each in deal.lines if each.task_name == line.task_name]
+        ),
+        "task_budget_hours": _budget_hours(facts, line.task_name) if line.task_name else None,
     }
 
 
