@@ -1,10 +1,10 @@
-"""Ask of a record of master data nothing that is told of hours alone."""
+"""Ask again every hour that may be decided otherwise, whatever it was that changed."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0097_records_alone"
+revision = "0097_asked_again"
 down_revision = "0096_erased_everywhere"
 branch_labels = None
 depends_on = None

@@ -1,11 +1,11 @@
-"""Ask again every hour that may be decided otherwise, whatever it was that changed."""
+"""Ask of a record of master data nothing that is told of hours alone."""
 
 from __future__ import annotations
 
 from tieline.runtime.migrations.statements import run_statements
 
-revision = "0095_asked_again"
-down_revision = "0094_kept_proposals"
+revision = "0098_records_alone"
+down_revision = "0097_asked_again"
 branch_labels = None
 depends_on = None
 
