@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tieline.api.problems import problem_response
@@ -46,6 +47,7 @@ class BodyGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        send = kept_by_nobody(send)
         with correlated(new_correlation_id()):
             try:
                 check_address(scope)
@@ -70,6 +72,19 @@ class BodyGate:
             return
         async with self._one_at_a_time:
             await asyncio.to_thread(check_body, scope, body)
+
+
+def kept_by_nobody(send: Send) -> Send:
+    """Return a way to answer whose answers no proxy or browser keeps or takes for something else."""
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("cache-control", "no-store")
+            headers.setdefault("x-content-type-options", "nosniff")
+        await send(message)
+
+    return told
 
 
 def check_address(scope: Scope) -> None:

@@ -45,6 +45,9 @@ class TestEveryError:
         )
 
         assert answer.status_code == status
+        # Refused at the gate or answered behind it: nobody keeps it, or takes it for something else.
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
         if status != 200:
             assert answer.headers["content-type"] == _MEDIA_TYPE
             problem = answer.json()
