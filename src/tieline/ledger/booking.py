@@ -138,14 +138,17 @@ def confirm(
     """Confirm what still is in this state of its attempt, and book it; return how many lines."""
     if not lines:
         return 0
+    # Of most batches nothing was altered, and there is nothing to tell of any line.
+    altered = any(line.is_altered for line in lines) or None
     return connection.execute(
         _CONFIRM,
         {
             "keys": [line.business_key for line in lines],
             "attempts": [line.attempt for line in lines],
             "codes": [line.target_code for line in lines],
-            "seconds": [line.target_seconds if line.is_altered else None for line in lines],
-            "hashes": [line.stored_hash if line.is_altered else None for line in lines],
+            "seconds": altered
+            and [line.target_seconds if line.is_altered else None for line in lines],
+            "hashes": altered and [line.stored_hash if line.is_altered else None for line in lines],
             "state": state,
             "now": now,
         },

@@ -38,7 +38,7 @@ from tieline.posting.line_moves import (
     move,
 )
 from tieline.posting.line_sending import LineSender
-from tieline.posting.outgoing import load_gated
+from tieline.posting.outgoing import OPEN_LINES, load_gated
 from tieline.posting.pace import note_pace
 from tieline.posting.settling import settle_seconds
 from tieline.runtime.budget import Budgets, calls_of, counted_calls, repeated_calls
@@ -57,20 +57,20 @@ from tieline.sdk import (
 from tieline.sdk.directory import Connectors
 
 _RESERVE_TEXT = load_gated("reserve_lines")
-RESERVE = _RESERVE_TEXT.replace("{effects}", "open_effect").replace(
+RESERVE = _RESERVE_TEXT.replace("{effects}", OPEN_LINES).replace(
     "{order}",
     "e.is_first, e.deadline_at, e.amount DESC NULLS LAST, e.planned_at, e.business_key",
 )
 # No index has this order: some more than a batch are looked for first, and judged then.
 _RESERVE_OLDEST = _RESERVE_TEXT.replace(
     "{effects}",
-    """(SELECT x.* FROM (
+    f"""(SELECT x.* FROM (
             SELECT o.business_key FROM unsettled_effect o
             WHERE o.target_connection = %(target)s AND o.entity_code = %(entity_code)s AND o.period_id = %(period_id)s
               AND o.noun = 'time_line' AND o.kind = 'book' AND o.state IN ('PLANNED', 'ABSENT')
               AND (o.due_at IS NULL OR o.due_at <= clock_timestamp())
             ORDER BY o.planned_at, o.business_key LIMIT 4 * %(limit)s
-        ) o JOIN open_effect x ON x.business_key = o.business_key)""",
+        ) o CROSS JOIN LATERAL (SELECT * FROM {OPEN_LINES} l WHERE l.business_key = o.business_key OFFSET 0) x)""",
 ).replace("{order}", "e.planned_at, e.business_key")
 _RESERVE_VOIDS = load("tieline.posting", "reserve_voids")
 _INTERRUPTED = load("tieline.posting", "lines_interrupted")

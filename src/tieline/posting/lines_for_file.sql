@@ -3,7 +3,7 @@
 -- last read from the target itself: it may be down.
 WITH candidate AS MATERIALIZED (
     SELECT e.business_key
-    FROM open_effect e
+    FROM {open_lines} e
     JOIN fiscal_period p ON p.period_id = e.period_id AND p.state = 'open'
     CROSS JOIN LATERAL (
         SELECT v.contract_id, v.work_date, v.neighbor_keys

@@ -12,7 +12,7 @@ WITH gate AS (
       AND u.noun = 'time_line' AND u.state IN ('INTENT', 'UNKNOWN', 'PROBING')
     UNION ALL
     SELECT coalesce(e.due_at, clock_timestamp())
-    FROM open_effect e
+    FROM {open_lines} e
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
       AND e.noun = 'time_line' AND e.state IN ('PLANNED', 'ABSENT') AND e.kind = 'void' AND (SELECT is_open FROM gate)
       AND NOT EXISTS (SELECT FROM tieline.stops_over(e.connection_key, e.target_connection, e.entity_code, e.period_id,
@@ -24,7 +24,7 @@ WITH gate AS (
       AND NOT EXISTS (SELECT FROM invoice_ledger_line i WHERE i.business_key = e.undoes_key)
     UNION ALL
     SELECT coalesce(e.due_at, clock_timestamp())
-    FROM open_effect e
+    FROM {open_lines} e
     WHERE e.target_connection = %(target)s AND e.entity_code = %(entity_code)s AND e.period_id = %(period_id)s
       AND e.noun = 'time_line' AND e.state IN ('PLANNED', 'ABSENT') AND e.kind = 'book' AND (SELECT is_open FROM gate)
       AND EXISTS (SELECT FROM time_entry t JOIN verdict v ON v.verdict_id = t.verdict_id

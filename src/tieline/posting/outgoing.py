@@ -9,11 +9,13 @@ from tieline.runtime.sql import load
 
 Row = dict[str, Any]
 _GATE = load("tieline.posting", "line_gate")
+OPEN_LINES = load("tieline.posting", "open_lines").strip()
 
 
 def load_gated(name: str) -> Any:
-    """Return a statement of this room with the gate that holds lines back in its place."""
-    return load("tieline.posting", name).replace("{gate}", _GATE.strip())
+    """Return a statement of this room with the gate that holds lines back, and what is open, in their places."""
+    text = load("tieline.posting", name).replace("{gate}", _GATE.strip())
+    return text.replace("{open_lines}", OPEN_LINES)
 
 
 def command_of(row: Row) -> TimeLineCommand:

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from tieline.kernel.errors import UserMistake
 from tieline.policy import Rule
 from tieline.runtime.database import Row
-from tieline.runtime.sql import hashed
+from tieline.runtime.sql import hashed, hashed_as_written
 from tieline.validation.context import untold
 from tieline.validation.kept import PLANNED_AS_BEFORE, Kept, ask_kept, keep
 from tieline.validation.statement import (
@@ -188,7 +188,7 @@ def _create(
         statement = judging_statement(
             subject=STORED_SUBJECT, rules=rules, empty=empty, columns=columns
         )
-        with hashed(cursor.connection, is_so=True):
+        with hashed_as_written(cursor.connection):
             cursor.execute(sql.SQL(_CREATE).format(statement), values)
         return
     statement = judging_statement(subject=NAMED_SUBJECT, rules=rules, empty=empty, columns=columns)
@@ -201,7 +201,7 @@ def _create_by_kept_plan(cursor: ClientCursor[Row], statement: sql.SQL, values: 
     """Make the table by a plan that the session keeps: making one costs some times as much as to judge a few hours."""
     kept = keep(statement.as_string(None), given=_GIVEN)
     # It is made for any number of hours: what it joins, it hashes.
-    with hashed(cursor.connection, is_so=True):
+    with hashed_as_written(cursor.connection):
         ask_kept(cursor, kept, values, around=_CREATE)
     cursor.execute(PLANNED_AS_BEFORE)
 
