@@ -53,10 +53,10 @@ JOIN time_entry_version w ON w.entry_id = d.entry_id AND w.version = d.entry_ver
 LEFT JOIN narrative n USING (narrative_id)
 JOIN crosswalk person ON person.connection_key = %(target)s AND person.noun = 'employee'
     AND person.our_id = d.person_id AND person.scope = d.entity_code AND person.superseded_at IS NULL
-    AND daterange(person.starts_on, person.ends_on) @> d.work_date
+    AND person.starts_on <= d.work_date AND (person.ends_on IS NULL OR person.ends_on > d.work_date)
 JOIN crosswalk task ON task.connection_key = %(target)s AND task.noun = 'erp_task'
     AND task.our_id = d.contract_line_id AND task.scope IN ('', d.project_id::text) AND task.superseded_at IS NULL
-    AND daterange(task.starts_on, task.ends_on) @> d.work_date
+    AND task.starts_on <= d.work_date AND (task.ends_on IS NULL OR task.ends_on > d.work_date)
 CROSS JOIN LATERAL (
     SELECT (SELECT p.employee_code FROM people p
             WHERE p.source_ref = person.source_ref AND p.records = 1) AS employee_code,

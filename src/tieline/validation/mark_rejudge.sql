@@ -1,7 +1,8 @@
 -- Old and new keys of what a batch changed: the entry, its person's day and week, the
 -- rest before the next day, and the cap it counts to. An hour that was
 -- never judged needs no mark of its own: nothing of it can be sent, and the judge of its batch takes it up.
--- The hours of a batch name few people, projects and days: each name is looked up once.
+-- The hours of a batch name few people, projects and days: each name is looked up once. Days are compared and
+-- no ranges: of few links a planner looked through the ranges of all.
 WITH changed AS (
     SELECT w.entry_id, t.connection_key, w.person_ref, w.project_ref, w.work_date, w.started_at, w.narrative_hash,
            t.verdict_id
@@ -16,10 +17,12 @@ WITH changed AS (
     FROM named_person c
     LEFT JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
         AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
-        AND daterange(x.starts_on, x.ends_on) @> c.work_date
+        AND x.starts_on <= c.work_date AND (x.ends_on IS NULL OR x.ends_on > c.work_date)
     LEFT JOIN person p ON p.person_id = x.our_id
 ), named_project AS MATERIALIZED (
-    SELECT DISTINCT connection_key, project_ref, work_date FROM changed WHERE project_ref IS NOT NULL
+    SELECT DISTINCT connection_key, project_ref, work_date,
+           coalesce(work_date, (%(now)s::timestamptz AT TIME ZONE 'UTC')::date) AS on_date
+    FROM changed WHERE project_ref IS NOT NULL
 ), placed AS (
     -- Whose project is told twice belongs to no contract, and shares nothing with anybody.
     SELECT c.work_date, k.contract_id, k.client_id, p.project_id, c.connection_key, c.project_ref
@@ -28,7 +31,7 @@ WITH changed AS (
         SELECT count(DISTINCT x.our_id) AS projects, (array_agg(x.our_id))[1] AS project_id FROM crosswalk x
         WHERE x.connection_key = c.connection_key AND x.noun = 'project' AND x.source_ref = c.project_ref
           AND x.superseded_at IS NULL
-          AND daterange(x.starts_on, x.ends_on) @> coalesce(c.work_date, (%(now)s::timestamptz AT TIME ZONE 'UTC')::date)
+          AND x.starts_on <= c.on_date AND (x.ends_on IS NULL OR x.ends_on > c.on_date)
     ) l
     JOIN project p ON p.project_id = l.project_id
     JOIN contract k ON k.contract_id = p.contract_id
@@ -71,7 +74,7 @@ WITH changed AS (
     FROM changed c
     LEFT JOIN crosswalk x ON x.connection_key = c.connection_key AND x.noun = 'person'
         AND x.source_ref = c.person_ref AND x.superseded_at IS NULL
-        AND daterange(x.starts_on, x.ends_on) @> c.work_date
+        AND x.starts_on <= c.work_date AND (x.ends_on IS NULL OR x.ends_on > c.work_date)
     LEFT JOIN person p ON p.person_id = x.our_id
     WHERE EXISTS (SELECT FROM client_guideline g WHERE g.same_text_days_max IS NOT NULL)
     UNION
