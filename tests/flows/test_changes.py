@@ -249,6 +249,14 @@ class TestAPostedHour:
         world.book("1", 3600)
         assert [line[3] for line in firm.lines("2")] == [3600, -3600, 7200]
         assert world.reasons() == set()
+        # What is booked anew keeps its place, also before an earlier day that waits for room.
+        world.book("0", 3600, work_date=OCTOBER - timedelta(days=1))
+        world.book("2", 5400)
+        assert [line[3] for line in firm.lines("2")][2:] == [7200, -7200, 5400]
+        assert world.reasons() == {"time.cap_exceeded"}
+        world.book("2", 3600)
+        assert [line[3] for line in firm.lines("0")] == [3600]
+        assert world.reasons() == set()
 
         # What stands of it is of the contract that it leaves: 160 and 160 are more than 300.
         world.book("1", 3600, project_ref="p2")

@@ -287,6 +287,37 @@ class TestALimit:
                    "cap,C1,,,300,USD,,2026-10-05,", is_whole=True)  # fmt: skip
         assert world.priced("early")[2] == ["time.limit_currency_differs"]
 
+    def test_counts_all_of_what_moves_under_it_and_holds_for_whom_its_client_became(
+        self, world: Terms
+    ) -> None:
+        head = "kind,contract,client,task,amount,currency,seconds,starts_on,ends_on"
+        world.load("spending-limits", head, "cap,C1,,,450,EUR,,2026-10-01,2026-10-16",
+                   "cap,C1,,,300,EUR,,2026-10-16,")  # fmt: skip
+        world.book("moves", 3600, work_date=date(2026, 10, 5))
+        # What stands of it stands under the other limit.
+        world.judge(world.land("moves", 3600, work_date=date(2026, 10, 20)))
+        world.judge(world.land("next", 7200, work_date=date(2026, 10, 21)))
+        assert world.priced("next")[2] == ["time.cap_reached"]
+
+        world.load("spending-limits", head, "cap,,Client,,300,EUR,,2026-10-01,", is_whole=True)
+        assert world.priced("next")[2] == ["time.cap_reached"]
+        with world.owner.transaction() as connection:
+            connection.execute(
+                """
+                WITH stays AS (INSERT INTO client (recorded_at) VALUES (%(now)s) RETURNING client_id),
+                told AS (INSERT INTO client_version (client_id, name, name_key, is_active, recorded_at)
+                         SELECT client_id, 'Other', 'other', true, %(now)s FROM stays)
+                UPDATE client SET redirect_to = stays.client_id FROM stays WHERE client.client_id = %(client)s
+                """,
+                {"now": world.clock.now(), "client": world.scene.client_id},
+            )
+        world.flow.judge_waiting(AtOnce(), "all")
+        assert world.priced("next")[2] == ["time.cap_reached"]
+        world.say("UPDATE spending_limit SET amount = 450 WHERE client_id IS NOT NULL")
+        world.flow.judge_waiting(AtOnce(), "all")
+        world.flow.judge_waiting(AtOnce(), "all")
+        assert world.priced("next")[2] == []
+
     def _forget(self, world: Terms) -> None:
         world.say(
             "INSERT INTO exclusion SELECT entry_id, 'over', 'ann', 'bob', %s FROM time_entry"

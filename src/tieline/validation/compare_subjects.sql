@@ -12,7 +12,8 @@ WITH day_entry AS MATERIALIZED (
     SELECT contract_id FROM contract_version WHERE cap_amount IS NOT NULL
     UNION SELECT contract_id FROM spending_limit WHERE contract_id IS NOT NULL
     UNION SELECT contract_id FROM purchase_order
-    UNION SELECT w.contract_id FROM spending_limit l JOIN owner w ON w.client_id = l.client_id
+    UNION SELECT w.contract_id FROM spending_limit l JOIN client o USING (client_id)
+    JOIN owner w ON w.client_id = coalesce(o.redirect_to, o.client_id)
 ), touched AS (
     SELECT DISTINCT v.contract_id FROM day_entry d JOIN verdict v ON v.verdict_id = d.verdict_id
     WHERE EXISTS (SELECT FROM limited)
@@ -23,7 +24,8 @@ WITH day_entry AS MATERIALIZED (
     FROM touched x JOIN limited USING (contract_id)
     JOIN owner w ON w.contract_id = x.contract_id
     JOIN owner o ON o.contract_id = w.contract_id
-        OR (o.client_id = w.client_id AND o.client_id IN (SELECT client_id FROM spending_limit))
+        OR (o.client_id = w.client_id AND o.client_id IN (
+            SELECT coalesce(n.redirect_to, n.client_id) FROM spending_limit l JOIN client n USING (client_id)))
 )
 SELECT entry_id FROM day_entry
 UNION

@@ -64,7 +64,8 @@ WITH changed AS (
     UNION
     SELECT 'client-cap:' || coalesce(n.redirect_to, n.client_id) FROM placed p
     JOIN client n ON n.client_id = p.client_id
-    JOIN spending_limit l ON l.client_id = coalesce(n.redirect_to, n.client_id) AND l.superseded_at IS NULL
+    JOIN client o ON coalesce(o.redirect_to, o.client_id) = coalesce(n.redirect_to, n.client_id)
+    JOIN spending_limit l ON l.client_id = o.client_id AND l.superseded_at IS NULL
     UNION
     SELECT 'matter-day:' || p.contract_id || ':' || p.work_date FROM placed p
     WHERE EXISTS (SELECT FROM client_guideline g WHERE g.people_day_max IS NOT NULL)

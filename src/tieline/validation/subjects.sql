@@ -71,7 +71,7 @@ WITH limited AS (
     SELECT DISTINCT 'client-cap:' || v.client_id
     FROM judge_subject s JOIN time_entry t ON t.entry_id = s.entry_id JOIN verdict v ON v.verdict_id = t.verdict_id
     WHERE EXISTS (SELECT FROM spending_limit WHERE client_id IS NOT NULL)
-      AND v.client_id IN (SELECT client_id FROM spending_limit WHERE client_id IS NOT NULL)
+      AND v.client_id IN (SELECT coalesce(o.redirect_to, o.client_id) FROM spending_limit l JOIN client o USING (client_id))
 )
 SELECT DISTINCT t.entry_id FROM shared k
 -- Of all hours that ever shared it, those of which nothing stands are listed.

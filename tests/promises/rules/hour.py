@@ -720,8 +720,11 @@ def _booked(hour: Hour) -> int:
 
 
 def _order_of_a_cap(hour: Hour) -> Key:
-    """What nobody dated comes last."""
-    return hour.work_date or date.max, hour.row["connection_key"], hour.row["source_ref"]
+    """What comes to no more than stands of it comes first, what nobody dated last."""
+    takes_more = hour.standing is None or (hour.amount or Decimal(0)) > hour.standing_here
+    return (
+        takes_more, hour.work_date or date.max, hour.row["connection_key"], hour.row["source_ref"]
+    )  # fmt: skip
 
 
 def _order_of_twins(hour: Hour) -> Key:

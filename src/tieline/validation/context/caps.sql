@@ -5,11 +5,13 @@ cap_standing AS (
     GROUP BY s.contract_id
 ), cap_queue AS (
     -- What stands goes first, then by (work date, source identity): all of an hour of which nothing stands, and what a
-    -- changed one comes to more than what stands of it. What was taken back to be booked anew keeps its place.
+    -- changed one comes to more than what stands of it. What was taken back to be booked anew keeps its place, and what
+    -- comes to no more than what stands of it takes nothing.
     SELECT c.entry_id, coalesce(sum(CASE WHEN c.standing_count = 0 THEN coalesce(d.amount, c.amount)
                                          ELSE greatest(coalesce(d.amount, c.amount) - c.standing_amount, 0) END) OVER (
         PARTITION BY c.contract_id
-        ORDER BY r.is_returning, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
+        ORDER BY (r.is_returning OR c.standing_count > 0 AND coalesce(d.amount, c.amount) <= c.standing_amount)
+                     IS NOT TRUE, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
                  c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_amount
     FROM counted c

@@ -28,7 +28,9 @@ limit_row AS (
     UNION ALL
     SELECT l.limit_id, l.kind, k.contract_id, true, l.task_name, l.amount, l.currency, l.seconds, l.valid
     FROM limit_row l
-    JOIN client n ON coalesce(n.redirect_to, n.client_id) = l.client_id
+    -- What was agreed for a client that was merged holds for the one who stays.
+    JOIN client o ON o.client_id = l.client_id
+    JOIN client n ON coalesce(n.redirect_to, n.client_id) = coalesce(o.redirect_to, o.client_id)
     JOIN contract k ON k.client_id = n.client_id
     UNION ALL
     SELECT purchase_order_id, 'order', contract_id, false, task_name, amount, currency, NULL, valid
@@ -36,37 +38,17 @@ limit_row AS (
 ), limit_key AS (
     SELECT contract_id, bool_or(NOT is_of_client) AS is_of_contract, bool_or(is_of_client) AS is_of_client
     FROM limit_contract GROUP BY contract_id
-), limit_use AS (
-    -- What stands goes first, then by (work date, source identity), whatever the order of arrival; what was taken back
-    -- to be booked anew keeps its place. Amounts of another currency are not added.
-    SELECT l.limit_id, l.kind, l.amount AS limit_amount, l.seconds AS limit_seconds, c.entry_id,
-           l.amount IS NOT NULL AND l.currency IS DISTINCT FROM c.currency AND c.amount IS NOT NULL AS is_foreign,
-           -- Of an hour that changed, what it comes to more than what stands of it in this contract.
-           coalesce(sum(CASE WHEN c.standing_count = 0 THEN coalesce(d.amount, c.amount)
-                             ELSE greatest(coalesce(d.amount, c.amount) - c.standing_amount, 0) END)
-                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged AND c.currency = l.currency)
-                        OVER queue, 0) AS before_amount,
-           coalesce(sum(CASE WHEN c.standing_count = 0 THEN c.seconds
-                             ELSE greatest(c.seconds - c.standing_seconds, 0) END)
-                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0)::bigint AS before_seconds
+), limit_asked AS (
+    SELECT l.limit_id, l.kind, l.amount AS limit_amount, l.seconds AS limit_seconds, l.currency AS limit_currency,
+           c.entry_id, c.contract_id
     FROM counted c
     JOIN limit_contract l ON l.contract_id = c.contract_id AND l.task_name IN (coalesce(c.task_name, ''), '')
         AND l.valid @> c.on_date
-    LEFT JOIN day_billed d ON d.entry_id = c.entry_id
-    LEFT JOIN LATERAL (
-        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
-        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
-          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
-        LIMIT 1) r ON true
     WHERE l.kind <> 'order' OR l.task_name <> '' OR NOT EXISTS (
         SELECT FROM order_row o WHERE o.contract_id = c.contract_id AND o.task_name = c.task_name
           AND o.task_name <> '' AND o.valid @> c.on_date)
-    WINDOW queue AS (
-        PARTITION BY l.limit_id
-        ORDER BY r.is_returning, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
-                 c.source_ref COLLATE "C"
-        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), limit_effect AS (
+    -- Amounts of another currency are not added.
     SELECT l.limit_id, e.entry_id, CASE WHEN e.currency = l.currency THEN e.amount END AS amount,
            CASE WHEN e.part = 'capped' AND l.kind = 'cap' THEN 0 ELSE e.seconds END AS seconds
     FROM limit_contract l
@@ -74,7 +56,7 @@ limit_row AS (
     CROSS JOIN LATERAL (SELECT * FROM effect e WHERE e.project_id = p.project_id OFFSET 0) e
     CROSS JOIN LATERAL (SELECT * FROM verdict v WHERE v.verdict_id = e.verdict_id OFFSET 0) v
     LEFT JOIN task t ON t.task_id = v.task_id
-    WHERE l.limit_id IN (SELECT limit_id FROM limit_use)
+    WHERE l.limit_id IN (SELECT limit_id FROM limit_asked)
       AND e.noun = 'time_line' AND e.kind = 'book' AND {stands} AND l.valid @> v.work_date
       AND l.task_name IN (coalesce(t.task_name, ''), '')
       AND (l.kind <> 'order' OR l.task_name <> '' OR NOT EXISTS (
@@ -87,13 +69,41 @@ limit_row AS (
 ), own_standing AS (
     SELECT limit_id, entry_id, sum(amount) AS amount, sum(seconds) AS seconds
     FROM limit_effect GROUP BY limit_id, entry_id
+), limit_use AS (
+    -- What stands goes first, then by (work date, source identity), whatever the order of arrival; what was taken back
+    -- to be booked anew keeps its place. Of an hour that changed counts what it comes to more than what stands of it
+    -- under this very limit; who comes to no more takes nothing, and asks nobody for room.
+    SELECT a.limit_id, a.kind, a.limit_amount, a.limit_seconds, c.entry_id,
+           a.limit_amount IS NOT NULL AND a.limit_currency IS DISTINCT FROM c.currency AND c.amount IS NOT NULL
+               AS is_foreign,
+           o.amount AS own_amount, o.seconds AS own_seconds,
+           coalesce(sum(CASE WHEN o.entry_id IS NULL THEN coalesce(d.amount, c.amount)
+                             ELSE greatest(coalesce(d.amount, c.amount) - coalesce(o.amount, 0), 0) END)
+                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged AND c.currency = a.limit_currency)
+                        OVER queue, 0) AS before_amount,
+           coalesce(sum(CASE WHEN o.entry_id IS NULL THEN c.seconds ELSE greatest(c.seconds - o.seconds, 0) END)
+                        FILTER (WHERE c.is_counted AND NOT c.is_posted_unchanged) OVER queue, 0)::bigint AS before_seconds
+    FROM limit_asked a
+    JOIN counted c ON c.entry_id = a.entry_id
+    LEFT JOIN own_standing o ON o.limit_id = a.limit_id AND o.entry_id = a.entry_id
+    LEFT JOIN day_billed d ON d.entry_id = c.entry_id
+    LEFT JOIN LATERAL (
+        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
+        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
+          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
+        LIMIT 1) r ON true
+    WINDOW queue AS (
+        PARTITION BY a.limit_id
+        ORDER BY (r.is_returning OR CASE WHEN a.limit_seconds IS NULL THEN coalesce(d.amount, c.amount) <= o.amount
+                                         ELSE c.seconds <= o.seconds END) IS NOT TRUE, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
+                 c.source_ref COLLATE "C"
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), limit_room AS (
     SELECT u.entry_id, u.kind, u.is_foreign,
-           u.limit_amount - coalesce(s.amount, 0) + coalesce(o.amount, 0) - u.before_amount AS left_amount,
-           u.limit_seconds - coalesce(s.seconds, 0) + coalesce(o.seconds, 0) - u.before_seconds AS left_seconds
+           u.limit_amount - coalesce(s.amount, 0) + coalesce(u.own_amount, 0) - u.before_amount AS left_amount,
+           u.limit_seconds - coalesce(s.seconds, 0) + coalesce(u.own_seconds, 0) - u.before_seconds AS left_seconds
     FROM limit_use u
     LEFT JOIN limit_standing s ON s.limit_id = u.limit_id
-    LEFT JOIN own_standing o ON o.limit_id = u.limit_id AND o.entry_id = u.entry_id
 ), limit_left AS (
     SELECT entry_id,
            min(left_amount) FILTER (WHERE kind = 'cap' AND NOT is_foreign) AS cap_left_amount,

@@ -102,14 +102,16 @@ person_rate_fact AS (
     JOIN billing_terms t ON t.contract_id = d.contract_id AND daterange(t.starts_on, t.ends_on) @> d.on_date
         AND t.recorded_at <= %(known_at)s AND (t.superseded_at IS NULL OR t.superseded_at > %(known_at)s)
 ), bound_fact AS (
-    -- A bound of the category beats one of every category.
+    -- A bound of the category beats one of every category; of clients that were merged each bound holds.
     SELECT DISTINCT ON (d.contract_id, d.labor_category, d.on_date)
-           d.contract_id, d.labor_category, d.on_date, b.rate_min, b.rate_max
+           d.contract_id, d.labor_category, d.on_date, max(b.rate_min) AS rate_min, min(b.rate_max) AS rate_max
     FROM (SELECT DISTINCT contract_id, coalesce(labor_category, '') AS labor_category, client_id,
                  contract_currency, on_date
           FROM staffed WHERE contract_id IS NOT NULL AND EXISTS (SELECT FROM rate_bound)) d
-    JOIN rate_bound b ON b.client_id = d.client_id AND b.labor_category IN (d.labor_category, '')
+    JOIN client l ON coalesce(l.redirect_to, l.client_id) = d.client_id
+    JOIN rate_bound b ON b.client_id = l.client_id AND b.labor_category IN (d.labor_category, '')
         AND b.currency = d.contract_currency AND daterange(b.starts_on, b.ends_on) @> d.on_date
         AND b.recorded_at <= %(known_at)s AND (b.superseded_at IS NULL OR b.superseded_at > %(known_at)s)
-    ORDER BY d.contract_id, d.labor_category, d.on_date, b.labor_category = '', b.rate_bound_id
+    GROUP BY d.contract_id, d.labor_category, d.on_date, b.labor_category
+    ORDER BY d.contract_id, d.labor_category, d.on_date, b.labor_category = ''
 )
