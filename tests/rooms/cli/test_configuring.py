@@ -112,7 +112,7 @@ def test_a_configuration_goes_from_one_installation_to_another(
 
     (waits,) = (each for each in applied.json["waits"] if each.startswith("field-owners"))
     approved = run("proposals", "approve", waits.split()[-1], "--by", "finance")
-    assert "not in your sight" in approved.err
+    assert "is in finance's sight" in approved.err
     there = run("config", "export", "--json").json
     assert there["people"] == exported["people"]
     assert there["identities"] == exported["identities"]
