@@ -381,14 +381,24 @@ def begin(database: Database, **terms: Any) -> tuple[Crm, RevenueReporting, str]
             (firm.last["contract_id"], project_id, Jsonb({}), NOW, NOW),
         )
     crm = Crm()
+    return crm, reporting_to(crm, database), str(project_id)
+
+
+def reporting_to(
+    crm: Crm, database: Database, *, reporting_currency: str | None = None
+) -> RevenueReporting:
     clock = FixedClock(NOW)
-    poster = Poster(
+    return RevenueReporting(
         database=database,
-        connectors=crm,
-        budgets=OpenBudgets(),  # type: ignore[arg-type]
+        poster=Poster(
+            database=database,
+            connectors=crm,
+            budgets=OpenBudgets(),  # type: ignore[arg-type]
+            clock=clock,
+        ),
         clock=clock,
+        reporting_currency=reporting_currency,
     )
-    return crm, RevenueReporting(database=database, poster=poster, clock=clock), str(project_id)
 
 
 class TestReporting:
@@ -464,17 +474,7 @@ def begin_account(
         )
         connection.execute("UPDATE connection SET settle_seconds = 0")
     crm = Crm()
-    clock = FixedClock(NOW)
-    poster = Poster(
-        database=database,
-        connectors=crm,
-        budgets=OpenBudgets(),  # type: ignore[arg-type]
-        clock=clock,
-    )
-    reporting = RevenueReporting(
-        database=database, poster=poster, clock=clock, reporting_currency=reporting_currency
-    )
-    return firm, crm, reporting
+    return firm, crm, reporting_to(crm, database, reporting_currency=reporting_currency)
 
 
 def add_project(database: Database, firm: Firm, code: str, **terms: Any) -> None:
