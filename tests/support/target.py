@@ -173,6 +173,9 @@ class OpenBudgets:
     def rest_seconds(self, *, connection_key: str, within: object = None) -> int:
         return 0
 
+    def instant(self) -> datetime | None:
+        return None
+
 
 @dataclass(slots=True)
 class FixedClock:

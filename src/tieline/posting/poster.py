@@ -173,7 +173,9 @@ class Poster:
     ) -> _Begun:
         """Find or plan the effect, and reserve it in the same transaction where nothing has to be asked first."""
         request = wanted.request
-        found = states.find_or_plan(connection, request=request, now=self.clock.now())
+        found = states.find_or_plan(
+            connection, request=request, now=self.clock.now(), lease_at=self.budgets.instant()
+        )
         restoration = find_restoration(connection) if found.is_restoring else None
         effect = found.effect
         command = wanted.build(effect["business_key"])

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from tieline.kernel.errors import LeaseLost
 from tieline.kernel.keys import SourceIdentity, business_key
 from tieline.posting.outcomes import EffectRequest
+from tieline.runtime.budget import REST_SECONDS
 
 PLANNED = "PLANNED"
 INTENT = "INTENT"
@@ -62,11 +63,7 @@ _FIND_OR_PLAN = f"""
     )
     SELECT f.*, EXISTS (SELECT FROM restoration WHERE phase <> 'over') AS is_restoring,
            EXISTS (SELECT FROM open) AND NOT EXISTS ({_SHUT}) AS acts,
-           coalesce((SELECT greatest(0, ceil(extract(epoch FROM greatest(b.paused_until, b.open_until)
-                                                                - clock_timestamp())))::integer
-                     FROM connection_budget b
-                     WHERE b.connection_key = %(target)s AND isfinite(greatest(b.paused_until, b.open_until))), 0)
-               AS rest_seconds
+           coalesce(({REST_SECONDS}), 0) AS rest_seconds
     FROM (SELECT * FROM standing UNION ALL SELECT * FROM planned) f
 """
 _KEEP_CONTENT = """
@@ -103,9 +100,18 @@ class Found:
     rest_seconds: int
 
 
-def find_or_plan(connection: Connection[Row], *, request: EffectRequest, now: datetime) -> Found:
-    """Return how the write of an event stands; where there is none, it is planned under the next number."""
-    values, row = {**_values(request), "now": now}, None
+def find_or_plan(
+    connection: Connection[Row],
+    *,
+    request: EffectRequest,
+    now: datetime,
+    lease_at: datetime | None,
+) -> Found:
+    """Return how the write of an event stands; where there is none, it is planned under the next number.
+
+    ``lease_at`` is the instant by which calls are granted, None for the database's.
+    """
+    values, row = {**_values(request), "now": now, "lease_at": lease_at}, None
     while row is None:
         # Nothing comes back where a twin planned it at the same moment: the next look sees that one.
         row = connection.execute(_FIND_OR_PLAN, values).fetchone()

@@ -49,6 +49,14 @@ _UNTOLD = 500
 _TOO_MANY = 429
 
 
+REST_SECONDS = """
+    SELECT greatest(0, ceil(extract(epoch FROM greatest(paused_until, open_until)
+                                               - coalesce(%(lease_at)s::timestamptz, clock_timestamp()))))::integer AS seconds
+    FROM connection_budget WHERE connection_key = %(target)s AND isfinite(greatest(paused_until, open_until))
+"""
+"""How long nobody may call a target at all; no row where a call may be asked for."""
+
+
 class LeaseTime(Protocol):
     """The time by which calls are granted; the real one is the database's own."""
 
@@ -227,14 +235,13 @@ class Budgets:
             with self.database.transaction() as connection:
                 return self.rest_seconds(connection_key=connection_key, within=connection)
         row = within.execute(
-            """
-            SELECT greatest(0, ceil(extract(epoch FROM
-                greatest(paused_until, open_until) - coalesce(%s, clock_timestamp()))))::integer AS seconds
-            FROM connection_budget WHERE connection_key = %s AND isfinite(greatest(paused_until, open_until))
-            """,
-            (self.time.instant(), connection_key),
+            REST_SECONDS, {"target": connection_key, "lease_at": self.instant()}
         ).fetchone()
         return int(row["seconds"]) if row else 0
+
+    def instant(self) -> datetime | None:
+        """Return the present instant by which calls are granted, None for the database's."""
+        return self.time.instant()
 
     def note_answer(self, *, connection_key: str) -> None:
         """Note that the target is up: the breaker closes."""

@@ -241,11 +241,15 @@ class _Drafting:
     def _came_late(self, invoices: Invoices, bill: _Bill, key: UUID) -> bool:
         """Say whether what an attempt before asked for may stand now: it took longer than the ERP says it may."""
         try:
-            standing = self._read(invoices, bill, key)
+            return bool(self._fresh(invoices, bill, key))
         except (OutcomeUnknown, TryAgain):
             return True
+
+    def _fresh(self, invoices: Invoices, bill: _Bill, key: UUID) -> list[InvoiceDraft]:
+        """Return what stands in the ERP and is recorded of no bill."""
+        standing = self._read(invoices, bill, key)
         with self.database.transaction() as connection:
-            return bool(_not_recorded(connection, bill=bill, standing=standing))
+            return _not_recorded(connection, bill=bill, standing=standing)
 
     def _call(self, invoices: Invoices, bill: _Bill, key: UUID) -> InvoiceDraft | None:
         if bill.is_from_ledger:
@@ -331,12 +335,11 @@ class _Drafting:
                 states.move(connection, business_key=key, to=states.UNKNOWN)
             states.move(connection, business_key=key, to=states.PROBING)
         try:
-            standing = self._read(invoices, bill, key)
+            fresh = self._fresh(invoices, bill, key)
         except (OutcomeUnknown, TryAgain) as error:
             return self._unknown(bill, key, error)
         with self.database.transaction() as connection:
             expected = self._expected(connection, bill, key)
-            fresh = _not_recorded(connection, bill=bill, standing=standing)
         if len(fresh) > 1:
             fresh = [each for each in fresh if each.untaxed_amount == expected] or fresh
         match len(fresh):
@@ -836,7 +839,7 @@ def _find_or_plan(
         correlation_id=correlation_id,
         project_id=bill.project_id,
     )
-    return states.find_or_plan(connection, request=request, now=now).effect
+    return states.find_or_plan(connection, request=request, now=now, lease_at=None).effect
 
 
 def _asked_items(connection: Connection[Row], *, key: UUID) -> tuple[InvoiceItem, ...]:

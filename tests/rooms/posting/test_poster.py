@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -201,6 +201,32 @@ _SHUT = [("mode", "'observe'"), ("mode", "'propose'"), ("paused", "true")]
 def _set(database: Database, name: str, value: str) -> None:
     with database.transaction() as connection:
         connection.execute(f"UPDATE connection SET {name} = {value}")
+
+
+class _Later(OpenBudgets):
+    """A budget in whose time a rest of an hour is over."""
+
+    def instant(self) -> datetime:
+        return datetime(2999, 1, 1, tzinfo=UTC)
+
+
+class TestATargetThatRests:
+    def test_is_not_written_to_before_the_time_in_which_calls_are_granted(
+        self, poster: Poster, target: Forgetful, owner_database: Database
+    ) -> None:
+        with owner_database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO connection_budget (connection_key, paused_until)"
+                " VALUES ('tryton', clock_timestamp() + interval '1 hour')"
+            )
+
+        waiting = _post(poster)
+        after = _post(replace(poster, budgets=_Later()))  # type: ignore[arg-type]
+
+        assert isinstance(waiting, Waiting)
+        assert waiting.due_in_seconds > 3000
+        assert isinstance(after, Confirmed)
+        assert target.writes == 1
 
 
 @pytest.mark.parametrize(("name", "value"), _SHUT)
