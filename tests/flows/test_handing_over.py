@@ -189,6 +189,11 @@ class TestALargeDeal:
         drawn, _ = desk.show(world.deal)
         assert drawn.judged.blockers == ()
         assert _ORDER_ENDS not in [each.code for each in drawn.judged.warnings]
+        # As some say that there is no last day.
+        for_ever = {"deal_approved": "true", "purchase_order_last_day": "9999-12-31"}
+        world.change(2, extras=for_ever)
+        drawn, _ = desk.show(world.deal)
+        assert _ORDER_ENDS not in [each.code for each in drawn.judged.warnings]
         desk.apply(world.deal)
         world.flow.run()
 

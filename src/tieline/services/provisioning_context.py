@@ -251,7 +251,8 @@ def _is_order_lasting(facts: DealFacts, told: Told) -> bool | None:
             last_day = date.fromisoformat(deal.extras.get(_ORDER_LAST_DAY, ""))
         except ValueError:
             return None
-        ends_on = last_day + timedelta(days=1)
+        # The last day that can be written says that there is none.
+        ends_on = None if last_day == date.max else last_day + timedelta(days=1)
     return ends_on is None or (deal.ends_on is not None and deal.ends_on <= ends_on)
 
 
