@@ -116,7 +116,7 @@ def link_contracts(
             by="controller",
             reason=_BECAUSE,
             now=system.clock.now(),
-            progress=lambda _done, _all: None,
+            progress=_tell_nobody,
         )
     if done.refused:
         raise MendTieline(f"{len(done.refused)} links were refused: {done.refused[0]}")
@@ -138,10 +138,12 @@ def periods_over(connection: Connection[Row], *, now: datetime) -> dict[str, lis
     }
 
 
+def _tell_nobody(_done: int, _total: int) -> None:
+    """Stay silent: what is adopted here is a few hundred records."""
+
+
 def _propose(connection: Connection[Row], system: System) -> Tally:
-    propose_links(
-        connection, by="controller", now=system.clock.now(), progress=lambda _done, _all: None
-    )
+    propose_links(connection, by="controller", now=system.clock.now(), progress=_tell_nobody)
     return tally(connection)
 
 

@@ -36,6 +36,7 @@ from tieline.services.installation import entity_codes
 from tieline.services.provisioning_checks import CHECKS as PROVISIONING_CHECKS
 from tieline.services.readiness_checks import CHECKS as READINESS_CHECKS
 from tieline.validation import (
+    BOOK_OF_DEALS,
     HOUR,
     RULE_FAILED,
     always_held,
@@ -377,7 +378,7 @@ def _own_rule(number: int, told: FileRule) -> Rule:
             f"{told.code}: what a case of a deal is about is the deal; leave thing out"
         )
     return Rule(
-        book="time" if is_of_hours else "provisioning",
+        book="time" if is_of_hours else BOOK_OF_DEALS,
         code=told.code,
         position=_FIRST_POSITION + number,
         scope="row",

@@ -36,14 +36,6 @@ _INSTANT_LENGTH = len("2026-11-03T09:00:00.000000Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Takers:
-    """The CRM connections that take figures of an account, and what each calls its accounts."""
-
-    connections: Sequence[str]
-    objects: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusWrite:
     """One record of the CRM to report to: the effect, and how its command is made.
 
@@ -120,7 +112,7 @@ def deal_writes(
 def account_writes(
     connection: Connection[Row],
     *,
-    takers: Takers,
+    takers: Mapping[str, str],
     reporting_currency: str | None,
     now: datetime,
     correlation_id: str,
@@ -128,16 +120,17 @@ def account_writes(
 ) -> tuple[StatusWrite, ...]:
     """Return a write per account of which a project's figures changed since it was told.
 
+    ``takers`` are the connections that take figures of accounts, each with what it calls them.
     Of one currency its amounts; of several, what they come to in the one that the firm reports in, with the rates of
     the day of the change, as they were known then.
     """
-    if not takers.connections:
+    if not takers:
         return ()
     rows = connection.execute(
         _ACCOUNTS,
         {
-            "connections": list(takers.connections),
-            "objects": list(takers.objects),
+            "connections": list(takers),
+            "objects": list(takers.values()),
             "client_id": client_id,
             "now": now,
             "instant_length": _INSTANT_LENGTH,

@@ -6,7 +6,7 @@ and one read-back per deal and account whose figures changed. A lost answer is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from tieline.runtime.database import Database
 from tieline.runtime.telemetry import new_correlation_id
 from tieline.runtime.work import REFERENCE, Again, Done, Failed, Outcome, Steps, schedule
 from tieline.sdk import Capabilities
-from tieline.services.revenue_commands import StatusWrite, Takers, account_writes, deal_writes
+from tieline.services.revenue_commands import StatusWrite, account_writes, deal_writes
 from tieline.services.revenue_status import compute
 
 REPORT_REVENUE = "report_revenue"
@@ -82,7 +82,7 @@ class RevenueReporting:
     def _account_writes(
         self,
         connection: Connection[Row],
-        takers: Takers,
+        takers: Mapping[str, str],
         correlation_id: str,
         client_id: UUID | None = None,
     ) -> Sequence[StatusWrite]:
@@ -95,7 +95,7 @@ class RevenueReporting:
             client_id=client_id,
         )
 
-    def _takers(self) -> Takers:
+    def _takers(self) -> Mapping[str, str]:
         with self.database.transaction() as connection:
             keys = [
                 row["connection_key"]
@@ -104,8 +104,7 @@ class RevenueReporting:
                 ).fetchall()
             ]
         told = {key: _account_object(self._capabilities(key)) for key in keys}
-        taking = {key: name for key, name in told.items() if name is not None}
-        return Takers(connections=list(taking), objects=list(taking.values()))
+        return {key: name for key, name in told.items() if name is not None}
 
     def _capabilities(self, connection_key: str) -> Capabilities:
         return self.poster.connectors.capabilities(connection_key=connection_key)

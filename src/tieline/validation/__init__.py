@@ -6,6 +6,7 @@ Law: what is not true is a violation; missing data holds and never clears.
 
 from tieline.validation.answering import RULE_FAILED, check_own_rules
 from tieline.validation.asking import Answer
+from tieline.validation.book_of_deals import BOOK as BOOK_OF_DEALS
 from tieline.validation.book_of_deals import (
     DealRule,
     ask_rules,
@@ -39,6 +40,7 @@ from tieline.validation.preview import Broken, Candidate, PreviewVerdict, previe
 from tieline.validation.trial import Effect, try_change
 
 __all__ = [
+    "BOOK_OF_DEALS",
     "Answer",
     "DealRule",
     "HOUR",

@@ -23,6 +23,12 @@ _NEWEST_THEN = (
 # What stands in a target, or may, and was not taken back.
 _STANDS = "e.state IN ('INTENT', 'UNKNOWN', 'PROBING', 'CONFIRMED', 'CONFLICT', 'HANDED_OVER')"
 _UNDONE = "u.state = 'CONFIRMED'"
+# An hour that stood in its contract and was taken back to be booked anew.
+RETURNING = """
+        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
+        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
+          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
+        LIMIT 1"""
 # What stands of a contract: the sums that the database keeps, or each effect that stood then.
 _STANDING = "standing_sum"
 _STANDING_THEN = """(
@@ -171,6 +177,7 @@ def _steps(empty: frozenset[str], *, is_then: bool) -> str:
     )
     steps = context_steps(empty=empty).replace("{newest}", _NEWEST_THEN if is_then else _NEWEST)
     steps = steps.replace("{standing}", _STANDING_THEN if is_then else _STANDING)
+    steps = steps.replace("{returning}", RETURNING)
     return steps.replace("{stands}", stands).replace("{undone}", undone)
 
 

@@ -13,7 +13,7 @@ from tests.conftest import memory_folder, new_database, prepare_cluster
 from tieline.runtime.database import Database
 from tieline.validation.context import context_steps
 from tieline.validation.context.untold import named_steps, needs
-from tieline.validation.statement import STORED_SUBJECT
+from tieline.validation.statement import RETURNING, STORED_SUBJECT
 
 FILE = resources.files("tieline.validation.context").joinpath("shapes.toml")
 _HEAD = "# The columns of what may be left out, with their types; `python -m tests.promises.rules.shapes` writes them."
@@ -21,6 +21,7 @@ _VALUES = (
     ("%(known_at)s", "'2026-01-01'"),
     ("%(release_id)s", "1"),
     ("{newest}", "v.is_newest"),
+    ("{returning}", RETURNING),
     ("{stands}", "true"),
     ("{undone}", "true"),
     ("{standing}", "standing_sum"),

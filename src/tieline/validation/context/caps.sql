@@ -16,10 +16,6 @@ cap_standing AS (
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_amount
     FROM counted c
     LEFT JOIN day_billed d ON d.entry_id = c.entry_id
-    LEFT JOIN LATERAL (
-        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
-        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
-          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
-        LIMIT 1) r ON true
+    LEFT JOIN LATERAL ({returning}) r ON true
     WHERE c.cap_amount IS NOT NULL AND c.is_counted AND NOT c.is_posted_unchanged AND c.amount IS NOT NULL
 )

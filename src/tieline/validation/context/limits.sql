@@ -87,15 +87,12 @@ limit_row AS (
     JOIN counted c ON c.entry_id = a.entry_id
     LEFT JOIN own_standing o ON o.limit_id = a.limit_id AND o.entry_id = a.entry_id
     LEFT JOIN day_billed d ON d.entry_id = c.entry_id
-    LEFT JOIN LATERAL (
-        SELECT true AS is_returning FROM effect e JOIN project p ON p.project_id = e.project_id
-        WHERE c.standing_count = 0 AND e.entry_id = c.entry_id AND e.noun = 'time_line' AND e.kind = 'book'
-          AND {stands} AND e.state = 'CONFIRMED' AND p.contract_id = c.contract_id
-        LIMIT 1) r ON true
+    LEFT JOIN LATERAL ({returning}) r ON true
     WINDOW queue AS (
         PARTITION BY a.limit_id
         ORDER BY (r.is_returning OR CASE WHEN a.limit_seconds IS NULL THEN coalesce(d.amount, c.amount) <= o.amount
-                                         ELSE c.seconds <= o.seconds END) IS NOT TRUE, c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
+                                         ELSE c.seconds <= o.seconds END) IS NOT TRUE,
+                 c.work_date, c.connection_key COLLATE "C", c.source_epoch, c.object COLLATE "C",
                  c.source_ref COLLATE "C"
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), limit_room AS (
